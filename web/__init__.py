@@ -1,0 +1,1 @@
+"""What a browser gets: templates, islands, styles and their built assets; it knows nothing of the CRM."""
