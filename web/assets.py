@@ -26,7 +26,9 @@ def asset(name: str) -> str:
         raise AssetMissingError("前端资源尚未构建：请运行 python3 dev.py assets") from None
     if name not in entries:
         known = "、".join(sorted(entries)) or "无"
-        raise AssetMissingError(f"没有名为 {name} 的前端入口（现有：{known}）：请检查 web/build.py 的 ENTRIES 并重新构建")
+        raise AssetMissingError(
+            f"没有名为 {name} 的前端入口（现有：{known}）：请检查 web/build.py 的 ENTRIES 并重新构建"
+        )
     return f"/static/dist/{entries[name]}"
 
 

@@ -72,7 +72,14 @@ def install_modules() -> None:
     lock = digest([WEB / "package-lock.json"])
     if stamped(MODULES / STAMP) == lock:
         return
-    npm = ("lib/node_modules/npm/bin/npm-cli.js", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+    npm = (
+        "lib/node_modules/npm/bin/npm-cli.js",
+        "ci",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--loglevel=error",
+    )
     node(node_home() / npm[0], *npm[1:])
     (MODULES / STAMP).write_text(lock)
 
