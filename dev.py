@@ -1,4 +1,4 @@
-"""Sets up, runs and checks the project with nothing but Python 3.11 or newer: `python3 dev.py demo`, `python3 dev.py test`."""
+"""Sets up, runs and checks the project with nothing but Python 3.11 or newer: `python3 dev.py demo|test`."""
 
 import hashlib
 import os
@@ -8,8 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
 
 if sys.version_info < (3, 11):  # noqa: UP036 - an older Python should say so, not fail on a line below
     sys.exit("dev.py：需要 Python 3.11 或更新，现在是 %s；请换用 python3.11 运行" % sys.version.split()[0])  # noqa: UP031
@@ -133,7 +133,16 @@ def build_assets(*flags: str) -> None:
 
 def pip(title: str, *args: str) -> None:
     """`pip install`, with a sign of life every few seconds and one line when it fails."""
-    command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off", *args]
+    command = [
+        str(PYTHON),
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--progress-bar=off",
+        *args,
+    ]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         said = follow(title, process)
@@ -147,9 +156,8 @@ def pip(title: str, *args: str) -> None:
 
 def follow(title: str, process: "subprocess.Popen[str]") -> list[str]:
     """Wait for pip, telling every five seconds where it is; returns all that it said."""
-    assert process.stdout is not None
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    threading.Thread(target=pass_on, args=(process.stdout, lines), daemon=True).start()
+    threading.Thread(target=pass_on, args=(process.stdout or [], lines), daemon=True).start()
     said: list[str] = []
     started = told = time.monotonic()
     while True:
@@ -166,7 +174,7 @@ def follow(title: str, process: "subprocess.Popen[str]") -> list[str]:
             say(f"  {title} {told - started:3.0f} 秒  {current(said)}")
 
 
-def pass_on(source: IO[str], lines: "queue.SimpleQueue[str | None]") -> None:
+def pass_on(source: Iterable[str], lines: "queue.SimpleQueue[str | None]") -> None:
     """Read what pip prints, in a thread, because a pipe cannot be waited for with a time limit everywhere."""
     for line in source:
         lines.put(line)
@@ -273,10 +281,10 @@ EXTRAS = {
 def become(*args: str) -> int:
     """Go on as .venv's Python in the project's folder, so that signals and the exit code are the program's own."""
     os.chdir(ROOT)
-    if os.name == "nt":
-        return call(PYTHON, *args)
     sys.stdout.flush()
-    os.execv(PYTHON, [str(PYTHON), *args])
+    if os.name != "nt":
+        os.execv(PYTHON, [str(PYTHON), *args])
+    return call(PYTHON, *args)
 
 
 def call(*command: str | Path) -> int:

@@ -33,7 +33,7 @@ def asset(name: str) -> str:
 
 
 def routes() -> list[web.AbstractRouteDef]:
-    """`/static/dist/*` cached for ever, because the name changes with the content; the rest of `/static` revalidates."""
+    """`/static/dist/*` cached for ever, because names change with the content; the rest of `/static` revalidates."""
     return [web.get("/static/dist/{file}", _built_file), web.static("/static", STATIC)]
 
 

@@ -1,4 +1,4 @@
-"""Builds web/islands and web/styles into web/static/dist: a hatch hook on install, `python -m web.build` in development."""
+"""Builds web/islands and web/styles into web/static/dist: a hatch hook, or `python -m web.build`."""
 
 import hashlib
 import os
@@ -24,7 +24,7 @@ ENTRIES = (
     "styles/console.css",
     "styles/customer.css",
 )
-# WeCom's desktop web view was Chromium 80 for years; Safari 13 cannot be reached, esbuild refuses to lower destructuring.
+# WeCom's web views are old; Safari 13 is out of reach, because esbuild refuses to lower destructuring.
 FLAGS = (
     "--bundle",
     "--splitting",
