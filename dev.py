@@ -3,6 +3,7 @@
 import hashlib
 import os
 import queue
+import re
 import shutil
 import subprocess
 import sys
@@ -190,9 +191,11 @@ def current(said: list[str]) -> str:
 
 
 def reason(said: list[str]) -> str:
-    """pip's own last error, or its last word."""
-    errors = [line.strip() for line in said if line.upper().startswith("ERROR")]
-    return ([*errors, *(line.strip() for line in said if line.strip()), "pip 没有说明原因"])[0][:200]
+    """The line of pip's output that says best what went wrong."""
+    lines = [line.strip() for line in said if line.strip()]
+    signs = (r"ERROR: ", r"\w+Error: ", r"error: ")
+    telling = [line for sign in signs for line in lines if re.match(sign, line)]
+    return [*telling, *lines[-1:], "pip 没有说明原因"][0][:200]
 
 
 # Commands -----------------------------------------------------------------------------------------------------------
