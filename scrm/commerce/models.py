@@ -1,0 +1,203 @@
+"""Shops' orders in their canonical form, and coupons."""
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, text
+
+from scrm.db.tables import BigId, Json, UtcDateTime, metadata
+
+
+def _fen(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default=text("0"))
+
+
+def _text(name: str, length: int) -> Column[str]:
+    return Column(name, String(length), nullable=False, server_default=text("''"))
+
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("channel", String(24), nullable=False),
+    Column("shop_key", String(80), nullable=False, server_default=text("''")),
+    Column("order_no", String(80), nullable=False),
+    # None until the buyer is known.
+    Column("person_id", ForeignKey("person.id")),
+    # How the buyer was found: unionid, phone, staff.
+    _text("bound_by", 16),
+    _text("parent_order_no", 80),
+    Column("status", String(24), nullable=False),
+    _text("payment_status", 24),
+    _text("fulfillment_status", 24),
+    _text("aftersale_status", 24),
+    _text("raw_status", 80),
+    Column("currency", String(3), nullable=False, server_default=text("'CNY'")),
+    _fen("goods_fen"),
+    _fen("freight_fen"),
+    _fen("discount_fen"),
+    _fen("platform_discount_fen"),
+    _fen("payable_fen"),
+    _fen("paid_fen"),
+    _fen("refunded_fen"),
+    Column("ordered_at", UtcDateTime),
+    Column("paid_at", UtcDateTime),
+    Column("shipped_at", UtcDateTime),
+    Column("delivered_at", UtcDateTime),
+    Column("completed_at", UtcDateTime),
+    Column("closed_at", UtcDateTime),
+    Column("platform_updated_at", UtcDateTime),
+    _text("buyer_unionid", 64),
+    _text("buyer_phone_lookup", 64),
+    _text("buyer_name_mask", 80),
+    # Other ids of the buyer as seen, without private values.
+    Column("buyer_ref", Json, nullable=False, server_default=text("'{}'")),
+    _text("receiver_mask", 200),
+    _text("receiver_sealed", 2000),
+    _text("buyer_note", 1000),
+    _text("seller_note", 1000),
+    Column("is_gift", Boolean, nullable=False, server_default=text("false")),
+    Column("is_test", Boolean, nullable=False, server_default=text("false")),
+    # api, push, file, erp, manual: see docs/commerce 2.8 for who wins.
+    Column("route", String(12), nullable=False, server_default=text("'api'")),
+    Column("version", BigInteger, nullable=False, server_default=text("0")),
+    Column("digest", String(64), nullable=False, server_default=text("''")),
+    Column("first_seen_at", UtcDateTime, nullable=False),
+    Column("last_seen_at", UtcDateTime, nullable=False),
+    Index("uq_orders_natural_key", "channel", "shop_key", "order_no", unique=True),
+    Index("ix_orders_person_id", "person_id", "ordered_at"),
+    Index("ix_orders_order_no", "order_no"),
+    Index("ix_orders_buyer_unionid", "buyer_unionid"),
+    Index("ix_orders_buyer_phone_lookup", "buyer_phone_lookup"),
+)
+
+order_line = Table(
+    "order_line",
+    metadata,
+    Column("order_id", ForeignKey("orders.id"), primary_key=True),
+    Column("line_key", String(120), primary_key=True),
+    Column("position", Integer, nullable=False, server_default=text("0")),
+    _text("platform_item_id", 80),
+    _text("platform_sku_id", 80),
+    _text("merchant_sku", 80),
+    _text("title", 300),
+    _text("spec", 300),
+    Column("qty", Integer, nullable=False, server_default=text("1")),
+    _fen("unit_price_fen"),
+    _fen("discount_fen"),
+    _fen("paid_fen"),
+    Column("is_gift", Boolean, nullable=False, server_default=text("false")),
+    Column("refunded_qty", Integer, nullable=False, server_default=text("0")),
+    _fen("refunded_fen"),
+    _text("line_status", 40),
+)
+
+payment = Table(
+    "payment",
+    metadata,
+    Column("order_id", ForeignKey("orders.id"), primary_key=True),
+    Column("pay_key", String(120), primary_key=True),
+    _text("method", 24),
+    _fen("amount_fen"),
+    Column("paid_at", UtcDateTime),
+    _text("phase", 16),
+)
+
+shipment = Table(
+    "shipment",
+    metadata,
+    Column("order_id", ForeignKey("orders.id"), primary_key=True),
+    Column("carrier_code", String(40), primary_key=True),
+    Column("tracking_no", String(80), primary_key=True),
+    _text("carrier_name", 80),
+    Column("shipped_at", UtcDateTime),
+    Column("delivered_at", UtcDateTime),
+    Column("line_keys", Json, nullable=False, server_default=text("'[]'")),
+    _text("source", 24),
+    Index("ix_shipment_tracking_no", "tracking_no"),
+)
+
+refund = Table(
+    "refund",
+    metadata,
+    Column("order_id", ForeignKey("orders.id"), primary_key=True),
+    Column("refund_no", String(80), primary_key=True),
+    _text("type", 32),
+    Column("status", String(24), nullable=False),
+    _fen("amount_fen"),
+    _text("reason", 300),
+    Column("created_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+)
+
+# One file read once: its hash, what came of it, where its error file lies.
+order_import = Table(
+    "order_import",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("file_name", String(260), nullable=False),
+    Column("file_sha256", String(64), nullable=False),
+    Column("format", String(24), nullable=False),
+    Column("shop_key", String(80), nullable=False, server_default=text("''")),
+    Column("counts", Json, nullable=False, server_default=text("'{}'")),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+)
+
+# kind: generated (we make a unique code for each issue), pool (codes handed over by the shop), link (a signed link)
+coupon_batch = Table(
+    "coupon_batch",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("title", String(80), nullable=False),
+    # amount (满减), percent (折扣), gift (兑换), freight (包邮)
+    Column("benefit", String(16), nullable=False, server_default=text("'amount'")),
+    _fen("face_fen"),
+    Column("percent_off", Integer, nullable=False, server_default=text("0")),
+    _fen("threshold_fen"),
+    Column("valid_seconds", Integer),
+    Column("valid_until", UtcDateTime),
+    # Where a `link` batch leads; {code} and {token} are filled in.
+    _text("url", 500),
+    _text("rules", 1000),
+    # None: no limit.
+    Column("budget_count", Integer),
+    Column("issued_count", Integer, nullable=False, server_default=text("0")),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+coupon_code = Table(
+    "coupon_code",
+    metadata,
+    Column("batch_key", ForeignKey("coupon_batch.key"), primary_key=True),
+    Column("code", String(64), primary_key=True),
+    Column("issue_id", BigInteger),
+    Index(
+        "ix_coupon_code_free",
+        "batch_key",
+        "code",
+        sqlite_where=text("issue_id IS NULL"),
+        postgresql_where=text("issue_id IS NULL"),
+    ),
+)
+
+coupon_issue = Table(
+    "coupon_issue",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("batch_key", ForeignKey("coupon_batch.key"), nullable=False),
+    Column("person_id", ForeignKey("person.id"), nullable=False),
+    # Why it was issued: "playbook:run_key"; the same reason never gets a second coupon.
+    Column("reason_key", String(200), nullable=False),
+    Column("code", String(64), nullable=False, unique=True),
+    # The secret of the customer's own page /c/{token}.
+    Column("token", String(64), nullable=False, unique=True),
+    # issued, redeemed, void; expired follows from expires_at
+    Column("state", String(12), nullable=False, server_default=text("'issued'")),
+    Column("issued_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("opened_at", UtcDateTime),
+    Column("redeemed_at", UtcDateTime),
+    Column("redemption", Json),
+    Index("uq_coupon_issue_reason", "batch_key", "person_id", "reason_key", unique=True),
+    Index("ix_coupon_issue_person_id", "person_id", "issued_at"),
+)

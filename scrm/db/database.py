@@ -1,0 +1,287 @@
+"""Transactions: many readers, one writer on SQLite, a pool on PostgreSQL, and group commit on both.
+
+Work on the database is a plain function whose first argument is a Connection. It is handed to `read`, `write` or
+`together`, which open the transaction, run it and commit; the function itself never commits.
+"""
+
+import asyncio
+import heapq
+import itertools
+import sqlite3
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Row = TypeVar("Row")
+
+READERS = 3  # threads; the GIL makes more of them useless
+BATCH_ROWS = 500
+
+
+class Priority(IntEnum):
+    """Who may write next when several wait for SQLite's only writer."""
+
+    CALLBACK = 0
+    WORK = 1
+    IMPORT = 2
+
+
+class Database:
+    """One database, by its URL `sqlite:///path` or `postgresql://user:pw@host/db`.
+
+    SQLite is one process: writes go through one aiosqlite connection (WAL, synchronous=FULL, BEGIN IMMEDIATE), reads
+    run in a few threads. PostgreSQL has one asyncpg pool for both.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._turn = _Turnstile() if self.is_sqlite else None
+        self._writer = _sqlite_writer(self.url) if self.is_sqlite else _postgresql(self.url, pool_size)
+        self._reader: Engine | None = _sqlite_reader(self.url) if self.is_sqlite else None
+        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="db-read") if self.is_sqlite else None
+        self._groups: dict[Callable[..., Any], _Group[Any, Any]] = {}
+
+    async def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work(conn, ...)` in a transaction that only reads."""
+        if self._reader is None:
+            async with self._writer.connect() as conn:
+                return await conn.run_sync(work, *args, **kwargs)
+        reader = self._reader
+
+        def run() -> T:
+            with reader.connect() as conn:
+                return work(conn, *args, **kwargs)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+
+    async def write(
+        self,
+        work: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run `work(conn, ...)` in one transaction and commit it; everything is undone when it raises."""
+        return await self.write_as(Priority.WORK, work, *args, **kwargs)
+
+    async def write_as(
+        self, priority: Priority, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """`write`, with another place in the queue for SQLite's writer."""
+        async with self._begin(priority) as conn:
+            return await conn.run_sync(work, *args, **kwargs)
+
+    async def together(
+        self, many: Callable[[Connection, list[Row]], list[T]], row: Row, priority: Priority = Priority.CALLBACK
+    ) -> T:
+        """Group commit: what waits for the same `many(conn, rows) -> results` is written in one transaction.
+
+        Returns this row's result once the COMMIT is on disk. A failing batch is repeated row by row, so that one bad
+        row cannot fail its neighbours.
+        """
+        group = self._groups.get(many)
+        if group is None:
+            group = self._groups[many] = _Group(self, many, priority)
+        return cast(T, await group.add(row))
+
+    async def close(self) -> None:
+        """Finish what is being written, then close every connection."""
+        for group in self._groups.values():
+            await group.drain()
+        await self._writer.dispose()
+        if self._reader is not None:
+            self._reader.dispose()
+        if self._threads is not None:
+            self._threads.shutdown(wait=True)
+
+    def listener(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection of its own, for LISTEN/NOTIFY (PostgreSQL only)."""
+        return self._writer.connect()
+
+    def _begin(self, priority: Priority) -> "_Write":
+        return _Write(self._writer, self._turn, priority)
+
+
+class _Write:
+    """One write transaction; on SQLite it waits for its turn first."""
+
+    def __init__(self, engine: AsyncEngine, turn: "_Turnstile | None", priority: Priority) -> None:
+        self._transaction = engine.begin()
+        self._turn = turn
+        self._priority = priority
+
+    async def __aenter__(self) -> AsyncConnection:
+        if self._turn is not None:
+            await self._turn.enter(self._priority)
+        try:
+            return await self._transaction.__aenter__()
+        except BaseException:
+            if self._turn is not None:
+                self._turn.leave()
+            raise
+
+    async def __aexit__(self, *error: Any) -> None:
+        try:
+            await asyncio.shield(self._transaction.__aexit__(*error))
+        finally:
+            if self._turn is not None:
+                self._turn.leave()
+
+
+class _Turnstile:
+    """Lets one writer through at a time, the most urgent first, and the longest waiting among equals."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+        self._busy = False
+
+    async def enter(self, priority: Priority) -> None:
+        if not self._busy:
+            self._busy = True
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (int(priority), next(self._order), turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.leave()
+            raise
+
+    def leave(self) -> None:
+        while self._waiting:
+            turn = heapq.heappop(self._waiting)[2]
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._busy = False
+
+
+class _Group(Generic[Row, T]):
+    """Rows that wait to be written by the same function."""
+
+    def __init__(self, db: Database, many: Callable[[Connection, list[Row]], list[T]], priority: Priority) -> None:
+        self._db, self._many, self._priority = db, many, priority
+        self._rows: list[tuple[Row, asyncio.Future[T]]] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    def add(self, row: Row) -> Awaitable[T]:
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._rows.append((row, done))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write())
+        return done
+
+    async def drain(self) -> None:
+        if self._writer is not None:
+            await asyncio.wait([self._writer])
+
+    async def _write(self) -> None:
+        while self._rows:
+            batch, self._rows = self._rows[:BATCH_ROWS], self._rows[BATCH_ROWS:]
+            try:
+                await self._commit(batch)
+            except Exception as error:
+                if len(batch) == 1:
+                    _fail(batch[0][1], error)
+                else:
+                    await self._one_by_one(batch)
+            except BaseException as error:
+                for _, done in batch:
+                    _fail(done, ConnectionError(f"the writer was stopped: {type(error).__name__}"))
+                raise
+
+    async def _commit(self, batch: list[tuple[Row, "asyncio.Future[T]"]]) -> None:
+        rows = [row for row, _ in batch]
+        results = await self._db.write_as(self._priority, self._many, rows)
+        for (_, done), result in zip(batch, results, strict=True):
+            if not done.done():
+                done.set_result(result)
+
+    async def _one_by_one(self, batch: list[tuple[Row, "asyncio.Future[T]"]]) -> None:
+        for row in batch:
+            try:
+                await self._commit([row])
+            except Exception as error:
+                _fail(row[1], error)
+
+
+def _fail(done: "asyncio.Future[Any]", error: Exception) -> None:
+    if not done.done():
+        done.set_exception(error)
+
+
+def _sqlite_path(url: URL) -> str:
+    path = url.database or ""
+    if path and path != ":memory:":
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA busy_timeout=5000",
+    "PRAGMA wal_autocheckpoint=20000",
+    "PRAGMA journal_size_limit=67108864",
+    "PRAGMA cache_size=-65536",
+    "PRAGMA temp_store=MEMORY",
+)
+
+
+def _sqlite_writer(url: URL) -> AsyncEngine:
+    _sqlite_path(url)
+    engine = create_async_engine(url.set(drivername="sqlite+aiosqlite"), pool_size=1, max_overflow=0)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def on_connect(dbapi: Any, record: Any) -> None:
+        # The driver's own implicit BEGIN loses updates silently; BEGIN IMMEDIATE below takes the lock first.
+        dbapi.isolation_level = None
+        cursor = dbapi.cursor()
+        for pragma in _PRAGMAS:
+            cursor.execute(pragma)
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def on_begin(conn: Connection) -> None:
+        conn.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _sqlite_reader(url: URL) -> Engine:
+    engine = create_engine(
+        url.set(drivername="sqlite+pysqlite"),
+        poolclass=QueuePool,
+        pool_size=READERS,
+        max_overflow=0,
+        connect_args={"check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def on_connect(dbapi: sqlite3.Connection, record: Any) -> None:
+        dbapi.isolation_level = None
+        for pragma in ("PRAGMA busy_timeout=5000", "PRAGMA cache_size=-65536", "PRAGMA query_only=ON"):
+            dbapi.execute(pragma)
+
+    @event.listens_for(engine, "begin")
+    def on_begin(conn: Connection) -> None:
+        conn.exec_driver_sql("BEGIN")
+
+    return engine
+
+
+def _postgresql(url: URL, pool_size: int) -> AsyncEngine:
+    return create_async_engine(url.set(drivername="postgresql+asyncpg"), pool_size=pool_size, max_overflow=4)

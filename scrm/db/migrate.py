@@ -1,0 +1,83 @@
+"""Brings a database to this version's tables, and tells whether it is there."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, event, make_url
+from sqlalchemy.pool import NullPool
+
+_SCRIPTS = Path(__file__).parent / "migrations"
+
+
+def migrate(url: str) -> None:
+    """Run every migration that this database has not seen; safe to repeat. Blocking: not for the event loop."""
+    _with_connection(url, _upgrade)
+
+
+def newest_revision() -> str:
+    return ScriptDirectory(str(_SCRIPTS)).get_current_head() or ""
+
+
+def current_revision(conn: Connection) -> str:
+    """The revision the database is at; empty when it was never migrated."""
+    return MigrationContext.configure(conn).get_current_revision() or ""
+
+
+def _upgrade(conn: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS))
+    config.attributes["connection"] = conn
+    command.upgrade(config, "head")
+
+
+def _with_connection(url: str, act: Callable[[Connection], None]) -> None:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        _with_sqlite(url, act)
+    else:
+        _with_postgresql(url, act)
+
+
+def _with_sqlite(url: str, act: Callable[[Connection], None]) -> None:
+    parsed = make_url(url).set(drivername="sqlite+pysqlite")
+    if parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, poolclass=NullPool)
+
+    @event.listens_for(engine, "connect")
+    def on_connect(dbapi, record):  # type: ignore[no-untyped-def]
+        # Batch mode drops and remakes tables: with foreign keys on, that would delete the children's rows.
+        dbapi.execute("PRAGMA foreign_keys=OFF")
+        dbapi.execute("PRAGMA journal_mode=WAL")
+
+    with engine.begin() as conn:
+        act(conn)
+    engine.dispose()
+
+
+def _with_postgresql(url: str, act: Callable[[Connection], None]) -> None:
+    import asyncio
+
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    async def run() -> None:
+        engine = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"), poolclass=NullPool)
+        async with engine.begin() as conn:
+            # Several processes may start at once: one migrates, the others wait and find it done.
+            await conn.exec_driver_sql("SELECT pg_advisory_xact_lock(7210001)")
+            await conn.run_sync(act)
+        await engine.dispose()
+
+    asyncio.run(run())
+
+
+def differences(conn: Connection) -> list[object]:
+    """What the migrations and the tables in code disagree about (for the test that keeps them equal)."""
+    from scrm.db.every_table import metadata
+
+    return compare_metadata(MigrationContext.configure(conn, opts={"compare_type": False}), metadata)

@@ -1,0 +1,109 @@
+"""Domain events: one row is the timeline line, the audit entry and the trigger, all at once."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, Connection, Index, String, Table, select, text
+
+from scrm.db import BigId, Json, UtcDateTime, metadata, upsert
+from scrm.work import queue
+
+event = Table(
+    "event",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("name", String(48), nullable=False),
+    Column("person_id", BigId),
+    Column("external_userid", String(64), nullable=False, server_default=text("''")),
+    Column("userid", String(64), nullable=False, server_default=text("''")),
+    # The business key that playbooks key their runs on: order id, coupon id ...
+    Column("key", String(160), nullable=False, server_default=text("''")),
+    Column("facts", Json, nullable=False),
+    Column("occurred_at", UtcDateTime, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    # The same thing told twice is one event.
+    Column("once", String(200), unique=True),
+    Column("correlation", String(40), nullable=False, server_default=text("''")),
+    Index("ix_event_person_id", "person_id", "occurred_at"),
+    Index("ix_event_name", "name", "occurred_at"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a person; `facts` holds what the name needs (see docs/glossary.md)."""
+
+    name: str
+    occurred_at: datetime
+    person_id: int | None = None
+    external_userid: str = ""
+    userid: str = ""
+    key: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+    once: str | None = None
+    id: int = 0
+
+
+def publish(conn: Connection, events: Iterable[Event], *, now: datetime, correlation: str = "") -> list[Event]:
+    """Keep events with the state they speak of; those nobody has told yet also become work for the playbooks.
+
+    Returns the new ones, with their ids.
+    """
+    new = []
+    for told in events:
+        row = {
+            "name": told.name,
+            "person_id": told.person_id,
+            "external_userid": told.external_userid,
+            "userid": told.userid,
+            "key": told.key,
+            "facts": told.facts,
+            "occurred_at": told.occurred_at,
+            "received_at": now,
+            "once": told.once,
+            "correlation": correlation,
+        }
+        kept = conn.execute(
+            upsert(event, conn).values(**row).on_conflict_do_nothing().returning(event.c.id)
+        ).scalar_one_or_none()
+        if kept is None:
+            continue
+        new.append(replace(told, id=kept))
+        if told.person_id is not None:
+            queue.add(
+                conn,
+                queue.Item(lane="event", kind="sop.event", payload={"event_id": kept}, correlation=correlation),
+                now=now,
+            )
+    return new
+
+
+def get_event(conn: Connection, event_id: int) -> Event | None:
+    row = conn.execute(select(event).where(event.c.id == event_id)).one_or_none()
+    return None if row is None else _event(row)
+
+
+def list_events(conn: Connection, person_id: int, *, before: int | None = None, limit: int = 50) -> list[Event]:
+    """The newest first; `before` is the id of the last one already seen."""
+    query = select(event).where(event.c.person_id == person_id)
+    if before is not None:
+        query = query.where(event.c.id < before)
+    rows = conn.execute(query.order_by(event.c.occurred_at.desc(), event.c.id.desc()).limit(limit))
+    return [_event(row) for row in rows]
+
+
+def _event(row: Any) -> Event:
+    return Event(
+        name=row.name,
+        occurred_at=row.occurred_at,
+        person_id=row.person_id,
+        external_userid=row.external_userid,
+        userid=row.userid,
+        key=row.key,
+        facts=row.facts,
+        once=row.once,
+        id=row.id,
+    )
+

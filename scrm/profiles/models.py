@@ -1,0 +1,141 @@
+"""Persons, the ways we know them, and the members who follow them."""
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, SmallInteger, String, Table, Text, text
+
+from scrm.db.tables import BigId, Json, UtcDateTime, metadata
+
+# A natural person, kept apart from the members who follow them.
+person = Table(
+    "person",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("name", String(120), nullable=False, server_default=text("''")),
+    Column("stage", String(40), nullable=False, server_default=text("''")),
+    # {"promo": true, ...}: what this person refused, across all members and channels.
+    Column("optout", Json, nullable=False, server_default=text("'{}'")),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+# Kept up to date in the transaction that changes an order; feeds profile, segments and conditions.
+person_stat = Table(
+    "person_stat",
+    metadata,
+    Column("person_id", ForeignKey("person.id"), primary_key=True),
+    Column("orders", Integer, nullable=False, server_default=text("0")),
+    Column("paid_orders", Integer, nullable=False, server_default=text("0")),
+    Column("paid_fen", BigInteger, nullable=False, server_default=text("0")),
+    Column("refunded_fen", BigInteger, nullable=False, server_default=text("0")),
+    Column("open_refunds", Integer, nullable=False, server_default=text("0")),
+    Column("first_paid_at", UtcDateTime),
+    Column("last_paid_at", UtcDateTime),
+    Column("last_order_at", UtcDateTime),
+)
+
+# Custom fields that playbooks and staff set: {key, value}.
+person_field = Table(
+    "person_field",
+    metadata,
+    Column("person_id", ForeignKey("person.id"), primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Column("value", Json),
+    Column("source", String(80), nullable=False, server_default=text("''")),
+    Column("changed_at", UtcDateTime, nullable=False),
+    Index("ix_person_field_key", "key"),
+)
+
+# kind: wecom_external_userid, wx_unionid, mobile_e164 ...; one value belongs to one person.
+identity = Table(
+    "identity",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("person_id", ForeignKey("person.id"), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("scope", String(80), nullable=False, server_default=text("''")),
+    # The value itself, or its keyed HMAC where the clear value is private (phones).
+    Column("value", String(128), nullable=False),
+    Column("sealed", Text, nullable=False, server_default=text("''")),
+    Column("mask", String(40), nullable=False, server_default=text("''")),
+    # auto, staff, order, api
+    Column("source", String(40), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("uq_identity_value", "kind", "scope", "value", unique=True),
+    Index("ix_identity_person_id", "person_id"),
+)
+
+external_contact = Table(
+    "external_contact",
+    metadata,
+    Column("external_userid", String(64), primary_key=True),
+    Column("person_id", ForeignKey("person.id"), nullable=False),
+    Column("name", String(120), nullable=False, server_default=text("''")),
+    Column("avatar", String(512), nullable=False, server_default=text("''")),
+    # 1 WeChat user, 2 WeCom user of another corp, 0 not known yet
+    Column("type", SmallInteger, nullable=False, server_default=text("0")),
+    Column("gender", SmallInteger, nullable=False, server_default=text("0")),
+    Column("unionid", String(64), nullable=False, server_default=text("''")),
+    Column("corp_name", String(120), nullable=False, server_default=text("''")),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("refreshed_at", UtcDateTime),
+    Index("ix_external_contact_person_id", "person_id"),
+)
+
+# One member following one contact, as WeCom's follow_user list has it.
+follow_user = Table(
+    "follow_user",
+    metadata,
+    Column("userid", String(64), primary_key=True),
+    Column("external_userid", String(64), primary_key=True),
+    Column("person_id", ForeignKey("person.id"), nullable=False),
+    Column("remark", String(120), nullable=False, server_default=text("''")),
+    Column("description", String(400), nullable=False, server_default=text("''")),
+    Column("add_way", Integer, nullable=False, server_default=text("0")),
+    Column("state", String(64), nullable=False, server_default=text("''")),
+    Column("oper_userid", String(64), nullable=False, server_default=text("''")),
+    # The member has not confirmed yet (add_half_external_contact).
+    Column("is_half", Boolean, nullable=False, server_default=text("false")),
+    Column("followed_at", UtcDateTime, nullable=False),
+    # Who ended it: '' (it lives), 'customer' (one-way now) or 'member'.
+    Column("ended_by", String(10), nullable=False, server_default=text("''")),
+    Column("ended_at", UtcDateTime),
+    Index("ix_follow_user_external_userid", "external_userid"),
+    Index("ix_follow_user_person_id", "person_id"),
+)
+
+# type: 1 corp tag, 2 personal tag (no tag_id: the name stands for it), 3 strategy tag
+follow_user_tag = Table(
+    "follow_user_tag",
+    metadata,
+    Column("userid", String(64), primary_key=True),
+    Column("external_userid", String(64), primary_key=True),
+    Column("tag_id", String(80), primary_key=True),
+    Column("group_name", String(80), nullable=False, server_default=text("''")),
+    Column("tag_name", String(80), nullable=False, server_default=text("''")),
+    Column("type", SmallInteger, nullable=False, server_default=text("1")),
+    Index("ix_follow_user_tag_contact", "external_userid"),
+    Index("ix_follow_user_tag_tag_id", "tag_id"),
+)
+
+corp_tag = Table(
+    "corp_tag",
+    metadata,
+    Column("tag_id", String(64), primary_key=True),
+    Column("tag_name", String(80), nullable=False),
+    Column("group_id", String(64), nullable=False, server_default=text("''")),
+    Column("group_name", String(80), nullable=False, server_default=text("''")),
+    Column("is_deleted", Boolean, nullable=False, server_default=text("false")),
+    Index("ix_corp_tag_name", "tag_name"),
+)
+
+member = Table(
+    "member",
+    metadata,
+    Column("userid", String(64), primary_key=True),  # as WeCom spells it; compared case-folded
+    Column("folded", String(64), nullable=False, unique=True),
+    Column("name", String(80), nullable=False, server_default=text("''")),
+    Column("alias", String(80), nullable=False, server_default=text("''")),
+    Column("avatar", String(512), nullable=False, server_default=text("''")),
+    # member, manager, administrator
+    Column("role", String(20), nullable=False, server_default=text("'member'")),
+    Column("is_active", Boolean, nullable=False, server_default=text("true")),
+    Column("refreshed_at", UtcDateTime),
+)

@@ -1,0 +1,1 @@
+"""The server API: each module answers one family of endpoints."""

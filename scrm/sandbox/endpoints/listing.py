@@ -1,0 +1,68 @@
+"""Every endpoint the sandbox answers; a path that is not here is 404 with an empty body."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from ..call import Call, read_text
+from ..world import Json
+from . import access, contact_ways, contacts, media, members, messages, tags, welcome
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """How one path is answered; `empty` are the fields that also stand in a refusal."""
+
+    answer: Callable[[Call], Json | web.Response]
+    empty: Mapping[str, object] = field(default_factory=dict)
+    needs_token: bool = True
+    exclusive: Callable[[Call], tuple[str, ...]] | None = None  # what two calls at one time must not share
+    conflict: int = 45035
+    is_about_contacts: bool = False
+    calls_per_hour: int = 150_000
+
+
+def _welcome_code(call: Call) -> tuple[str, ...]:
+    return (read_text(call.body, "welcome_code"),)
+
+
+def _contacts(answer: Callable[[Call], Json], **empty: object) -> Endpoint:
+    return Endpoint(answer, empty, is_about_contacts=True)
+
+
+ENDPOINTS: dict[str, Endpoint] = {
+    "gettoken": Endpoint(access.gettoken, needs_token=False),
+    "get_jsapi_ticket": Endpoint(access.get_jsapi_ticket, calls_per_hour=100),
+    "ticket/get": Endpoint(access.ticket_get, calls_per_hour=100),
+    "auth/getuserinfo": Endpoint(access.getuserinfo),
+    "getcallbackip": Endpoint(access.getcallbackip, {"ip_list": []}),
+    "user/get": Endpoint(members.user_get),
+    "user/simplelist": Endpoint(members.user_simplelist, {"userlist": []}),
+    "department/simplelist": Endpoint(members.department_simplelist, {"department_id": []}),
+    "externalcontact/get_follow_user_list": _contacts(members.get_follow_user_list, follow_user=[]),
+    "externalcontact/list": _contacts(contacts.list_contacts, external_userid=[]),
+    "externalcontact/get": _contacts(contacts.get_contact, follow_user=[]),
+    "externalcontact/batch/get_by_user": _contacts(contacts.batch_get_by_user, external_contact_list=[]),
+    "externalcontact/remark": Endpoint(contacts.remark, is_about_contacts=True),
+    "externalcontact/mark_tag": Endpoint(
+        contacts.mark_tag, exclusive=contacts.relation_key, conflict=45035, is_about_contacts=True
+    ),
+    "externalcontact/get_corp_tag_list": _contacts(tags.get_corp_tag_list, tag_group=[]),
+    "externalcontact/add_corp_tag": _contacts(tags.add_corp_tag),
+    "externalcontact/add_contact_way": _contacts(contact_ways.add_contact_way),
+    "externalcontact/get_contact_way": _contacts(contact_ways.get_contact_way),
+    "externalcontact/list_contact_way": _contacts(contact_ways.list_contact_way, contact_way=[]),
+    "externalcontact/update_contact_way": _contacts(contact_ways.update_contact_way),
+    "externalcontact/del_contact_way": _contacts(contact_ways.del_contact_way),
+    "externalcontact/send_welcome_msg": Endpoint(
+        welcome.send_welcome_msg, exclusive=_welcome_code, conflict=41096, is_about_contacts=True
+    ),
+    "message/send": Endpoint(messages.send),
+    "message/recall": Endpoint(messages.recall),
+    "message/update_template_card": Endpoint(messages.update_template_card, {"invaliduser": []}),
+    "media/upload": Endpoint(media.upload),
+    "media/uploadimg": Endpoint(media.uploadimg),
+    "media/upload_attachment": Endpoint(media.upload_attachment),
+    "media/get": Endpoint(media.media_get),
+}

@@ -1,0 +1,73 @@
+"""Uploaded files; the three doors do not share their ids (doc 90253, 90256, 95098)."""
+
+from aiohttp import web
+
+from ..call import Call, Upload
+from ..errors import Refusal
+from ..world import Json, Media
+
+MEGABYTE = 1024 * 1024
+LIMITS = {"image": 10 * MEGABYTE, "voice": 2 * MEGABYTE, "video": 10 * MEGABYTE, "file": 20 * MEGABYTE}
+SMALLEST = 5
+
+
+def upload(call: Call) -> Json:
+    """A temporary file for every app of the corp; errmsg is empty and created_at a string, as in the doc."""
+    media = _keep(call, call.query.get("type", ""), "upload")
+    created_at = str(int(media.created_at.timestamp()))
+    return {"errmsg": "", "type": media.kind, "media_id": media.id, "created_at": created_at}
+
+
+def upload_attachment(call: Call) -> Json:
+    """A file for moments (1) or the product album (2); created_at is a number here."""
+    kind, use = call.query.get("media_type", ""), call.query.get("attachment_type", "")
+    if (use, kind) not in (("1", "image"), ("1", "video"), ("2", "image")):
+        raise Refusal(41072)
+    media = _keep(call, kind, "attachment")
+    return {"type": media.kind, "media_id": media.id, "created_at": int(media.created_at.timestamp())}
+
+
+def uploadimg(call: Call) -> Json:
+    """A picture that never expires, by address."""
+    if call.upload and len(call.upload.content) > 2 * MEGABYTE:
+        raise Refusal(45001)
+    media = _keep(call, "image", "uploadimg")
+    return {"url": f"{call.config.base_url}/media/{media.id}"}
+
+
+def _keep(call: Call, kind: str, door: str) -> Media:
+    if kind not in LIMITS:
+        raise Refusal(40004)
+    file = call.upload
+    if file is None or not file.filename:
+        raise Refusal(44001)
+    _check_size(kind, file)
+    number = call.world.next_number()
+    id = call.world.make_id("3", f"media/{number}/{call.now.timestamp()}", 64)
+    media = Media(id, kind, file.filename, file.content_type, file.content, call.now, door)
+    call.world.media[id] = media
+    return media
+
+
+def _check_size(kind: str, file: Upload) -> None:
+    if len(file.content) <= SMALLEST:
+        raise Refusal(40006)
+    if len(file.content) > LIMITS[kind]:
+        raise Refusal(45001)
+
+
+def media_get(call: Call) -> web.Response:
+    """The file itself; an unknown or expired id is a JSON error (doc 90254)."""
+    media = call.world.find_media(call.query.get("media_id", ""), call.now)
+    if media is None:
+        raise Refusal(40007)
+    return file_response(media)
+
+
+def file_response(media: Media, *, as_download: bool = True) -> web.Response:
+    """The bytes with their type, and their name when they are to be saved."""
+    name = media.filename.replace('"', "").encode("ascii", "ignore").decode() or "file"
+    headers = {"Content-Type": media.content_type}
+    if as_download:
+        headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return web.Response(body=media.content, headers=headers)

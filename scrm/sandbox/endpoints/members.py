@@ -1,0 +1,54 @@
+"""The address book, as far as an app may see it."""
+
+from ..call import Call
+from ..errors import Refusal
+from ..world import Json, Member
+
+
+def user_get(call: Call) -> Json:
+    """One member (doc 90196), without the fields that need consent since 2022."""
+    member = call.member(call.query.get("userid", ""))
+    return {
+        "userid": member.userid,
+        "name": member.name,
+        "department": [member.department],
+        "order": [0],
+        "position": member.position,
+        "is_leader_in_dept": [0],
+        "direct_leader": [],
+        "telephone": "",
+        "alias": "",
+        "status": 1,
+        "main_department": member.department,
+        "extattr": {"attrs": []},
+    }
+
+
+def user_simplelist(call: Call) -> Json:
+    """The members of one department, not of those below it (doc 90200)."""
+    department = _department(call, "department_id")
+    members = (member for member in call.world.members.values() if member.department == department)
+    return {"userlist": [_brief(member) for member in members]}
+
+
+def _brief(member: Member) -> Json:
+    return {"userid": member.userid, "name": member.name, "department": [member.department]}
+
+
+def department_simplelist(call: Call) -> Json:
+    """The ids of a department and of all below it (doc 95350)."""
+    top = _department(call, "id") if call.query.get("id") else 1
+    ids = range(1, len(call.world.departments) + 1) if top == 1 else [top]
+    return {"department_id": [{"id": id, "parentid": 0 if id == 1 else 1, "order": 100 - id} for id in ids]}
+
+
+def _department(call: Call, name: str) -> int:
+    text = call.query.get(name, "")
+    if not text.isdigit() or not 1 <= int(text) <= len(call.world.departments):
+        raise Refusal(60123)
+    return int(text)
+
+
+def get_follow_user_list(call: Call) -> Json:
+    """The members who may serve customers (doc 92571)."""
+    return {"follow_user": [member.userid for member in call.world.members.values()]}

@@ -1,0 +1,254 @@
+"""The corp, its members, its customers and what passed between them, held in memory."""
+
+import hashlib
+import itertools
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Literal
+
+AVATAR_COLORS = ("blue", "teal", "violet", "orange", "rose", "green", "indigo", "amber")
+MEDIA_LIFE = timedelta(days=3)
+WELCOME_LIFE = timedelta(seconds=20)
+
+Json = dict[str, Any]
+
+
+def pick_color(text: str) -> str:
+    """A colour that stays the same for the same text."""
+    return AVATAR_COLORS[hashlib.sha256(text.encode()).digest()[0] % len(AVATAR_COLORS)]
+
+
+class PairState(StrEnum):
+    """How far the friendship of a member and a customer has come (doc 90313, help of 84061)."""
+
+    ASKED = "asked"  # the customer asked, the member has not accepted
+    HALF = "half"  # added in skip-verify mode, the member has not confirmed
+    FRIEND = "friend"
+    LEFT = "left"  # the customer deleted the member: one-way, calls still work
+    DELETED = "deleted"  # the member deleted the customer: calls answer 84061
+
+
+@dataclass
+class Member:
+    """A colleague who uses WeCom and may serve customers."""
+
+    userid: str
+    name: str
+    avatar_color: str
+    department: int
+    position: str = "导购"
+
+
+@dataclass
+class WechatUser:
+    """A person with WeChat on a phone."""
+
+    key: str
+    name: str
+    gender: int  # 0 unknown, 1 male, 2 female
+    external_userid: str
+    unionid: str | None = None
+    phone: str | None = None
+    avatar_color: str = "blue"
+
+
+@dataclass
+class Pair:
+    """One member following one customer."""
+
+    userid: str
+    external_userid: str
+    state: PairState
+    created_at: datetime
+    add_way: int = 1
+    channel: str = ""  # the state of the contact way
+    remark: str = ""
+    description: str = ""
+    remark_company: str = ""
+    remark_mobiles: list[str] = field(default_factory=list)
+    tag_ids: list[str] = field(default_factory=list)
+    has_chatted: bool = False  # a welcome or a message was delivered since the last add
+
+
+@dataclass(frozen=True)
+class Message:
+    """One bubble of a chat; `content` has the fields of its kind."""
+
+    number: int
+    at: datetime
+    sender: Literal["member", "customer", "system"]
+    kind: str
+    content: Json
+    via: Literal["typed", "welcome", "sidebar", "system"] = "typed"
+    is_delivered: bool = True
+
+
+@dataclass
+class AppMessage:
+    """One message of the app to one member."""
+
+    msgid: str
+    at: datetime
+    body: Json
+    replaced_button: str = ""
+    is_recalled: bool = False
+
+
+@dataclass
+class ContactWay:
+    """A channel code that customers scan."""
+
+    config_id: str
+    created_at: datetime
+    scene: int = 2
+    type: int = 2
+    style: int = 0
+    remark: str = ""
+    state: str = ""
+    skip_verify: bool = True
+    userids: list[str] = field(default_factory=list)
+    party: list[int] = field(default_factory=list)
+    is_temp: bool = False
+    scans: int = 0
+    extra: Json = field(default_factory=dict)
+
+
+@dataclass
+class WelcomeCode:
+    """Twenty seconds and one use, counted from the event's CreateTime (doc 92137)."""
+
+    code: str
+    userid: str
+    external_userid: str
+    created_at: datetime
+    is_used: bool = False
+
+
+@dataclass
+class Tag:
+    """A corp tag."""
+
+    id: str
+    name: str
+    created_at: datetime
+    order: int = 0
+    is_deleted: bool = False
+
+
+@dataclass
+class TagGroup:
+    """A group of corp tags."""
+
+    id: str
+    name: str
+    created_at: datetime
+    order: int = 0
+    tags: list[Tag] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Media:
+    """A file that was uploaded; `door` is the endpoint it came in by."""
+
+    id: str
+    kind: str
+    filename: str
+    content_type: str
+    content: bytes
+    created_at: datetime
+    door: str
+
+
+@dataclass
+class World:
+    """Everything the sandbox knows; `revision` grows with each change so that pages know when to redraw."""
+
+    corp_id: str
+    members: dict[str, Member] = field(default_factory=dict)  # by case-folded userid
+    wechat_users: dict[str, WechatUser] = field(default_factory=dict)
+    pairs: dict[tuple[str, str], Pair] = field(default_factory=dict)
+    contact_ways: dict[str, ContactWay] = field(default_factory=dict)
+    chats: dict[tuple[str, str], list[Message]] = field(default_factory=dict)
+    app_messages: dict[str, list[AppMessage]] = field(default_factory=dict)
+    welcome_codes: dict[str, WelcomeCode] = field(default_factory=dict)
+    tag_groups: list[TagGroup] = field(default_factory=list)
+    departments: list[str] = field(default_factory=list)  # index + 1 is the id; the first is the root
+    media: dict[str, Media] = field(default_factory=dict)
+    response_codes: dict[str, tuple[str, datetime]] = field(default_factory=dict)  # code: (msgid, made at)
+    sent_bodies: dict[str, tuple[datetime, str]] = field(default_factory=dict)  # duplicate check: (until, msgid)
+    revision: int = 0
+    _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+
+    def touch(self) -> None:
+        """Tell the pages that something changed."""
+        self.revision += 1
+
+    def next_number(self) -> int:
+        """A number that was not given before."""
+        return next(self._numbers)
+
+    def make_id(self, prefix: str, seed: str, length: int = 32) -> str:
+        """An id in WeCom's form; the same corp and seed give the same id, also after a restart."""
+        digest = hashlib.sha256(f"{self.corp_id}/{prefix}/{seed}".encode()).hexdigest()
+        return prefix + digest[: length - len(prefix)]
+
+    def find_member(self, userid: str) -> Member | None:
+        """The member; userids ignore case (doc 90195)."""
+        return self.members.get(userid.casefold())
+
+    def find_customer(self, external_userid: str) -> WechatUser | None:
+        """The WeChat user behind an external_userid."""
+        return next((user for user in self.wechat_users.values() if user.external_userid == external_userid), None)
+
+    def find_pair(self, userid: str, external_userid: str) -> Pair | None:
+        """The relation of a member and a customer, in whatever state."""
+        member = self.find_member(userid)
+        return self.pairs.get((member.userid, external_userid)) if member else None
+
+    def pairs_of_member(self, userid: str) -> list[Pair]:
+        """All relations of a member, oldest first."""
+        return [pair for pair in self.pairs.values() if pair.userid == userid]
+
+    def pairs_of_customer(self, external_userid: str) -> list[Pair]:
+        """All relations of a customer, oldest first."""
+        return [pair for pair in self.pairs.values() if pair.external_userid == external_userid]
+
+    def append(
+        self,
+        pair: Pair,
+        at: datetime,
+        sender: Literal["member", "customer", "system"],
+        kind: str,
+        content: Json,
+        via: Literal["typed", "welcome", "sidebar", "system"] = "typed",
+    ) -> Message:
+        """Put a message into the chat; what a member says to somebody who left does not arrive."""
+        is_delivered = not (sender == "member" and pair.state in (PairState.LEFT, PairState.ASKED))
+        message = Message(self.next_number(), at, sender, kind, content, via, is_delivered)
+        self.chats.setdefault((pair.userid, pair.external_userid), []).append(message)
+        if sender != "system" and is_delivered:
+            pair.has_chatted = True
+        self.touch()
+        return message
+
+    def find_tag(self, tag_id: str) -> tuple[TagGroup, Tag] | None:
+        """A living corp tag and its group."""
+        for group in self.tag_groups:
+            for tag in group.tags:
+                if tag.id == tag_id and not tag.is_deleted:
+                    return group, tag
+        return None
+
+    def find_media(self, media_id: str, now: datetime) -> Media | None:
+        """An uploaded file that has not expired; pictures of uploadimg live for ever (doc 90256)."""
+        media = self.media.get(media_id)
+        if media and media.door != "uploadimg" and now - media.created_at > MEDIA_LIFE:
+            return None
+        return media
+
+    def department_id(self, name: str) -> int:
+        """The id of a department, made when it is new; the root has id 1."""
+        if name not in self.departments:
+            self.departments.append(name)
+        return self.departments.index(name) + 1

@@ -1,0 +1,31 @@
+"""Everything a handler may reach; built once by scrm.app, or by a test."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import ClientSession, web
+
+from scrm.clock import Clock
+from scrm.db import Database
+from scrm.db.vault import Vault
+from scrm.settings import Settings
+from scrm.wecom.client import WeCom
+
+if TYPE_CHECKING:
+    from scrm.work.worker import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The bag of what is shared: at most eight fields, no methods."""
+
+    settings: Settings
+    clock: Clock
+    db: Database
+    http: ClientSession
+    wecom: WeCom
+    vault: Vault
+    worker: "Worker"
+
+
+SERVICES = web.AppKey("services", Services)

@@ -1,0 +1,220 @@
+"""The one typed tree of settings: a TOML file, overridden by SCRM_SECTION__KEY variables."""
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from scrm.errors import WrongUse
+
+_AES_KEY = re.compile(r"[A-Za-z0-9]{43}")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+def _is_http_url(value: str) -> str:
+    if not re.match(r"https?://[^/\s]+", value):
+        raise ValueError("expected http:// or https:// and a host")
+    return value.rstrip("/")
+
+
+HttpUrl = Annotated[str, AfterValidator(_is_http_url)]
+
+
+class Server(_Section):
+    """Where we listen, and how people reach us."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    public_url: HttpUrl = "http://127.0.0.1:8080"
+    body_limit: int = Field(1_048_576, ge=1024)
+
+
+class DatabaseSettings(_Section):
+    """sqlite:///path or postgresql://user:pw@host/db (a SecretStr: it may hold a password)."""
+
+    url: SecretStr = SecretStr("sqlite:///var/scrm.db")
+
+    @field_validator("url")
+    @classmethod
+    def _known(cls, value: SecretStr) -> SecretStr:
+        try:
+            backend = make_url(value.get_secret_value()).get_backend_name()
+        except ArgumentError:
+            raise ValueError("expected sqlite:///path or postgresql://user:password@host/database") from None
+        if backend not in ("sqlite", "postgresql"):
+            raise ValueError("expected sqlite:///path or postgresql://user:password@host/database")
+        return value
+
+
+class WeComSettings(_Section):
+    """The self-built app (自建应用) we speak for."""
+
+    corp_id: str = Field(min_length=1)
+    agent_id: int = Field(ge=0)
+    secret: SecretStr = Field(min_length=1)
+    token: SecretStr = Field(min_length=1, max_length=32)
+    encoding_aes_key: SecretStr
+    api_base: HttpUrl = "https://qyapi.weixin.qq.com"
+    oauth_base: HttpUrl = "https://open.weixin.qq.com"
+    login_base: HttpUrl = "https://login.work.weixin.qq.com"
+    timeout_seconds: float = Field(5.0, gt=0)
+    read_concurrency: int = Field(5, ge=1)
+    welcome_concurrency: int = Field(64, ge=1)
+    name_budget_ms: int = Field(250, ge=0)
+
+    @field_validator("encoding_aes_key")
+    @classmethod
+    def _is_aes_key(cls, value: SecretStr) -> SecretStr:
+        if not _AES_KEY.fullmatch(value.get_secret_value()):
+            raise ValueError(f"expected 43 letters and digits, found {len(value.get_secret_value())} characters")
+        return value
+
+
+class Security(_Section):
+    """secret_key signs sessions and derives the keys of private data: keep it, and keep it secret."""
+
+    secret_key: SecretStr = Field(min_length=32)
+    session_hours: int = Field(12, ge=1)
+
+
+class Playbooks(_Section):
+    """Where playbooks are read from at start."""
+
+    dir: Path = Path("config/playbooks")
+    quiet: str = "21:30-09:00"
+    remind_minutes: int = Field(30, ge=1)
+
+    @field_validator("quiet")
+    @classmethod
+    def _is_window(cls, value: str) -> str:
+        if value != "none" and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", value):
+            raise ValueError('expected a span like "21:30-09:00", or "none"')
+        return value
+
+
+class Shop(_Section):
+    """What customers know us as, and the zone in which days are counted."""
+
+    name: str = "我们的店"
+    timezone: str = "Asia/Shanghai"
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("expected a zone name such as Asia/Shanghai") from None
+        return value
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+
+class Settings(_Section):
+    """All settings; build with `load_settings`."""
+
+    server: Server = Server()
+    database: DatabaseSettings = DatabaseSettings()
+    wecom: WeComSettings
+    security: Security
+    playbooks: Playbooks = Playbooks()
+    shop: Shop = Shop()
+
+
+def load_settings(environ: dict[str, str] | None = None, **overrides: dict[str, Any]) -> Settings:
+    """Read the file, then the environment, then `overrides`; raises WrongUse with one line per wrong value."""
+    environ = dict(os.environ) if environ is None else environ
+    tree = _read_file(environ)
+    for name, value in environ.items():
+        section, separator, key = name.removeprefix("SCRM_").lower().partition("__")
+        if name.startswith("SCRM_") and separator:
+            tree.setdefault(section, {})[key] = value
+    for section, values in overrides.items():
+        tree.setdefault(section, {}).update(values)
+    for section in Settings.model_fields:
+        tree.setdefault(section, {})
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise WrongUse("\n".join(_lines(error, tree))) from None
+
+
+def load_database_settings(environ: dict[str, str] | None = None) -> DatabaseSettings:
+    """Only the database, for commands that need nothing else (scrm migrate)."""
+    environ = dict(os.environ) if environ is None else environ
+    tree = _read_file(environ).get("database", {})
+    if url := environ.get("SCRM_DATABASE__URL"):
+        tree["url"] = url
+    try:
+        return DatabaseSettings.model_validate(tree)
+    except ValidationError as error:
+        raise WrongUse("\n".join(_lines(error, {"database": tree}, ("database",)))) from None
+
+
+def _read_file(environ: dict[str, str]) -> dict[str, dict[str, Any]]:
+    named = environ.get("SCRM_CONFIG")
+    path = Path(named or "config/scrm.toml")
+    if not path.is_file():
+        if named:
+            raise WrongUse(f"SCRM_CONFIG: found {named}, which is not a file; expected the path of a TOML file")
+        return {}
+    try:
+        tree = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise WrongUse(f"{path}: cannot be read as TOML: {error}") from None
+    for name, section in tree.items():
+        if not isinstance(section, dict):
+            raise WrongUse(f"{path}: {name}: found a plain value; expected a section [{name}]")
+    return tree
+
+
+_SECRETS = {"url", "secret", "token", "encoding_aes_key", "secret_key"}
+
+
+def _lines(error: ValidationError, tree: dict[str, Any], prefix: tuple[str, ...] = ()) -> list[str]:
+    """One line per problem: the key, what was found, what is expected."""
+    lines = []
+    for problem in error.errors(include_url=False, include_context=False):
+        where = (*prefix, *(str(part) for part in problem["loc"]))
+        key = ".".join(where)
+        variable = "SCRM_" + "__".join(where).upper()
+        expected = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "missing":
+            lines.append(f"{key}: found nothing; expected a value (in the settings file, or as {variable})")
+        elif problem["type"] == "extra_forbidden":
+            lines.append(f"{key}: found a setting of a name nobody knows; see config/scrm.example.toml")
+        else:
+            lines.append(f"{key}: found {_found(tree, where)}; {_sentence(expected)}")
+    return lines
+
+
+def _found(tree: dict[str, Any], where: tuple[str, ...]) -> str:
+    value: Any = tree
+    for part in where:
+        value = value.get(part) if isinstance(value, dict) else None
+    if where[-1] in _SECRETS:
+        return "a value (not shown)" if value else "an empty value"
+    return repr(value)
+
+
+def _sentence(expected: str) -> str:
+    return expected if expected.startswith("expected") else "expected: " + expected[:1].lower() + expected[1:]

@@ -1,0 +1,168 @@
+"""Playbooks, who is in them, what each step did, and what went out."""
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, String, Table, Text, text
+
+from scrm.db.tables import BigId, Json, UtcDateTime, metadata
+
+
+def _text(name: str, length: int) -> Column[str]:
+    return Column(name, String(length), nullable=False, server_default=text("''"))
+
+
+playbook = Table(
+    "playbook",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("title", String(120), nullable=False),
+    # published, paused, retired
+    Column("state", String(12), nullable=False, server_default=text("'published'")),
+    Column("version", Integer, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+)
+
+playbook_version = Table(
+    "playbook_version",
+    metadata,
+    Column("playbook_key", ForeignKey("playbook.key"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("published_at", UtcDateTime, nullable=False),
+)
+
+# One person's way through one playbook; waiting is a row with due_at, not a timer.
+enrolment = Table(
+    "enrolment",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("playbook_key", ForeignKey("playbook.key"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("run_key", String(200), nullable=False),
+    Column("person_id", ForeignKey("person.id"), nullable=False),
+    Column("userid", String(64), nullable=False, server_default=text("''")),
+    Column("external_userid", String(64), nullable=False, server_default=text("''")),
+    Column("event_id", BigInteger),
+    # The moment T0 and D+0 are counted from.
+    Column("anchor_at", UtcDateTime, nullable=False),
+    # Index of the next step in the version's list.
+    Column("step", Integer, nullable=False, server_default=text("0")),
+    Column("due_at", UtcDateTime),
+    # active, goal, exited, done, failed
+    Column("state", String(12), nullable=False, server_default=text("'active'")),
+    _text("ended_reason", 200),
+    Column("enrolled_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("correlation", String(40), nullable=False, server_default=text("''")),
+    Index("uq_enrolment_run_key", "playbook_key", "run_key", unique=True),
+    Index(
+        "ix_enrolment_due_at",
+        "due_at",
+        "id",
+        sqlite_where=text("state = 'active' AND due_at IS NOT NULL"),
+        postgresql_where=text("state = 'active' AND due_at IS NOT NULL"),
+    ),
+    Index("ix_enrolment_person_id", "person_id"),
+)
+
+# One execution of one step; unique, so a step is decided once whatever happens.
+step_run = Table(
+    "step_run",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("enrolment_id", ForeignKey("enrolment.id"), nullable=False),
+    Column("step_id", String(64), nullable=False),
+    Column("pass", Integer, nullable=False, server_default=text("0")),
+    Column("channel", String(2), nullable=False),
+    # intent, done, skipped, dropped, failed, unknown; a T step is waiting until its task ends
+    Column("state", String(12), nullable=False),
+    _text("reason", 300),
+    Column("facts", Json, nullable=False, server_default=text("'{}'")),
+    Column("intent_at", UtcDateTime, nullable=False),
+    Column("outcome_at", UtcDateTime),
+    Index("uq_step_run_step", "enrolment_id", "step_id", "pass", unique=True),
+    Index(
+        "ix_step_run_open",
+        "intent_at",
+        sqlite_where=text("state = 'intent'"),
+        postgresql_where=text("state = 'intent'"),
+    ),
+)
+
+# What a member is asked to do.
+task = Table(
+    "task",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("step_run_id", ForeignKey("step_run.id"), unique=True),
+    Column("enrolment_id", ForeignKey("enrolment.id")),
+    Column("playbook_key", String(64), nullable=False, server_default=text("''")),
+    Column("playbook_title", String(120), nullable=False, server_default=text("''")),
+    Column("step_id", String(64), nullable=False, server_default=text("''")),
+    Column("userid", String(64), nullable=False),
+    Column("external_userid", String(64), nullable=False),
+    Column("person_id", ForeignKey("person.id"), nullable=False),
+    Column("title", String(120), nullable=False),
+    Column("text", Text, nullable=False),
+    # What goes with the text, in sendChatMessage's own shape: [{"msgtype": "news", "news": {...}}, ...]
+    Column("attachments", Json, nullable=False, server_default=text("'[]'")),
+    # open (待员工确认), sent, skipped, postponed -> open, expired, withdrawn
+    Column("state", String(12), nullable=False, server_default=text("'open'")),
+    _text("reason", 300),
+    # Shown from here on; a postponed task comes back at this time.
+    Column("open_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("released_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    # waiting (for its half hour), sent, unsent
+    Column("reminder", String(12), nullable=False, server_default=text("'waiting'")),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("correlation", String(40), nullable=False, server_default=text("''")),
+    Index("ix_task_userid", "userid", "state", "open_at"),
+    Index("ix_task_contact", "external_userid", "userid", "state"),
+    Index("ix_task_person_id", "person_id"),
+    Index("ix_task_enrolment_id", "enrolment_id"),
+    Index(
+        "ix_task_expires_at",
+        "expires_at",
+        sqlite_where=text("state = 'open'"),
+        postgresql_where=text("state = 'open'"),
+    ),
+    Index(
+        "ix_task_reminder",
+        "open_at",
+        sqlite_where=text("state = 'open' AND reminder = 'waiting'"),
+        postgresql_where=text("state = 'open' AND reminder = 'waiting'"),
+    ),
+)
+
+# Everything that went out, or should have, with the reason; intent before the call, outcome after.
+send = Table(
+    "send",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    # welcome, app_message, chat (a member's one-tap send)
+    Column("kind", String(16), nullable=False),
+    Column("userid", String(64), nullable=False, server_default=text("''")),
+    Column("external_userid", String(64), nullable=False, server_default=text("''")),
+    Column("person_id", BigInteger),
+    Column("playbook_key", String(64), nullable=False, server_default=text("''")),
+    Column("step_id", String(64), nullable=False, server_default=text("''")),
+    Column("task_id", BigInteger),
+    # What may go out only once: "welcome:<code hash>", "reminder:<member>:<half hour>" ...
+    Column("once", String(160), unique=True),
+    Column("content", Json, nullable=False, server_default=text("'{}'")),
+    Column("received_at", UtcDateTime),
+    Column("decided_at", UtcDateTime, nullable=False),
+    Column("sent_at", UtcDateTime),
+    # intent, sent, done_by_other, too_late, failed, unknown, none (nothing to send)
+    Column("outcome", String(16), nullable=False),
+    Column("errcode", Integer, nullable=False, server_default=text("0")),
+    _text("reason", 300),
+    _text("correlation", 40),
+    Index("ix_send_contact", "external_userid", "decided_at"),
+    Index("ix_send_decided_at", "decided_at"),
+    Index(
+        "ix_send_open", "decided_at", sqlite_where=text("outcome = 'intent'"), postgresql_where=text("outcome = 'intent'")
+    ),
+)
+

@@ -1,0 +1,1 @@
+"""Durable work: lanes, claim, lease, retry, dead letters."""

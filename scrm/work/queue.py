@@ -1,0 +1,209 @@
+"""The rows of durable work: add, claim, finish, repeat, bury."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, literal_column, select, text, update
+
+from scrm.db import upsert
+from scrm.work.models import DEAD, LEASED, WAITING, work_item
+
+LEASE = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A piece of work to be done once, at `due_at` (None: at once).
+
+    Items with the same `order_key` run one at a time in the order they were added; of the open items with one
+    `dedupe_key` there is only one.
+    """
+
+    lane: str
+    kind: str
+    payload: dict[str, Any] = field(default_factory=dict)
+    due_at: datetime | None = None
+    order_key: str | None = None
+    dedupe_key: str | None = None
+    give_up_at: datetime | None = None
+    correlation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An item that is ours until its lease ends; `attempts` counts this one."""
+
+    id: int
+    lane: str
+    kind: str
+    payload: dict[str, Any]
+    attempts: int
+    created_at: datetime
+    give_up_at: datetime | None
+    correlation: str
+
+
+def add(conn: Connection, item: Item, *, now: datetime) -> bool:
+    """True when it was added, False when an open item has the same dedupe key."""
+    row = _row(item, now)
+    statement = upsert(work_item, conn).values(**row)
+    if item.dedupe_key is not None:
+        statement = statement.on_conflict_do_nothing()
+    added = conn.execute(statement.returning(work_item.c.id)).scalar_one_or_none()
+    if added is not None and conn.dialect.name == "postgresql":
+        conn.execute(text("SELECT pg_notify('scrm_work', :lane)"), {"lane": item.lane})
+    return added is not None
+
+
+def add_many(conn: Connection, items: Iterable[Item], *, now: datetime) -> None:
+    """Items without a dedupe key, in one statement."""
+    rows = [_row(item, now) for item in items]
+    if rows:
+        conn.execute(work_item.insert(), rows)
+
+
+def _row(item: Item, now: datetime) -> dict[str, Any]:
+    return {
+        "lane": item.lane,
+        "kind": item.kind,
+        "payload": item.payload,
+        "due_at": item.due_at or now,
+        "order_key": item.order_key,
+        "dedupe_key": item.dedupe_key,
+        "give_up_at": item.give_up_at,
+        "created_at": now,
+        "correlation": item.correlation,
+    }
+
+
+def claim(conn: Connection, lane: str, *, now: datetime, limit: int = 100) -> list[Claimed]:
+    """Take the oldest due items of a lane under a lease of a minute.
+
+    An item whose predecessor of the same order key is still open stays where it is.
+    """
+    earlier = work_item.alias("earlier")
+    # The state is a literal: with a bound parameter PostgreSQL's generic plan cannot use the partial index.
+    due = (
+        select(work_item.c.id)
+        .where(
+            literal_column("work_item.state = 0"),
+            work_item.c.lane == lane,
+            work_item.c.due_at <= now,
+            work_item.c.order_key.is_(None)
+            | ~select(literal_column("1"))
+            .select_from(earlier)
+            .where(
+                earlier.c.lane == work_item.c.lane,
+                earlier.c.order_key == work_item.c.order_key,
+                earlier.c.id < work_item.c.id,
+                literal_column("earlier.order_key IS NOT NULL AND earlier.state < 2"),
+            )
+            .exists(),
+        )
+        .order_by(work_item.c.due_at, work_item.c.id)
+        .limit(limit)
+    )
+    if conn.dialect.name == "postgresql":
+        due = due.with_for_update(skip_locked=True)
+    rows = conn.execute(
+        update(work_item)
+        .where(work_item.c.id.in_(due))
+        .values(state=LEASED, lease_until=now + LEASE, attempts=work_item.c.attempts + 1)
+        .returning(
+            work_item.c.id,
+            work_item.c.lane,
+            work_item.c.kind,
+            work_item.c.payload,
+            work_item.c.attempts,
+            work_item.c.created_at,
+            work_item.c.give_up_at,
+            work_item.c.correlation,
+        )
+    ).all()
+    return sorted((Claimed(**row._mapping) for row in rows), key=lambda claimed: claimed.id)
+
+
+def finish(conn: Connection, ids: Sequence[int]) -> None:
+    """Done work leaves no row; what it did is told by events, sends and the inbox."""
+    if ids:
+        conn.execute(delete(work_item).where(work_item.c.id.in_(list(ids))))
+
+
+def repeat(conn: Connection, item_id: int, *, due_at: datetime, error: str) -> None:
+    conn.execute(
+        update(work_item)
+        .where(work_item.c.id == item_id)
+        .values(state=WAITING, due_at=due_at, lease_until=None, last_error=error[:1000])
+    )
+
+
+def bury(conn: Connection, item_id: int, *, error: str) -> None:
+    """Dead letter: kept, shown, and repeated only when somebody asks."""
+    conn.execute(
+        update(work_item)
+        .where(work_item.c.id == item_id)
+        .values(state=DEAD, lease_until=None, last_error=error[:1000])
+    )
+
+
+def revive(conn: Connection, item_id: int, *, now: datetime) -> bool:
+    """Give a dead letter another chance; False when it is not one."""
+    revived = conn.execute(
+        update(work_item)
+        .where(work_item.c.id == item_id, literal_column("work_item.state = 2"))
+        .values(state=WAITING, due_at=now, attempts=0, give_up_at=None)
+        .returning(work_item.c.id)
+    )
+    return revived.one_or_none() is not None
+
+
+def release_expired(conn: Connection, *, now: datetime) -> int:
+    """Items whose worker died come back; returns how many."""
+    back = conn.execute(
+        update(work_item)
+        .where(literal_column("work_item.state = 1"), work_item.c.lease_until < now)
+        .values(state=WAITING, lease_until=None)
+        .returning(work_item.c.id)
+    )
+    return len(back.all())
+
+
+def release_all(conn: Connection) -> int:
+    """SQLite has one process: whatever is leased when it starts was left behind by the one before."""
+    back = conn.execute(
+        update(work_item)
+        .where(literal_column("work_item.state = 1"))
+        .values(state=WAITING, lease_until=None)
+        .returning(work_item.c.id)
+    )
+    return len(back.all())
+
+
+def next_due_at(conn: Connection, lane: str) -> datetime | None:
+    return conn.execute(
+        select(func.min(work_item.c.due_at)).where(literal_column("work_item.state = 0"), work_item.c.lane == lane)
+    ).scalar_one_or_none()
+
+
+def oldest_waiting(conn: Connection, *, now: datetime) -> datetime | None:
+    """When the item that has waited longest became due; None when nothing waits."""
+    return conn.execute(
+        select(func.min(work_item.c.due_at)).where(literal_column("work_item.state = 0"), work_item.c.due_at <= now)
+    ).scalar_one_or_none()
+
+
+def list_dead(conn: Connection, *, limit: int = 100) -> list[Any]:
+    return list(
+        conn.execute(
+            select(work_item).where(literal_column("work_item.state = 2")).order_by(work_item.c.id.desc()).limit(limit)
+        )
+    )
+
+
+def count_by_lane(conn: Connection) -> dict[tuple[str, int], int]:
+    rows = conn.execute(
+        select(work_item.c.lane, work_item.c.state, func.count()).group_by(work_item.c.lane, work_item.c.state)
+    )
+    return {(row.lane, row.state): row.count for row in rows}
