@@ -106,4 +106,3 @@ def _event(row: Any) -> Event:
         once=row.once,
         id=row.id,
     )
-

@@ -80,4 +80,4 @@ def differences(conn: Connection) -> list[object]:
     """What the migrations and the tables in code disagree about (for the test that keeps them equal)."""
     from scrm.db.every_table import metadata
 
-    return compare_metadata(MigrationContext.configure(conn, opts={"compare_type": False}), metadata)
+    return list(compare_metadata(MigrationContext.configure(conn, opts={"compare_type": False}), metadata))

@@ -1,0 +1,1 @@
+"""WeCom's server API and nothing else: how to call it, what it answers, what it tells us."""

@@ -25,7 +25,14 @@ work_item = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("correlation", String(40), nullable=False, server_default=text("''")),
     Column("last_error", Text, nullable=False, server_default=text("''")),
-    Index("ix_work_item_waiting", "lane", "due_at", "id", sqlite_where=text("state = 0"), postgresql_where=text("state = 0")),
+    Index(
+        "ix_work_item_waiting",
+        "lane",
+        "due_at",
+        "id",
+        sqlite_where=text("state = 0"),
+        postgresql_where=text("state = 0"),
+    ),
     Index("ix_work_item_leased", "lease_until", sqlite_where=text("state = 1"), postgresql_where=text("state = 1")),
     Index("ix_work_item_dead", "id", sqlite_where=text("state = 2"), postgresql_where=text("state = 2")),
     Index(

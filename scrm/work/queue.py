@@ -142,9 +142,7 @@ def repeat(conn: Connection, item_id: int, *, due_at: datetime, error: str) -> N
 def bury(conn: Connection, item_id: int, *, error: str) -> None:
     """Dead letter: kept, shown, and repeated only when somebody asks."""
     conn.execute(
-        update(work_item)
-        .where(work_item.c.id == item_id)
-        .values(state=DEAD, lease_until=None, last_error=error[:1000])
+        update(work_item).where(work_item.c.id == item_id).values(state=DEAD, lease_until=None, last_error=error[:1000])
     )
 
 
@@ -204,6 +202,8 @@ def list_dead(conn: Connection, *, limit: int = 100) -> list[Any]:
 
 def count_by_lane(conn: Connection) -> dict[tuple[str, int], int]:
     rows = conn.execute(
-        select(work_item.c.lane, work_item.c.state, func.count()).group_by(work_item.c.lane, work_item.c.state)
+        select(work_item.c.lane, work_item.c.state, func.count().label("items")).group_by(
+            work_item.c.lane, work_item.c.state
+        )
     )
-    return {(row.lane, row.state): row.count for row in rows}
+    return {(row.lane, row.state): row.items for row in rows}
