@@ -35,6 +35,8 @@ FLAGS = (
     "--chunk-names=[name]-[hash]",
     "--log-level=warning",
 )
+# Node being elsewhere than on PATH, packages could not run scripts anyway; NODE_ENV=production would leave esbuild out.
+NPM_FLAGS = ("--ignore-scripts", "--include=dev", "--no-audit", "--no-fund", "--loglevel=error")
 
 
 class AssetsHook(BuildHookInterface):  # type: ignore[type-arg]
@@ -72,15 +74,7 @@ def install_modules() -> None:
     lock = digest([WEB / "package-lock.json"])
     if stamped(MODULES / STAMP) == lock:
         return
-    npm = (
-        "lib/node_modules/npm/bin/npm-cli.js",
-        "ci",
-        "--ignore-scripts",
-        "--no-audit",
-        "--no-fund",
-        "--loglevel=error",
-    )
-    node(node_home() / npm[0], *npm[1:])
+    node(node_home() / "lib/node_modules/npm/bin/npm-cli.js", "ci", *NPM_FLAGS)
     (MODULES / STAMP).write_text(lock)
 
 
@@ -98,11 +92,14 @@ def esbuild(outdir: Path, *flags: str) -> None:
 
 def node(*args: str | Path) -> None:
     """Run the node that came by pip in web/; raises CalledProcessError when it fails."""
-    home = node_home()
-    program = home / "node.exe" if os.name == "nt" else home / "bin" / "node"
     # A company's own certificate authority is in the system's store, not in Node's.
     environment = {"NODE_USE_SYSTEM_CA": "1", **os.environ}
-    subprocess.run([program, *args], cwd=WEB, env=environment, check=True)  # noqa: S603
+    subprocess.run([node_program(), *args], cwd=WEB, env=environment, check=True)  # noqa: S603
+
+
+def node_program() -> Path:
+    """The node executable that came by pip."""
+    return node_home() / ("node.exe" if os.name == "nt" else "bin/node")
 
 
 def node_home() -> Path:
