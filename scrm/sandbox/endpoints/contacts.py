@@ -69,7 +69,8 @@ def _relation(pair: Pair) -> Json:
 def _named_tags(call: Call, pair: Pair) -> list[Json]:
     found = [call.world.find_tag(tag_id) for tag_id in pair.tag_ids]
     return [
-        {"group_name": group.name, "tag_name": tag.name, "tag_id": tag.id, "type": 1} for group, tag in filter(None, found)
+        {"group_name": group.name, "tag_name": tag.name, "tag_id": tag.id, "type": 1}
+        for group, tag in filter(None, found)
     ]
 
 

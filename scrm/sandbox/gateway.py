@@ -1,0 +1,197 @@
+"""The door of the server API: reads a call, applies the rules that hold for every endpoint, answers and records."""
+
+import hashlib
+import json
+import re
+import secrets
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from aiohttp import BodyPartReader, web
+
+from scrm.clock import Clock, SystemClock, monotonic
+
+from .call import Call, Upload
+from .config import SandboxConfig
+from .endpoints.listing import ENDPOINTS, Endpoint
+from .errors import Refusal
+from .faults import Faults
+from .identity import Identity
+from .world import Json, World
+
+ESCAPED_CHARACTER = re.compile(rb"(?<!\\)(?:\\\\)*\\u[0-9a-fA-F]{4}")
+# A control character cannot be written in JSON without an escape.
+ESCAPED_CONTROL = re.compile(rb"\\u00[01][0-9a-fA-F]")
+WRONG_JSON = "Warning: wrong json format. "
+
+
+@dataclass(frozen=True)
+class CallRecord:
+    """One finished call, for the console and for tests; `body` and `answer` hold no files and no tokens."""
+
+    at: datetime
+    endpoint: str
+    errcode: int
+    milliseconds: float
+    body: Json
+    query: dict[str, str]
+    answer: Json
+
+
+@dataclass
+class _Window:
+    """How often one endpoint was called, and until when it is blocked."""
+
+    minute: datetime
+    hour: datetime
+    in_minute: int = 0
+    in_hour: int = 0
+    blocked_until: datetime | None = None
+
+
+@dataclass
+class Gateway:
+    """Answers everything under /cgi-bin/."""
+
+    world: World
+    identity: Identity
+    faults: Faults
+    config: SandboxConfig
+    clock: Clock
+    calls: deque[CallRecord] = field(default_factory=lambda: deque(maxlen=200))
+    _windows: dict[str, _Window] = field(default_factory=dict)
+    _running: Counter[str] = field(default_factory=Counter)
+    _busy: set[tuple[str, ...]] = field(default_factory=set)
+    _hints: int = 0
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """HTTP 200 with an errcode, also for refusals; an unknown path is 404 and empty (doc 90664)."""
+        path = request.match_info["path"]
+        endpoint = ENDPOINTS.get(path)
+        if endpoint is None:
+            return web.Response(status=404)
+        started = monotonic()
+        call, warning = await self._read(request)
+        try:
+            answer = await self._run(path, endpoint, call)
+        except Refusal as refusal:
+            answer = self._refusal(refusal, endpoint, request.remote or "127.0.0.1")
+        if isinstance(answer, web.Response):
+            self._record(path, call, {"errcode": 0}, started)
+            return answer
+        answer = {"errcode": 0, "errmsg": "ok"} | answer
+        if warning:
+            answer["errmsg"] = WRONG_JSON + str(answer["errmsg"])
+        self._record(path, call, answer, started)
+        return web.json_response(answer, dumps=lambda value: json.dumps(value, ensure_ascii=False))
+
+    async def _read(self, request: web.Request) -> tuple[Call, bool]:
+        body: Json = {}
+        upload: Upload | None = None
+        raw = b""
+        warning = False
+        if request.content_type == "multipart/form-data":
+            upload = await _read_upload(request)
+        elif raw := await request.read():
+            try:
+                parsed = json.loads(raw)
+                body, warning = (parsed, False) if isinstance(parsed, dict) else ({}, True)
+            except ValueError:
+                warning = True
+        now = self.clock.now()
+        query = dict(request.query)
+        call = Call(self.world, self.identity, self.faults, self.config, now, query, body, raw, upload)
+        return call, warning
+
+    async def _run(self, path: str, endpoint: Endpoint, call: Call) -> Json | web.Response:
+        if endpoint.needs_token:
+            self.identity.check_token(call.query.get("access_token", ""), call.now)
+            self._check_rights(endpoint)
+        self._check_rate(path, endpoint, call.now)
+        with self._seat(path), self._exclusive(path, endpoint, call):
+            await SystemClock().sleep(self.faults.answer_delay_ms / 1000)
+            if errcode := self.faults.take_errcode(path):
+                raise Refusal(errcode)
+            if ESCAPED_CHARACTER.search(call.raw) and not ESCAPED_CONTROL.search(call.raw):
+                raise Refusal(40033)
+            return endpoint.answer(call)
+
+    def _check_rights(self, endpoint: Endpoint) -> None:
+        if self.faults.untrusted_ip:
+            raise Refusal(60020)
+        if endpoint.is_about_contacts and self.faults.no_contact_permission:
+            raise Refusal(48002)
+
+    def _check_rate(self, path: str, endpoint: Endpoint, now: datetime) -> None:
+        """10,000 a minute and 150,000 an hour; whoever goes beyond is shut out for as long (doc 90312)."""
+        window = self._windows.setdefault(path, _Window(now, now))
+        if window.blocked_until and now < window.blocked_until:
+            raise Refusal(45009)
+        if now - window.minute >= timedelta(minutes=1):
+            window.minute, window.in_minute = now, 0
+        if now - window.hour >= timedelta(hours=1):
+            window.hour, window.in_hour = now, 0
+        window.in_minute += 1
+        window.in_hour += 1
+        if window.in_hour > endpoint.calls_per_hour:
+            window.blocked_until = now + timedelta(hours=1)
+        elif window.in_minute > self.faults.calls_per_minute:
+            window.blocked_until = now + timedelta(minutes=1)
+        else:
+            return
+        raise Refusal(45009)
+
+    @contextmanager
+    def _seat(self, path: str) -> Iterator[None]:
+        if self._running[path] >= self.faults.parallel_calls:
+            raise Refusal(45033)
+        self._running[path] += 1
+        try:
+            yield
+        finally:
+            self._running[path] -= 1
+
+    @contextmanager
+    def _exclusive(self, path: str, endpoint: Endpoint, call: Call) -> Iterator[None]:
+        if endpoint.exclusive is None:
+            yield
+            return
+        key = (path, *endpoint.exclusive(call))
+        if key in self._busy:
+            raise Refusal(endpoint.conflict)
+        self._busy.add(key)
+        try:
+            yield
+        finally:
+            self._busy.discard(key)
+
+    def _refusal(self, refusal: Refusal, endpoint: Endpoint, remote: str) -> Json:
+        self._hints += 1
+        seconds = int(self.clock.now().timestamp())
+        digest = hashlib.sha256(secrets.token_bytes(8)).hexdigest()[:16]
+        errmsg = (
+            f"{refusal.text}, hint: [{seconds}_{self._hints}_{digest}], from ip: {remote}, "
+            f"more info at https://open.work.weixin.qq.com/devtool/query?e={refusal.errcode}"
+        )
+        return {"errcode": refusal.errcode, "errmsg": errmsg, **endpoint.empty}
+
+    def _record(self, path: str, call: Call, answer: Json, started: float) -> None:
+        milliseconds = (monotonic() - started) * 1000
+        secret = ("access_token", "corpsecret", "ticket", "code")
+        query = {name: value for name, value in call.query.items() if name not in secret}
+        shown = {name: value for name, value in answer.items() if name not in secret}
+        self.calls.append(CallRecord(call.now, path, int(answer["errcode"]), milliseconds, call.body, query, shown))
+        self.world.touch()
+
+
+async def _read_upload(request: web.Request) -> Upload | None:
+    """The first part that has a file name; the whole body is bounded by the server's own limit."""
+    async for part in await request.multipart():
+        if isinstance(part, BodyPartReader) and part.filename:
+            content = bytes(await part.read())
+            kind = part.headers.get("Content-Type", "application/octet-stream")
+            return Upload(part.filename, kind, content)
+    return None
