@@ -1,7 +1,7 @@
 """Everything a handler may reach; built once by scrm.app, or by a test."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientSession, web
 
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The bag of what is shared: at most eight fields, no methods."""
+    """The bag of what is shared: at most eight fields, no methods.
+
+    `memory` holds one object per type that a feature above this layer keeps for the whole process, such as
+    scrm.sop.published.Published: `services.memory.setdefault(Published, Published())`.
+    """
 
     settings: Settings
     clock: Clock
@@ -26,6 +30,7 @@ class Services:
     wecom: WeCom
     vault: Vault
     worker: "Worker"
+    memory: dict[type[Any], Any] = field(default_factory=dict)
 
 
 SERVICES = web.AppKey("services", Services)

@@ -1,7 +1,7 @@
 """The database: engines, types, transactions, group commit and migrations; SQLite and PostgreSQL alike."""
 
-from scrm.db.database import Database, Priority
+from scrm.db.database import Database, Priority, signal
 from scrm.db.tables import BigId, Json, UtcDateTime, metadata
 from scrm.db.upsert import upsert
 
-__all__ = ["BigId", "Database", "Json", "Priority", "UtcDateTime", "metadata", "upsert"]
+__all__ = ["BigId", "Database", "Json", "Priority", "UtcDateTime", "metadata", "signal", "upsert"]

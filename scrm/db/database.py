@@ -15,7 +15,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
@@ -51,6 +51,7 @@ class Database:
         self._reader: Engine | None = _sqlite_reader(self.url) if self.is_sqlite else None
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="db-read") if self.is_sqlite else None
         self._groups: dict[Callable[..., Any], _Group[Any, Any]] = {}
+        self._tell: Callable[[set[str]], None] = lambda signals: None
 
     async def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work(conn, ...)` in a transaction that only reads."""
@@ -78,8 +79,12 @@ class Database:
         self, priority: Priority, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """`write`, with another place in the queue for SQLite's writer."""
+        signals: set[str] = set()
         async with self._begin(priority) as conn:
-            return await conn.run_sync(work, *args, **kwargs)
+            result = await conn.run_sync(_with_signals, signals, work, args, kwargs)
+        if signals:
+            self._tell(signals)
+        return result
 
     async def together(
         self, many: Callable[[Connection, list[Row]], list[T]], row: Row, priority: Priority = Priority.CALLBACK
@@ -104,12 +109,32 @@ class Database:
         if self._threads is not None:
             self._threads.shutdown(wait=True)
 
+    def on_commit(self, tell: Callable[[set[str]], None]) -> None:
+        """After each COMMIT of ours, `tell` gets the signals that `signal()` left in its transaction."""
+        self._tell = tell
+
     def listener(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A connection of its own, for LISTEN/NOTIFY (PostgreSQL only)."""
         return self._writer.connect()
 
     def _begin(self, priority: Priority) -> "_Write":
         return _Write(self._writer, self._turn, priority)
+
+
+def signal(conn: Connection, name: str) -> None:
+    """Tell this process, and on PostgreSQL every other one, about something once the transaction is committed."""
+    conn.info.setdefault("signals", set()).add(name)
+
+
+def _with_signals(
+    conn: Connection, signals: set[str], work: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> T:
+    conn.info.pop("signals", None)
+    result = work(conn, *args, **kwargs)
+    signals |= conn.info.pop("signals", set())
+    if signals and conn.dialect.name == "postgresql":
+        conn.execute(text("SELECT pg_notify('scrm', :names)"), {"names": " ".join(sorted(signals))})
+    return result
 
 
 class _Write:

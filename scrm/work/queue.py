@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, literal_column, select, text, update
+from sqlalchemy import Connection, delete, func, literal_column, select, update
 
-from scrm.db import upsert
+from scrm.db import signal, upsert
 from scrm.work.models import DEAD, LEASED, WAITING, work_item
 
 LEASE = timedelta(seconds=60)
@@ -52,8 +52,8 @@ def add(conn: Connection, item: Item, *, now: datetime) -> bool:
     if item.dedupe_key is not None:
         statement = statement.on_conflict_do_nothing()
     added = conn.execute(statement.returning(work_item.c.id)).scalar_one_or_none()
-    if added is not None and conn.dialect.name == "postgresql":
-        conn.execute(text("SELECT pg_notify('scrm_work', :lane)"), {"lane": item.lane})
+    if added is not None:
+        signal(conn, item.lane)
     return added is not None
 
 
@@ -62,6 +62,8 @@ def add_many(conn: Connection, items: Iterable[Item], *, now: datetime) -> None:
     rows = [_row(item, now) for item in items]
     if rows:
         conn.execute(work_item.insert(), rows)
+        for lane in {row["lane"] for row in rows}:
+            signal(conn, lane)
 
 
 def _row(item: Item, now: datetime) -> dict[str, Any]:
@@ -177,6 +179,14 @@ def release_all(conn: Connection) -> int:
         .returning(work_item.c.id)
     )
     return len(back.all())
+
+
+def has_due(conn: Connection, lane: str, *, now: datetime) -> bool:
+    """A cheap look before claiming: readers do not disturb SQLite's writer."""
+    due = select(work_item.c.id).where(
+        literal_column("work_item.state = 0"), work_item.c.lane == lane, work_item.c.due_at <= now
+    )
+    return conn.execute(due.limit(1)).first() is not None
 
 
 def next_due_at(conn: Connection, lane: str) -> datetime | None:

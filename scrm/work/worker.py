@@ -1,0 +1,176 @@
+"""Runs durable work: one loop per lane, which wakes on commit, on the clock, and every few seconds anyway."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection
+
+from scrm.clock import Clock, monotonic
+from scrm.db import Database
+from scrm.work import queue
+from scrm.work.metrics import WORK_SECONDS, WORK_TOTAL
+from scrm.work.retry import next_try
+
+log = structlog.get_logger()
+
+Execute = Callable[[Any, queue.Claimed], Awaitable[None]]
+
+# How many items of a lane run at a time. `welcome` waits for no other lane.
+LANES = {"welcome": 200, "event": 24, "step": 8, "send": 8, "sync": 8, "bulk": 2}
+POLL_SECONDS = 5.0
+SWEEP_SECONDS = 15.0
+_STOP_SECONDS = 10.0
+
+
+class Worker:
+    """`executors` maps a kind to the function that does it; `context` is its first argument (the Services)."""
+
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db, self._clock = db, clock
+        self._executors: Mapping[str, Execute] = {}
+        self._context: Any = None
+        self._wake = {lane: asyncio.Event() for lane in LANES}
+        self._loops: list[asyncio.Task[None]] = []
+        self._running: dict[str, set[asyncio.Task[None]]] = {lane: set() for lane in LANES}
+        self._stopping = False
+
+    def wake(self, lanes: set[str]) -> None:
+        """Something new may be due in these lanes."""
+        for lane in lanes & self._wake.keys():
+            self._wake[lane].set()
+
+    def prepare(self, context: Any, executors: Mapping[str, Execute]) -> None:
+        self._context, self._executors = context, executors
+        self._db.on_commit(self.wake)
+
+    async def start(self) -> None:
+        """Take up what a former process left behind, then run every lane until `stop`."""
+        if self._db.is_sqlite:
+            await self._db.write(queue.release_all)
+        self._loops = [asyncio.create_task(self._lane(lane), name=f"lane-{lane}") for lane in LANES]
+        self._loops.append(asyncio.create_task(self._sweep(), name="work-sweep"))
+        if not self._db.is_sqlite:
+            self._loops.append(asyncio.create_task(self._listen(), name="work-listen"))
+
+    async def stop(self) -> None:
+        """Claim nothing more and let what runs finish; what does not in ten seconds stays leased and comes back."""
+        self._stopping = True
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        running = [task for tasks in self._running.values() for task in tasks]
+        if running:
+            await asyncio.wait(running, timeout=_STOP_SECONDS)
+
+    async def drain(self) -> int:
+        """Run what is due now until nothing is left, in this task (for tests and rehearsals); returns how many."""
+        done = 0
+        while True:
+            claimed = [
+                item
+                for lane in LANES
+                for item in await self._db.write(queue.claim, lane, now=self._clock.now(), limit=50)
+            ]
+            if not claimed:
+                return done
+            await asyncio.gather(*(self._run(item) for item in claimed))
+            done += len(claimed)
+
+    async def _lane(self, lane: str) -> None:
+        wake, running, most = self._wake[lane], self._running[lane], LANES[lane]
+        while not self._stopping:
+            wake.clear()
+            try:
+                free = most - len(running)
+                items = await self._claim(lane, min(free, 100)) if free > 0 else []
+            except Exception as error:
+                log.error("work.claim_failed", lane=lane, error=_text(error))
+                await self._clock.sleep(1.0)
+                continue
+            for item in items:
+                task = asyncio.create_task(self._run(item))
+                running.add(task)
+                task.add_done_callback(running.discard)
+                task.add_done_callback(lambda _: wake.set())
+            if not items:
+                await self._rest(wake)
+
+    async def _claim(self, lane: str, limit: int) -> list[queue.Claimed]:
+        now = self._clock.now()
+        if not await self._db.read(queue.has_due, lane, now=now):
+            return []
+        return await self._db.write(queue.claim, lane, now=now, limit=limit)
+
+    async def _rest(self, wake: asyncio.Event) -> None:
+        """Until somebody wakes the lane, or the clock has gone on by the polling floor."""
+        waits = [asyncio.create_task(wake.wait()), asyncio.create_task(self._clock.sleep(POLL_SECONDS))]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _run(self, item: queue.Claimed) -> None:
+        started = monotonic()
+        structlog.contextvars.bind_contextvars(correlation=item.correlation)
+        outcome = "done"
+        try:
+            execute = self._executors.get(item.kind)
+            if execute is None:
+                raise LookupError(f"nobody does work of kind {item.kind!r}")
+            await execute(self._context, item)
+            await self._db.together(_finish_many, item.id)
+        except Exception as error:
+            outcome = await self._fail(item, error)
+        finally:
+            WORK_TOTAL.labels(item.kind, outcome).inc()
+            WORK_SECONDS.labels(item.kind).observe(monotonic() - started)
+
+    async def _fail(self, item: queue.Claimed, error: Exception) -> str:
+        due_at = next_try(error, item.attempts, self._clock.now(), item.give_up_at)
+        text = _text(error)
+        try:
+            if due_at is None:
+                await self._db.write(queue.bury, item.id, error=text)
+                log.error("work.dead", kind=item.kind, item=item.id, attempts=item.attempts, error=text)
+                return "dead"
+            await self._db.write(queue.repeat, item.id, due_at=due_at, error=text)
+            log.warning("work.repeat", kind=item.kind, item=item.id, attempts=item.attempts, error=text)
+        except Exception as trouble:
+            # The lease ends by itself and the item comes back.
+            log.error("work.unrecorded", kind=item.kind, item=item.id, error=_text(trouble))
+        return "repeat"
+
+    async def _sweep(self) -> None:
+        while True:
+            await self._clock.sleep(SWEEP_SECONDS)
+            try:
+                if await self._db.write(queue.release_expired, now=self._clock.now()):
+                    self.wake(set(LANES))
+            except Exception as error:
+                log.error("work.sweep_failed", error=_text(error))
+
+    async def _listen(self) -> None:
+        """PostgreSQL: other processes' commits wake our lanes too."""
+        while True:
+            try:
+                async with self._db.listener() as conn:
+                    raw = (await conn.get_raw_connection()).driver_connection
+                    await raw.add_listener("scrm", lambda *message: self.wake(set(message[3].split())))  # type: ignore[union-attr]
+                    while True:
+                        await self._clock.sleep(30.0)
+                        await raw.execute("SELECT 1")  # type: ignore[union-attr]
+            except Exception as error:
+                log.warning("work.listen_lost", error=_text(error))
+                await self._clock.sleep(1.0)
+
+
+def _finish_many(conn: Connection, ids: list[int]) -> list[None]:
+    queue.finish(conn, ids)
+    return [None] * len(ids)
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:500]
