@@ -74,7 +74,7 @@ def install_modules() -> None:
     lock = digest([WEB / "package-lock.json"])
     if stamped(MODULES / STAMP) == lock:
         return
-    node(node_home() / "lib/node_modules/npm/bin/npm-cli.js", "ci", *NPM_FLAGS)
+    node(node_home() / "lib/node_modules/npm/bin/npm-cli.js", "ci", *NPM_FLAGS, quiet=True)
     (MODULES / STAMP).write_text(lock)
 
 
@@ -90,11 +90,12 @@ def esbuild(outdir: Path, *flags: str) -> None:
     node("node_modules/esbuild/bin/esbuild", *entries, *FLAGS, *target, *flags)
 
 
-def node(*args: str | Path) -> None:
-    """Run the node that came by pip in web/; raises CalledProcessError when it fails."""
+def node(*args: str | Path, quiet: bool = False) -> None:
+    """Run the node that came by pip in web/; raises CalledProcessError when it fails, having said why on stderr."""
+    output = subprocess.DEVNULL if quiet else None
     # A company's own certificate authority is in the system's store, not in Node's.
     environment = {"NODE_USE_SYSTEM_CA": "1", **os.environ}
-    subprocess.run([node_program(), *args], cwd=WEB, env=environment, check=True)  # noqa: S603
+    subprocess.run([node_program(), *args], cwd=WEB, env=environment, stdout=output, check=True)  # noqa: S603
 
 
 def node_program() -> Path:
