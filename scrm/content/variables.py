@@ -1,0 +1,48 @@
+"""What authors may put between {{ and }}: keys, the Chinese names for them, and what stands in when one is empty."""
+
+from difflib import get_close_matches
+
+# key -> the names authors may use beside it; the first one is shown (docs/playbooks.md).
+VARIABLES: dict[str, tuple[str, ...]] = {
+    "nickname": ("客户昵称", "昵称"),
+    "salutation": ("客户称呼", "称呼"),
+    "remark": ("客户备注",),
+    "staff": ("员工姓名", "员工名", "员工"),
+    "shop": ("店铺名", "品牌", "店铺"),
+    "last_product": ("最近商品",),
+    "last_order_tail": ("最近订单尾号",),
+    "carrier": ("快递公司",),
+    "parcel_tail": ("快递单号尾号",),
+    "coupon.name": ("券名", "券名称"),
+    "coupon.amount": ("券面额",),
+    "coupon.threshold": ("券门槛",),
+    "coupon.expires": ("券到期", "券到期时间"),
+    "coupon.url": ("券链接",),
+}
+
+# A name comes late or not at all, and 「尊敬的 ，」 is worse than a general word.
+FALLBACKS: dict[str, str] = {"nickname": "朋友", "salutation": "您"}
+
+FIELD = "field"  # {{ field.skin }} or {{ 字段.skin }}: a field of the shop's own
+FIELD_NAMES = (FIELD, "字段")
+
+_KEYS = {name: key for key, names in VARIABLES.items() for name in (key, *names)}
+
+
+def find_key(name: str) -> str | None:
+    """The key a written name stands for (`客户昵称` -> `nickname`, `字段.skin` -> `field.skin`)."""
+    group, dot, rest = name.partition(".")
+    if dot and rest and group in FIELD_NAMES:
+        return f"{FIELD}.{rest}"
+    return _KEYS.get(name)
+
+
+def suggest_name(name: str) -> str | None:
+    """The known name that looks most like an unknown one."""
+    close = get_close_matches(name, _KEYS, n=1, cutoff=0.5)
+    return close[0] if close else None
+
+
+def names_of(group: str) -> dict[str, str]:
+    """The members of a group: `coupon` -> {"name": "coupon.name", ...}."""
+    return {key.partition(".")[2]: key for key in VARIABLES if key.startswith(f"{group}.")}
