@@ -13,18 +13,22 @@ CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    return fail_if_skipped((yield))
+    return judge_skip((yield))
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    return fail_if_skipped((yield))
+    return judge_skip((yield))
 
 
-def fail_if_skipped(report: Any) -> Any:
-    """A skip under CI becomes a failure with the same reason; an expected failure stays what it is."""
-    if CI and report.skipped and not hasattr(report, "wasxfail"):
+def judge_skip(report: Any) -> Any:
+    """A skip fails under CI; elsewhere all skips of one reason become one line of the summary."""
+    if not report.skipped or hasattr(report, "wasxfail"):
+        return report
+    reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+    if CI:
         report.outcome = "failed"
-        why = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
-        report.longrepr = f"CI 中不允许跳过：{why}"
+        report.longrepr = f"CI 中不允许跳过：{reason}"
+    else:
+        report.longrepr = ("tests", 0, reason)  # pytest folds skips by place and reason
     return report

@@ -36,7 +36,7 @@ FLAGS = (
     "--log-level=warning",
 )
 # Node being elsewhere than on PATH, packages could not run scripts anyway; NODE_ENV=production would leave esbuild out.
-NPM_FLAGS = ("--ignore-scripts", "--include=dev", "--no-audit", "--no-fund", "--loglevel=error")
+NPM_FLAGS = ("--ignore-scripts", "--include=dev", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
 
 
 class AssetsHook(BuildHookInterface):  # type: ignore[type-arg]
