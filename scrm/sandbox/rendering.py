@@ -6,7 +6,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup, escape
 
 from .sandbox import Sandbox
@@ -28,7 +28,7 @@ class Pages:
         self._templates = Environment(
             loader=FileSystemLoader(FOLDER / "templates"),
             autoescape=select_autoescape(default=True),
-            undefined=StrictUndefined,
+            undefined=ChainableUndefined,  # messages come as the app sent them, with optional fields left out
             trim_blocks=True,
             lstrip_blocks=True,
         )
