@@ -1,0 +1,1 @@
+"""What WeCom tells us: keep first, act once, explain always."""

@@ -1,0 +1,38 @@
+"""All SQL about API keys."""
+
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, select, update
+
+from scrm.api.models import api_key
+
+ROLES = ("administrator", "manager", "readonly")
+
+
+def make_key(conn: Connection, name: str, role: str, *, now: datetime) -> str:
+    """The new key, which is shown once: only its SHA-256 is kept."""
+    key = f"scrm_{secrets.token_urlsafe(32)}"
+    conn.execute(api_key.insert().values(key_hash=_hash(key), name=name, role=role, created_at=now))
+    return key
+
+
+def find_role(conn: Connection, key: str) -> str | None:
+    return conn.execute(select(api_key.c.role).where(api_key.c.key_hash == _hash(key))).scalar_one_or_none()
+
+
+def note_use(conn: Connection, key: str, *, now: datetime) -> None:
+    """When the key was last used, to the hour."""
+    conn.execute(
+        update(api_key)
+        .where(
+            api_key.c.key_hash == _hash(key),
+            api_key.c.last_used_at.is_(None) | (api_key.c.last_used_at < now - timedelta(hours=1)),
+        )
+        .values(last_used_at=now)
+    )
+
+
+def _hash(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()

@@ -1,0 +1,157 @@
+"""Puts the parts together; the only module that knows every feature."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+
+import aiohttp
+import structlog
+import web.render as rendering
+from aiohttp import web
+
+from scrm import http, operations
+from scrm.api import auth as api_auth
+from scrm.api import coupons as api_coupons
+from scrm.api import customers as api_customers
+from scrm.api import orders as api_orders
+from scrm.api import sends as api_sends
+from scrm.api import tasks as api_tasks
+from scrm.callbacks import endpoint, inbox, run
+from scrm.callbacks.handlers import refresh
+from scrm.clock import Clock, SystemClock
+from scrm.commerce import pages as commerce_pages
+from scrm.console import pages as console_pages
+from scrm.db import Database
+from scrm.db.vault import Vault
+from scrm.schedule import Schedule
+from scrm.services import SERVICES, Services
+from scrm.settings import Settings
+from scrm.sidebar import pages as sidebar_pages
+from scrm.sop import enrol, reminders, tick
+from scrm.sop.actions import tagging
+from scrm.sop.published import Published
+from scrm.wecom.client import App, WeCom
+from scrm.wecom.crypto import CallbackCrypto
+from scrm.work.worker import Execute, Worker
+
+log = structlog.get_logger()
+
+TICK_SECONDS = 1.0
+RELOAD_SECONDS = 5.0
+
+# Which function does which kind of work.
+EXECUTORS: Mapping[str, Execute] = {
+    inbox.KIND: run.run_callback,
+    refresh.KIND: refresh.run_refresh,
+    "sop.event": enrol.run_event,
+    "sop.remind": reminders.run_remind,
+    "sop.mark_tag": tagging.run_mark_tag,
+}
+
+ROUTES = (
+    endpoint.routes,
+    operations.routes,
+    api_orders.routes,
+    api_customers.routes,
+    api_coupons.routes,
+    api_tasks.routes,
+    api_sends.routes,
+    commerce_pages.routes,
+    sidebar_pages.routes,
+    console_pages.routes,
+)
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
+    """Everything that handlers reach, closed in the right order at the end."""
+    clock = clock or SystemClock()
+    db = Database(settings.database.url.get_secret_value())
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
+        services = Services(
+            settings=settings,
+            clock=clock,
+            db=db,
+            http=session,
+            wecom=WeCom(session, clock, wecom_app(settings)),
+            vault=Vault(settings.security.secret_key.get_secret_value()),
+            worker=Worker(db, clock),
+        )
+        services.worker.prepare(services, EXECUTORS)
+        try:
+            yield services
+        finally:
+            await db.close()
+
+
+def wecom_app(settings: Settings) -> App:
+    wecom = settings.wecom
+    return App(
+        corp_id=wecom.corp_id,
+        agent_id=wecom.agent_id,
+        secret=wecom.secret.get_secret_value(),
+        api_base=wecom.api_base,
+        timeout_seconds=wecom.timeout_seconds,
+        read_concurrency=wecom.read_concurrency,
+        welcome_concurrency=wecom.welcome_concurrency,
+    )
+
+
+def build_app(
+    services: Services,
+    *,
+    with_worker: bool = True,
+    more_routes: Iterable[web.AbstractRouteDef] = (),
+    bridge_script: str = "",
+) -> web.Application:
+    """The web application; `with_worker` also runs durable work and ticks in this process."""
+    settings = services.settings
+    app = web.Application(
+        middlewares=[*http.MIDDLEWARES, api_auth.require_api_key], client_max_size=settings.server.body_limit
+    )
+    app[SERVICES] = services
+    app[endpoint.CRYPTO] = CallbackCrypto(
+        settings.wecom.token.get_secret_value(),
+        settings.wecom.encoding_aes_key.get_secret_value(),
+        settings.wecom.corp_id,
+    )
+    app[sidebar_pages.BRIDGE_SCRIPT] = bridge_script
+    rendering.setup(app, zone=settings.shop.zone, shop_name=settings.shop.name)
+    for routes in ROUTES:
+        app.add_routes(routes)
+    app.add_routes(more_routes)
+    if with_worker:
+        app.cleanup_ctx.append(_work)
+    return app
+
+
+async def _work(app: web.Application) -> AsyncIterator[None]:
+    async with working(app[SERVICES]):
+        yield
+
+
+@asynccontextmanager
+async def working(services: Services) -> AsyncIterator[None]:
+    """Durable work and ticks run inside; at the end nothing new is begun and what runs may finish."""
+    published = services.memory.setdefault(Published, Published())
+    await services.db.read(published.load)
+    schedule = Schedule()
+    schedule.every(TICK_SECONDS, lambda: tick.tick(services), "sop.tick")
+    schedule.every(RELOAD_SECONDS, lambda: services.db.read(published.refresh), "sop.reload")
+    await services.worker.start()
+    schedule.start()
+    try:
+        yield
+    finally:
+        schedule.stop()
+        await services.worker.stop()
+
+
+async def publish_playbooks(services: Services) -> list[str]:
+    """Publish what changed in `playbooks.dir`; returns a line per file that cannot be published."""
+    directory = services.settings.playbooks.dir
+    published = services.memory.setdefault(Published, Published())
+    problems = await services.db.write(published.publish_dir, directory, now=services.clock.now())
+    for problem in problems:
+        log.error("playbook.refused", reason=problem)
+    return list(problems)

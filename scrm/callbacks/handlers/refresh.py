@@ -1,0 +1,99 @@
+"""Fetches a contact's state from WeCom and keeps what it says; every handler of contact events ends here."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from scrm.callbacks.router import Callback
+from scrm.commerce.store import bind_orders
+from scrm.db.vault import Vault
+from scrm.events import Event, publish
+from scrm.profiles import store as profiles
+from scrm.profiles.store import Details
+from scrm.services import Services
+from scrm.wecom.errors import RetryClass, WeComError
+from scrm.work import queue
+
+KIND = "contact.refresh"
+
+
+async def learn_contact(callback: Callback, tells: str, facts: Mapping[str, Any], details: Details | None) -> None:
+    """After an add: keep the details and publish what it `tells`; without details that is left to the sync lane.
+
+    Playbooks hear of the add once we know who it is: an order-bound buyer must not be taken for a new customer.
+    """
+    event, services = callback.event, callback.services
+    added = {
+        "name": tells,
+        "userid": event.text("UserID"),
+        "facts": dict(facts),
+        "occurred_at": event.created_at.isoformat(),
+    }
+    external_userid = event.text("ExternalUserID")
+    if details is not None:
+        await services.db.write(
+            keep, external_userid, details, added, services.vault, services.clock.now(), callback.correlation
+        )
+        return
+    item = queue.Item(
+        lane="sync",
+        kind=KIND,
+        payload={"external_userid": external_userid, "added": added},
+        order_key=f"contact:{external_userid}",
+        correlation=callback.correlation,
+    )
+    await services.db.write(queue.add, item, now=services.clock.now())
+
+
+async def run_refresh(services: Services, item: queue.Claimed) -> None:
+    """Work of kind contact.refresh. A contact that WeCom will not show (84061: half added, or gone) is no error."""
+    external_userid, added = item.payload["external_userid"], item.payload.get("added")
+    details = None
+    try:
+        answer = await services.wecom.get_external_contact(external_userid)
+        details = Details(answer["external_contact"], answer["follow_user"])
+    except WeComError as error:
+        is_last_try = error.retry_class in (RetryClass.RELATION, RetryClass.PARAMETER) or item.attempts > 3
+        if not (is_last_try and (added or error.retry_class is RetryClass.RELATION)):
+            raise
+    await services.db.write(
+        keep, external_userid, details, added, services.vault, services.clock.now(), item.correlation
+    )
+
+
+def keep(
+    conn: Connection,
+    external_userid: str,
+    details: Details | None,
+    added: Mapping[str, Any] | None,
+    vault: Vault,
+    now: datetime,
+    correlation: str,
+) -> None:
+    """One transaction: the contact, the orders that now have a buyer, and the event that playbooks wait for."""
+    contact = profiles.ensure_contact(conn, external_userid, now=now)
+    if details is not None:
+        phones = profiles.save_contact(conn, details, vault=vault, now=now)
+        unionid = details.external_contact.get("unionid") or None
+        if unionid:
+            bind_orders(conn, contact.person_id, unionid=unionid, now=now)
+        for phone in phones:
+            bind_orders(conn, contact.person_id, phone_lookup=vault.lookup(phone), now=now)
+    if added is not None:
+        publish(conn, [_added_event(external_userid, contact.person_id, added)], now=now, correlation=correlation)
+
+
+def _added_event(external_userid: str, person_id: int, added: Mapping[str, Any]) -> Event:
+    occurred_at = datetime.fromisoformat(added["occurred_at"])
+    userid = added["userid"]
+    return Event(
+        name=added["name"],
+        occurred_at=occurred_at,
+        person_id=person_id,
+        external_userid=external_userid,
+        userid=userid,
+        facts=dict(added["facts"]),
+        once=f"{added['name']}:{userid}:{external_userid}:{int(occurred_at.timestamp())}",
+    )

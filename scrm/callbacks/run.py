@@ -1,0 +1,46 @@
+"""Work of kind `callback`: parse what was kept, hand it to its handler, record what became of it."""
+
+import structlog
+
+from scrm.callbacks import inbox
+from scrm.callbacks.handlers import router
+from scrm.callbacks.metrics import CALLBACK_EVENTS
+from scrm.callbacks.router import Callback
+from scrm.services import Services
+from scrm.wecom.events import Event, Unreadable, parse_event
+from scrm.work.queue import Claimed
+
+log = structlog.get_logger()
+
+
+async def run_callback(services: Services, item: Claimed) -> None:
+    """Raises what the handler raises, so that the worker repeats it; handlers are idempotent and refetch state."""
+    digest = bytes.fromhex(item.payload["digest"])
+    kept = await services.db.read(inbox.get_kept, digest)
+    try:
+        event = parse_event(kept.body)
+    except Unreadable as error:
+        log.warning("callback.unreadable", reason=str(error))
+        await _record(services, digest, "unreadable", Event("", "", kept.received_at, {}), str(error))
+        return
+    handler = router.find(event)
+    if handler is None:
+        state = "unused" if router.is_unused(event) else "unknown"
+        if state == "unknown":
+            log.warning("callback.unknown", event_name=event.name[:64], change_type=event.change_type[:64])
+        await _record(services, digest, state, event)
+        return
+    callback = Callback(event, services, kept.received_at, digest, kept.correlation)
+    try:
+        await handler(callback)
+    except Exception as error:
+        await _record(services, digest, "failed", event, f"{type(error).__name__}: {error}")
+        raise
+    await _record(services, digest, "done", event)
+
+
+async def _record(services: Services, digest: bytes, state: str, event: Event, error: str = "") -> None:
+    outcome = inbox.Outcome(digest, state, event.name, event.change_type, services.clock.now(), error)
+    await services.db.together(inbox.record_many, outcome)
+    known = state not in ("unknown", "unreadable")  # strangers' names must not become labels
+    CALLBACK_EVENTS.labels(event.name if known else "", event.change_type if known else "", state).inc()

@@ -1,0 +1,277 @@
+"""The `scrm` command: every subcommand, its arguments, and how it ends."""
+
+import argparse
+import asyncio
+import fcntl
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from aiohttp import web
+from sqlalchemy import make_url
+
+from scrm import __version__
+from scrm.errors import ScrmError, WrongUse
+from scrm.log import configure_logs
+from scrm.settings import Settings, load_database_settings, load_settings
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Exit code 0 done, 1 failed, 2 wrong use; an error is one line on stderr that says what to do."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    parsed = _parser().parse_args(arguments)
+    try:
+        if hasattr(parsed, "run_sync"):
+            return int(parsed.run_sync(parsed))
+        if getattr(parsed, "feature", False):
+            settings = load_settings() if getattr(parsed, "needs_settings", True) else None
+            return _in_event_loop(parsed.run(parsed, settings))
+        return _in_event_loop(parsed.run(parsed))
+    except WrongUse as error:
+        print(f"scrm: {error}".replace("\n", "\nscrm: "), file=sys.stderr)
+        return 2
+    except ScrmError as error:
+        print(f"scrm: {error.text}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _in_event_loop(work: Coroutine[None, None, int]) -> int:
+    factory = None
+    try:
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    except ImportError:
+        pass
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(work)
+
+
+def _parser() -> argparse.ArgumentParser:
+    from scrm.commerce import cli as commerce
+    from scrm.sop import cli as sop
+
+    parser = argparse.ArgumentParser(prog="scrm", description="企业微信社交客户管理：欢迎、画像、侧边栏与 SOP 剧本。")
+    parser.add_argument("--version", action="version", version=f"scrm {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="web server and workers in one process")
+    serve.add_argument("--host")
+    serve.add_argument("--port", type=int)
+    serve.add_argument("--no-worker", action="store_true", help="only answer requests; `scrm worker` does the work")
+    serve.set_defaults(run=_serve)
+
+    worker = commands.add_parser("worker", help="workers and ticks without a web server (PostgreSQL)")
+    worker.set_defaults(run=_worker)
+
+    migrate = commands.add_parser("migrate", help="bring the database to this version's tables")
+    migrate.set_defaults(run_sync=_migrate)
+
+    demo = commands.add_parser("demo", help="everything in one process, with a WeCom sandbox and demo data")
+    demo.add_argument("--host", default="127.0.0.1")
+    demo.add_argument("--port", type=int, default=8080)
+    demo.add_argument("--dir", type=Path, default=Path("var/demo"), help="where its data goes; made anew at each start")
+    demo.set_defaults(run=_demo)
+
+    sandbox = commands.add_parser("sandbox", help="only the WeCom sandbox, for the app in your settings")
+    sandbox.add_argument("--host", default="127.0.0.1")
+    sandbox.add_argument("--port", type=int, default=8090)
+    sandbox.set_defaults(run=_sandbox)
+
+    doctor = commands.add_parser("doctor", help="check settings, database, queue and the way to WeCom")
+    doctor.set_defaults(run=_doctor)
+
+    user = commands.add_parser("user", help="people and keys")
+    user_commands = user.add_subparsers(dest="user_command", required=True)
+    add = user_commands.add_parser("add", help="a member's role in the console, or a key for the API")
+    add.add_argument("name", help="userid of a member, or a name for the key")
+    add.add_argument("--role", choices=("member", "manager", "administrator", "readonly"), default="manager")
+    add.add_argument("--api-key", action="store_true", help="make an API key; it is printed alone on the last line")
+    add.set_defaults(run=_user_add)
+
+    _add_feature_commands(commands, commerce, sop)
+    return parser
+
+
+def _add_feature_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", *features: object) -> None:
+    """Features bring `add_parser(commands)`; their `run` also wants the settings."""
+    before = set(commands.choices)
+    for feature in features:
+        feature.add_parser(commands)  # type: ignore[attr-defined]
+    for name in set(commands.choices) - before:
+        commands.choices[name].set_defaults(feature=True)
+
+
+async def _serve(arguments: argparse.Namespace) -> int:
+    from scrm.app import build_app, open_services, publish_playbooks
+
+    overrides = {key: value for key in ("host", "port") if (value := getattr(arguments, key)) is not None}
+    settings = load_settings(server=overrides)
+    configure_logs()
+    with _only_writer(settings):
+        async with open_services(settings) as services:
+            await _require_migrated(services)
+            await publish_playbooks(services)
+            app = build_app(services, with_worker=not arguments.no_worker)
+            async with listening(app, settings.server.host, settings.server.port) as port:
+                print(f"scrm: listening on http://{settings.server.host}:{port}", file=sys.stderr, flush=True)
+                await _until_stopped()
+    return 0
+
+
+async def _worker(arguments: argparse.Namespace) -> int:
+    from scrm.app import open_services, publish_playbooks, working
+
+    settings = load_settings()
+    configure_logs()
+    if settings.database.url.get_secret_value().startswith("sqlite"):
+        raise WrongUse("database.url: found SQLite, which is one process; expected postgresql:// for `scrm worker`")
+    async with open_services(settings) as services:
+        await _require_migrated(services)
+        await publish_playbooks(services)
+        async with working(services):
+            print("scrm: worker is running", file=sys.stderr, flush=True)
+            await _until_stopped()
+    return 0
+
+
+def _migrate(arguments: argparse.Namespace) -> int:
+    from scrm.db.migrate import migrate, newest_revision
+
+    url = load_database_settings().url.get_secret_value()
+    try:
+        migrate(url)
+    except Exception as error:
+        raise ScrmError(_database_trouble(url, error)) from None
+    print(f"scrm: the database is at revision {newest_revision()}", file=sys.stderr)
+    return 0
+
+
+async def _demo(arguments: argparse.Namespace) -> int:
+    from scrm.demo import run_demo
+
+    configure_logs()
+    return await run_demo(arguments.host, arguments.port, arguments.dir)
+
+
+async def _sandbox(arguments: argparse.Namespace) -> int:
+    from scrm.demo import run_sandbox
+
+    configure_logs()
+    return await run_sandbox(load_settings(), arguments.host, arguments.port)
+
+
+async def _doctor(arguments: argparse.Namespace) -> int:
+    from scrm.doctor import run_doctor
+
+    return await run_doctor(load_settings())
+
+
+async def _user_add(arguments: argparse.Namespace) -> int:
+    from scrm.api.store import make_key
+    from scrm.app import open_services
+    from scrm.profiles.store import find_member, save_member, set_role
+
+    settings = load_settings()
+    if arguments.api_key and arguments.role == "member":
+        raise WrongUse("--role: found member; expected manager, administrator or readonly for an API key")
+    if not arguments.api_key and arguments.role == "readonly":
+        raise WrongUse("--role: found readonly, which is for API keys; expected member, manager or administrator")
+    async with open_services(settings) as services:
+        await _require_migrated(services)
+        now = services.clock.now()
+        if arguments.api_key:
+            key = await services.db.write(make_key, arguments.name, arguments.role, now=now)
+            print(f"scrm: API key for {arguments.name} ({arguments.role}); it is shown only now:", file=sys.stderr)
+            print(key)
+            return 0
+
+        def add(conn: object) -> None:
+            if find_member(conn, arguments.name) is None:  # type: ignore[arg-type]
+                save_member(conn, arguments.name, name=arguments.name, now=now)  # type: ignore[arg-type]
+            set_role(conn, arguments.name, arguments.role)  # type: ignore[arg-type]
+
+        await services.db.write(add)
+        print(f"scrm: {arguments.name} is {arguments.role} now", file=sys.stderr)
+    return 0
+
+
+async def _require_migrated(services: object) -> None:
+    from scrm.db.migrate import current_revision, newest_revision
+    from scrm.services import Services
+
+    assert isinstance(services, Services)  # noqa: S101 - for the type checker
+    url = services.settings.database.url.get_secret_value()
+    try:
+        found = await services.db.read(current_revision)
+    except Exception as error:
+        raise ScrmError(_database_trouble(url, error)) from None
+    if found != newest_revision():
+        raise ScrmError(f"database: found revision {found or 'none'}; expected {newest_revision()}: run `scrm migrate`")
+
+
+def _database_trouble(url: str, error: Exception) -> str:
+    shown = make_url(url).render_as_string(hide_password=True)
+    return f"database.url: {shown} cannot be used ({type(error).__name__}: {str(error).splitlines()[0][:160]})"
+
+
+@asynccontextmanager
+async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[int]:
+    """Serve inside; requests under way at the end are finished. Yields the port; one clear line when it is taken."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port, backlog=1024, reuse_address=True)
+        try:
+            await site.start()
+        except OSError as error:
+            raise ScrmError(
+                f"port {port} on {host} cannot be used ({os.strerror(error.errno or 0)}): "
+                f"choose another one with --port, or stop what listens there"
+            ) from None
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+async def _until_stopped() -> None:
+    """Ctrl-C or SIGTERM."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for one in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(one, stopped.set)
+    await stopped.wait()
+
+
+until_stopped = _until_stopped
+
+
+@contextmanager
+def _only_writer(settings: Settings) -> Iterator[None]:
+    """SQLite mode is one serving process: a second one is told so at once."""
+    url = make_url(settings.database.url.get_secret_value())
+    if url.get_backend_name() != "sqlite" or not url.database:
+        yield
+        return
+    path = Path(url.database + ".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ScrmError(
+                f"{url.database} is served by another process: stop it first, or use PostgreSQL for several"
+            ) from None
+        yield
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What operators look at: /healthz, /readyz and /metrics."""
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
+from sqlalchemy import Connection
+
+from scrm.db.migrate import current_revision, newest_revision
+from scrm.services import SERVICES, Services
+from scrm.work import queue
+from scrm.work.models import DEAD, LEASED, WAITING
+
+routes = web.RouteTableDef()
+
+# Work that waits longer than this means that the workers are gone or far behind.
+MAX_QUEUE_SECONDS = 300
+
+_QUEUE_AGE = Gauge("scrm_queue_age_seconds", "Seconds the oldest due work item has waited")
+_QUEUE_ITEMS = Gauge("scrm_queue_items", "Work items by lane and state", ["lane", "state"])
+_STATES = {WAITING: "waiting", LEASED: "leased", DEAD: "dead"}
+
+
+@routes.get("/healthz")
+async def healthz(request: web.Request) -> web.Response:
+    """The process answers; nothing else is looked at."""
+    return web.json_response({"status": "ok"})
+
+
+@routes.get("/readyz")
+async def readyz(request: web.Request) -> web.Response:
+    """503 while the database is away, not migrated, or work piles up; the body says which."""
+    checks = await check(request.app[SERVICES])
+    is_ready = all(one["ok"] for one in checks.values())
+    return web.json_response(
+        {"status": "ok" if is_ready else "unready", "checks": checks}, status=200 if is_ready else 503
+    )
+
+
+async def check(services: Services) -> dict[str, dict[str, object]]:
+    try:
+        revision, age, _ = await services.db.read(_look, services)
+    except Exception as error:
+        return {
+            "database": {"ok": False, "found": type(error).__name__, "mend": "start the database, check database.url"}
+        }
+    newest = newest_revision()
+    return {
+        "database": {"ok": True},
+        "migrations": {
+            "ok": revision == newest,
+            "found": revision or "none",
+            "expected": newest,
+            "mend": "scrm migrate",
+        },
+        "queue": {
+            "ok": age <= MAX_QUEUE_SECONDS,
+            "oldest_seconds": round(age, 1),
+            "expected": f"<= {MAX_QUEUE_SECONDS}",
+            "mend": "start a worker, look at dead letters",
+        },
+    }
+
+
+def _look(conn: Connection, services: Services) -> tuple[str, float, dict[tuple[str, int], int]]:
+    now = services.clock.now()
+    oldest = queue.oldest_waiting(conn, now=now)
+    age = (now - oldest).total_seconds() if oldest else 0.0
+    return current_revision(conn), age, queue.count_by_lane(conn)
+
+
+@routes.get("/metrics")
+async def metrics(request: web.Request) -> web.Response:
+    """Prometheus' text format."""
+    services = request.app[SERVICES]
+    _, age, counts = await services.db.read(_look, services)
+    _QUEUE_AGE.set(age)
+    _QUEUE_ITEMS.clear()
+    for (lane, state), items in counts.items():
+        _QUEUE_ITEMS.labels(lane, _STATES[state]).set(items)
+    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,441 @@
+"""All SQL about persons, contacts and the members who follow them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, delete, func, select, update
+
+from scrm.db import upsert
+from scrm.db.vault import Vault, mask_phone
+from scrm.errors import Forbidden
+from scrm.profiles.models import (
+    corp_tag,
+    external_contact,
+    follow_user,
+    follow_user_tag,
+    identity,
+    member,
+    person,
+    person_field,
+    person_stat,
+)
+
+# Contacts -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """An external contact as far as we know it."""
+
+    external_userid: str
+    person_id: int
+    name: str
+    is_new: bool = False
+
+
+def find_contact(conn: Connection, external_userid: str) -> Contact | None:
+    row = conn.execute(
+        select(external_contact.c.external_userid, external_contact.c.person_id, external_contact.c.name).where(
+            external_contact.c.external_userid == external_userid
+        )
+    ).one_or_none()
+    return None if row is None else Contact(row.external_userid, row.person_id, row.name)
+
+
+def ensure_contact(conn: Connection, external_userid: str, *, now: datetime) -> Contact:
+    """The contact, made with a person of its own when WeCom names it for the first time."""
+    known = find_contact(conn, external_userid)
+    if known is not None:
+        return known
+    person_id = conn.execute(person.insert().values(created_at=now).returning(person.c.id)).scalar_one()
+    made = conn.execute(
+        upsert(external_contact, conn)
+        .values(external_userid=external_userid, person_id=person_id, created_at=now)
+        .on_conflict_do_nothing()
+        .returning(external_contact.c.person_id)
+    ).scalar_one_or_none()
+    if made is None:  # another process was faster
+        conn.execute(delete(person).where(person.c.id == person_id))
+        known = find_contact(conn, external_userid)
+        assert known is not None  # noqa: S101 - the conflict proves it
+        return known
+    add_identity(conn, person_id, "wecom_external_userid", external_userid, source="auto", now=now)
+    return Contact(external_userid, person_id, "", is_new=True)
+
+
+def ensure_follow_user(
+    conn: Connection,
+    userid: str,
+    external_userid: str,
+    person_id: int,
+    *,
+    state: str,
+    is_half: bool,
+    followed_at: datetime,
+) -> None:
+    """The relation lives (again); what WeCom tells in detail comes with `save_follow_users`.
+
+    A full add after a half one confirms it; a half add never turns a full relation back.
+    """
+    insert = upsert(follow_user, conn).values(
+        userid=userid,
+        external_userid=external_userid,
+        person_id=person_id,
+        state=state,
+        is_half=is_half,
+        followed_at=followed_at,
+    )
+    changes: dict[str, Any] = {"ended_by": "", "ended_at": None}
+    if not is_half:
+        changes["is_half"] = False
+    if state:
+        changes["state"] = state
+    conn.execute(insert.on_conflict_do_update(index_elements=["userid", "external_userid"], set_=changes))
+
+
+def end_follow_user(
+    conn: Connection, userid: str, external_userid: str, *, ended_by: str, ended_at: datetime
+) -> int | None:
+    """Mark the relation as ended by 'customer' or 'member'; the person's id, or None when it had ended before."""
+    return conn.execute(
+        update(follow_user)
+        .where(
+            follow_user.c.userid == userid,
+            follow_user.c.external_userid == external_userid,
+            # One-way relations (the customer deleted the member) can still be deleted by the member.
+            follow_user.c.ended_by.not_in([ended_by, "member"]),
+        )
+        .values(ended_by=ended_by, ended_at=ended_at)
+        .returning(follow_user.c.person_id)
+    ).scalar_one_or_none()
+
+
+def find_follow_user(conn: Connection, userid: str, external_userid: str) -> Row[Any] | None:
+    return conn.execute(
+        select(follow_user).where(follow_user.c.userid == userid, follow_user.c.external_userid == external_userid)
+    ).one_or_none()
+
+
+def access_contact(conn: Connection, userid: str, external_userid: str) -> Row[Any]:
+    """The one door through which a member's page reaches a contact: only a member who follows it may.
+
+    The row is the relation joined with the contact and the person; raises Forbidden otherwise.
+    """
+    row = conn.execute(
+        select(
+            follow_user,
+            external_contact.c.name.label("contact_name"),
+            external_contact.c.avatar,
+            external_contact.c.type,
+            external_contact.c.gender,
+            external_contact.c.corp_name,
+            person.c.stage,
+            person.c.optout,
+        )
+        .join(external_contact, external_contact.c.external_userid == follow_user.c.external_userid)
+        .join(person, person.c.id == follow_user.c.person_id)
+        .where(
+            func.lower(follow_user.c.userid) == userid.lower(),
+            follow_user.c.external_userid == external_userid,
+            follow_user.c.ended_by != "member",
+        )
+    ).one_or_none()
+    if row is None:
+        raise Forbidden("这位客户不在你的跟进列表里。只有添加了该客户的员工才能查看，如刚添加请稍候再试。")
+    return row
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What `externalcontact/get` said (doc 92114)."""
+
+    external_contact: dict[str, Any]
+    follow_users: Sequence[dict[str, Any]]
+
+
+def save_contact(conn: Connection, details: Details, *, vault: Vault, now: datetime) -> list[str]:
+    """Write what WeCom says about a contact, its follow users and their tags; an unchanged row is left alone.
+
+    Returns the phone numbers the members noted, normalised, that now belong to the person.
+    """
+    from scrm.profiles.phones import normalise_phone
+
+    told = details.external_contact
+    contact = ensure_contact(conn, told["external_userid"], now=now)
+    values = {
+        "name": str(told.get("name", ""))[:120],
+        "avatar": str(told.get("avatar", ""))[:512],
+        "type": int(told.get("type") or 0),
+        "gender": int(told.get("gender") or 0),
+        "corp_name": str(told.get("corp_name", ""))[:120],
+        "refreshed_at": now,
+    }
+    if told.get("unionid"):
+        values["unionid"] = told["unionid"]
+    conn.execute(
+        update(external_contact).where(external_contact.c.external_userid == contact.external_userid).values(**values)
+    )
+    conn.execute(
+        update(person).where(person.c.id == contact.person_id, person.c.name == "").values(name=values["name"])
+    )
+    if told.get("unionid"):
+        add_identity(conn, contact.person_id, "wx_unionid", told["unionid"], source="auto", now=now)
+    for follow in details.follow_users:
+        _save_follow_user(conn, contact, follow, now=now)
+    phones = []
+    for noted in {number for follow in details.follow_users for number in follow.get("remark_mobiles") or []}:
+        phone = normalise_phone(noted)
+        if phone and add_phone(conn, contact.person_id, phone, vault=vault, source="remark", now=now):
+            phones.append(phone)
+    return phones
+
+
+def _save_follow_user(conn: Connection, contact: Contact, follow: dict[str, Any], *, now: datetime) -> None:
+    userid = follow["userid"]
+    values: dict[str, Any] = {
+        "remark": str(follow.get("remark", ""))[:120],
+        "description": str(follow.get("description", ""))[:400],
+        "add_way": int(follow.get("add_way") or 0),
+        "oper_userid": str(follow.get("oper_userid", ""))[:64],
+        "is_half": False,
+        "ended_by": "",
+        "ended_at": None,
+    }
+    if follow.get("state"):
+        values["state"] = str(follow["state"])[:64]
+    if follow.get("createtime"):
+        values["followed_at"] = datetime.fromtimestamp(int(follow["createtime"]), UTC)
+    insert = upsert(follow_user, conn).values(
+        **{
+            "userid": userid,
+            "external_userid": contact.external_userid,
+            "person_id": contact.person_id,
+            "followed_at": now,
+            **values,
+        }
+    )
+    # A customer who deleted the member is still in the member's list: only a new add makes the relation whole again.
+    kept = {key: value for key, value in values.items() if key not in ("ended_by", "ended_at")}
+    conn.execute(insert.on_conflict_do_update(index_elements=["userid", "external_userid"], set_=kept))
+    _save_tags(conn, userid, contact.external_userid, follow.get("tags") or [])
+
+
+def _save_tags(conn: Connection, userid: str, external_userid: str, tags: Iterable[dict[str, Any]]) -> None:
+    pair = and_(follow_user_tag.c.userid == userid, follow_user_tag.c.external_userid == external_userid)
+    told: dict[str, dict[str, Any]] = {}
+    for tag in tags:
+        # Personal tags have no id: their name stands for it.
+        tag_id = tag.get("tag_id") or f"personal:{tag.get('tag_name', '')}"
+        told[tag_id[:80]] = {
+            "userid": userid,
+            "external_userid": external_userid,
+            "tag_id": tag_id[:80],
+            "group_name": str(tag.get("group_name", ""))[:80],
+            "tag_name": str(tag.get("tag_name", ""))[:80],
+            "type": int(tag.get("type") or 1),
+        }
+    known = set(conn.scalars(select(follow_user_tag.c.tag_id).where(pair)))
+    if gone := known - told.keys():
+        conn.execute(delete(follow_user_tag).where(pair, follow_user_tag.c.tag_id.in_(gone)))
+    if new := [row for tag_id, row in told.items() if tag_id not in known]:
+        conn.execute(upsert(follow_user_tag, conn).on_conflict_do_nothing(), new)
+    for row in told.values():
+        if row["type"] == 1:
+            remember_tag(conn, row["tag_id"], row["tag_name"], row["group_name"])
+
+
+def add_tags(conn: Connection, userid: str, external_userid: str, tags: Iterable[Row[Any]]) -> None:
+    """What we marked ourselves: WeCom sends no event for calls of ours (doc 92130)."""
+    rows = [
+        {
+            "userid": userid,
+            "external_userid": external_userid,
+            "tag_id": tag.tag_id,
+            "group_name": tag.group_name,
+            "tag_name": tag.tag_name,
+            "type": 1,
+        }
+        for tag in tags
+    ]
+    if rows:
+        conn.execute(upsert(follow_user_tag, conn).on_conflict_do_nothing(), rows)
+
+
+def remove_tags(conn: Connection, userid: str, external_userid: str, tag_ids: Iterable[str]) -> None:
+    conn.execute(
+        delete(follow_user_tag).where(
+            follow_user_tag.c.userid == userid,
+            follow_user_tag.c.external_userid == external_userid,
+            follow_user_tag.c.tag_id.in_(list(tag_ids)),
+        )
+    )
+
+
+def remember_tag(conn: Connection, tag_id: str, tag_name: str, group_name: str, group_id: str = "") -> None:
+    """Keep the tag library up to date with what answers show."""
+    insert = upsert(corp_tag, conn).values(tag_id=tag_id, tag_name=tag_name, group_name=group_name, group_id=group_id)
+    changes: dict[str, Any] = {"tag_name": tag_name, "is_deleted": False}
+    if group_name:
+        changes["group_name"] = group_name
+    if group_id:
+        changes["group_id"] = group_id
+    conn.execute(insert.on_conflict_do_update(index_elements=["tag_id"], set_=changes))
+
+
+def find_tags(conn: Connection, names: Sequence[str]) -> list[Row[Any]]:
+    """Living corp tags by their names."""
+    return list(
+        conn.execute(select(corp_tag).where(corp_tag.c.tag_name.in_(list(names)), corp_tag.c.is_deleted.is_(False)))
+    )
+
+
+# Identities -----------------------------------------------------------------------------------------------------------
+
+
+def add_identity(
+    conn: Connection,
+    person_id: int,
+    kind: str,
+    value: str,
+    *,
+    source: str,
+    now: datetime,
+    sealed: str = "",
+    mask: str = "",
+) -> bool:
+    """False when the value belongs to somebody already: a value has one owner, and nothing is taken away here."""
+    added = conn.execute(
+        upsert(identity, conn)
+        .values(person_id=person_id, kind=kind, value=value, sealed=sealed, mask=mask, source=source, created_at=now)
+        .on_conflict_do_nothing()
+        .returning(identity.c.id)
+    )
+    return added.scalar_one_or_none() is not None
+
+
+def add_phone(conn: Connection, person_id: int, phone: str, *, vault: Vault, source: str, now: datetime) -> bool:
+    """`phone` is +86...; kept sealed, found by its keyed hash, shown masked. True when it is the person's now."""
+    lookup = vault.lookup(phone)
+    add_identity(
+        conn,
+        person_id,
+        "mobile_e164",
+        lookup,
+        source=source,
+        now=now,
+        sealed=vault.seal(phone),
+        mask=mask_phone(phone),
+    )
+    return find_person_by_identity(conn, "mobile_e164", lookup) == person_id
+
+
+def find_person_by_identity(conn: Connection, kind: str, value: str) -> int | None:
+    return conn.execute(
+        select(identity.c.person_id).where(identity.c.kind == kind, identity.c.scope == "", identity.c.value == value)
+    ).scalar_one_or_none()
+
+
+def list_identities(conn: Connection, person_id: int) -> list[Row[Any]]:
+    """Without clear private values: `mask` is what may be shown."""
+    return list(
+        conn.execute(
+            select(identity.c.kind, identity.c.value, identity.c.mask, identity.c.source, identity.c.created_at)
+            .where(identity.c.person_id == person_id)
+            .order_by(identity.c.id)
+        )
+    )
+
+
+# Persons --------------------------------------------------------------------------------------------------------------
+
+
+def set_stage(conn: Connection, person_id: int, stage: str) -> None:
+    conn.execute(update(person).where(person.c.id == person_id).values(stage=stage[:40]))
+
+
+def set_field(conn: Connection, person_id: int, key: str, value: object, *, source: str, now: datetime) -> None:
+    values = {"value": value, "source": source, "changed_at": now}
+    conn.execute(
+        upsert(person_field, conn)
+        .values(person_id=person_id, key=key, **values)
+        .on_conflict_do_update(index_elements=["person_id", "key"], set_=values)
+    )
+
+
+def get_person(conn: Connection, person_id: int) -> Row[Any] | None:
+    """The person with its totals; the stat columns are None before the first order."""
+    return conn.execute(
+        select(person, *(column for column in person_stat.c if column.name != "person_id"))
+        .outerjoin(person_stat, person_stat.c.person_id == person.c.id)
+        .where(person.c.id == person_id)
+    ).one_or_none()
+
+
+def list_follow_users(conn: Connection, person_id: int) -> list[Row[Any]]:
+    """All relations of a person, the oldest first, with the member's name."""
+    return list(
+        conn.execute(
+            select(follow_user, member.c.name.label("member_name"))
+            .outerjoin(member, member.c.userid == follow_user.c.userid)
+            .where(follow_user.c.person_id == person_id)
+            .order_by(follow_user.c.followed_at)
+        )
+    )
+
+
+def list_tags(conn: Connection, person_id: int) -> list[Row[Any]]:
+    """Tags on any of the person's relations."""
+    return list(
+        conn.execute(
+            select(follow_user_tag)
+            .join(
+                follow_user,
+                and_(
+                    follow_user.c.userid == follow_user_tag.c.userid,
+                    follow_user.c.external_userid == follow_user_tag.c.external_userid,
+                ),
+            )
+            .where(follow_user.c.person_id == person_id)
+            .order_by(follow_user_tag.c.group_name, follow_user_tag.c.tag_name)
+        )
+    )
+
+
+# Members --------------------------------------------------------------------------------------------------------------
+
+
+def save_member(
+    conn: Connection,
+    userid: str,
+    *,
+    name: str,
+    alias: str = "",
+    avatar: str = "",
+    is_active: bool = True,
+    now: datetime,
+) -> None:
+    """What WeCom says of a member; the role is ours and stays."""
+    values = {
+        "name": name[:80],
+        "alias": alias[:80],
+        "avatar": avatar[:512],
+        "is_active": is_active,
+        "refreshed_at": now,
+    }
+    conn.execute(
+        upsert(member, conn)
+        .values(userid=userid, folded=userid.lower(), **values)
+        .on_conflict_do_update(index_elements=["folded"], set_=values)
+    )
+
+
+def set_role(conn: Connection, userid: str, role: str) -> None:
+    """member, manager or administrator."""
+    conn.execute(update(member).where(member.c.folded == userid.lower()).values(role=role))
+
+
+def find_member(conn: Connection, userid: str) -> Row[Any] | None:
+    """By userid, which WeCom does not compare case-sensitively."""
+    return conn.execute(select(member).where(member.c.folded == userid.lower())).one_or_none()

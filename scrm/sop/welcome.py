@@ -1,0 +1,330 @@
+"""The welcome: which one, to whom, once; sent within the twenty seconds a welcome code lives (doc 92137).
+
+`prepare` decides and writes the intent in one transaction, `deliver` calls WeCom and nothing else, `record` keeps what
+came of it. Whatever is slow (the contact's name) runs beside them and may be late.
+"""
+
+import hashlib
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from scrm.clock import Clock
+from scrm.commerce import coupons
+from scrm.contact_ways.store import find_contact_way
+from scrm.content import attachments as content
+from scrm.content.render import WELCOME_TEXT_BYTES, MissingVariable, cut_bytes, render
+from scrm.db import upsert
+from scrm.events import Event
+from scrm.profiles import store as profiles
+from scrm.profiles.conditions import holds
+from scrm.sop import engine
+from scrm.sop.models import send, task
+from scrm.sop.schema import Channel, Playbook, Step
+from scrm.sop.triggers import starts
+from scrm.wecom.client import WeCom
+from scrm.wecom.errors import RetryClass, WeComError
+
+CODE_LIFE = timedelta(seconds=20)
+_MARGIN = timedelta(milliseconds=500)
+_TASK_LIFE = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A customer added a member: what the callback says, and when it came."""
+
+    userid: str
+    external_userid: str
+    state: str
+    welcome_code: str
+    is_half: bool
+    created_at: datetime
+    received_at: datetime
+    digest: bytes
+    correlation: str
+
+    @property
+    def once(self) -> str:
+        """What the ledger knows this welcome by: its code, of which only a hash is kept."""
+        if not self.welcome_code:
+            return f"welcome:event:{self.digest.hex()[:40]}"
+        return f"welcome:{hashlib.sha256(self.welcome_code.encode()).hexdigest()[:40]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A playbook and its welcome step."""
+
+    playbook: Playbook
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The intent as it stands in the ledger; `chosen` is None when nothing is to be sent."""
+
+    send_id: int
+    person_id: int
+    # The event's name for playbooks and timeline: a half add that is confirmed is no second add.
+    tells: str
+    facts: Mapping[str, Any]
+    chosen: Chosen | None = None
+    is_settled: bool = False
+    values: Mapping[str, Any] = field(default_factory=dict)
+    coupons: Mapping[str, content.CouponCard] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How it ended: sent, done_by_other, too_late, failed; errcode is WeCom's last."""
+
+    send_id: int
+    outcome: str
+    sent_at: datetime | None = None
+    errcode: int = 0
+    reason: str = ""
+    content: Mapping[str, Any] = field(default_factory=dict)
+
+
+def choose(playbooks: Iterable[Playbook], event: Event) -> list[Chosen]:
+    """Every welcome whose trigger fits the add, the most particular first; pure."""
+    fitting = [
+        Chosen(playbook, step)
+        for playbook in playbooks
+        if starts(playbook.trigger, event)
+        for step in playbook.steps
+        if step.channel is Channel.WELCOME and step.content is not None
+    ]
+    return sorted(
+        fitting, key=lambda found: (-len(found.playbook.trigger.where), found.playbook.priority, found.playbook.key)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What every welcome needs of the shop."""
+
+    name: str
+    public_url: str
+    zone: Any
+
+
+def prepare(conn: Connection, added: Added, playbooks: Sequence[Playbook], house: House, *, now: datetime) -> Prepared:
+    """Know the contact, choose the welcome, issue its coupons and write the intent: all or nothing.
+
+    The same code always meets the row of its first try: settled ones stay as they are, an intent without outcome (we
+    were killed between the two) is gone on with, and WeCom's own 41051 tells when it had been sent after all.
+    """
+    contact = profiles.ensure_contact(conn, added.external_userid, now=now)
+    before = profiles.find_follow_user(conn, added.userid, added.external_userid)
+    is_confirmation = before is not None and before.is_half and not before.ended_by and not added.is_half
+    tells = "contact.confirmed" if is_confirmation else "contact.added"
+    profiles.ensure_follow_user(
+        conn,
+        added.userid,
+        added.external_userid,
+        contact.person_id,
+        state=added.state,
+        is_half=added.is_half,
+        followed_at=added.created_at,
+    )
+    facts = _facts(conn, added)
+    event = Event(
+        "contact.added", added.created_at, contact.person_id, added.external_userid, added.userid, facts=facts
+    )
+    chosen = _first_that_holds(conn, choose(playbooks, event), contact.person_id, now) if added.welcome_code else None
+    row = {
+        "kind": "welcome",
+        "userid": added.userid,
+        "external_userid": added.external_userid,
+        "person_id": contact.person_id,
+        "playbook_key": chosen.playbook.key if chosen else "",
+        "step_id": chosen.step.id if chosen else "",
+        "once": added.once,
+        "received_at": added.received_at,
+        "decided_at": now,
+        "outcome": "intent" if chosen else "none",
+        "reason": "" if chosen else _why_nothing(added),
+        "correlation": added.correlation,
+    }
+    send_id = conn.execute(
+        upsert(send, conn).values(**row).on_conflict_do_nothing().returning(send.c.id)
+    ).scalar_one_or_none()
+    if send_id is None:
+        earlier = conn.execute(select(send.c.id, send.c.outcome).where(send.c.once == added.once)).one()
+        if earlier.outcome != "intent":
+            return Prepared(earlier.id, contact.person_id, tells, facts, is_settled=True)
+        send_id = earlier.id
+    prepared = Prepared(send_id, contact.person_id, tells, facts, chosen, is_settled=chosen is None)
+    return prepared if chosen is None else _with_content(conn, prepared, chosen, event, added, house, now)
+
+
+def _facts(conn: Connection, added: Added) -> dict[str, Any]:
+    """What contact.added tells: playbooks choose by these."""
+    way = find_contact_way(conn, added.state) if added.state else None
+    facts: dict[str, Any] = {"state": added.state, "is_half": added.is_half}
+    if way is not None:
+        facts["channel"] = {"kind": way.kind, "title": way.title}
+    return facts
+
+
+def _first_that_holds(conn: Connection, found: list[Chosen], person_id: int, now: datetime) -> Chosen | None:
+    for chosen in found:
+        conditions = (chosen.playbook.enter_if, chosen.step.condition)
+        if all(condition is None or holds(conn, condition, person_id, now) for condition in conditions):
+            return chosen
+    return None
+
+
+def _why_nothing(added: Added) -> str:
+    if added.welcome_code:
+        return "没有匹配的欢迎语"
+    return "企业微信没有给欢迎语 code：员工在企微后台已设欢迎语、已经开口聊过，或客户来自其他企业的企业微信"
+
+
+def _with_content(
+    conn: Connection, prepared: Prepared, chosen: Chosen, event: Event, added: Added, house: House, now: datetime
+) -> Prepared:
+    assert chosen.step.content is not None  # noqa: S101 - choose() takes no other
+    member = profiles.find_member(conn, added.userid)
+    values: dict[str, Any] = {"shop": house.name, "staff": (member.alias or member.name) if member else ""}
+    cards = {}
+    reason = engine.coupon_reason(chosen.playbook.key, engine.run_key(chosen.playbook, event))
+    for key in _coupon_keys(chosen.step):
+        try:
+            issue = coupons.issue(conn, batch_key=key, person_id=prepared.person_id, reason_key=reason, now=now)
+        except coupons.SoldOut:
+            continue
+        cards[key] = coupons.card(issue, house.public_url)
+        values |= content.coupon_values(cards[key], zone=house.zone)
+    return replace(prepared, values=values, coupons=cards)
+
+
+def _coupon_keys(step: Step) -> list[str]:
+    return [part["coupon"] for part in (step.content.attachments if step.content else ()) if "coupon" in part]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What goes to send_welcome_msg; `plain` is the text to fall back on when an attachment is refused."""
+
+    text: str
+    attachments: list[dict[str, Any]]
+    plain: str
+
+
+def compose(prepared: Prepared, nickname: str, house: House, *, now: datetime) -> Message:
+    """Fill the chosen content; a nickname that is late is '' and a neutral word takes its place. Pure."""
+    assert prepared.chosen is not None and prepared.chosen.step.content is not None  # noqa: PT018, S101
+    said = prepared.chosen.step.content
+    values = {**prepared.values, "nickname": nickname, "salutation": ""}
+    try:
+        text = render(said.text, values)
+    except MissingVariable:
+        # A coupon that is sold out, a member without a name: better a plain word than a broken sentence or nothing.
+        text = f"您好，我是{values['staff'] or house.name + '的顾问'}，很高兴认识您，有任何问题随时找我。"
+    wanted = [part for part in said.attachments if part.get("coupon", "") in prepared.coupons or "coupon" not in part]
+    try:
+        cards = content.link_cards(wanted, prepared.coupons, values, now=now, zone=house.zone)
+    except MissingVariable:
+        cards = []
+    links = "\n".join(f"{card.title}\n{card.url}" for card in cards)
+    return Message(
+        text=cut_bytes(text, WELCOME_TEXT_BYTES),
+        attachments=content.welcome_attachments(cards),
+        plain=cut_bytes(f"{text}\n{links}" if links else text, WELCOME_TEXT_BYTES),
+    )
+
+
+async def deliver(wecom: WeCom, clock: Clock, added: Added, message: Message, send_id: int) -> Outcome:
+    """Call WeCom until it is sent, was sent, or cannot be any more; at least one try, whatever the clocks say."""
+    # Our clock and WeCom's may differ: a code that looks dead on arrival is tried once all the same.
+    until = max(added.created_at + CODE_LIFE, min(added.received_at, clock.now()) + timedelta(seconds=1)) - _MARGIN
+    kept = {"text": message.text, "attachments": message.attachments}
+    text, attachments, pause = message.text, message.attachments, 0.4
+    while True:
+        try:
+            await wecom.send_welcome_msg(added.welcome_code, text, attachments)
+            return Outcome(send_id, "sent", clock.now(), content=kept)
+        except WeComError as error:
+            if error.errcode == 41051:
+                return Outcome(send_id, "done_by_other", None, error.errcode, error.text, kept)
+            if error.errcode == 41050:
+                return Outcome(send_id, "too_late", None, error.errcode, error.text, kept)
+            if error.retry_class in (RetryClass.PARAMETER, RetryClass.MEDIA) and attachments:
+                text, attachments = message.plain, []
+                continue
+            if not _may_pass(error) or clock.now() + timedelta(seconds=pause) > until:
+                return Outcome(send_id, "failed", None, error.errcode, error.text, kept)
+        await clock.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
+        pause = min(pause * 2, 3.0)
+
+
+def _may_pass(error: WeComError) -> bool:
+    """-1, 45009, 45033, time-outs, and 41096 (another app is sending and may yet fail)."""
+    return error.errcode == 41096 or error.retry_class in (
+        RetryClass.TRANSIENT,
+        RetryClass.WINDOW,
+        RetryClass.CONFLICT,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """An outcome with what is needed to ask the member for help when it is a bad one."""
+
+    outcome: Outcome
+    added: Added
+    prepared: Prepared
+    now: datetime
+
+
+def record_many(conn: Connection, settled: list[Settled]) -> list[None]:
+    """For `Database.together`: the ledger's outcome, and a task for the member when the customer got nothing."""
+    for one in settled:
+        outcome = one.outcome
+        conn.execute(
+            update(send)
+            .where(send.c.id == outcome.send_id)
+            .values(
+                outcome=outcome.outcome,
+                sent_at=outcome.sent_at,
+                errcode=outcome.errcode,
+                reason=outcome.reason[:300],
+                content=dict(outcome.content),
+            )
+        )
+        if outcome.outcome in ("failed", "too_late"):
+            _ask_member(conn, one)
+    return [None] * len(settled)
+
+
+def _ask_member(conn: Connection, settled: Settled) -> None:
+    outcome, added, chosen = settled.outcome, settled.added, settled.prepared.chosen
+    messages = [
+        {"msgtype": "news", "news": {"link": link["url"], "title": link["title"], "desc": link.get("desc", "")}}
+        for link in (part["link"] for part in outcome.content.get("attachments", ()) if part["msgtype"] == "link")
+    ]
+    conn.execute(
+        task.insert().values(
+            playbook_key=chosen.playbook.key if chosen else "",
+            playbook_title=chosen.playbook.title if chosen else "",
+            step_id=chosen.step.id if chosen else "",
+            userid=added.userid,
+            external_userid=added.external_userid,
+            person_id=settled.prepared.person_id,
+            title="欢迎语没有送达，请亲自打个招呼",
+            text=outcome.content.get("text", ""),
+            attachments=messages,
+            reason=outcome.reason[:300],
+            open_at=settled.now,
+            expires_at=settled.now + _TASK_LIFE,
+            created_at=settled.now,
+            correlation=added.correlation,
+        )
+    )
