@@ -5,6 +5,7 @@ import asyncio
 import fcntl
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -116,14 +117,15 @@ async def _serve(arguments: argparse.Namespace) -> int:
     overrides = {key: value for key in ("host", "port") if (value := getattr(arguments, key)) is not None}
     settings = load_settings(server=overrides)
     configure_logs()
-    with _only_writer(settings):
+    host = settings.server.host
+    with bound(host, settings.server.port) as listener, _only_writer(settings):
         async with open_services(settings) as services:
             await _require_migrated(services)
             await publish_playbooks(services)
             app = build_app(services, with_worker=not arguments.no_worker)
-            async with listening(app, settings.server.host, settings.server.port) as port:
-                print(f"scrm: listening on http://{settings.server.host}:{port}", file=sys.stderr, flush=True)
-                await _until_stopped()
+            async with listening(app, listener):
+                print(f"scrm: listening on http://{host}:{listener.getsockname()[1]}", file=sys.stderr, flush=True)
+                await until_stopped()
     return 0
 
 
@@ -139,7 +141,7 @@ async def _worker(arguments: argparse.Namespace) -> int:
         await publish_playbooks(services)
         async with working(services):
             print("scrm: worker is running", file=sys.stderr, flush=True)
-            await _until_stopped()
+            await until_stopped()
     return 0
 
 
@@ -223,35 +225,45 @@ def _database_trouble(url: str, error: Exception) -> str:
     return f"database.url: {shown} cannot be used ({type(error).__name__}: {str(error).splitlines()[0][:160]})"
 
 
+@contextmanager
+def bound(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket of ours before anything else is begun; one clear line when the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        # Two servers may bind one port while neither listens: listening makes it ours.
+        listener.listen(1024)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = os.strerror(error.errno or 0) if isinstance(error, OSError) else "no such port"
+        raise ScrmError(
+            f"port {port} on {host} cannot be used ({reason}): choose another one with --port, or stop what listens there"
+        ) from None
+    with listener:
+        yield listener
+
+
 @asynccontextmanager
-async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[int]:
-    """Serve inside; requests under way at the end are finished. Yields the port; one clear line when it is taken."""
+async def listening(app: web.Application, listener: socket.socket) -> AsyncIterator[None]:
+    """Serve inside; requests under way at the end are finished."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, backlog=1024, reuse_address=True)
-        try:
-            await site.start()
-        except OSError as error:
-            raise ScrmError(
-                f"port {port} on {host} cannot be used ({os.strerror(error.errno or 0)}): "
-                f"choose another one with --port, or stop what listens there"
-            ) from None
-        yield runner.addresses[0][1]
+        await web.SockSite(runner, listener, backlog=1024).start()
+        yield
     finally:
         await runner.cleanup()
 
 
-async def _until_stopped() -> None:
+async def until_stopped() -> None:
     """Ctrl-C or SIGTERM."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for one in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(one, stopped.set)
     await stopped.wait()
-
-
-until_stopped = _until_stopped
 
 
 @contextmanager

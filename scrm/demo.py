@@ -1,0 +1,265 @@
+"""Everything in one process: the CRM on SQLite, a WeCom sandbox beside it, and a small shop to play with."""
+
+import json
+import secrets
+import socket
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from sqlalchemy import Connection
+
+from scrm import cli
+from scrm.app import build_app, open_services, publish_playbooks
+from scrm.callbacks.handlers import refresh
+from scrm.clock import SandboxClock
+from scrm.commerce.canonical import decode_orders
+from scrm.commerce.store import save_orders
+from scrm.contact_ways.store import save_contact_way
+from scrm.db.migrate import migrate
+from scrm.profiles.store import save_member, set_role
+from scrm.sandbox import Sandbox, SandboxConfig
+from scrm.services import Services
+from scrm.settings import Settings, load_settings
+from scrm.work import queue
+
+SHOP = "晴屿美妆"
+_PROJECT = Path(__file__).parent.parent
+
+MEMBERS = {
+    "lina": ("李娜", "导购", "member"),
+    "wanghao": ("王皓", "导购", "member"),
+    "chenlan": ("陈岚", "店长", "administrator"),
+}
+CHANNELS = {
+    "live-1111": ("双11 直播间", "直播", ["lina"]),
+    "parcel-a": ("包裹卡 A 批", "包裹卡", ["lina", "wanghao"]),
+    "store-xuhui": ("徐汇店台卡", "门店", ["wanghao"]),
+}
+# key: name, gender, unionid, phone
+WECHAT_USERS = {
+    "xiaoman": ("陈小满", 2, "oDemoUnionXiaoman0000000001", None),
+    "aning": ("阿宁", 2, "oDemoUnionAning00000000000002", None),
+    "laozhou": ("老周", 1, None, "13800136620"),
+    "xuqing": ("徐晴", 2, "oDemoUnionXuqing0000000000003", None),
+}
+
+
+async def run_demo(host: str, port: int, directory: Path) -> int:
+    """Until Ctrl-C; the demo's data is made anew at each start."""
+    with cli.bound(host, port) as listener:
+        url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{listener.getsockname()[1]}"  # noqa: S104
+        settings = _settings(url, directory)
+        _start_afresh(directory)
+        migrate(settings.database.url.get_secret_value())
+        clock = SandboxClock()
+        async with open_services(settings, clock) as services, aiohttp.ClientSession() as http:
+            await publish_playbooks(services)
+            sandbox = Sandbox(_sandbox_config(settings, url), clock, http)
+            await services.db.write(_furnish, services, sandbox)
+            app = build_app(services, more_routes=sandbox.routes(), bridge_script="/sandbox/bridge.js")
+            await _run(app, sandbox, listener, services, url)
+    return 0
+
+
+async def _run(app: web.Application, sandbox: Sandbox, listener: socket.socket, services: Services, url: str) -> None:
+    await sandbox.start()
+    try:
+        async with cli.listening(app, listener):
+            await services.db.write(_meet_old_friends, sandbox, services.clock.now())
+            print(_welcome(url), flush=True)
+            await cli.until_stopped()
+            print("\n正在退出……", flush=True)
+    finally:
+        await sandbox.stop()
+
+
+async def run_sandbox(settings: Settings, host: str, port: int) -> int:
+    """Only the sandbox, for an SCRM that runs elsewhere with wecom.api_base = http://host:port/sandbox."""
+    with cli.bound(host, port) as listener:
+        url = f"http://{host}:{listener.getsockname()[1]}"
+        config = _sandbox_config(settings, url, scrm_url=settings.server.public_url)
+        async with aiohttp.ClientSession() as http:
+            sandbox = Sandbox(config, SandboxClock(), http)
+            _cast(sandbox)
+            app = web.Application()
+            app.add_routes(sandbox.routes())
+            await sandbox.start()
+            async with cli.listening(app, listener):
+                print(
+                    f"企业微信沙箱：{url}/sandbox/\n请设置 SCRM_WECOM__API_BASE={url}/sandbox（oauth_base、login_base 同）"
+                )
+                await cli.until_stopped()
+            await sandbox.stop()
+    return 0
+
+
+def _settings(url: str, directory: Path) -> Settings:
+    sandbox = f"{url}/sandbox"
+    playbooks = Path("config/playbooks")
+    return load_settings(
+        environ={},
+        server={"public_url": url},
+        database={"url": f"sqlite:///{directory / 'scrm.db'}"},
+        wecom={
+            "corp_id": "wwdemo000000000001",
+            "agent_id": 1000002,
+            "secret": secrets.token_urlsafe(24),
+            "token": secrets.token_hex(12),
+            "encoding_aes_key": _aes_key(),
+            "api_base": sandbox,
+            "oauth_base": sandbox,
+            "login_base": sandbox,
+        },
+        security={"secret_key": secrets.token_urlsafe(32)},
+        playbooks={"dir": str(playbooks if playbooks.is_dir() else _PROJECT / playbooks)},
+        shop={"name": SHOP},
+    )
+
+
+def _aes_key() -> str:
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+    return "".join(secrets.choice(letters) for _ in range(43))
+
+
+def _start_afresh(directory: Path) -> None:
+    """Only our own files go; whatever else lies in the folder stays."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in ("scrm.db", "scrm.db-wal", "scrm.db-shm"):
+        (directory / name).unlink(missing_ok=True)
+
+
+def _sandbox_config(settings: Settings, url: str, *, scrm_url: str | None = None) -> SandboxConfig:
+    wecom, scrm_url = settings.wecom, scrm_url or url
+    return SandboxConfig(
+        corp_id=wecom.corp_id,
+        agent_id=wecom.agent_id,
+        secret=wecom.secret.get_secret_value(),
+        token=wecom.token.get_secret_value(),
+        encoding_aes_key=wecom.encoding_aes_key.get_secret_value(),
+        callback_url=f"{scrm_url}/callbacks/wecom",
+        sidebar_url=f"{scrm_url}/sidebar/",
+        public_url=url,
+        corp_name=settings.shop.name,
+    )
+
+
+def _cast(sandbox: Sandbox) -> dict[str, str]:
+    """The people and codes on WeCom's side; config_id by state."""
+    for userid, (name, position, _) in MEMBERS.items():
+        sandbox.add_member(userid, name, position=position)
+    for key, (name, gender, unionid, phone) in WECHAT_USERS.items():
+        sandbox.add_wechat_user(key, name, gender, unionid=unionid, phone=phone)
+    sandbox.add_tag_group("客户来源", ["直播间", "包裹卡", "门店"])
+    return {
+        state: sandbox.add_contact_way_seed(state, title, userids) for state, (title, _, userids) in CHANNELS.items()
+    }
+
+
+def _furnish(conn: Connection, services: Services, sandbox: Sandbox) -> None:
+    now = services.clock.now()
+    config_ids = _cast(sandbox)
+    for userid, (name, _, role) in MEMBERS.items():
+        save_member(conn, userid, name=name, now=now)
+        set_role(conn, userid, role)
+    for state, (title, kind, userids) in CHANNELS.items():
+        save_contact_way(conn, state, title=title, kind=kind, userids=userids, config_id=config_ids[state], now=now)
+    sandbox.add_contact_seed(
+        "xuqing", "lina", created_at=now - timedelta(days=46), state="parcel-a", remark="徐晴 干皮"
+    )
+    sandbox.add_contact_seed("laozhou", "lina", created_at=now - timedelta(days=12), mobiles=["13800136620"])
+    save_orders(conn, decode_orders(json.dumps(_orders(now))), now=now, vault=services.vault, route="file")
+
+
+def _meet_old_friends(conn: Connection, sandbox: Sandbox, now: datetime) -> None:
+    """Customers from before the CRM: learnt through WeCom's API, like any other."""
+    for key in ("xuqing", "laozhou"):
+        external_userid = sandbox.get_wechat_user(key).external_userid
+        queue.add(
+            conn, queue.Item(lane="sync", kind=refresh.KIND, payload={"external_userid": external_userid}), now=now
+        )
+
+
+def _orders(now: datetime) -> list[dict[str, Any]]:
+    xiaoman, xuqing = WECHAT_USERS["xiaoman"][2], WECHAT_USERS["xuqing"][2]
+    return [
+        _order(now, "tmall", "3981027745560011", xiaoman, 64, [("清透防晒乳 50ml", "自然色", 2, 12800)], "completed"),
+        _order(now, "tmall", "3981027745560158", xiaoman, 20, [("氨基酸洁面 120g", "", 1, 8900), ("洁面小样 15g", "赠品", 1, 0)], "completed"),
+        _order(now, "doudian", "6932210045781203311", xiaoman, 2, [("积雪草修护面膜 5 片", "", 3, 6900)], "shipped"),
+        _order(now, "tmall", "3981027745560763", xuqing, 40, [("玻尿酸保湿霜 50g", "滋润型", 1, 26800)], "completed"),
+        _order(now, "jd", "287120045331", None, 9, [("男士控油洁面 100g", "", 2, 7900)], "shipped", phone="13800136620"),
+    ]  # fmt: skip
+
+
+def _order(
+    now: datetime,
+    channel: str,
+    order_no: str,
+    unionid: str | None,
+    days_ago: int,
+    lines: list[tuple[str, str, int, int]],
+    status: str,
+    phone: str | None = None,
+) -> dict[str, Any]:
+    paid_at = now - timedelta(days=days_ago, minutes=37)
+    shipped_at = min(paid_at + timedelta(hours=20), now - timedelta(hours=1))
+    total = sum(qty * price for _, _, qty, price in lines)
+    is_done = status == "completed"
+    buyer: Mapping[str, Any] = {"wx_unionid": unionid} if unionid else {"mobile_e164": f"+86{phone}"}
+    return {
+        "channel": channel,
+        "shop_key": "qingyu",
+        "order_no": order_no,
+        "status": status,
+        "payment_status": "paid",
+        "fulfillment_status": "delivered" if is_done else "shipped",
+        "goods_fen": total,
+        "payable_fen": total,
+        "paid_fen": total,
+        "ordered_at": (paid_at - timedelta(minutes=3)).isoformat(),
+        "paid_at": paid_at.isoformat(),
+        "shipped_at": shipped_at.isoformat(),
+        **({"completed_at": (paid_at + timedelta(days=8)).isoformat()} if is_done else {}),
+        "platform_updated_at": (paid_at + timedelta(days=1)).isoformat(),
+        "buyer_ref": buyer,
+        "lines": [
+            {
+                "line_key": f"{order_no}-{number}",
+                "title": title,
+                "spec": spec,
+                "qty": qty,
+                "unit_price_fen": price,
+                "paid_fen": qty * price,
+                "is_gift": price == 0,
+            }
+            for number, (title, spec, qty, price) in enumerate(lines, 1)
+        ],
+        "shipments": [
+            {
+                "carrier_code": "SF",
+                "carrier_name": "顺丰速运",
+                "tracking_no": f"SF{order_no[-12:]}",
+                "shipped_at": shipped_at.isoformat(),
+                **({"delivered_at": (shipped_at + timedelta(days=2)).isoformat()} if is_done else {}),
+            }
+        ],
+    }
+
+
+def _welcome(url: str) -> str:
+    return f"""
+  {SHOP} · 演示环境已就绪（数据每次启动都会重置，企业微信由本机沙箱扮演）
+
+    顾客的手机      {url}/sandbox/phone?user=xiaoman
+    员工聊天+侧边栏  {url}/sandbox/desk?member=lina
+    管理后台        {url}/console/
+
+  试一试：在手机页点“扫一扫”→ 选“双11 直播间”，几秒内收到欢迎语和优惠券；
+  在员工页打开这位客户的聊天，右侧就是画像、订单和待办；
+  把时间拨快 3 天，待跟进提醒就会出现，一键发送。
+
+  时间与故障开关  {url}/sandbox/        按 Ctrl-C 退出
+"""
