@@ -53,18 +53,7 @@ def publish(conn: Connection, events: Iterable[Event], *, now: datetime, correla
     """
     new = []
     for told in events:
-        row = {
-            "name": told.name,
-            "person_id": told.person_id,
-            "external_userid": told.external_userid,
-            "userid": told.userid,
-            "key": told.key,
-            "facts": told.facts,
-            "occurred_at": told.occurred_at,
-            "received_at": now,
-            "once": told.once,
-            "correlation": correlation,
-        }
+        row = _values(told, now, correlation)
         kept = conn.execute(
             upsert(event, conn).values(**row).on_conflict_do_nothing().returning(event.c.id)
         ).scalar_one_or_none()
@@ -80,6 +69,13 @@ def publish(conn: Connection, events: Iterable[Event], *, now: datetime, correla
     return new
 
 
+def record(conn: Connection, events: Iterable[Event], *, now: datetime, correlation: str = "") -> None:
+    """Keep many events for the timeline and the conditions only, in one statement: no playbook starts by them."""
+    rows = [_values(told, now, correlation) for told in events]
+    if rows:
+        conn.execute(upsert(event, conn).on_conflict_do_nothing(), rows)
+
+
 def get_event(conn: Connection, event_id: int) -> Event | None:
     row = conn.execute(select(event).where(event.c.id == event_id)).one_or_none()
     return None if row is None else _event(row)
@@ -92,6 +88,21 @@ def list_events(conn: Connection, person_id: int, *, before: int | None = None, 
         query = query.where(event.c.id < before)
     rows = conn.execute(query.order_by(event.c.occurred_at.desc(), event.c.id.desc()).limit(limit))
     return [_event(row) for row in rows]
+
+
+def _values(told: Event, now: datetime, correlation: str) -> dict[str, Any]:
+    return {
+        "name": told.name,
+        "person_id": told.person_id,
+        "external_userid": told.external_userid,
+        "userid": told.userid,
+        "key": told.key,
+        "facts": told.facts,
+        "occurred_at": told.occurred_at,
+        "received_at": now,
+        "once": told.once,
+        "correlation": correlation,
+    }
 
 
 def _event(row: Any) -> Event:

@@ -1,6 +1,6 @@
 """Shops' orders in their canonical form, and coupons."""
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, text
 
 from scrm.db.tables import BigId, Json, UtcDateTime, metadata
 

@@ -1,0 +1,78 @@
+"""Many rows in one statement, and look-ups by many keys, as fast as either database takes them."""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import JSON, Column, ColumnElement, Connection, Table, Text, any_, bindparam, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from scrm.db import UtcDateTime
+from scrm.db.tables import to_millis
+
+_dumps = msgspec.json.Encoder().encode
+
+
+def insert_rows(conn: Connection, table: Table, rows: Sequence[dict[str, Any]], *, skip_known: bool = False) -> None:
+    """Insert rows that all have the same keys; `skip_known` leaves rows alone that break a unique key."""
+    if not rows:
+        return
+    columns = [table.columns[name] for name in rows[0]]
+    places = ", ".join(_places(conn, len(columns)))
+    names = ", ".join(column.name for column in columns)
+    end = " ON CONFLICT DO NOTHING" if skip_known else ""
+    _run(conn, f"INSERT INTO {table.name} ({names}) VALUES ({places}){end}", columns, rows)  # noqa: S608 - own names
+
+
+def update_rows(conn: Connection, table: Table, rows: Sequence[dict[str, Any]], *, key: str = "id") -> None:
+    """Set every column that the rows have, row by `key`; all rows have the same keys."""
+    if not rows:
+        return
+    columns = [table.columns[name] for name in rows[0] if name != key]
+    *places, last = _places(conn, len(columns) + 1)
+    settings = ", ".join(f"{column.name} = {place}" for column, place in zip(columns, places, strict=True))
+    columns.append(table.columns[key])
+    _run(conn, f"UPDATE {table.name} SET {settings} WHERE {key} = {last}", columns, rows)  # noqa: S608 - own names
+
+
+def _run(conn: Connection, statement: str, columns: list[Column[Any]], rows: Sequence[dict[str, Any]]) -> None:
+    lists = [_prepared(column, [row[column.name] for row in rows]) for column in columns]
+    conn.exec_driver_sql(statement, list(zip(*lists, strict=True)))
+
+
+def _prepared(column: Column[Any], values: list[Any]) -> list[Any]:
+    """A column's values as the driver takes them."""
+    convert = _converter(column)
+    return values if convert is None else [None if value is None else convert(value) for value in values]
+
+
+def _converter(column: Column[Any]) -> Callable[[Any], Any] | None:
+    if isinstance(column.type, UtcDateTime):
+        return to_millis
+    if isinstance(column.type, JSON):
+        return lambda value: _dumps(value).decode()
+    return None
+
+
+def _places(conn: Connection, count: int) -> list[str]:
+    if conn.dialect.name == "postgresql":
+        return [f"${number}" for number in range(1, count + 1)]
+    return ["?"] * count
+
+
+def among(conn: Connection, column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
+    """`column IN values` with one parameter, however many values there are (texts or integers)."""
+    if conn.dialect.name == "postgresql":
+        return column == any_(bindparam(None, list(values), type_=ARRAY(column.type)))
+    listed = func.json_each(bindparam(None, _dumps(list(values)).decode(), type_=Text())).table_valued("value")
+    return column.in_(select(listed.c.value))
+
+
+def new_ids(conn: Connection, table: Table, count: int) -> Iterable[int]:
+    """`count` unused ids of a table; the caller holds the database's only right to insert there."""
+    if conn.dialect.name == "postgresql":
+        sequence = f"SELECT nextval('{table.name}_id_seq') FROM generate_series(1, :count)"  # noqa: S608 - own name
+        rows = conn.execute(text(sequence), {"count": count})
+        return list(rows.scalars())
+    highest = conn.execute(select(func.coalesce(func.max(table.c.id), 0))).scalar_one()
+    return range(highest + 1, highest + 1 + count)

@@ -1,0 +1,109 @@
+"""Which events an order has come to, and how each is told: pure."""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from scrm.commerce.merge import RANK, REFUND_OPEN, Row
+from scrm.commerce.totals import is_purchase
+from scrm.events import Event
+
+HISTORY = timedelta(days=3)
+
+
+def event_key(row: Row) -> str:
+    """channel/shop_key/order_no, the business key of an order's events; at most 150 characters."""
+    return _short(f"{row['channel']}/{row['shop_key']}/{row['order_no']}", 150)
+
+
+def reached(row: Row, refunds: list[Row]) -> set[tuple[str, str]]:
+    """(event name, refund number or '') of everything that has happened to this order so far."""
+    told = {("order.created", "")}
+    if is_purchase(row):
+        told.add(("order.paid", ""))
+    if row["shipped_at"] is not None and row["status"] in ("shipped", "completed"):
+        told.add(("order.shipped", ""))
+    if row["delivered_at"] is not None:
+        told.add(("order.delivered", ""))
+    if row["status"] == "completed":
+        told.add(("order.completed", ""))
+    if RANK[row["status"]] >= RANK["cancelled"]:
+        told.add(("order.closed", ""))
+    for case in refunds:
+        told.add(("refund.opened", case["refund_no"]))
+        if case["status"] not in REFUND_OPEN:
+            told.add(("refund.closed", case["refund_no"]))
+    return told
+
+
+_SEQUENCE = (
+    "order.created",
+    "order.paid",
+    "order.shipped",
+    "order.delivered",
+    "refund.opened",
+    "refund.closed",
+    "order.completed",
+    "order.closed",
+)
+_TIME = {
+    "order.created": "ordered_at",
+    "order.paid": "paid_at",
+    "order.shipped": "shipped_at",
+    "order.delivered": "delivered_at",
+    "order.completed": "completed_at",
+    "order.closed": "closed_at",
+}
+
+
+def tell(
+    row: Row, lines: list[Row], shipments: list[Row], refunds: list[Row], news: set[tuple[str, str]], now: datetime
+) -> Iterator[Event]:
+    """The events for `news`, in the order in which such things happen; `row` has its id and its person."""
+    if not news:
+        return
+    key = event_key(row)
+    common = {
+        "order_id": row["id"],
+        "order_no": row["order_no"],
+        "channel": row["channel"],
+        "shop_key": row["shop_key"],
+        "status": row["status"],
+        "paid_fen": row["paid_fen"],
+        "title": lines[0]["title"] if lines else "",
+        "lines": len(lines),
+    }
+    cases = {case["refund_no"]: case for case in refunds}
+    for name, number in sorted(news, key=lambda told: (_SEQUENCE.index(told[0]), told[1])):
+        facts = dict(common)
+        if number:
+            facts |= _case_facts(cases[number])
+        elif name in ("order.shipped", "order.delivered") and shipments:
+            facts |= {"carrier": shipments[0]["carrier_name"], "parcel_tail": shipments[0]["tracking_no"][-4:]}
+        occurred_at = _occurred_at(name, row, cases.get(number)) or now
+        if row["route"] == "file" or occurred_at < now - HISTORY:
+            facts["historic"] = True
+        once = _short(f"{name}:{key}:{number}" if number else f"{name}:{key}", 200)
+        yield Event(name=name, occurred_at=occurred_at, person_id=row["person_id"], key=key, facts=facts, once=once)
+
+
+def _case_facts(case: Row) -> dict[str, Any]:
+    return {name: case[name] for name in ("refund_no", "type", "amount_fen", "reason")} | {
+        "refund_status": case["status"]
+    }
+
+
+def _occurred_at(name: str, row: Row, case: Row | None) -> datetime | None:
+    moment: datetime | None
+    if case is not None:
+        moment = case["created_at"] if name == "refund.opened" else case["finished_at"] or case["created_at"]
+    else:
+        moment = row[_TIME[name]]
+    return moment or row["platform_updated_at"]
+
+
+def _short(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    return f"{text[: limit - 41]}#{hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()}"

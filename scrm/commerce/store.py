@@ -1,0 +1,597 @@
+"""All SQL of orders: saving snapshots, binding them to persons, totals, and what the sidebar reads.
+
+Orders have one writer at a time, on both databases: whoever saves or binds them takes `_take_turn` first. So a
+snapshot is always compared with what the last one left, and a person's totals with all of their orders.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from operator import itemgetter
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Table, case, delete, func, select, text
+
+from scrm import events
+from scrm.commerce.bulk import among, insert_rows, new_ids, update_rows
+from scrm.commerce.canonical import Order
+from scrm.commerce.merge import (
+    REFUND_OPEN,
+    Row,
+    Verdict,
+    complete,
+    judge,
+    merge,
+    merge_lines,
+    merge_payments,
+    merge_refunds,
+    merge_shipments,
+)
+from scrm.commerce.models import order_import, order_line, orders, payment, refund, shipment
+from scrm.commerce.order_events import event_key, reached, tell
+from scrm.commerce.snapshot import Snapshot, digest, keys, settle, take
+from scrm.commerce.totals import NOTHING, Change, Share, share_of
+from scrm.db import upsert
+from scrm.db.vault import Vault
+from scrm.errors import Conflict, NotFound
+from scrm.profiles.models import external_contact, identity, person_stat
+
+Route = Literal["api", "push", "erp", "file", "manual"]
+Result = Literal["created", "updated", "unchanged", "stale"]
+
+_ORDER_LOCK = 7_210_002
+_CHILDREN: tuple[tuple[str, Table], ...] = (
+    ("lines", order_line),
+    ("payments", payment),
+    ("shipments", shipment),
+    ("refunds", refund),
+)
+# Columns that change with every message without meaning anything to a reader.
+_BOOKKEEPING = frozenset(("digest", "last_seen_at", "platform_updated_at", "version", "route"))
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What became of one snapshot, and the names of the events it brought about."""
+
+    result: Result
+    order_id: int
+    person_id: int | None
+    events: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Kept:
+    """An order as it is in the database, or as it will be."""
+
+    row: Row
+    lines: list[Row] = field(default_factory=list)
+    payments: list[Row] = field(default_factory=list)
+    shipments: list[Row] = field(default_factory=list)
+    refunds: list[Row] = field(default_factory=list)
+
+    def share(self) -> Share:
+        if self.row["person_id"] is None:
+            return NOTHING
+        return share_of(self.row, sum(case["status"] in REFUND_OPEN for case in self.refunds))
+
+    def reached(self) -> set[tuple[str, str]]:
+        return set() if self.row["person_id"] is None else reached(self.row, self.refunds)
+
+
+@dataclass(slots=True)
+class _Step:
+    """One order on its way: before (None: never seen), after, and what the caller hears."""
+
+    after: _Kept
+    before: _Kept | None
+    result: Result
+
+
+def save_orders(
+    conn: Connection, batch: Sequence[Order], *, now: datetime, vault: Vault, route: Route, correlation: str = ""
+) -> list[Saved]:
+    """Keep snapshots of orders, in any order of arrival and however often repeated; one result each.
+
+    Children, person, totals and events follow in the same transaction. 200 to 1,000 orders a call are best.
+    """
+    _take_turn(conn)
+    saved: list[Saved | None] = [None] * len(batch)
+    waiting = list(range(len(batch)))
+    while waiting:
+        # The same order twice in a batch: the second meets what the first left.
+        turn: dict[tuple[str, str, str], int] = {}
+        later = []
+        for index in waiting:
+            order = batch[index]
+            key = (order.channel, order.shop_key, order.order_no)
+            if key in turn:
+                later.append(index)
+            else:
+                turn[key] = index
+        indexes = list(turn.values())
+        saver = _Saver(conn, now, vault, route, correlation)
+        for index, result in zip(indexes, saver.save([batch[index] for index in indexes]), strict=True):
+            saved[index] = result
+        waiting = later
+    return [result for result in saved if result is not None]
+
+
+def _take_turn(conn: Connection) -> None:
+    if conn.dialect.name == "postgresql":
+        conn.execute(text(f"SELECT pg_advisory_xact_lock({_ORDER_LOCK})"))
+
+
+class _Saver:
+    """One pass over distinct orders: read what is known, merge in memory, write what changed."""
+
+    def __init__(self, conn: Connection, now: datetime, vault: Vault, route: Route, correlation: str) -> None:
+        self.conn, self.now, self.vault, self.route, self.correlation = conn, now, vault, route, correlation
+
+    def save(self, batch: list[Order]) -> list[Saved]:
+        digests = [digest(order, self.vault) for order in batch]
+        known = _find_known(self.conn, batch)
+        snapshots: list[Snapshot | None] = []
+        for order, key, mark in zip(batch, keys(batch), digests, strict=True):
+            found = known.get(key)
+            same = found is not None and found.digest == mark
+            snapshots.append(None if same else take(order, self.vault, route=self.route, digest=mark, now=self.now))
+        finder = _find_persons(self.conn, snapshots, [row for row in known.values() if row.person_id is None])
+        touched = [
+            known[key].id
+            for key, snapshot in zip(keys(batch), snapshots, strict=True)
+            if key in known and (snapshot is not None or _can_bind(known[key], finder))
+        ]
+        before = _load(self.conn, touched)
+        results: list[Saved | None] = []
+        steps: list[tuple[int, _Step]] = []
+        for index, (key, snapshot) in enumerate(zip(keys(batch), snapshots, strict=True)):
+            found = known.get(key)
+            if found is not None and found.id not in before:
+                results.append(Saved("unchanged", found.id, found.person_id))
+                continue
+            results.append(None)
+            steps.append((index, _step(before[found.id] if found is not None else None, snapshot, finder)))
+        _give_ids(self.conn, [step for _, step in steps])
+        for (index, step), told in zip(steps, self._write([step for _, step in steps]), strict=True):
+            results[index] = Saved(step.result, step.after.row["id"], step.after.row["person_id"], told)
+        return [result for result in results if result is not None]
+
+    def _write(self, steps: list[_Step]) -> list[tuple[str, ...]]:
+        _write_rows(self.conn, steps)
+        return _follow(self.conn, steps, self.now, self.correlation)
+
+
+def _step(before: _Kept | None, snapshot: Snapshot | None, finder: "_Persons") -> _Step:
+    if before is None:
+        assert snapshot is not None  # noqa: S101 - an unseen order has no digest to be equal to
+        return _first(snapshot, finder)
+    if snapshot is None:
+        step = _Step(
+            _Kept(dict(before.row), before.lines, before.payments, before.shipments, before.refunds),
+            before,
+            "unchanged",
+        )
+    else:
+        step = _next(before, snapshot)
+    row = step.after.row
+    if row["person_id"] is None:
+        external_userid = "" if snapshot is None else snapshot.external_userid
+        row["person_id"], row["bound_by"] = finder.find(
+            row["buyer_unionid"], external_userid, row["buyer_phone_lookup"]
+        )
+    return step
+
+
+def _first(snapshot: Snapshot, finder: "_Persons") -> _Step:
+    row = settle(snapshot.row)
+    row["person_id"], row["bound_by"] = finder.find(
+        row["buyer_unionid"], snapshot.external_userid, row["buyer_phone_lookup"]
+    )
+    verdict = Verdict.APPLY
+    after = _Kept(
+        row,
+        merge_lines([], snapshot.lines, verdict),
+        merge_payments([], snapshot.payments, verdict) if snapshot.payments else [],
+        merge_shipments([], snapshot.shipments, verdict) if snapshot.shipments else [],
+        merge_refunds([], snapshot.refunds, verdict) if snapshot.refunds else [],
+    )
+    complete(row, after.lines, after.shipments, after.refunds, snapshot.stated)
+    return _Step(after, None, "created")
+
+
+def _next(before: _Kept, snapshot: Snapshot) -> _Step:
+    verdict = judge(before.row, snapshot.row)
+    after = _Kept(
+        merge(before.row, snapshot.row, verdict),
+        merge_lines(before.lines, snapshot.lines, verdict),
+        merge_payments(before.payments, snapshot.payments, verdict),
+        merge_shipments(before.shipments, snapshot.shipments, verdict),
+        merge_refunds(before.refunds, snapshot.refunds, verdict),
+    )
+    believed = verdict in (Verdict.CORRECT, Verdict.APPLY)
+    stated = snapshot.stated
+    if not believed:
+        quiet = _differences(before, after) == set()
+        stated = {
+            name: before.row[name] if quiet else ""
+            for name in ("payment_status", "fulfillment_status", "aftersale_status")
+        }
+        stated |= {"moment": snapshot.stated["moment"]}
+        if before.row["refunded_fen"] == 0:
+            stated |= {"refunded_fen": snapshot.stated["refunded_fen"]}
+    complete(after.row, after.lines, after.shipments, after.refunds, stated)
+    if verdict is Verdict.FILL:
+        return _Step(after, before, "stale")
+    return _Step(after, before, "updated" if _differences(before, after) - _BOOKKEEPING else "unchanged")
+
+
+def _differences(before: _Kept, after: _Kept) -> set[str]:
+    names = {name for name, value in after.row.items() if value != before.row[name]}
+    if "receiver_sealed" in names and before.row["receiver_sealed"] and _same_receiver(before.row, after.row):
+        names.discard("receiver_sealed")
+    return names | {name for name, _ in _CHILDREN if getattr(before, name) != getattr(after, name)}
+
+
+def _same_receiver(before: Row, after: Row) -> bool:
+    """Sealed twice, the same value looks different; the mask tells well enough for a reader."""
+    return bool(before["receiver_mask"] == after["receiver_mask"])
+
+
+# -- reading what is known
+
+
+def _find_known(conn: Connection, batch: list[Order]) -> dict[tuple[str, str, str], Any]:
+    shops: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for order in batch:
+        shops[order.channel, order.shop_key].append(order.order_no)
+    known: dict[tuple[str, str, str], Any] = {}
+    for (channel, shop_key), numbers in shops.items():
+        rows = conn.execute(
+            select(
+                orders.c.id,
+                orders.c.order_no,
+                orders.c.digest,
+                orders.c.person_id,
+                orders.c.buyer_unionid,
+                orders.c.buyer_phone_lookup,
+            ).where(orders.c.channel == channel, orders.c.shop_key == shop_key, among(conn, orders.c.order_no, numbers))
+        )
+        known |= {(channel, shop_key, row.order_no): row for row in rows}
+    return known
+
+
+@dataclass(slots=True)
+class _Persons:
+    """Who is known by which value, for one batch."""
+
+    by_unionid: dict[str, int]
+    by_external_userid: dict[str, int]
+    by_phone: dict[str, int]
+
+    def find(self, unionid: str, external_userid: str, phone_lookup: str) -> tuple[int | None, str]:
+        """The person and how they were recognised; the surest way first."""
+        for values, value, way in (
+            (self.by_unionid, unionid, "unionid"),
+            (self.by_external_userid, external_userid, "external_userid"),
+            (self.by_phone, phone_lookup, "phone"),
+        ):
+            if value and value in values:
+                return values[value], way
+        return None, ""
+
+
+def _find_persons(conn: Connection, snapshots: list[Snapshot | None], unbound: list[Any]) -> _Persons:
+    taken = [snapshot for snapshot in snapshots if snapshot is not None]
+    unionids = {snapshot.row["buyer_unionid"] for snapshot in taken} | {row.buyer_unionid for row in unbound}
+    phones = {snapshot.row["buyer_phone_lookup"] for snapshot in taken} | {row.buyer_phone_lookup for row in unbound}
+    contacts = {snapshot.external_userid for snapshot in taken}
+    return _Persons(
+        _by_identity(conn, "wx_unionid", unionids - {""}),
+        _by_contact(conn, contacts - {""}),
+        _by_identity(conn, "mobile_e164", phones - {""}),
+    )
+
+
+def _by_identity(conn: Connection, kind: str, values: Collection[str]) -> dict[str, int]:
+    if not values:
+        return {}
+    rows = conn.execute(
+        select(identity.c.value, identity.c.person_id).where(
+            identity.c.kind == kind, identity.c.scope == "", among(conn, identity.c.value, values)
+        )
+    )
+    return {row.value: row.person_id for row in rows}
+
+
+def _by_contact(conn: Connection, external_userids: Collection[str]) -> dict[str, int]:
+    if not external_userids:
+        return {}
+    table = external_contact.c
+    rows = conn.execute(
+        select(table.external_userid, table.person_id).where(among(conn, table.external_userid, external_userids))
+    )
+    return {row.external_userid: row.person_id for row in rows}
+
+
+def _can_bind(found: Any, finder: _Persons) -> bool:
+    known = finder.find(found.buyer_unionid, "", found.buyer_phone_lookup)[0]
+    return found.person_id is None and known is not None
+
+
+def _load(conn: Connection, ids: Collection[int]) -> dict[int, _Kept]:
+    """Whole orders with their children, by id."""
+    if not ids:
+        return {}
+    rows = conn.execute(select(orders).where(among(conn, orders.c.id, ids))).mappings()
+    kept = {row["id"]: _Kept(dict(row)) for row in rows}
+    for name, table in _CHILDREN:
+        for child in conn.execute(select(table).where(among(conn, table.c.order_id, ids))).mappings():
+            values = dict(child)
+            getattr(kept[values.pop("order_id")], name).append(values)
+    for one in kept.values():
+        # Sorted here and not by the database, whose collation is not ours.
+        one.lines.sort(key=itemgetter("position"))
+        one.payments.sort(key=itemgetter("pay_key"))
+        one.shipments.sort(key=itemgetter("carrier_code", "tracking_no"))
+        one.refunds.sort(key=itemgetter("refund_no"))
+    return kept
+
+
+# -- writing what changed
+
+
+def _give_ids(conn: Connection, steps: list[_Step]) -> None:
+    fresh = [step for step in steps if step.before is None]
+    if fresh:
+        for step, order_id in zip(fresh, new_ids(conn, orders, len(fresh)), strict=True):
+            step.after.row = {"id": order_id, **step.after.row}
+
+
+def _write_rows(conn: Connection, steps: list[_Step]) -> None:
+    fresh = [step.after for step in steps if step.before is None]
+    insert_rows(conn, orders, [kept.row for kept in fresh])
+    changed = [step for step in steps if step.before is not None and step.after.row != step.before.row]
+    update_rows(conn, orders, [step.after.row for step in changed])
+    for name, table in _CHILDREN:
+        replaced = [
+            step.after
+            for step in steps
+            if step.before is not None and getattr(step.after, name) != getattr(step.before, name)
+        ]
+        if replaced:
+            conn.execute(delete(table).where(among(conn, table.c.order_id, [kept.row["id"] for kept in replaced])))
+        insert_rows(
+            conn,
+            table,
+            [{"order_id": kept.row["id"], **child} for kept in fresh + replaced for child in getattr(kept, name)],
+        )
+
+
+def _follow(conn: Connection, steps: list[_Step], now: datetime, correlation: str) -> list[tuple[str, ...]]:
+    """Totals and events of what changed; the names of each order's events."""
+    changes: dict[int, Change] = defaultdict(Change)
+    live: list[events.Event] = []
+    historic: list[events.Event] = []
+    names: list[tuple[str, ...]] = []
+    for step in steps:
+        after = step.after
+        if after.row["person_id"] is None:
+            names.append(())
+            continue
+        was_bound = step.before is not None and step.before.row["person_id"] is not None
+        before_share = step.before.share() if step.before is not None else NOTHING
+        changes[after.row["person_id"]].move(before_share, after.share())
+        news = after.reached() - (step.before.reached() if step.before is not None and was_bound else set())
+        told = list(tell(after.row, after.lines, after.shipments, after.refunds, news, now))
+        for one in told:
+            (historic if one.facts.get("historic") else live).append(one)
+        names.append(tuple(one.name for one in told))
+    _move_totals(conn, changes)
+    events.record(conn, historic, now=now, correlation=correlation)
+    events.publish(conn, live, now=now, correlation=correlation)
+    return names
+
+
+def _move_totals(conn: Connection, changes: dict[int, Change]) -> None:
+    recounted = sorted(person_id for person_id, change in changes.items() if change.needs_recount)
+    added = [
+        {
+            "person_id": person_id,
+            "orders": change.orders,
+            "paid_orders": change.paid_orders,
+            "paid_fen": change.paid_fen,
+            "refunded_fen": change.refunded_fen,
+            "open_refunds": change.open_refunds,
+            "first_paid_at": change.first_paid_at,
+            "last_paid_at": change.last_paid_at,
+            "last_order_at": change.last_order_at,
+        }
+        for person_id, change in sorted(changes.items())
+        if not change.needs_recount
+    ]
+    if added:
+        conn.execute(_add_totals(conn), added)
+    for person_id in recounted:
+        recount(conn, person_id)
+
+
+def _add_totals(conn: Connection) -> Any:
+    statement = upsert(person_stat, conn)
+    new, old = statement.excluded, person_stat.c
+    sums = {
+        name: old[name] + new[name] for name in ("orders", "paid_orders", "paid_fen", "refunded_fen", "open_refunds")
+    }
+    times = {
+        "first_paid_at": case(
+            (old.first_paid_at < new.first_paid_at, old.first_paid_at), else_=_either("first_paid_at", new)
+        ),
+        "last_paid_at": case(
+            (old.last_paid_at > new.last_paid_at, old.last_paid_at), else_=_either("last_paid_at", new)
+        ),
+        "last_order_at": case(
+            (old.last_order_at > new.last_order_at, old.last_order_at), else_=_either("last_order_at", new)
+        ),
+    }
+    return statement.on_conflict_do_update(index_elements=["person_id"], set_=sums | times)
+
+
+def _either(name: str, new: Any) -> Any:
+    return func.coalesce(new[name], person_stat.c[name])
+
+
+def count_totals(conn: Connection, person_id: int) -> dict[str, Any]:
+    """A person's totals, counted from their orders: what person_stat must say."""
+    rows = conn.execute(select(orders).where(orders.c.person_id == person_id)).mappings().all()
+    opened: dict[int, int] = {
+        row.order_id: row.cases
+        for row in conn.execute(
+            select(refund.c.order_id, func.count().label("cases"))
+            .join(orders, orders.c.id == refund.c.order_id)
+            .where(orders.c.person_id == person_id, refund.c.status.in_(sorted(REFUND_OPEN)))
+            .group_by(refund.c.order_id)
+        )
+    }
+    total = Change()
+    for row in rows:
+        total.move(NOTHING, share_of(dict(row), opened.get(row["id"], 0)))
+    return {
+        "orders": total.orders,
+        "paid_orders": total.paid_orders,
+        "paid_fen": total.paid_fen,
+        "refunded_fen": total.refunded_fen,
+        "open_refunds": total.open_refunds,
+        "first_paid_at": total.first_paid_at,
+        "last_paid_at": total.last_paid_at,
+        "last_order_at": total.last_order_at,
+    }
+
+
+def recount(conn: Connection, person_id: int) -> None:
+    """Write a person's totals anew from their orders."""
+    values = count_totals(conn, person_id)
+    statement = upsert(person_stat, conn).values(person_id=person_id, **values)
+    conn.execute(statement.on_conflict_do_update(index_elements=["person_id"], set_=values))
+
+
+# -- binding orders to persons
+
+
+def bind_orders(
+    conn: Connection, person_id: int, *, unionid: str | None = None, phone_lookup: str | None = None, now: datetime
+) -> int:
+    """Give a person the orders that waited for this unionid or phone; returns how many. Totals and events follow."""
+    _take_turn(conn)
+    bound = 0
+    for column, value, way in (
+        (orders.c.buyer_unionid, unionid, "unionid"),
+        (orders.c.buyer_phone_lookup, phone_lookup, "phone"),
+    ):
+        if value:
+            waiting = conn.execute(select(orders.c.id).where(column == value, orders.c.person_id.is_(None)))
+            bound += _bind(conn, list(waiting.scalars()), person_id, way, now)
+    return bound
+
+
+def bind_order_manually(conn: Connection, order_id: int, person_id: int, userid: str, now: datetime) -> bool:
+    """A member says whose order it is; False when it was this person's already.
+
+    Raises NotFound for an unknown order, Conflict when it belongs to somebody else.
+    """
+    _take_turn(conn)
+    row = conn.execute(select(orders).where(orders.c.id == order_id)).mappings().one_or_none()
+    if row is None:
+        raise NotFound("没有找到这个订单，请核对订单号")
+    if row["person_id"] == person_id:
+        return False
+    if row["person_id"] is not None:
+        raise Conflict("这个订单已经属于另一位客户，不能再绑定。如果是同一个人，请联系管理员合并客户")
+    _bind(conn, [order_id], person_id, "staff", now)
+    told = events.Event(
+        name="order.bound",
+        occurred_at=now,
+        person_id=person_id,
+        userid=userid,
+        key=event_key(dict(row)),
+        facts={"order_id": order_id, "order_no": row["order_no"], "channel": row["channel"], "by": userid},
+        once=f"order.bound:{order_id}:{person_id}",
+    )
+    events.publish(conn, [told], now=now)
+    return True
+
+
+def _bind(conn: Connection, ids: list[int], person_id: int, way: str, now: datetime) -> int:
+    steps = []
+    for before in _load(conn, ids).values():
+        row = before.row | {"person_id": person_id, "bound_by": way}
+        steps.append(
+            _Step(_Kept(row, before.lines, before.payments, before.shipments, before.refunds), before, "updated")
+        )
+    _write_rows(conn, steps)
+    _follow(conn, steps, now, "")
+    return len(steps)
+
+
+# -- reading for people
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """An order with its lines, payments, shipments and refunds, as rows by column name."""
+
+    row: Row
+    lines: list[Row]
+    payments: list[Row]
+    shipments: list[Row]
+    refunds: list[Row]
+
+
+def list_orders(conn: Connection, person_id: int, limit: int = 20) -> list[OrderView]:
+    """A person's newest orders; five statements, however many orders."""
+    ids = conn.execute(
+        select(orders.c.id)
+        .where(orders.c.person_id == person_id)
+        .order_by(orders.c.ordered_at.is_(None), orders.c.ordered_at.desc(), orders.c.id.desc())
+        .limit(limit)
+    ).scalars()
+    return _views(conn, list(ids))
+
+
+def find_orders(conn: Connection, channel: str | None, order_no: str, limit: int = 20) -> list[OrderView]:
+    """Orders of this number, of one channel or of any; shops may use the same number."""
+    query = select(orders.c.id).where(orders.c.order_no == order_no)
+    if channel:
+        query = query.where(orders.c.channel == channel)
+    return _views(conn, list(conn.execute(query.order_by(orders.c.id.desc()).limit(limit)).scalars()))
+
+
+def _views(conn: Connection, ids: list[int]) -> list[OrderView]:
+    kept = _load(conn, ids)
+    return [OrderView(kept[i].row, kept[i].lines, kept[i].payments, kept[i].shipments, kept[i].refunds) for i in ids]
+
+
+def find_totals(conn: Connection, person_id: int) -> dict[str, Any] | None:
+    """The person_stat row, or None for somebody who never ordered."""
+    row = conn.execute(select(person_stat).where(person_stat.c.person_id == person_id)).mappings().one_or_none()
+    return None if row is None else dict(row)
+
+
+# -- files that were read
+
+
+def start_import(conn: Connection, *, file_name: str, sha256: str, format: str, shop_key: str, now: datetime) -> int:  # noqa: A002
+    """A row for one reading of a file; returns its id."""
+    values = {
+        "file_name": file_name[-260:],
+        "file_sha256": sha256,
+        "format": format,
+        "shop_key": shop_key,
+        "counts": {},
+        "started_at": now,
+    }
+    return int(conn.execute(order_import.insert().values(**values).returning(order_import.c.id)).scalar_one())
+
+
+def finish_import(conn: Connection, import_id: int, *, counts: dict[str, int], now: datetime) -> None:
+    conn.execute(order_import.update().where(order_import.c.id == import_id).values(counts=counts, finished_at=now))
