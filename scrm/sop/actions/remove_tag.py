@@ -1,0 +1,23 @@
+"""Take a corp tag (企业标签) off the customer, for the member of the run."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from scrm.sop.actions.add_tag import tag_names
+from scrm.sop.actions.effects import Actor, Effects, Field
+
+name = "remove_tag"
+title = "去标签"
+fields = (Field("remove_tag", "标签", "tag"),)
+needs_relation = True
+
+
+def problem(value: Any) -> str:
+    """What is wrong with the author's value; empty when nothing is."""
+    return "" if tag_names(value) else "remove_tag 要写标签名，例如 remove_tag: 新客"
+
+
+def act(conn: Connection, value: Any, actor: Actor, effects: Effects, now: datetime) -> None:
+    effects.remove_tags += tag_names(value)

@@ -1,0 +1,239 @@
+"""Fills what a step says, for a whole batch: each table is asked once, and only for what the texts name."""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Row, Select, and_, func, select
+
+from scrm.commerce import coupons
+from scrm.commerce.models import order_line, orders, shipment
+from scrm.content.attachments import CouponCard, chat_attachments, coupon_values, link_cards
+from scrm.content.render import CHAT_TEXT_CHARS, MissingVariable, render, variables_of
+from scrm.profiles.models import external_contact, follow_user, person_field
+from scrm.sop import store
+from scrm.sop.engine import coupon_reason
+from scrm.sop.facts import Due
+from scrm.sop.schema import Content
+
+_OF_ORDERS = {"last_product", "last_order_tail", "carrier", "parcel_tail"}
+_OF_COUPONS = "coupon."
+_OF_FIELDS = "field."
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """What texts and links need of the settings."""
+
+    name: str
+    public_url: str
+    zone: ZoneInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A text with its chat messages (sendChatMessage); `problem` says why it cannot be said instead."""
+
+    text: str = ""
+    attachments: list[dict[str, Any]] = field(default_factory=list)
+    problem: str = ""
+
+
+def fill(conn: Connection, due: Sequence[Due], shop: Shop, now: datetime) -> dict[int, Filled]:
+    """By enrolment, for steps that say something."""
+    if not due:
+        return {}
+    values = _values(conn, due, shop)
+    return {one.row.id: _fill_one(conn, one, values[one.row.id], shop, now) for one in due}
+
+
+def _fill_one(conn: Connection, one: Due, values: dict[str, Any], shop: Shop, now: datetime) -> Filled:
+    said = one.step.content if one.step and one.step.content else Content()
+    cards: dict[str, CouponCard] = {}
+    for key in _coupon_keys(one, said):
+        try:
+            cards[key] = _card(conn, one, key, shop, now)
+        except coupons.SoldOut as error:
+            return Filled(problem=str(error))
+        if (ends := cards[key].expires_at) is not None and ends <= now:
+            return Filled(problem=f"优惠券“{cards[key].title}”已过期，不再提醒")
+        # With several coupons {{ coupon.* }} speaks of the first.
+        values = {**coupon_values(cards[key], zone=shop.zone), **values}
+    try:
+        text = render(said.text, values)
+        links = link_cards(said.attachments, cards, values, now=now, zone=shop.zone)
+    except MissingVariable as error:
+        return Filled(problem=str(error))
+    return Filled(text[:CHAT_TEXT_CHARS], chat_attachments(links))
+
+
+def _card(conn: Connection, one: Due, key: str, shop: Shop, now: datetime) -> CouponCard:
+    reason = coupon_reason(one.playbook.key, one.row.run_key)
+    issue = coupons.issue(conn, batch_key=key, person_id=one.row.person_id, reason_key=reason, now=now)
+    return coupons.card(issue, shop.public_url)
+
+
+def _coupon_keys(one: Due, said: Content) -> list[str]:
+    """The coupons a step shows; one that is only spoken of is the playbook's first."""
+    shown = [part["coupon"] for part in said.attachments if "coupon" in part]
+    spoken_of = any(name.startswith(_OF_COUPONS) for name in variables_of(said.text))
+    if not shown and spoken_of and one.playbook.coupons:
+        return [one.playbook.coupons[0].key]
+    return shown
+
+
+def _values(conn: Connection, due: Sequence[Due], shop: Shop) -> dict[int, dict[str, Any]]:
+    """By enrolment: what is known of the variables that the texts of this batch name."""
+    named = set().union(*(_named(one) for one in due))
+    values: dict[int, dict[str, Any]] = {one.row.id: {"shop": shop.name} for one in due}
+    for wanted, load in _LOADERS:
+        if wanted(named):
+            for enrolment_id, found in load(conn, due, named):
+                values[enrolment_id] |= found
+    return values
+
+
+def _named(one: Due) -> set[str]:
+    if one.step is None or one.step.content is None:
+        return set()
+    texts = [one.step.content.text]
+    for part in one.step.content.attachments:
+        texts += [str(text) for text in (part.get("link") or {}).values()]
+    return set().union(*(variables_of(text) for text in texts))
+
+
+Found = Iterable[tuple[int, dict[str, Any]]]
+
+
+def _names(conn: Connection, due: Sequence[Due], named: Collection[str]) -> Found:
+    contacts = {one.row.external_userid for one in due}
+    rows = conn.execute(
+        select(external_contact.c.external_userid, external_contact.c.name).where(
+            external_contact.c.external_userid.in_(contacts)
+        )
+    )
+    names = {row.external_userid: row.name for row in rows}
+    for one in due:
+        yield one.row.id, {"nickname": names.get(one.row.external_userid, "")}
+
+
+def _remarks(conn: Connection, due: Sequence[Due], named: Collection[str]) -> Found:
+    rows = conn.execute(
+        select(follow_user.c.userid, follow_user.c.external_userid, follow_user.c.remark).where(
+            follow_user.c.external_userid.in_({one.row.external_userid for one in due})
+        )
+    )
+    remarks = {(row.userid, row.external_userid): row.remark for row in rows}
+    for one in due:
+        yield one.row.id, {"remark": remarks.get((one.row.userid, one.row.external_userid), "")}
+
+
+def _staff(conn: Connection, due: Sequence[Due], named: Collection[str]) -> Found:
+    names = store.member_names(conn, {one.row.userid for one in due})
+    for one in due:
+        yield one.row.id, {"staff": names.get(one.row.userid.lower(), "")}
+
+
+def _fields(conn: Connection, due: Sequence[Due], named: Collection[str]) -> Found:
+    keys = {name.removeprefix(_OF_FIELDS) for name in named if name.startswith(_OF_FIELDS)} | {"salutation"}
+    rows = conn.execute(
+        select(person_field.c.person_id, person_field.c.key, person_field.c.value).where(
+            person_field.c.person_id.in_({one.row.person_id for one in due}), person_field.c.key.in_(keys)
+        )
+    )
+    known: dict[int, dict[str, Any]] = {}
+    for row in rows:
+        of_person = known.setdefault(row.person_id, {})
+        of_person[_OF_FIELDS + row.key] = row.value
+        if row.key == "salutation":
+            of_person["salutation"] = row.value
+    for one in due:
+        yield one.row.id, known.get(one.row.person_id, {})
+
+
+def _orders(conn: Connection, due: Sequence[Due], named: Collection[str]) -> Found:
+    """Of the order the run is about, else of the person's newest."""
+    newest = _newest_orders(conn, {one.row.person_id for one in due})
+    of_runs = _orders_of_runs(conn, due)
+    found = {one.row.id: of_runs.get(one.row.id) or newest.get(one.row.person_id) for one in due}
+    order_ids = {row.id for row in found.values() if row is not None}
+    titles, parcels = _titles(conn, order_ids), _parcels(conn, order_ids)
+    for enrolment_id, row in found.items():
+        if row is not None:
+            yield (
+                enrolment_id,
+                {
+                    "last_product": titles.get(row.id, ""),
+                    "last_order_tail": row.order_no[-4:],
+                    **parcels.get(row.id, {}),
+                },
+            )
+
+
+def _newest_orders(conn: Connection, person_ids: set[int]) -> dict[int, Row[Any]]:
+    rank = func.row_number().over(
+        partition_by=orders.c.person_id,
+        order_by=(
+            func.coalesce(orders.c.paid_at, orders.c.ordered_at, orders.c.first_seen_at).desc(),
+            orders.c.id.desc(),
+        ),
+    )
+    ranked = (
+        select(orders.c.id, orders.c.person_id, orders.c.order_no, rank.label("rank"))
+        .where(orders.c.person_id.in_(person_ids), orders.c.is_test.is_(False))
+        .subquery()
+    )
+    newest: Select[Any] = select(ranked).where(ranked.c.rank == 1)
+    return {row.person_id: row for row in conn.execute(newest)}
+
+
+def _orders_of_runs(conn: Connection, due: Sequence[Due]) -> dict[int, Row[Any]]:
+    keys = {one.row.id: one.row.run_key.partition("#")[0].removeprefix("order:") for one in due if _is_of_order(one)}
+    if not keys:
+        return {}
+    query: Select[Any] = select(orders.c.id, orders.c.channel, orders.c.shop_key, orders.c.order_no).where(
+        orders.c.order_no.in_({key.rpartition("/")[2] for key in keys.values()})
+    )
+    by_key = {f"{row.channel}/{row.shop_key}/{row.order_no}": row for row in conn.execute(query)}
+    return {enrolment_id: by_key[key] for enrolment_id, key in keys.items() if key in by_key}
+
+
+def _is_of_order(one: Due) -> bool:
+    return bool(one.row.run_key.startswith("order:"))
+
+
+def _titles(conn: Connection, order_ids: set[int]) -> dict[int, str]:
+    """The first line that is not a gift."""
+    rows = conn.execute(
+        select(order_line.c.order_id, order_line.c.title)
+        .where(order_line.c.order_id.in_(order_ids))
+        .order_by(order_line.c.order_id, order_line.c.is_gift, order_line.c.position)
+    )
+    titles: dict[int, str] = {}
+    for row in rows:
+        titles.setdefault(row.order_id, row.title)
+    return titles
+
+
+def _parcels(conn: Connection, order_ids: set[int]) -> dict[int, dict[str, str]]:
+    rows = conn.execute(
+        select(shipment.c.order_id, shipment.c.carrier_name, shipment.c.carrier_code, shipment.c.tracking_no)
+        .where(and_(shipment.c.order_id.in_(order_ids), shipment.c.tracking_no != ""))
+        .order_by(shipment.c.shipped_at.nulls_first(), shipment.c.tracking_no)
+    )
+    return {
+        row.order_id: {"carrier": row.carrier_name or row.carrier_code, "parcel_tail": row.tracking_no[-4:]}
+        for row in rows
+    }
+
+
+_Loader = Callable[[Connection, Sequence[Due], Collection[str]], Found]
+_LOADERS: tuple[tuple[Callable[[set[str]], bool], _Loader], ...] = (
+    (lambda named: "nickname" in named, _names),
+    (lambda named: "remark" in named, _remarks),
+    (lambda named: "staff" in named, _staff),
+    (lambda named: any(name.startswith(_OF_FIELDS) for name in named) or "salutation" in named, _fields),
+    (lambda named: bool(named & _OF_ORDERS), _orders),
+)

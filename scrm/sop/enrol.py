@@ -1,0 +1,242 @@
+"""What an event does to playbooks: it ends runs, and it begins them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, Row
+
+from scrm import events
+from scrm.errors import ScrmError
+from scrm.events import Event
+from scrm.profiles import conditions
+from scrm.services import Services
+from scrm.sop import engine, exits, store
+from scrm.sop.engine import LastRun
+from scrm.sop.facts import Due, Ending, ended_by, spread_key
+from scrm.sop.guards import House
+from scrm.sop.published import Published
+from scrm.sop.schema import Channel, Playbook
+from scrm.sop.shelf import house_of, playbooks_of
+from scrm.sop.triggers import starts
+from scrm.work import queue
+
+log = structlog.get_logger()
+
+# What the ledger of welcomes says, as the state of the step.
+_WELCOME_STATES = {
+    "sent": "done",
+    "done_by_other": "skipped",
+    "none": "skipped",
+    "too_late": "dropped",
+    "failed": "failed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What every decision needs besides the database."""
+
+    published: Published
+    house: House
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The pair a run belongs to; empty when only our own data is changed."""
+
+    userid: str = ""
+    external_userid: str = ""
+
+
+async def run_event(services: Services, item: queue.Claimed) -> None:
+    """Work of kind "sop.event", payload {"event_id"}; doing it twice changes nothing."""
+    rules = Rules(playbooks_of(services), house_of(services))
+    event_id = int(item.payload["event_id"])
+    if await services.db.read(concerns_anybody, event_id, rules):
+        await services.db.write(apply_event, event_id, rules, services.clock.now(), item.correlation)
+
+
+def concerns_anybody(conn: Connection, event_id: int, rules: Rules) -> bool:
+    """Whether there is a run that may end or one that may begin; most events of an import are neither."""
+    event = events.get_event(conn, event_id)
+    if event is None or event.person_id is None:
+        return False
+    if event.name in exits.LOST or any(starts(playbook.trigger, event) for playbook in _current(rules)):
+        return True
+    return bool(store.list_active_runs(conn, event.person_id))
+
+
+def apply_event(conn: Connection, event_id: int, rules: Rules, now: datetime, correlation: str) -> None:
+    """Runs end before others begin: what ends one may be what begins the next."""
+    event = events.get_event(conn, event_id)
+    if event is None or event.person_id is None:
+        return
+    end_runs(conn, event, rules, now)
+    for playbook in _current(rules):
+        if starts(playbook.trigger, event):
+            enrol(conn, playbook, event, rules.house, now, correlation)
+
+
+def _current(rules: Rules) -> Sequence[Playbook]:
+    return sorted(rules.published.current.values(), key=lambda playbook: (playbook.priority, playbook.key))
+
+
+def end_runs(conn: Connection, event: Event, rules: Rules, now: datetime) -> None:
+    """End the runs that this event ends, and take back what their members have not sent yet."""
+    assert event.person_id is not None  # noqa: S101 - the callers have checked
+    if event.name in exits.LOST:
+        _end_relation(conn, event, now)
+        return
+    for row in store.list_active_runs(conn, event.person_id):
+        playbook = rules.published.version(row.playbook_key, row.version)
+        if playbook is None or event.name not in exits.watched(playbook):
+            continue
+        ending = _ending(conn, Due(row, playbook, None), event, now)
+        if ending is not None:
+            _end(conn, row, ending, now)
+
+
+def _ending(conn: Connection, one: Due, event: Event, now: datetime) -> Ending | None:
+    """With all that happened since the run began: an exit may want several events."""
+    happened = store.list_events_of(conn, [one.row.person_id], exits.watched(one.playbook), one.row.event_id or 0).get(
+        one.row.person_id, []
+    )
+    ending = ended_by(one, happened)
+    if isinstance(ending, Ending) or ending is None:
+        return ending
+    if conditions.holds(conn, ending, one.row.person_id, now):
+        return Ending("exited", exits.event_words(event.name))
+    return None
+
+
+def _end_relation(conn: Connection, event: Event, now: datetime) -> None:
+    """Nobody is written to by a member who is no longer his contact; also tasks without a playbook go."""
+    names = store.member_names(conn, [event.userid])
+    words = exits.lost_words(names.get(event.userid.lower(), event.userid))
+    if store.find_relation(conn, event.userid, event.external_userid) is not None:
+        # Added again since: the events came late, and the runs that were meant are over already.
+        rows = [row for row in _runs_of(conn, event) if row.enrolled_at <= event.occurred_at]
+    else:
+        rows = _runs_of(conn, event)
+        store.withdraw_relation_tasks(conn, event.userid, event.external_userid, words, now=now)
+    for row in rows:
+        _end(conn, row, Ending("exited", words), now)
+
+
+def _runs_of(conn: Connection, event: Event) -> list[Row[Any]]:
+    assert event.person_id is not None  # noqa: S101 - the callers have checked
+    return [
+        row
+        for row in store.list_active_runs(conn, event.person_id)
+        if (row.userid.casefold(), row.external_userid) == (event.userid.casefold(), event.external_userid)
+    ]
+
+
+def _end(conn: Connection, row: Row[Any], ending: Ending, now: datetime) -> None:
+    # The run first: a tick that holds it has written its task before we look for tasks.
+    store.end_runs(conn, [(row.id, ending.state, ending.reason)], now=now)
+    store.withdraw_tasks(conn, [row.id], exits.withdrawn_words(ending.reason), now=now)
+    log.info("sop.run_ended", enrolment=row.id, playbook=row.playbook_key, state=ending.state)
+
+
+def enrol(
+    conn: Connection, playbook: Playbook, event: Event, house: House, now: datetime, correlation: str = ""
+) -> int | None:
+    """Begin a run; None when there is one with its key, the person does not fit, or no member can speak for us."""
+    assert event.person_id is not None  # noqa: S101 - the callers have checked
+    try:
+        key = engine.run_key(playbook, event, _last_run(conn, playbook, event.person_id))
+    except ScrmError as error:
+        log.warning("sop.not_enrolled", playbook=playbook.key, reason=error.text)
+        return None
+    owner = _choose_owner(conn, playbook, event)
+    if owner is None:
+        log.info("sop.not_enrolled", playbook=playbook.key, person=event.person_id, reason="客户没有在联系的员工")
+        return None
+    if not conditions.holds(conn, playbook.enter_if, event.person_id, now):
+        log.info("sop.not_enrolled", playbook=playbook.key, person=event.person_id, reason="不符合进入条件")
+        return None
+    enrolment_id = store.add_enrolment(
+        conn,
+        {
+            "playbook_key": playbook.key,
+            "version": playbook.version,
+            "run_key": key,
+            "person_id": event.person_id,
+            "userid": owner.userid,
+            "external_userid": owner.external_userid,
+            "event_id": event.id,
+            "anchor_at": event.occurred_at,
+            "enrolled_at": now,
+            "correlation": correlation,
+        },
+    )
+    if enrolment_id is not None:
+        _set_out(conn, enrolment_id, playbook, event, owner, house, now)
+    return enrolment_id
+
+
+def _set_out(
+    conn: Connection, enrolment_id: int, playbook: Playbook, event: Event, owner: Owner, house: House, now: datetime
+) -> None:
+    """The welcome's step is what the ledger says; the first step after it gets its date."""
+    row = store.lock_enrolment(conn, enrolment_id)
+    assert row is not None  # noqa: S101 - inserted a moment ago
+    for welcome in _welcomes(conn, enrolment_id, playbook, event, owner, now):
+        store.add_step_runs(conn, [welcome])
+    place = engine.first_due(playbook, event.occurred_at, house, spread_key(row))
+    store.save_progress(conn, [{"of_id": enrolment_id, "new_step": place.step, "new_due_at": place.due_at}])
+    if place.due_at is None:
+        store.finish_idle(conn, [enrolment_id], now=now)
+
+
+def _welcomes(
+    conn: Connection, enrolment_id: int, playbook: Playbook, event: Event, owner: Owner, now: datetime
+) -> list[dict[str, Any]]:
+    steps = [step for step in playbook.steps if step.channel is Channel.WELCOME]
+    if not steps:
+        return []
+    ledger = store.list_welcomes(conn, playbook.key, owner.userid, owner.external_userid)
+    newest = {row.step_id: row for row in reversed(ledger)}
+    rows: list[dict[str, Any]] = []
+    for step in steps:
+        sent = newest.get(step.id)
+        rows.append(
+            {
+                "enrolment_id": enrolment_id,
+                "step_id": step.id,
+                "channel": step.channel.value,
+                "state": _WELCOME_STATES.get(sent.outcome, "unknown") if sent else "skipped",
+                "reason": sent.reason if sent else "这次添加没有发本剧本的欢迎语",
+                "facts": {},
+                "intent_at": sent.decided_at if sent else now,
+                "outcome_at": (sent.sent_at or now) if sent else now,
+            }
+        )
+    return rows
+
+
+def _last_run(conn: Connection, playbook: Playbook, person_id: int) -> LastRun | None:
+    if playbook.reentry_every is None:
+        return None
+    row = store.find_last_run(conn, playbook.key, person_id)
+    return None if row is None else LastRun(row.run_key, row.enrolled_at, row.state == "active")
+
+
+def _choose_owner(conn: Connection, playbook: Playbook, event: Event) -> Owner | None:
+    """The event's own pair while it lives, else the person's earliest living relation.
+
+    Without any, only a playbook that asks no member to speak can run.
+    """
+    assert event.person_id is not None  # noqa: S101 - the callers have checked
+    row = None
+    if event.userid and event.external_userid:
+        row = store.find_relation(conn, event.userid, event.external_userid)
+    row = row or store.find_owner(conn, event.person_id)
+    if row is not None:
+        return Owner(row.userid, row.external_userid)
+    needs_member = any(step.channel is not Channel.SYSTEM for step in playbook.steps)
+    return None if needs_member else Owner()

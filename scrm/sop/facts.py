@@ -1,0 +1,170 @@
+"""Everything the engine must know about a batch of runs, with a few statements for the whole batch."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from scrm.events import Event
+from scrm.profiles import conditions
+from scrm.sop import exits, store
+from scrm.sop.engine import Facts
+from scrm.sop.exits import Run
+from scrm.sop.schema import Condition, Playbook, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A run with the version of the playbook it follows; `step` is None when its steps are over."""
+
+    row: Row[Any]
+    playbook: Playbook
+    step: Step | None
+
+    @property
+    def run(self) -> Run:
+        return run_of(self.row)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ends: the state (goal, exited) and the words."""
+
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The engine's facts about one run, and its ending if it is over."""
+
+    facts: Facts
+    ending: Ending | None
+
+
+def run_of(row: Row[Any]) -> Run:
+    return Run(row.run_key, row.userid, row.external_userid, row.event_id or 0, row.anchor_at)
+
+
+def gather(conn: Connection, due: Sequence[Due], now: datetime) -> dict[int, Known]:
+    """By enrolment. The persons stay locked until the transaction ends, so that nobody is written to twice at once."""
+    optouts = store.lock_persons(conn, {one.row.person_id for one in due})
+    endings = find_endings(conn, due, now)
+    unmet = _find_unmet(conn, [one for one in due if one.row.id not in endings], now)
+    pushes = store.count_pushes(conn, [one.row.id for one in due if one.playbook.guards.max_pushes is not None])
+    last_pushes = store.last_pushes(conn, {one.row.person_id for one in due})
+    return {
+        one.row.id: Known(
+            Facts(
+                anchor_at=one.row.anchor_at,
+                spread_key=spread_key(one.row),
+                over=endings[one.row.id].reason if one.row.id in endings else "",
+                unmet=unmet.get(one.row.id, ""),
+                optout=optouts.get(one.row.person_id, {}),
+                pushes=pushes.get(one.row.id, 0),
+                last_push_at=last_pushes.get(one.row.person_id),
+            ),
+            endings.get(one.row.id),
+        )
+        for one in due
+    }
+
+
+def spread_key(row: Row[Any]) -> str:
+    """What spreads steps over their window: the same for one run as often as it is asked."""
+    return f"{row.playbook_key}/{row.run_key}"
+
+
+def find_endings(conn: Connection, due: Sequence[Due], now: datetime) -> dict[int, Ending]:
+    """The runs that are over: the friendship has ended, the goal is reached, or the exit condition holds."""
+    endings = _lost(conn, due)
+    rest = [one for one in due if one.row.id not in endings]
+    if not rest:
+        return endings
+    happened = store.list_events_of(
+        conn,
+        {one.row.person_id for one in rest},
+        set().union(*(exits.watched(one.playbook) for one in rest)),
+        min(one.row.event_id or 0 for one in rest),
+    )
+    undecided: dict[str, list[tuple[Due, Condition]]] = defaultdict(list)
+    for one in rest:
+        ending = ended_by(one, happened.get(one.row.person_id, ()))
+        if isinstance(ending, Ending):
+            endings[one.row.id] = ending
+        elif ending is not None:
+            undecided[repr(ending)].append((one, ending))
+    for group in undecided.values():
+        tree = group[0][1]
+        holding = conditions.holding(conn, tree, {one.row.person_id for one, _ in group}, now)
+        for one, _ in group:
+            if one.row.person_id in holding:
+                endings[one.row.id] = Ending("exited", _exit_words(conn, tree, one.row.person_id, now))
+    return endings
+
+
+def ended_by(one: Due, events: Iterable[Event]) -> Ending | Condition | None:
+    """What these events make of a run: its ending, a condition only the database can answer, or nothing. Pure."""
+    run = one.run
+    mine = [event for event in events if exits.concerns(one.playbook, run, event)]
+    for event in mine:
+        if event.name in exits.LOST:
+            return Ending("exited", exits.event_words(event.name))
+    reached = exits.goal_reached(one.playbook.goal, run, mine)
+    if reached is not None:
+        return Ending("goal", exits.event_words(reached.name))
+    if one.playbook.exit_if is None:
+        return None
+    answer = exits.settle(one.playbook.exit_if, mine)
+    if answer is True:
+        named = exits.event_names(one.playbook.exit_if)
+        last = next((event.name for event in reversed(mine) if event.name in named), "")
+        return Ending("exited", exits.event_words(last) if last else "符合退出条件")
+    return None if answer is False else answer
+
+
+def _lost(conn: Connection, due: Sequence[Due]) -> dict[int, Ending]:
+    """Runs of a relation that either side has ended; a run without one (only our own acts) cannot lose it."""
+    with_relation = [one.row for one in due if one.row.external_userid]
+    if not with_relation:
+        return {}
+    living = store.list_living(conn, {row.external_userid for row in with_relation})
+    gone = [row for row in with_relation if (row.userid.casefold(), row.external_userid) not in living]
+    names = store.member_names(conn, {row.userid for row in gone}) if gone else {}
+    return {row.id: Ending("exited", exits.lost_words(names.get(row.userid.lower(), row.userid))) for row in gone}
+
+
+def _find_unmet(conn: Connection, due: Sequence[Due], now: datetime) -> dict[int, str]:
+    """Why the step's own condition does not hold, for those where it does not; one statement for each condition."""
+    groups: dict[str, list[Due]] = defaultdict(list)
+    for one in due:
+        if one.step is not None and one.step.condition is not None:
+            groups[repr(one.step.condition)].append(one)
+    unmet = {}
+    for group in groups.values():
+        tree = group[0].step.condition if group[0].step else None
+        holding = conditions.holding(conn, tree, {one.row.person_id for one in group}, now)
+        for one in group:
+            if one.row.person_id not in holding:
+                unmet[one.row.id] = _unmet_words(conn, tree, one.row.person_id, now)
+    return unmet
+
+
+def _unmet_words(conn: Connection, tree: Condition | None, person_id: int, now: datetime) -> str:
+    """Which parts do not hold, with the values they were compared with."""
+    return f"条件不满足：{_explained(conn, tree, person_id, now, wanted=False)}"[:300]
+
+
+def _exit_words(conn: Connection, tree: Condition, person_id: int, now: datetime) -> str:
+    return f"符合退出条件：{_explained(conn, tree, person_id, now, wanted=True)}"[:200]
+
+
+def _explained(conn: Connection, tree: Condition | None, person_id: int, now: datetime, *, wanted: bool) -> str:
+    leaves = conditions.explain(conn, tree, person_id, now)
+    told = [
+        f"{leaf.words}（现为 {leaf.found}）" if leaf.found else leaf.words for leaf in leaves if leaf.holds is wanted
+    ]
+    return "；".join(told or [leaf.words for leaf in leaves])

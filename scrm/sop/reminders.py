@@ -1,0 +1,216 @@
+"""Tells members what waits for them: one app message for what comes due in one half hour."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import structlog
+from sqlalchemy import Connection, Row
+
+from scrm.services import Services
+from scrm.sop import store, timing
+from scrm.sop.guards import House
+from scrm.sop.shelf import house_of
+from scrm.wecom.errors import RetryClass, WeComError
+from scrm.work import queue
+
+log = structlog.get_logger()
+
+SLOT = timedelta(minutes=30)
+# A little later than the first task, so that its neighbours come along.
+GATHER = timedelta(minutes=2)
+# What waited longer than that (after a stop, or a clock that jumped) is told at once.
+OVERDUE = timedelta(minutes=5)
+# After that a reminder only disturbs; the task itself lives on in the sidebar.
+LIFE = timedelta(hours=2)
+
+_NAMES_SHOWN = 5
+_TITLE_CHARS, _DESC_CHARS, _VALUE_CHARS = 36, 44, 30
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """One member's tasks that are told of together."""
+
+    userid: str
+    task_ids: tuple[int, ...]
+    slot: datetime
+
+    @property
+    def once(self) -> str:
+        """One message for each member and half hour."""
+        return f"reminder:{self.userid}:{self.slot:%Y-%m-%dT%H:%M}Z"
+
+
+def slot_of(moment: datetime) -> datetime:
+    """The start of the half hour; every zone in use is off by whole quarters, China's by whole hours."""
+    return moment.replace(minute=moment.minute // 30 * 30, second=0, microsecond=0)
+
+
+def choose_bundles(untold: Sequence[Row[Any]], now: datetime) -> list[Bundle]:
+    """Whom to tell now, and of what. Pure; `untold` are rows (id, userid, open_at), the first to open first.
+
+    A member is told two minutes after his first task opened, and then of all that opens in this half hour; never in
+    the first minutes of a half hour, when everybody's reminders go out (doc 90236).
+    """
+    by_member: dict[str, list[Row[Any]]] = {}
+    for row in untold:
+        by_member.setdefault(row.userid, []).append(row)
+    slot = slot_of(now)
+    return [
+        Bundle(userid, tuple(row.id for row in rows), slot)
+        for userid, rows in by_member.items()
+        if _is_time(userid, rows[0].open_at, slot, now)
+    ]
+
+
+def _is_time(userid: str, first: datetime, slot: datetime, now: datetime) -> bool:
+    if now - first >= OVERDUE:
+        return True
+    return now >= max(first + GATHER, slot + _offset(userid))
+
+
+def _offset(userid: str) -> timedelta:
+    """One to four minutes, always the same for one member."""
+    return timedelta(seconds=60 + int(hashlib.blake2b(userid.encode(), digest_size=4).hexdigest(), 16) % 181)
+
+
+async def plan(services: Services, house: House) -> int:
+    """Write down which members are to be told of what; the work item that tells them commits with it."""
+    now = services.clock.now()
+    if house.quiet is not None and timing.quiet_until(now, house.quiet, house.zone) is not None:
+        return 0
+    if not await services.db.read(store.has_untold, now):
+        return 0
+    return await services.db.write(plan_due, now)
+
+
+def plan_due(conn: Connection, now: datetime) -> int:
+    """Returns how many messages will go out; a member who was told in this half hour is told in the next."""
+    planned = 0
+    for bundle in choose_bundles(store.list_untold(conn, slot_of(now) + SLOT), now):
+        row = {
+            "kind": "app_message",
+            "userid": bundle.userid,
+            "once": bundle.once,
+            "content": {"task_ids": list(bundle.task_ids)},
+            "decided_at": now,
+            "outcome": "intent",
+        }
+        if store.add_send(conn, row) is None:
+            continue
+        store.set_reminder(conn, bundle.task_ids, "sent")
+        queue.add(
+            conn,
+            queue.Item(
+                lane="send",
+                kind="sop.remind",
+                payload={"userid": bundle.userid, "task_ids": list(bundle.task_ids), "once": bundle.once},
+                dedupe_key=bundle.once,
+                give_up_at=now + LIFE,
+            ),
+            now=now,
+        )
+        planned += 1
+    return planned
+
+
+async def run_remind(services: Services, item: queue.Claimed) -> None:
+    """Work of kind "sop.remind": send the message, or say in the ledger why not.
+
+    Raises WeCom's error when trying again helps; the same request is then sent with the duplicate check on.
+    """
+    payload, once = item.payload, str(item.payload["once"])
+    body = await services.db.write(_take_body, payload, services)
+    if body is None:
+        return
+    try:
+        answer = await services.wecom.send_message(body, duplicate_check=item.attempts > 1)
+    except WeComError as error:
+        await services.db.write(_note_failure, payload, error, services.clock.now())
+        if error.retry_class in (RetryClass.PARAMETER, RetryClass.RELATION):
+            log.warning("sop.reminder_refused", errcode=error.errcode)
+            return
+        raise
+    await services.db.write(_note_sent, once, answer, payload, services.clock.now())
+
+
+def _take_body(conn: Connection, payload: dict[str, Any], services: Services) -> dict[str, Any] | None:
+    """The message as it was first written, so that WeCom can tell a repeat; None when it is no longer needed."""
+    once = str(payload["once"])
+    row = store.find_send(conn, once)
+    if row is None or row.outcome in ("sent", "none"):
+        return None
+    if "body" in row.content:
+        body: dict[str, Any] = row.content["body"]
+        return body
+    waiting = store.list_tasks_to_tell(conn, payload["task_ids"])
+    if not waiting:
+        store.change_send(conn, once, outcome="none", reason="待办都已处理，不再提醒")
+        return None
+    body = compose(payload["userid"], waiting, services.settings.server.public_url, house_of(services).zone)
+    store.change_send(conn, once, content={**row.content, "body": body})
+    return body
+
+
+def _note_sent(conn: Connection, once: str, answer: dict[str, Any], payload: dict[str, Any], now: datetime) -> None:
+    if answer.get("invaliduser"):
+        store.set_reminder(conn, payload["task_ids"], "unsent")
+        store.change_send(conn, once, outcome="failed", errcode=81013, reason="员工不在应用可见范围内，收不到提醒")
+    else:
+        store.set_reminder(conn, payload["task_ids"], "sent")
+        store.change_send(conn, once, outcome="sent", sent_at=now, errcode=0, reason="")
+
+
+def _note_failure(conn: Connection, payload: dict[str, Any], error: WeComError, now: datetime) -> None:
+    """Until a later try succeeds, this is how it stands."""
+    store.change_send(conn, payload["once"], outcome="failed", errcode=error.errcode, reason=error.text)
+    store.set_reminder(conn, payload["task_ids"], "unsent")
+
+
+def compose(userid: str, tasks: Sequence[Row[Any]], public_url: str, zone: ZoneInfo) -> dict[str, Any]:
+    """The text_notice card (doc 90236) that leads to the task, or to today's list when there are several. Pure."""
+    first = tasks[0]
+    several = len(tasks) > 1
+    title = f"{len(tasks)} 位客户等你跟进" if several else f"{_name(first)}等你跟进"
+    url = f"{public_url}/sidebar/tasks" + ("" if several else f"?task={first.id}")
+    return {
+        "touser": userid,
+        "msgtype": "template_card",
+        "template_card": {
+            "card_type": "text_notice",
+            "source": {"desc": "客户跟进", "desc_color": 0},
+            "main_title": {"title": title[:_TITLE_CHARS], "desc": _deadline(tasks, zone)[:_DESC_CHARS]},
+            "sub_title_text": "" if several else _shortened(first.text, 80),
+            "horizontal_content_list": [
+                {"keyname": "客户" if several else "事项", "value": _line(task, several)[:_VALUE_CHARS]}
+                for task in tasks[:_NAMES_SHOWN]
+            ],
+            "jump_list": [{"type": 1, "title": "打开待办", "url": url}],
+            "card_action": {"type": 1, "url": url},
+        },
+    }
+
+
+def _name(task: Row[Any]) -> str:
+    return str(task.customer_remark or task.customer_name or "一位客户")
+
+
+def _line(task: Row[Any], several: bool) -> str:
+    return f"{_name(task)}｜{task.title}" if several else str(task.title)
+
+
+def _deadline(tasks: Sequence[Row[Any]], zone: ZoneInfo) -> str:
+    ends = min((task.expires_at for task in tasks if task.expires_at is not None), default=None)
+    if ends is None:
+        return "点开卡片，一键发送"
+    local = ends.astimezone(zone)
+    return f"最晚 {local.month} 月 {local.day} 日 {local:%H:%M} 前，点开一键发送"
+
+
+def _shortened(text: str, chars: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= chars else line[: chars - 1] + "…"

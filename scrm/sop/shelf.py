@@ -1,0 +1,28 @@
+"""The published playbooks as the running process holds them, and the house rules that go with them."""
+
+from scrm.services import Services
+from scrm.sop import timing
+from scrm.sop.content import Shop
+from scrm.sop.guards import House
+from scrm.sop.published import Published
+
+
+def playbooks_of(services: Services) -> Published:
+    """One object for the whole process."""
+    published: Published = services.memory.setdefault(Published, Published())
+    return published
+
+
+def house_of(services: Services) -> House:
+    """Zone and quiet hours from the settings."""
+    quiet = services.settings.playbooks.quiet
+    return House(
+        zone=services.settings.shop.zone,
+        quiet=None if quiet == "none" else timing.parse_window(quiet),
+    )
+
+
+def shop_of(services: Services) -> Shop:
+    """What texts and links name of the shop."""
+    settings = services.settings
+    return Shop(settings.shop.name, settings.server.public_url, settings.shop.zone)

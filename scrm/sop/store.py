@@ -1,0 +1,553 @@
+"""All SQL about enrolments, step runs, tasks and sends."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+
+from scrm.db import upsert
+from scrm.events import Event, event
+from scrm.profiles.models import external_contact, follow_user, member, person
+from scrm.sop.models import enrolment, send, step_run, task
+
+# States are literals where a partial index must be found: with a bound parameter PostgreSQL cannot use it.
+_ACTIVE: ColumnElement[bool] = literal_column("enrolment.state = 'active'")
+_WAITING: ColumnElement[bool] = literal_column("enrolment.due_at IS NOT NULL")
+_OPEN: ColumnElement[bool] = literal_column("task.state = 'open'")
+
+# Enrolments -----------------------------------------------------------------------------------------------------------
+
+
+def has_due(conn: Connection, now: datetime) -> bool:
+    return conn.execute(_due(now).with_only_columns(enrolment.c.id).limit(1)).first() is not None
+
+
+def claim_due(conn: Connection, now: datetime, limit: int) -> list[Row[Any]]:
+    """Runs whose next step has come, the longest waiting first; they are ours until this transaction ends.
+
+    What is done with them is committed with the claim: if the process dies in between, they are simply due again.
+    """
+    return list(conn.execute(_locked(conn, _due(now).limit(limit))))
+
+
+def claim_one(conn: Connection, enrolment_id: int, now: datetime) -> list[Row[Any]]:
+    """That one run if it is due and nobody else has it."""
+    return list(conn.execute(_locked(conn, _due(now).where(enrolment.c.id == enrolment_id))))
+
+
+def list_due_ids(conn: Connection, now: datetime, limit: int) -> list[int]:
+    return list(conn.scalars(_due(now).with_only_columns(enrolment.c.id).limit(limit)))
+
+
+def next_due_at(conn: Connection) -> datetime | None:
+    """When the next step of anybody comes, or the next waiting task opens; for a clock that jumps."""
+    step = conn.execute(select(func.min(enrolment.c.due_at)).where(_ACTIVE, _WAITING)).scalar_one_or_none()
+    opening = conn.execute(
+        select(func.min(task.c.open_at)).where(_OPEN, literal_column("task.reminder = 'waiting'"))
+    ).scalar_one_or_none()
+    return min((moment for moment in (step, opening) if moment is not None), default=None)
+
+
+def _due(now: datetime) -> Select[Any]:
+    return (
+        select(enrolment)
+        .where(_ACTIVE, _WAITING, enrolment.c.due_at <= now)
+        .order_by(enrolment.c.due_at, enrolment.c.id)
+    )
+
+
+def _locked(conn: Connection, query: Select[Any]) -> Select[Any]:
+    """SQLite has one writer at a time: there the transaction is the lock."""
+    return query.with_for_update(skip_locked=True) if conn.dialect.name == "postgresql" else query
+
+
+def lock_enrolment(conn: Connection, enrolment_id: int) -> Row[Any] | None:
+    query = select(enrolment).where(enrolment.c.id == enrolment_id)
+    return conn.execute(query.with_for_update() if conn.dialect.name == "postgresql" else query).one_or_none()
+
+
+def add_enrolment(conn: Connection, values: Mapping[str, Any]) -> int | None:
+    """The new run's id; None when there is one with this key already."""
+    return conn.execute(
+        upsert(enrolment, conn)
+        .values(**values)
+        .on_conflict_do_nothing(index_elements=["playbook_key", "run_key"])
+        .returning(enrolment.c.id)
+    ).scalar_one_or_none()
+
+
+def find_last_run(conn: Connection, playbook_key: str, person_id: int) -> Row[Any] | None:
+    """The newest run of this person in this playbook."""
+    query: Select[Any] = (
+        select(enrolment.c.run_key, enrolment.c.enrolled_at, enrolment.c.state)
+        .where(enrolment.c.playbook_key == playbook_key, enrolment.c.person_id == person_id)
+        .order_by(enrolment.c.id.desc())
+        .limit(1)
+    )
+    return conn.execute(query).one_or_none()
+
+
+def list_active_runs(conn: Connection, person_id: int) -> list[Row[Any]]:
+    return list(conn.execute(select(enrolment).where(_ACTIVE, enrolment.c.person_id == person_id)))
+
+
+_PROGRESS = (
+    update(enrolment)
+    .where(enrolment.c.id == bindparam("of_id"), enrolment.c.state == "active")
+    .values(step=bindparam("new_step"), due_at=bindparam("new_due_at"))
+)
+_END = (
+    update(enrolment)
+    .where(enrolment.c.id == bindparam("of_id"), enrolment.c.state == "active")
+    .values(state=bindparam("new_state"), ended_reason=bindparam("reason"), ended_at=bindparam("at"), due_at=None)
+)
+
+
+def save_progress(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """`of_id`, `new_step`, `new_due_at` for each run that goes on."""
+    if rows:
+        conn.execute(_PROGRESS, list(rows))
+
+
+def end_runs(conn: Connection, endings: Iterable[tuple[int, str, str]], *, now: datetime) -> None:
+    """(id, state, reason) for each: goal, exited, done or failed."""
+    rows = [{"of_id": of_id, "new_state": state, "reason": reason[:200], "at": now} for of_id, state, reason in endings]
+    if rows:
+        conn.execute(_END, rows)
+
+
+def finish_idle(conn: Connection, enrolment_ids: Collection[int], *, now: datetime) -> None:
+    """End runs that wait for nothing more: no step to come, and no task open."""
+    if not enrolment_ids:
+        return
+    open_task = select(task.c.id).where(task.c.enrolment_id == enrolment.c.id, task.c.state == "open")
+    conn.execute(
+        update(enrolment)
+        .where(
+            enrolment.c.id.in_(list(enrolment_ids)),
+            enrolment.c.state == "active",
+            enrolment.c.due_at.is_(None),
+            ~open_task.exists(),
+        )
+        .values(state="done", ended_reason="流程已走完", ended_at=now)
+    )
+
+
+def reopen_run(conn: Connection, enrolment_id: int) -> None:
+    """A run that only ended because its last task did waits for that task again."""
+    conn.execute(
+        update(enrolment)
+        .where(enrolment.c.id == enrolment_id, enrolment.c.state == "done")
+        .values(state="active", ended_reason="", ended_at=None)
+    )
+
+
+# Facts for decisions --------------------------------------------------------------------------------------------------
+
+
+def list_living(conn: Connection, external_userids: Collection[str]) -> set[tuple[str, str]]:
+    """(userid folded, external_userid) of the relations that neither side has ended."""
+    rows = conn.execute(
+        select(follow_user.c.userid, follow_user.c.external_userid).where(
+            follow_user.c.external_userid.in_(list(external_userids)), follow_user.c.ended_by == ""
+        )
+    )
+    return {(row.userid.casefold(), row.external_userid) for row in rows}
+
+
+def find_owner(conn: Connection, person_id: int) -> Row[Any] | None:
+    """The member who speaks with this person: the earliest relation that lives, confirmed ones first."""
+    query: Select[Any] = (
+        select(follow_user.c.userid, follow_user.c.external_userid)
+        .where(follow_user.c.person_id == person_id, follow_user.c.ended_by == "")
+        .order_by(follow_user.c.is_half, follow_user.c.followed_at, follow_user.c.userid)
+        .limit(1)
+    )
+    return conn.execute(query).one_or_none()
+
+
+def find_relation(conn: Connection, userid: str, external_userid: str) -> Row[Any] | None:
+    """The relation of this pair while it lives, with the userid as WeCom spells it."""
+    query: Select[Any] = select(follow_user.c.userid, follow_user.c.external_userid).where(
+        follow_user.c.external_userid == external_userid,
+        func.lower(follow_user.c.userid) == userid.lower(),
+        follow_user.c.ended_by == "",
+    )
+    return conn.execute(query).one_or_none()
+
+
+def member_names(conn: Connection, userids: Collection[str]) -> dict[str, str]:
+    """By folded userid: what customers call the member (对外简称 first)."""
+    folded = {userid.lower() for userid in userids}
+    rows = conn.execute(select(member.c.folded, member.c.alias, member.c.name).where(member.c.folded.in_(folded)))
+    return {row.folded: row.alias or row.name for row in rows if row.alias or row.name}
+
+
+def lock_persons(conn: Connection, person_ids: Collection[int]) -> dict[int, dict[str, Any]]:
+    """What each refused; two workers do not decide about one person at the same moment."""
+    query = select(person.c.id, person.c.optout).where(person.c.id.in_(sorted(person_ids))).order_by(person.c.id)
+    if conn.dialect.name == "postgresql":
+        query = query.with_for_update(key_share=True)
+    return {row.id: dict(row.optout or {}) for row in conn.execute(query)}
+
+
+def last_pushes(conn: Connection, person_ids: Collection[int]) -> dict[int, datetime]:
+    """When each person was last written to, or is about to be, by whichever member."""
+    rows = conn.execute(
+        select(task.c.person_id, func.max(task.c.created_at).label("at"))
+        .where(task.c.person_id.in_(list(person_ids)), task.c.state.in_(("open", "sent")))
+        .group_by(task.c.person_id)
+    )
+    return {row.person_id: row.at for row in rows}
+
+
+def count_pushes(conn: Connection, enrolment_ids: Collection[int]) -> dict[int, int]:
+    """How many tasks of each run went out or wait for their member."""
+    rows = conn.execute(
+        select(task.c.enrolment_id, func.count().label("pushes"))
+        .where(task.c.enrolment_id.in_(list(enrolment_ids)), task.c.state.in_(("open", "sent")))
+        .group_by(task.c.enrolment_id)
+    )
+    return {row.enrolment_id: row.pushes for row in rows}
+
+
+def list_events_of(
+    conn: Connection, person_ids: Collection[int], names: Collection[str], after_id: int
+) -> dict[int, list[Event]]:
+    """By person, oldest first: events of these names with an id above `after_id`."""
+    found: dict[int, list[Event]] = {}
+    if not names:
+        return found
+    rows = conn.execute(
+        select(event)
+        .where(event.c.person_id.in_(list(person_ids)), event.c.name.in_(sorted(names)), event.c.id > after_id)
+        .order_by(event.c.id)
+    )
+    for row in rows:
+        found.setdefault(row.person_id, []).append(
+            Event(
+                name=row.name,
+                occurred_at=row.occurred_at,
+                person_id=row.person_id,
+                external_userid=row.external_userid,
+                userid=row.userid,
+                key=row.key,
+                facts=row.facts,
+                id=row.id,
+            )
+        )
+    return found
+
+
+# Step runs ------------------------------------------------------------------------------------------------------------
+
+
+def add_step_runs(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[int, int]:
+    """The new rows' ids by enrolment; a step that has its row already is left out, it was decided before.
+
+    At most one row for each enrolment at a time.
+    """
+    if not rows:
+        return {}
+    insert = upsert(step_run, conn).on_conflict_do_nothing(index_elements=["enrolment_id", "step_id", "pass"])
+    added = conn.execute(insert.returning(step_run.c.enrolment_id, step_run.c.id), list(rows))
+    return {row.enrolment_id: row.id for row in added}
+
+
+def end_step_runs(conn: Connection, ids: Collection[int], state: str, reason: str, *, now: datetime) -> None:
+    if ids:
+        conn.execute(
+            update(step_run)
+            .where(step_run.c.id.in_(list(ids)))
+            .values(state=state, reason=reason[:300], outcome_at=now)
+        )
+
+
+def reopen_step_run(conn: Connection, step_run_id: int) -> None:
+    """A task's step waits for its member again."""
+    conn.execute(
+        update(step_run).where(step_run.c.id == step_run_id).values(state="waiting", reason="", outcome_at=None)
+    )
+
+
+def list_step_runs(conn: Connection, enrolment_id: int) -> list[Row[Any]]:
+    return list(conn.execute(select(step_run).where(step_run.c.enrolment_id == enrolment_id).order_by(step_run.c.id)))
+
+
+# Tasks ----------------------------------------------------------------------------------------------------------------
+
+
+def add_tasks(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        conn.execute(task.insert(), list(rows))
+
+
+def find_task(conn: Connection, task_id: int) -> Row[Any] | None:
+    return conn.execute(select(task).where(task.c.id == task_id)).one_or_none()
+
+
+def lock_task(conn: Connection, task_id: int) -> Row[Any] | None:
+    query = select(task).where(task.c.id == task_id)
+    return conn.execute(query.with_for_update() if conn.dialect.name == "postgresql" else query).one_or_none()
+
+
+def change_task(conn: Connection, task_id: int, **values: Any) -> None:
+    conn.execute(update(task).where(task.c.id == task_id).values(**values))
+
+
+def end_task(conn: Connection, task: Row[Any], state: str, reason: str, *, now: datetime) -> None:
+    """A task's end, its step run's, and its run's when nothing more is to come."""
+    change_task(conn, task.id, state=state, reason=reason[:300], ended_at=now)
+    if task.step_run_id is not None:
+        outcome = {"sent": "done", "expired": "dropped"}.get(state, "skipped")
+        end_step_runs(conn, [task.step_run_id], outcome, reason, now=now)
+    if task.enrolment_id is not None:
+        finish_idle(conn, [task.enrolment_id], now=now)
+
+
+def withdraw_tasks(conn: Connection, enrolment_ids: Collection[int], reason: str, *, now: datetime) -> int:
+    """Take back what the members have not sent yet; returns how many."""
+    if not enrolment_ids:
+        return 0
+    return _withdraw(conn, task.c.enrolment_id.in_(list(enrolment_ids)), reason, now)
+
+
+def withdraw_relation_tasks(conn: Connection, userid: str, external_userid: str, reason: str, *, now: datetime) -> int:
+    """All open tasks of one pair, also those without a playbook."""
+    pair = and_(task.c.external_userid == external_userid, func.lower(task.c.userid) == userid.lower())
+    return _withdraw(conn, pair, reason, now)
+
+
+def _withdraw(conn: Connection, which: Any, reason: str, now: datetime) -> int:
+    gone = conn.execute(
+        update(task)
+        .where(_OPEN, which)
+        .values(state="withdrawn", reason=reason[:300], ended_at=now)
+        .returning(task.c.step_run_id)
+    ).all()
+    end_step_runs(conn, [row.step_run_id for row in gone if row.step_run_id], "skipped", reason, now=now)
+    return len(gone)
+
+
+def expire_tasks(conn: Connection, now: datetime, *, limit: int = 500) -> int:
+    """End tasks that nobody sent in their time; returns how many."""
+    late = select(task.c.id).where(_OPEN, task.c.expires_at <= now).order_by(task.c.expires_at).limit(limit)
+    if conn.dialect.name == "postgresql":
+        late = late.with_for_update(skip_locked=True)
+    ids = list(conn.scalars(late))
+    if not ids:
+        return 0
+    reason = "已超过有效期，员工未发送"
+    rows = conn.execute(
+        update(task)
+        .where(task.c.id.in_(ids), task.c.state == "open")
+        .values(state="expired", reason=reason, ended_at=now)
+        .returning(task.c.step_run_id, task.c.enrolment_id)
+    ).all()
+    end_step_runs(conn, [row.step_run_id for row in rows if row.step_run_id], "dropped", reason, now=now)
+    finish_idle(conn, {row.enrolment_id for row in rows if row.enrolment_id}, now=now)
+    return len(rows)
+
+
+def has_expired_tasks(conn: Connection, now: datetime) -> bool:
+    return conn.execute(select(task.c.id).where(_OPEN, task.c.expires_at <= now).limit(1)).first() is not None
+
+
+# Reminders ------------------------------------------------------------------------------------------------------------
+
+_UNTOLD: ColumnElement[bool] = literal_column("task.reminder = 'waiting'")
+
+
+def list_untold(conn: Connection, before: datetime, *, limit: int = 2000) -> list[Row[Any]]:
+    """Open tasks that their members have not been told of, opening before `before`; the first to open first."""
+    query: Select[Any] = (
+        select(task.c.id, task.c.userid, task.c.open_at)
+        .where(_OPEN, _UNTOLD, task.c.open_at < before)
+        .order_by(task.c.open_at, task.c.id)
+        .limit(limit)
+    )
+    return list(conn.execute(query.with_for_update(skip_locked=True) if conn.dialect.name == "postgresql" else query))
+
+
+def has_untold(conn: Connection, now: datetime) -> bool:
+    query = select(task.c.id).where(_OPEN, _UNTOLD, task.c.open_at <= now).limit(1)
+    return conn.execute(query).first() is not None
+
+
+def set_reminder(conn: Connection, task_ids: Collection[int], state: str) -> None:
+    """waiting, sent or unsent."""
+    conn.execute(update(task).where(task.c.id.in_(list(task_ids))).values(reminder=state))
+
+
+def list_tasks_to_tell(conn: Connection, task_ids: Collection[int]) -> list[Row[Any]]:
+    """Those of a bundle that still wait for their member, with the customer's name."""
+    return list(
+        conn.execute(
+            _with_names(select(task))
+            .where(task.c.id.in_(list(task_ids)), task.c.state == "open")
+            .order_by(task.c.expires_at, task.c.id)
+        )
+    )
+
+
+# Sends ----------------------------------------------------------------------------------------------------------------
+
+
+def add_send(conn: Connection, values: Mapping[str, Any]) -> int | None:
+    """The new row's id; None when what may go out only once is there already."""
+    return conn.execute(
+        upsert(send, conn).values(**values).on_conflict_do_nothing(index_elements=["once"]).returning(send.c.id)
+    ).scalar_one_or_none()
+
+
+def find_send(conn: Connection, once: str) -> Row[Any] | None:
+    return conn.execute(select(send).where(send.c.once == once)).one_or_none()
+
+
+def change_send(conn: Connection, once: str, **values: Any) -> None:
+    conn.execute(update(send).where(send.c.once == once).values(**values))
+
+
+def list_sends(conn: Connection, external_userid: str, *, limit: int = 200) -> list[Row[Any]]:
+    """Everything that went out to a contact, or should have, the newest first."""
+    return list(
+        conn.execute(
+            select(send)
+            .where(send.c.external_userid == external_userid)
+            .order_by(send.c.decided_at.desc(), send.c.id.desc())
+            .limit(limit)
+        )
+    )
+
+
+def list_welcomes(conn: Connection, playbook_key: str, userid: str, external_userid: str) -> list[Row[Any]]:
+    """What became of a playbook's welcomes to this contact, the newest first."""
+    return list(
+        conn.execute(
+            select(send.c.step_id, send.c.outcome, send.c.reason, send.c.decided_at, send.c.sent_at)
+            .where(
+                send.c.external_userid == external_userid,
+                send.c.kind == "welcome",
+                send.c.playbook_key == playbook_key,
+                func.lower(send.c.userid) == userid.lower(),
+            )
+            .order_by(send.c.decided_at.desc(), send.c.id.desc())
+        )
+    )
+
+
+# Lists for pages and the API ------------------------------------------------------------------------------------------
+
+
+def _with_names(query: Select[Any]) -> Select[Any]:
+    """Adds the customer's name and the number of the step among those decided so far."""
+    earlier = step_run.alias("earlier")
+    number = (
+        select(func.count())
+        .where(earlier.c.enrolment_id == task.c.enrolment_id, earlier.c.id <= task.c.step_run_id)
+        .scalar_subquery()
+    )
+    return (
+        query.add_columns(
+            external_contact.c.name.label("customer_name"),
+            external_contact.c.avatar.label("customer_avatar"),
+            follow_user.c.remark.label("customer_remark"),
+            number.label("step_number"),
+        )
+        .outerjoin(external_contact, external_contact.c.external_userid == task.c.external_userid)
+        .outerjoin(
+            follow_user,
+            and_(
+                follow_user.c.external_userid == task.c.external_userid,
+                follow_user.c.userid == task.c.userid,
+            ),
+        )
+    )
+
+
+def get_task_with_names(conn: Connection, task_id: int) -> Row[Any]:
+    return conn.execute(_with_names(select(task)).where(task.c.id == task_id)).one()
+
+
+def list_contact_tasks(conn: Connection, userid: str, external_userid: str, since: datetime) -> list[Row[Any]]:
+    """A member's tasks for one contact: the open ones, and those that ended since then."""
+    return list(
+        conn.execute(
+            _with_names(select(task))
+            .where(
+                task.c.external_userid == external_userid,
+                func.lower(task.c.userid) == userid.lower(),
+                or_(task.c.state == "open", task.c.ended_at >= since),
+            )
+            .order_by(task.c.open_at, task.c.id)
+        )
+    )
+
+
+def list_member_tasks(
+    conn: Connection, userid: str, since: datetime, before: datetime, *, limit: int = 200
+) -> list[Row[Any]]:
+    """A member's open tasks that open before then, and those that ended since."""
+    spelled = conn.scalar(select(member.c.userid).where(member.c.folded == userid.lower())) or userid
+    return list(
+        conn.execute(
+            _with_names(select(task))
+            .where(
+                task.c.userid == spelled,
+                or_(and_(task.c.state == "open", task.c.open_at < before), task.c.ended_at >= since),
+            )
+            .order_by(task.c.open_at, task.c.id)
+            .limit(limit)
+        )
+    )
+
+
+def list_tasks(
+    conn: Connection,
+    *,
+    now: datetime,
+    userid: str | None = None,
+    state: str | None = None,
+    external_userid: str | None = None,
+    before: int | None = None,
+    limit: int = 100,
+) -> list[Row[Any]]:
+    """Tasks, the newest first, narrowed by what is given; `before` is the id of the last one already seen.
+
+    The states are those people see: "postponed" opens later, and what ran out is "expired" before a tick says so.
+    """
+    query = select(task).order_by(task.c.id.desc()).limit(limit)
+    if userid is not None:
+        query = query.where(func.lower(task.c.userid) == userid.lower())
+    if external_userid is not None:
+        query = query.where(task.c.external_userid == external_userid)
+    if state is not None:
+        query = query.where(_as_seen(state, now))
+    if before is not None:
+        query = query.where(task.c.id < before)
+    return list(conn.execute(query))
+
+
+def _as_seen(state: str, now: datetime) -> ColumnElement[bool]:
+    is_open, ran_out = task.c.state == "open", func.coalesce(task.c.expires_at <= now, false())
+    if state == "open":
+        return and_(is_open, task.c.open_at <= now, ~ran_out)
+    if state == "postponed":
+        return and_(is_open, task.c.open_at > now, ~ran_out)
+    if state == "expired":
+        return or_(task.c.state == "expired", and_(is_open, ran_out))
+    return task.c.state == state

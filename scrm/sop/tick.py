@@ -1,0 +1,308 @@
+"""What the clock sets going: steps that come due, tasks that run out, reminders that are owed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, Row
+
+from scrm.errors import ScrmError
+from scrm.services import Services
+from scrm.sop import content, engine, reminders, store
+from scrm.sop.actions import Actor, Effects, find_action, task
+from scrm.sop.content import Filled, Shop
+from scrm.sop.engine import Decision, Verdict
+from scrm.sop.facts import Due, Ending, Known, gather, spread_key
+from scrm.sop.guards import House
+from scrm.sop.published import Published
+from scrm.sop.schema import Channel, Step
+from scrm.sop.shelf import house_of, playbooks_of, shop_of
+from scrm.work import queue
+
+log = structlog.get_logger()
+
+BATCH = 200
+# A tick ends even when steps come due faster than they are done; the next one goes on.
+_MOST_BATCHES = 500
+_STEP_STATES = {Verdict.SKIP: "skipped", Verdict.DROP: "dropped"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What every decision of a tick needs besides the database."""
+
+    published: Published
+    house: House
+    shop: Shop
+
+
+async def tick(services: Services) -> int:
+    """Do what is due now; returns how many steps were decided. Several processes may tick at once."""
+    rules = Rules(playbooks_of(services), house_of(services), shop_of(services))
+    decided = 0
+    for _ in range(_MOST_BATCHES):
+        done = await _release_batch(services, rules)
+        decided += done
+        if not done:
+            break
+    while await services.db.read(store.has_expired_tasks, services.clock.now()):
+        if not await services.db.write(store.expire_tasks, services.clock.now()):
+            break
+    await reminders.plan(services, rules.house)
+    return decided
+
+
+async def next_due_at(services: Services) -> datetime | None:
+    """The next moment at which a tick has something to do; for a clock that is moved by hand."""
+    return await services.db.read(store.next_due_at)
+
+
+async def _release_batch(services: Services, rules: Rules) -> int:
+    now = services.clock.now()
+    if not await services.db.read(store.has_due, now):
+        return 0
+    try:
+        return await services.db.write(release_due, rules, now)
+    except Exception as error:
+        log.error("sop.batch_failed", error=f"{type(error).__name__}: {error}"[:500])
+    return await _release_one_by_one(services, rules, now)
+
+
+async def _release_one_by_one(services: Services, rules: Rules, now: datetime) -> int:
+    """One bad run must not hold up its neighbours: it is marked as failed, with the reason, and they go on."""
+    decided = 0
+    for enrolment_id in await services.db.read(store.list_due_ids, now, BATCH):
+        try:
+            decided += await services.db.write(release_due, rules, now, enrolment_id)
+        except Exception as error:
+            reason = error.text if isinstance(error, ScrmError) else f"程序出错：{type(error).__name__}"
+            log.exception("sop.run_failed", enrolment=enrolment_id)
+            await services.db.write(_fail_run, enrolment_id, reason, now)
+            decided += 1
+    return decided
+
+
+def _fail_run(conn: Connection, enrolment_id: int, reason: str, now: datetime) -> None:
+    store.withdraw_tasks(conn, [enrolment_id], reason, now=now)
+    store.end_runs(conn, [(enrolment_id, "failed", reason)], now=now)
+
+
+def release_due(conn: Connection, rules: Rules, now: datetime, enrolment_id: int | None = None) -> int:
+    """Decide the next step of the runs that are due, and write everything that follows from it, in one transaction.
+
+    The claim, the step's row, the task, our own changes, the work for WeCom and the run's next date commit together:
+    what is interrupted has not happened, and is due again.
+    """
+    rows = store.claim_due(conn, now, BATCH) if enrolment_id is None else store.claim_one(conn, enrolment_id, now)
+    if not rows:
+        return 0
+    outcome = _Outcome(rules, now)
+    due = [one for row in rows if (one := _look_up(row, rules.published, outcome)) is not None]
+    known = gather(conn, due, now)
+    running = [one for one in due if _decide(one, known[one.row.id], outcome)]
+    _run(conn, running, outcome)
+    outcome.write(conn)
+    return len(rows)
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What a batch comes to, collected to be written with one statement for each table."""
+
+    rules: Rules
+    now: datetime
+    progress: list[dict[str, Any]] = field(default_factory=list)
+    endings: list[tuple[int, str, str]] = field(default_factory=list)
+    withdrawals: dict[str, list[int]] = field(default_factory=dict)
+    idle: list[int] = field(default_factory=list)
+    step_runs: list[dict[str, Any]] = field(default_factory=list)
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+    tag_changes: list[tuple[Actor, Effects]] = field(default_factory=list)
+    pushed: dict[int, datetime] = field(default_factory=dict)
+
+    def end(self, enrolment_id: int, state: str, reason: str) -> None:
+        self.endings.append((enrolment_id, state, reason))
+        self.withdrawals.setdefault(reason, []).append(enrolment_id)
+
+    def move(self, one: Due, place: engine.Place) -> None:
+        self.progress.append({"of_id": one.row.id, "new_step": place.step, "new_due_at": place.due_at})
+        if place.due_at is None:
+            self.idle.append(one.row.id)
+
+    def move_on(self, one: Due) -> None:
+        """To the step after this one, or to the end."""
+        row = one.row
+        self.move(one, engine.next_due(one.playbook, row.step, row.anchor_at, self.rules.house, spread_key(row)))
+
+    def record(self, one: Due, state: str, reason: str = "", **facts: Any) -> None:
+        """The row that says what became of the step; a task's stays open until the member acts."""
+        assert one.step is not None  # noqa: S101 - only steps are recorded
+        self.step_runs.append(
+            {
+                "enrolment_id": one.row.id,
+                "step_id": one.step.id,
+                "channel": one.step.channel.value,
+                "state": state,
+                "reason": reason[:300],
+                "facts": {"due_at": one.row.due_at.isoformat(), **facts},
+                "intent_at": self.now,
+                "outcome_at": None if state in ("intent", "waiting") else self.now,
+            }
+        )
+
+    def write(self, conn: Connection) -> None:
+        made = store.add_step_runs(conn, self.step_runs)
+        store.add_tasks(
+            conn,
+            [
+                {**row, "step_run_id": made[row["enrolment_id"]]}
+                for row in self.tasks
+                # A step that was decided before has its task already.
+                if row["enrolment_id"] in made
+            ],
+        )
+        queue.add_many(
+            conn,
+            [_tag_work(actor, effects, made) for actor, effects in self.tag_changes if actor.enrolment_id in made],
+            now=self.now,
+        )
+        store.save_progress(conn, self.progress)
+        store.end_runs(conn, self.endings, now=self.now)
+        for reason, ids in self.withdrawals.items():
+            store.withdraw_tasks(conn, ids, reason, now=self.now)
+        store.finish_idle(conn, self.idle, now=self.now)
+
+
+def _look_up(row: Row[Any], published: Published, outcome: _Outcome) -> Due | None:
+    """A run keeps the version it began with."""
+    playbook = published.version(row.playbook_key, row.version)
+    if playbook is None:
+        outcome.end(row.id, "failed", f"找不到剧本 {row.playbook_key} 的第 {row.version} 版")
+        return None
+    step = playbook.steps[row.step] if row.step < len(playbook.steps) else None
+    return Due(row, playbook, step)
+
+
+def _decide(one: Due, known: Known, outcome: _Outcome) -> bool:
+    """True when the step is to be run; everything else is written down at once."""
+    if one.step is None:
+        _end_of_steps(one, known.ending, outcome)
+        return False
+    facts = known.facts
+    if (pushed_at := outcome.pushed.get(one.row.person_id)) is not None:
+        facts = engine.replace_push(facts, pushed_at)
+    decision = engine.decide(one.playbook, one.step, facts, outcome.rules.house, outcome.now)
+    if decision.verdict is Verdict.RUN:
+        if one.step.channel is Channel.TASK:
+            outcome.pushed[one.row.person_id] = outcome.now
+        return True
+    _note(one, decision, known.ending, outcome)
+    return False
+
+
+def _end_of_steps(one: Due, ending: Ending | None, outcome: _Outcome) -> None:
+    """The time for the goal is over, or something ended the run while it waited for it."""
+    if ending is not None:
+        outcome.end(one.row.id, ending.state, ending.reason)
+    else:
+        outcome.move(one, engine.Place(one.row.step, None))
+
+
+def _note(one: Due, decision: Decision, ending: Ending | None, outcome: _Outcome) -> None:
+    if decision.verdict is Verdict.EXIT:
+        outcome.end(one.row.id, ending.state if ending else "exited", decision.reason)
+    elif decision.verdict is Verdict.DEFER and decision.until is not None:
+        # Never at once again: a tick must come to its end.
+        until = max(decision.until, outcome.now + timedelta(seconds=1))
+        outcome.move(one, engine.Place(one.row.step, until))
+    else:
+        outcome.record(one, _STEP_STATES.get(decision.verdict, "skipped"), decision.reason)
+        outcome.move_on(one)
+
+
+def _run(conn: Connection, running: Sequence[Due], outcome: _Outcome) -> None:
+    said = content.fill(
+        conn, [one for one in running if one.step and one.step.channel is Channel.TASK], outcome.rules.shop, outcome.now
+    )
+    for one in running:
+        if one.step is None:
+            continue
+        if one.step.channel is Channel.TASK:
+            _open_task(conn, one, one.step, said[one.row.id], outcome)
+        else:
+            _act(conn, one, one.step, outcome)
+        outcome.move_on(one)
+
+
+def _open_task(conn: Connection, one: Due, step: Step, said: Filled, outcome: _Outcome) -> None:
+    if said.problem:
+        outcome.record(one, "failed", said.problem)
+        return
+    effects = Effects()
+    value = {
+        "text": said.text,
+        "attachments": said.attachments,
+        # As planned, so that a bundle of the same half hour is one reminder; the time to act counts from now.
+        "open_at": min(one.row.due_at, outcome.now),
+        "expires_at": engine.expires_at(step, outcome.now),
+    }
+    task.act(conn, value, _actor(one, step), effects, outcome.now)
+    outcome.record(one, "waiting")
+    outcome.tasks += effects.tasks
+
+
+def _act(conn: Connection, one: Due, step: Step, outcome: _Outcome) -> None:
+    """Our own changes now, tags by a work item; an act nobody knows fails the step and changes nothing."""
+    effects, actor = Effects(), _actor(one, step)
+    for act in step.act:
+        for name, value in act.items():
+            action = find_action(name)
+            if action is None or action is task:
+                effects.failures.append(f"不认识的动作 {name}")
+            elif action.needs_relation and not actor.external_userid:
+                effects.failures.append(f"{action.title}需要客户是某位员工的好友")
+            else:
+                action.act(conn, value, actor, effects, outcome.now)
+    if effects.add_tags or effects.remove_tags:
+        outcome.record(one, "intent", "；".join(effects.failures))
+        outcome.tag_changes.append((actor, effects))
+    elif effects.failures:
+        outcome.record(one, "failed", "；".join(effects.failures))
+    else:
+        outcome.record(one, "done")
+
+
+def _actor(one: Due, step: Step) -> Actor:
+    row = one.row
+    return Actor(
+        enrolment_id=row.id,
+        playbook_key=one.playbook.key,
+        playbook_title=one.playbook.title,
+        step_id=step.id,
+        step_title=step.title or one.playbook.title,
+        run_key=row.run_key,
+        person_id=row.person_id,
+        userid=row.userid,
+        external_userid=row.external_userid,
+        correlation=row.correlation,
+    )
+
+
+def _tag_work(actor: Actor, effects: Effects, made: dict[int, int]) -> queue.Item:
+    return queue.Item(
+        lane="send",
+        kind="sop.mark_tag",
+        payload={
+            "userid": actor.userid,
+            "external_userid": actor.external_userid,
+            "add": effects.add_tags,
+            "remove": effects.remove_tags,
+            "step_run_id": made[actor.enrolment_id],
+            "failed": "；".join(effects.failures),
+        },
+        # Parallel calls on one pair are refused with 45035 (doc 92118).
+        order_key=f"tags:{actor.userid}:{actor.external_userid}",
+        correlation=actor.correlation,
+    )

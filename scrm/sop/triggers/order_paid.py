@@ -1,0 +1,14 @@
+"""A known person paid an order, on whichever channel."""
+
+from scrm.events import Event
+from scrm.sop.schema import Trigger
+from scrm.sop.triggers.facts import fits
+
+name = "order.paid"
+title = "订单已付款"
+where = {"channel": "下单平台", "shop_key": "店铺", "first_order": "是否首单"}
+
+
+def matches(trigger: Trigger, event: Event) -> bool:
+    """Orders that were paid long before we heard of them start nothing."""
+    return event.name == name and not event.facts.get("historic") and fits(trigger.where, event.facts)
