@@ -64,15 +64,15 @@ class Identity:
                 return kind
         return None
 
-    def login_code(self, kind: str, id: str, now: datetime) -> str:
+    def login_code(self, kind: str, name: str, now: datetime) -> str:
         """A code for the browser that a member (`member`, userid) or customer (`customer`, key) holds."""
         code = secrets.token_urlsafe(32)
-        self.codes[code] = (kind, id, now + CODE_LIFE)
+        self.codes[code] = (kind, name, now + CODE_LIFE)
         return code
 
     def take_code(self, code: str, now: datetime) -> tuple[str, str]:
         """Who logged in; a code works once and for five minutes (40029)."""
-        kind, id, dies_at = self.codes.pop(code, ("", "", now))
+        kind, name, dies_at = self.codes.pop(code, ("", "", now))
         if dies_at <= now:
             raise Refusal(40029)
-        return kind, id
+        return kind, name

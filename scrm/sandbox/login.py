@@ -61,8 +61,8 @@ class LoginPages:
             return self._send_back(request, "customer", customer)
         return self._choose(request)
 
-    def _send_back(self, request: web.Request, kind: str, id: str) -> web.Response:
-        code = self.sandbox.identity.login_code(kind, id, self.sandbox.clock.now())
+    def _send_back(self, request: web.Request, kind: str, name: str) -> web.Response:
+        code = self.sandbox.identity.login_code(kind, name, self.sandbox.clock.now())
         parts = urlsplit(request.query["redirect_uri"])
         added = urlencode({"code": code, "state": request.query.get("state", "")})
         location = urlunsplit(parts._replace(query=f"{parts.query}&{added}" if parts.query else added))

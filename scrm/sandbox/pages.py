@@ -140,8 +140,12 @@ class SandboxPages:
             "inbox": inbox,
             "last_app_text": _summary_of_app(inbox[-1]) if inbox else "任务提醒会出现在这里",
             "rows": self._rows(pairs, "member"),
-            "tag_names": [found[1].name for id in (pair.tag_ids if pair else []) if (found := self.world.find_tag(id))],
+            "tag_names": self._tag_names(pair) if pair else [],
         }
+
+    def _tag_names(self, pair: Pair) -> list[str]:
+        found = (self.world.find_tag(tag_id) for tag_id in pair.tag_ids)
+        return [tag.name for _, tag in filter(None, found)]
 
     # Both
 

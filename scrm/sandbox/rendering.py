@@ -32,7 +32,13 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters |= {"when": self.when, "rich": rich_text, "day_clock": day_clock, "initial": initial}
+        self._templates.filters |= {
+            "when": self.when,
+            "rich": rich_text,
+            "day": day,
+            "clock": clock,
+            "initial": initial,
+        }
 
     def respond(self, template: str, values: Mapping[str, object], *, status: int = 200) -> web.Response:
         """A page that may only run what this server serves."""
@@ -65,20 +71,25 @@ class Pages:
     def when(self, at: datetime) -> str:
         """A time as chat windows write it."""
         local, today = at.astimezone(ZONE), self.sandbox.clock.now().astimezone(ZONE).date()
-        clock = f"{local:%H:%M}"
+        hour = f"{local:%H:%M}"
         days = (today - local.date()).days
         if days == 0:
-            return clock
+            return hour
         if days == 1:
-            return f"昨天 {clock}"
+            return f"昨天 {hour}"
         if 1 < days < 7:
-            return f"周{WEEKDAYS[local.weekday()]} {clock}"
-        return f"{local.month}月{local.day}日 {clock}"
+            return f"周{WEEKDAYS[local.weekday()]} {hour}"
+        return f"{local.month}月{local.day}日 {hour}"
 
 
-def day_clock(at: datetime) -> str:
+def day(at: datetime) -> str:
+    """A date, for logs."""
+    return f"{at.astimezone(ZONE):%m-%d}"
+
+
+def clock(at: datetime) -> str:
     """A time to the second, for logs."""
-    return f"{at.astimezone(ZONE):%m-%d %H:%M:%S}"
+    return f"{at.astimezone(ZONE):%H:%M:%S}"
 
 
 def initial(name: str) -> str:
@@ -92,7 +103,7 @@ def rich_text(text: str) -> Markup:
     for shade in ("gray", "highlight", "normal"):
         html = html.replace(f"&lt;div class=&#34;{shade}&#34;&gt;", f'<div class="{shade}">')
     html = html.replace("&lt;/div&gt;", "</div>").replace("&lt;br&gt;", "<br>").replace("&lt;br/&gt;", "<br>")
-    return Markup(_with_links(html).replace("\n", "<br>"))
+    return Markup(_with_links(html).replace("\n", "<br>"))  # noqa: S704 - everything else is escaped
 
 
 def _with_links(html: str) -> str:

@@ -77,8 +77,8 @@ class Sandbox:
         self, userid: str, name: str, avatar_color: str = "", department: str = "", position: str = "导购"
     ) -> Member:
         """Somebody of the corp who may serve customers."""
-        id = self.world.department_id(department) if department else 1
-        member = Member(userid, name, avatar_color or pick_color(userid), id, position)
+        number = self.world.department_id(department) if department else 1
+        member = Member(userid, name, avatar_color or pick_color(userid), number, position)
         self.world.members[userid.casefold()] = member
         self.world.touch()
         return member
@@ -89,8 +89,7 @@ class Sandbox:
         """Somebody with WeChat; the external_userid follows from the corp and the key and stays the same."""
         external_userid = self.world.make_id("wm", key)
         user = WechatUser(key, name, gender, external_userid, unionid, phone, pick_color(key + name))
-        self.world.wechat_users[key] = user
-        self.world.touch()
+        self.world.put_wechat_user(user)
         return user
 
     def add_tag_group(self, name: str, tags: Iterable[str]) -> TagGroup:
@@ -107,9 +106,9 @@ class Sandbox:
     ) -> str:
         """A channel code that is there from the start; its config_id follows from the state."""
         names = [self.get_member(userid).userid for userid in userids]
-        id = config_id or self.world.make_id("", f"seed/{state}")
-        self.world.contact_ways[id] = ContactWay(
-            id,
+        config_id = config_id or self.world.make_id("", f"seed/{state}")
+        self.world.contact_ways[config_id] = ContactWay(
+            config_id,
             self.clock.now(),
             type=2 if len(names) > 1 else 1,
             remark=title,
@@ -118,7 +117,7 @@ class Sandbox:
             userids=names,
         )
         self.world.touch()
-        return id
+        return config_id
 
     def add_contact_seed(
         self,
@@ -136,8 +135,7 @@ class Sandbox:
         pair = Pair(member.userid, user.external_userid, PairState.FRIEND, created_at or self.clock.now())
         pair.channel, pair.remark = state, remark
         pair.remark_mobiles, pair.tag_ids, pair.has_chatted = list(mobiles), list(tag_ids), True
-        self.world.pairs[member.userid, user.external_userid] = pair
-        self.world.touch()
+        self.world.put_pair(pair)
         return pair
 
     # What customers do
@@ -171,8 +169,7 @@ class Sandbox:
         if not userids:
             raise NotFound("这个渠道码没有可接待的成员。")
         known = [pair.userid for pair in self.world.pairs_of_customer(user.external_userid) if pair.userid in userids]
-        counts = {userid: len(self.world.pairs_of_member(userid)) for userid in userids}
-        return known[0] if known else min(userids, key=lambda userid: counts[userid])
+        return known[0] if known else min(userids, key=self.world.count_pairs)
 
     def _renew(self, old: Pair | None, userid: str, user: WechatUser, way: ContactWay) -> Pair:
         state = PairState.HALF if way.skip_verify else PairState.ASKED
@@ -181,7 +178,7 @@ class Sandbox:
             # The member never deleted the customer, so the notes are still there.
             pair.remark, pair.description, pair.tag_ids = old.remark, old.description, list(old.tag_ids)
             pair.remark_mobiles, pair.remark_company = list(old.remark_mobiles), old.remark_company
-        self.world.pairs[userid, user.external_userid] = pair
+        self.world.put_pair(pair)
         if way.skip_verify:
             words = f"你已添加了{self.get_member(userid).name}，现在可以开始聊天了。"
         else:

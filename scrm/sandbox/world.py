@@ -178,6 +178,9 @@ class World:
     response_codes: dict[str, tuple[str, datetime]] = field(default_factory=dict)  # code: (msgid, made at)
     sent_bodies: dict[str, tuple[datetime, str]] = field(default_factory=dict)  # duplicate check: (until, msgid)
     revision: int = 0
+    _customers: dict[str, WechatUser] = field(default_factory=dict)
+    _by_member: dict[str, dict[str, Pair]] = field(default_factory=dict)
+    _by_customer: dict[str, dict[str, Pair]] = field(default_factory=dict)
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def touch(self) -> None:
@@ -197,9 +200,26 @@ class World:
         """The member; userids ignore case (doc 90195)."""
         return self.members.get(userid.casefold())
 
+    def put_wechat_user(self, user: WechatUser) -> None:
+        """Let somebody in, found by key and by external_userid."""
+        self.wechat_users[user.key] = user
+        self._customers[user.external_userid] = user
+        self.touch()
+
+    def put_pair(self, pair: Pair) -> None:
+        """Keep a relation; a former one of the same two gives way."""
+        self.pairs[pair.userid, pair.external_userid] = pair
+        self._by_member.setdefault(pair.userid, {})[pair.external_userid] = pair
+        self._by_customer.setdefault(pair.external_userid, {})[pair.userid] = pair
+        self.touch()
+
     def find_customer(self, external_userid: str) -> WechatUser | None:
         """The WeChat user behind an external_userid."""
-        return next((user for user in self.wechat_users.values() if user.external_userid == external_userid), None)
+        return self._customers.get(external_userid)
+
+    def get_customer(self, external_userid: str) -> WechatUser:
+        """The WeChat user behind an external_userid that a relation names."""
+        return self._customers[external_userid]
 
     def find_pair(self, userid: str, external_userid: str) -> Pair | None:
         """The relation of a member and a customer, in whatever state."""
@@ -208,11 +228,15 @@ class World:
 
     def pairs_of_member(self, userid: str) -> list[Pair]:
         """All relations of a member, oldest first."""
-        return [pair for pair in self.pairs.values() if pair.userid == userid]
+        return list(self._by_member.get(userid, {}).values())
+
+    def count_pairs(self, userid: str) -> int:
+        """How many relations a member has."""
+        return len(self._by_member.get(userid, {}))
 
     def pairs_of_customer(self, external_userid: str) -> list[Pair]:
         """All relations of a customer, oldest first."""
-        return [pair for pair in self.pairs.values() if pair.external_userid == external_userid]
+        return list(self._by_customer.get(external_userid, {}).values())
 
     def append(
         self,

@@ -39,10 +39,10 @@ def _ticket(call: Call, kind: str) -> Json:
 
 def getuserinfo(call: Call) -> Json:
     """Who holds the code: a member's userid, or a customer's openid and external_userid (doc 91023)."""
-    kind, id = call.identity.take_code(call.query.get("code", ""), call.now)
+    kind, name = call.identity.take_code(call.query.get("code", ""), call.now)
     if kind == "member":
-        return {"userid": id}
-    user = call.world.wechat_users[id]
+        return {"userid": name}
+    user = call.world.wechat_users[name]
     answer: Json = {"openid": call.world.make_id("o", user.key, 28)}
     pairs = call.world.pairs_of_customer(user.external_userid)
     if any(pair.state in (PairState.FRIEND, PairState.HALF, PairState.LEFT) for pair in pairs):

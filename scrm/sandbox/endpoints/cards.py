@@ -15,9 +15,9 @@ def check_card(card: Json) -> None:
     kind = card.get("card_type")
     if kind not in ("text_notice", "news_notice", *INTERACTIVE):
         raise Refusal(42031)
-    if "task_id" in card or kind in INTERACTIVE or "action_menu" in card:
-        if not TASK_ID.fullmatch(read_text(card, "task_id", missing=42014)):
-            raise Refusal(42014)
+    needs_task_id = "task_id" in card or kind in INTERACTIVE or "action_menu" in card
+    if needs_task_id and not TASK_ID.fullmatch(read_text(card, "task_id", missing=42014)):
+        raise Refusal(42014)
     _check_title(card, str(kind))
     _check_lines(card)
     _check_jumps(card)
@@ -78,9 +78,8 @@ def _check_controls(card: Json, kind: str) -> None:
         buttons = _items(card, "button_list", 6, 42035, fewest=1)
         for button in buttons:
             read_text(button, "text", missing=42038)
-            read_text(button, "url", missing=42028) if button.get("type") == 1 else read_text(
-                button, "key", missing=42039
-            )
+            name, missing = ("url", 42028) if button.get("type") == 1 else ("key", 42039)
+            read_text(button, name, missing=missing)
         keys = [button["key"] for button in buttons if button.get("type") != 1]
         if len(keys) != len(set(keys)):
             raise Refusal(42051)

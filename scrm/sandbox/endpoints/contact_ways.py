@@ -61,9 +61,9 @@ def _overwrite(call: Call, way: ContactWay) -> None:
         way.userids = [call.member(userid).userid for userid in userids]
     party = call.body.get("party")
     if party is not None:
-        if not isinstance(party, list) or not all(isinstance(id, int) for id in party):
+        if not isinstance(party, list) or not all(isinstance(one, int) for one in party):
             raise Refusal(40058, "invalid Request Parameter, party must be a list of numbers")
-        if any(not 1 <= id <= len(call.world.departments) for id in party):
+        if any(not 1 <= one <= len(call.world.departments) for one in party):
             raise Refusal(60123)
         way.party = party
     way.extra.update({name: call.body[name] for name in KEPT_AS_GIVEN if name in call.body})

@@ -43,9 +43,9 @@ def _keep(call: Call, kind: str, door: str) -> Media:
         raise Refusal(44001)
     _check_size(kind, file)
     number = call.world.next_number()
-    id = call.world.make_id("3", f"media/{number}/{call.now.timestamp()}", 64)
-    media = Media(id, kind, file.filename, file.content_type, file.content, call.now, door)
-    call.world.media[id] = media
+    media_id = call.world.make_id("3", f"media/{number}/{call.now.timestamp()}", 64)
+    media = Media(media_id, kind, file.filename, file.content_type, file.content, call.now, door)
+    call.world.media[media_id] = media
     return media
 
 

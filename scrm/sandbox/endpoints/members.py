@@ -39,7 +39,7 @@ def department_simplelist(call: Call) -> Json:
     """The ids of a department and of all below it (doc 95350)."""
     top = _department(call, "id") if call.query.get("id") else 1
     ids = range(1, len(call.world.departments) + 1) if top == 1 else [top]
-    return {"department_id": [{"id": id, "parentid": 0 if id == 1 else 1, "order": 100 - id} for id in ids]}
+    return {"department_id": [{"id": one, "parentid": 0 if one == 1 else 1, "order": 100 - one} for one in ids]}
 
 
 def _department(call: Call, name: str) -> int:
