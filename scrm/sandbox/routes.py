@@ -1,6 +1,6 @@
 """Where everything of the sandbox is found."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
@@ -11,6 +11,8 @@ from .pages import SandboxPages
 from .rendering import FOLDER, Pages
 from .sandbox import Sandbox
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 
 def make_routes(sandbox: Sandbox) -> Sequence[web.AbstractRouteDef]:
     """All routes under the sandbox's base path."""
@@ -18,6 +20,17 @@ def make_routes(sandbox: Sandbox) -> Sequence[web.AbstractRouteDef]:
     pages = Pages(sandbox)
     shown, login = SandboxPages(sandbox, pages), LoginPages(sandbox, pages)
     control, jsapi = Control(sandbox), JsApi(sandbox)
+
+    def at_home(handler: Handler) -> Handler:
+        """Frames and cookies need one host name: localhost and 127.0.0.1 are sent to the one of public_url."""
+
+        async def show(request: web.Request) -> web.StreamResponse:
+            home = sandbox.public_host
+            if request.host != home and {request.url.host, home.partition(":")[0]} == {"localhost", "127.0.0.1"}:
+                return web.Response(status=302, headers={"Location": sandbox.config.public_url + request.path_qs})
+            return await handler(request)
+
+        return show
 
     async def to_index(request: web.Request) -> web.Response:
         return web.Response(status=302, headers={"Location": f"{base}/"})
@@ -32,11 +45,11 @@ def make_routes(sandbox: Sandbox) -> Sequence[web.AbstractRouteDef]:
         web.get(base + "/control/{name}", control.view),
         web.post(base + "/control/{name}", control.act),
         web.get(base, to_index),
-        web.get(base + "/", shown.console),
+        web.get(base + "/", at_home(shown.console)),
         web.get(base + "/screen", shown.console_screen),
-        web.get(base + "/phone", shown.phone),
+        web.get(base + "/phone", at_home(shown.phone)),
         web.get(base + "/phone/screen", shown.phone_screen),
-        web.get(base + "/desk", shown.desk),
+        web.get(base + "/desk", at_home(shown.desk)),
         web.get(base + "/desk/screen", shown.desk_screen),
         web.get(base + "/qr/{config_id}.png", shown.qr),
         web.get(base + "/avatar/{key}.svg", shown.avatar),

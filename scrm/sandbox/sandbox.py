@@ -333,7 +333,7 @@ class Sandbox:
         return pair
 
     @property
-    def trusted_url_host(self) -> str:
+    def public_host(self) -> str:
         """Host and port that the pages are meant to be opened with."""
         return urlsplit(self.config.public_url).netloc
 

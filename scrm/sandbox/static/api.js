@@ -11,6 +11,10 @@ export function toast(text) {
   toastTimer = setTimeout(() => { toastBox.hidden = true; }, 2400);
 }
 
+// A refusal has been shown to the reader already; whoever waits for the answer just stops.
+class Refused extends Error {}
+window.addEventListener("unhandledrejection", (event) => { if (event.reason instanceof Refused) event.preventDefault(); });
+
 export async function act(name, body) {
   const response = await fetch(`${base}/control/${name}`, {
     method: "POST",
@@ -20,7 +24,7 @@ export async function act(name, body) {
   const answer = await response.json();
   if (!response.ok) {
     toast(answer.error);
-    throw new Error(answer.error);
+    throw new Refused(answer.error);
   }
   return answer;
 }
