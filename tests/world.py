@@ -1,7 +1,6 @@
 """A shop with its people, and the application around them; every test that enters by HTTP lives here."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -120,15 +119,4 @@ async def world(services: Services, clock: FakeClock, wecom: FakeWeCom) -> Async
         yield World(services, clock, wecom, client)
 
 
-async def eventually(holds: Callable[[], Any], seconds: float = 5.0) -> Any:
-    """Poll until `holds()` (or what it awaits) is true; the last value."""
-    async with asyncio.timeout(seconds):
-        while True:
-            found = holds()
-            found = await found if asyncio.iscoroutine(found) else found
-            if found:
-                return found
-            await asyncio.sleep(0.01)
-
-
-__all__ = ["ANING", "XIAOMAN", "World", "eventually", "make_settings"]
+__all__ = ["ANING", "XIAOMAN", "World", "make_settings"]

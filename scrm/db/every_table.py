@@ -1,5 +1,15 @@
 """Imports every feature's tables, for migrations only; nothing else may import this module."""
 
+from scrm import events, sessions
+from scrm.api import models as api
+from scrm.callbacks import models as callbacks
+from scrm.commerce import models as commerce
+from scrm.contact_ways import models as contact_ways
 from scrm.db.tables import metadata
+from scrm.profiles import models as profiles
+from scrm.sop import models as sop
+from scrm.work import models as work
 
-__all__ = ["metadata"]
+FEATURES = (api, callbacks, commerce, contact_ways, events, profiles, sessions, sop, work)
+
+__all__ = ["FEATURES", "metadata"]
