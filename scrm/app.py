@@ -28,7 +28,7 @@ from scrm.settings import Settings
 from scrm.sidebar import pages as sidebar_pages
 from scrm.sop import enrol, reminders, tick
 from scrm.sop.actions import tagging
-from scrm.sop.published import Published
+from scrm.sop.shelf import playbooks_of
 from scrm.wecom.client import App, WeCom
 from scrm.wecom.crypto import CallbackCrypto
 from scrm.work.worker import Execute, Worker
@@ -133,7 +133,7 @@ async def _work(app: web.Application) -> AsyncIterator[None]:
 @asynccontextmanager
 async def working(services: Services) -> AsyncIterator[None]:
     """Durable work and ticks run inside; at the end nothing new is begun and what runs may finish."""
-    published = services.memory.setdefault(Published, Published())
+    published = playbooks_of(services)
     await services.db.read(published.load)
     schedule = Schedule()
     schedule.every(TICK_SECONDS, lambda: tick.tick(services), "sop.tick")
@@ -150,7 +150,7 @@ async def working(services: Services) -> AsyncIterator[None]:
 async def publish_playbooks(services: Services) -> list[str]:
     """Publish what changed in `playbooks.dir`; returns a line per file that cannot be published."""
     directory = services.settings.playbooks.dir
-    published = services.memory.setdefault(Published, Published())
+    published = playbooks_of(services)
     problems = await services.db.write(published.publish_dir, directory, now=services.clock.now())
     for problem in problems:
         log.error("playbook.refused", reason=problem)

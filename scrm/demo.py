@@ -1,6 +1,5 @@
 """Everything in one process: the CRM on SQLite, a WeCom sandbox beside it, and a small shop to play with."""
 
-import json
 import secrets
 import socket
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from scrm import cli
 from scrm.app import build_app, open_services, publish_playbooks
 from scrm.callbacks.handlers import refresh
 from scrm.clock import SandboxClock
-from scrm.commerce.canonical import decode_orders
+from scrm.commerce.canonical import read_order
 from scrm.commerce.store import save_orders
 from scrm.contact_ways.store import save_contact_way
 from scrm.db.migrate import migrate
@@ -171,7 +170,7 @@ def _furnish(conn: Connection, services: Services, sandbox: Sandbox) -> None:
         "xuqing", "lina", created_at=now - timedelta(days=46), state="parcel-a", remark="徐晴 干皮"
     )
     sandbox.add_contact_seed("laozhou", "lina", created_at=now - timedelta(days=12), mobiles=["13800136620"])
-    save_orders(conn, decode_orders(json.dumps(_orders(now))), now=now, vault=services.vault, route="file")
+    save_orders(conn, [read_order(item) for item in _orders(now)], now=now, vault=services.vault, route="file")
 
 
 def _meet_old_friends(conn: Connection, sandbox: Sandbox, now: datetime) -> None:

@@ -23,6 +23,7 @@ from scrm.events import Event
 from scrm.profiles import store as profiles
 from scrm.profiles.conditions import holds
 from scrm.sop import engine
+from scrm.sop.content import Shop
 from scrm.sop.models import send, task
 from scrm.sop.schema import Channel, Playbook, Step
 from scrm.sop.triggers import starts
@@ -105,16 +106,7 @@ def choose(playbooks: Iterable[Playbook], event: Event) -> list[Chosen]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class House:
-    """What every welcome needs of the shop."""
-
-    name: str
-    public_url: str
-    zone: Any
-
-
-def prepare(conn: Connection, added: Added, playbooks: Sequence[Playbook], house: House, *, now: datetime) -> Prepared:
+def prepare(conn: Connection, added: Added, playbooks: Sequence[Playbook], shop: Shop, *, now: datetime) -> Prepared:
     """Know the contact, choose the welcome, issue its coupons and write the intent: all or nothing.
 
     The same code always meets the row of its first try: settled ones stay as they are, an intent without outcome (we
@@ -161,7 +153,7 @@ def prepare(conn: Connection, added: Added, playbooks: Sequence[Playbook], house
             return Prepared(earlier.id, contact.person_id, tells, facts, is_settled=True)
         send_id = earlier.id
     prepared = Prepared(send_id, contact.person_id, tells, facts, chosen, is_settled=chosen is None)
-    return prepared if chosen is None else _with_content(conn, prepared, chosen, event, added, house, now)
+    return prepared if chosen is None else _with_content(conn, prepared, chosen, event, added, shop, now)
 
 
 def _facts(conn: Connection, added: Added) -> dict[str, Any]:
@@ -188,11 +180,11 @@ def _why_nothing(added: Added) -> str:
 
 
 def _with_content(
-    conn: Connection, prepared: Prepared, chosen: Chosen, event: Event, added: Added, house: House, now: datetime
+    conn: Connection, prepared: Prepared, chosen: Chosen, event: Event, added: Added, shop: Shop, now: datetime
 ) -> Prepared:
     assert chosen.step.content is not None  # noqa: S101 - choose() takes no other
     member = profiles.find_member(conn, added.userid)
-    values: dict[str, Any] = {"shop": house.name, "staff": (member.alias or member.name) if member else ""}
+    values: dict[str, Any] = {"shop": shop.name, "staff": (member.alias or member.name) if member else ""}
     cards = {}
     reason = engine.coupon_reason(chosen.playbook.key, engine.run_key(chosen.playbook, event))
     for key in _coupon_keys(chosen.step):
@@ -200,8 +192,8 @@ def _with_content(
             issue = coupons.issue(conn, batch_key=key, person_id=prepared.person_id, reason_key=reason, now=now)
         except coupons.SoldOut:
             continue
-        cards[key] = coupons.card(issue, house.public_url)
-        values |= content.coupon_values(cards[key], zone=house.zone)
+        cards[key] = coupons.card(issue, shop.public_url)
+        values |= content.coupon_values(cards[key], zone=shop.zone)
     return replace(prepared, values=values, coupons=cards)
 
 
@@ -218,7 +210,7 @@ class Message:
     plain: str
 
 
-def compose(prepared: Prepared, nickname: str, house: House, *, now: datetime) -> Message:
+def compose(prepared: Prepared, nickname: str, shop: Shop, *, now: datetime) -> Message:
     """Fill the chosen content; a nickname that is late is '' and a neutral word takes its place. Pure."""
     assert prepared.chosen is not None and prepared.chosen.step.content is not None  # noqa: PT018, S101
     said = prepared.chosen.step.content
@@ -227,10 +219,10 @@ def compose(prepared: Prepared, nickname: str, house: House, *, now: datetime) -
         text = render(said.text, values)
     except MissingVariable:
         # A coupon that is sold out, a member without a name: better a plain word than a broken sentence or nothing.
-        text = f"您好，我是{values['staff'] or house.name + '的顾问'}，很高兴认识您，有任何问题随时找我。"
+        text = f"您好，我是{values['staff'] or shop.name + '的顾问'}，很高兴认识您，有任何问题随时找我。"
     wanted = [part for part in said.attachments if part.get("coupon", "") in prepared.coupons or "coupon" not in part]
     try:
-        cards = content.link_cards(wanted, prepared.coupons, values, now=now, zone=house.zone)
+        cards = content.link_cards(wanted, prepared.coupons, values, now=now, zone=shop.zone)
     except MissingVariable:
         cards = []
     links = "\n".join(f"{card.title}\n{card.url}" for card in cards)

@@ -12,7 +12,8 @@ from scrm.callbacks.router import Callback, Router
 from scrm.profiles.store import Details
 from scrm.services import Services
 from scrm.sop import welcome
-from scrm.sop.published import Published
+from scrm.sop.content import Shop
+from scrm.sop.shelf import playbooks_of
 from scrm.wecom.errors import WeComError
 
 log = structlog.get_logger()
@@ -67,7 +68,7 @@ def _ask_details(services: Services, added: welcome.Added) -> "asyncio.Task[Deta
 
 def _prepare_many(conn: Connection, adds: list[tuple[welcome.Added, Services]]) -> list[welcome.Prepared]:
     return [
-        welcome.prepare(conn, added, _playbooks(services), _house(services), now=services.clock.now())
+        welcome.prepare(conn, added, list(playbooks_of(services).current.values()), _shop(services), now=services.clock.now())
         for added, services in adds
     ]
 
@@ -76,7 +77,7 @@ async def _greet(
     services: Services, added: welcome.Added, prepared: welcome.Prepared, asked: "asyncio.Task[Details] | None"
 ) -> None:
     nickname = await _nickname(asked, services.settings.wecom.name_budget_ms / 1000)
-    message = welcome.compose(prepared, nickname, _house(services), now=services.clock.now())
+    message = welcome.compose(prepared, nickname, _shop(services), now=services.clock.now())
     outcome = await welcome.deliver(services.wecom, services.clock, added, message, prepared.send_id)
     now = services.clock.now()
     WELCOMES.labels(outcome.outcome).inc()
@@ -110,11 +111,6 @@ async def _details(asked: "asyncio.Task[Details] | None") -> Details | None:
     return None
 
 
-def _playbooks(services: Services) -> list[welcome.Playbook]:
-    published = services.memory.setdefault(Published, Published())
-    return list(published.current.values())
-
-
-def _house(services: Services) -> welcome.House:
+def _shop(services: Services) -> Shop:
     settings = services.settings
-    return welcome.House(settings.shop.name, settings.server.public_url, settings.shop.zone)
+    return Shop(settings.shop.name, settings.server.public_url, settings.shop.zone)
