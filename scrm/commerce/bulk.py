@@ -1,6 +1,8 @@
 """Many rows in one statement, and look-ups by many keys, as fast as either database takes them."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -8,7 +10,6 @@ from sqlalchemy import JSON, Column, ColumnElement, Connection, Table, Text, any
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from scrm.db import UtcDateTime
-from scrm.db.tables import to_millis
 
 _dumps = msgspec.json.Encoder().encode
 
@@ -24,11 +25,13 @@ def insert_rows(conn: Connection, table: Table, rows: Sequence[dict[str, Any]], 
     _run(conn, f"INSERT INTO {table.name} ({names}) VALUES ({places}){end}", columns, rows)  # noqa: S608 - own names
 
 
-def update_rows(conn: Connection, table: Table, rows: Sequence[dict[str, Any]], *, key: str = "id") -> None:
-    """Set every column that the rows have, row by `key`; all rows have the same keys."""
-    if not rows:
+def update_rows(
+    conn: Connection, table: Table, rows: Sequence[dict[str, Any]], names: Collection[str], *, key: str = "id"
+) -> None:
+    """Set the columns `names` of each row, found by `key`."""
+    if not rows or not names:
         return
-    columns = [table.columns[name] for name in rows[0] if name != key]
+    columns = [table.columns[name] for name in sorted(names)]
     *places, last = _places(conn, len(columns) + 1)
     settings = ", ".join(f"{column.name} = {place}" for column, place in zip(columns, places, strict=True))
     columns.append(table.columns[key])
@@ -36,22 +39,36 @@ def update_rows(conn: Connection, table: Table, rows: Sequence[dict[str, Any]], 
 
 
 def _run(conn: Connection, statement: str, columns: list[Column[Any]], rows: Sequence[dict[str, Any]]) -> None:
-    lists = [_prepared(column, [row[column.name] for row in rows]) for column in columns]
+    table = list(zip(*map(itemgetter(*(column.name for column in columns)), rows), strict=True))
+    lists = [_prepared(column, values) for column, values in zip(columns, table, strict=True)]
     conn.exec_driver_sql(statement, list(zip(*lists, strict=True)))
 
 
-def _prepared(column: Column[Any], values: list[Any]) -> list[Any]:
+def _prepared(column: Column[Any], values: Sequence[Any]) -> Sequence[Any]:
     """A column's values as the driver takes them."""
     convert = _converter(column)
-    return values if convert is None else [None if value is None else convert(value) for value in values]
+    if convert is None or values.count(None) == len(values):
+        return values
+    return [None if value is None else convert(value) for value in values]
 
 
 def _converter(column: Column[Any]) -> Callable[[Any], Any] | None:
     if isinstance(column.type, UtcDateTime):
-        return to_millis
+        return _millis
     if isinstance(column.type, JSON):
-        return lambda value: _dumps(value).decode()
+        return _json
     return None
+
+
+def _millis(value: datetime) -> int:
+    """As UtcDateTime keeps it, four times as fast; whole milliseconds are exact."""
+    if value.tzinfo is None:
+        raise ValueError(f"naive datetime {value!r}: give it a zone")
+    return round(value.timestamp() * 1000)
+
+
+def _json(value: Any) -> str:
+    return _dumps(value).decode()
 
 
 def _places(conn: Connection, count: int) -> list[str]:

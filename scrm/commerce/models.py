@@ -62,11 +62,28 @@ orders = Table(
     Column("digest", String(64), nullable=False, server_default=text("''")),
     Column("first_seen_at", UtcDateTime, nullable=False),
     Column("last_seen_at", UtcDateTime, nullable=False),
-    Index("uq_orders_natural_key", "channel", "shop_key", "order_no", unique=True),
-    Index("ix_orders_person_id", "person_id", "ordered_at"),
-    Index("ix_orders_order_no", "order_no"),
-    Index("ix_orders_buyer_unionid", "buyer_unionid"),
-    Index("ix_orders_buyer_phone_lookup", "buyer_phone_lookup"),
+    # The number first: one index serves the natural key and the search by number alone.
+    Index("uq_orders_natural_key", "order_no", "channel", "shop_key", unique=True),
+    Index(
+        "ix_orders_person_id",
+        "person_id",
+        "ordered_at",
+        sqlite_where=text("person_id IS NOT NULL"),
+        postgresql_where=text("person_id IS NOT NULL"),
+    ),
+    # Orders that wait for their person; nobody looks for the others this way.
+    Index(
+        "ix_orders_waiting_unionid",
+        "buyer_unionid",
+        sqlite_where=text("person_id IS NULL AND buyer_unionid <> ''"),
+        postgresql_where=text("person_id IS NULL AND buyer_unionid <> ''"),
+    ),
+    Index(
+        "ix_orders_waiting_phone",
+        "buyer_phone_lookup",
+        sqlite_where=text("person_id IS NULL AND buyer_phone_lookup <> ''"),
+        postgresql_where=text("person_id IS NULL AND buyer_phone_lookup <> ''"),
+    ),
 )
 
 order_line = Table(
@@ -88,6 +105,7 @@ order_line = Table(
     Column("refunded_qty", Integer, nullable=False, server_default=text("0")),
     _fen("refunded_fen"),
     _text("line_status", 40),
+    sqlite_with_rowid=False,
 )
 
 payment = Table(
@@ -99,6 +117,7 @@ payment = Table(
     _fen("amount_fen"),
     Column("paid_at", UtcDateTime),
     _text("phase", 16),
+    sqlite_with_rowid=False,
 )
 
 shipment = Table(
@@ -113,6 +132,7 @@ shipment = Table(
     Column("line_keys", Json, nullable=False, server_default=text("'[]'")),
     _text("source", 24),
     Index("ix_shipment_tracking_no", "tracking_no"),
+    sqlite_with_rowid=False,
 )
 
 refund = Table(
@@ -126,6 +146,7 @@ refund = Table(
     _text("reason", 300),
     Column("created_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
+    sqlite_with_rowid=False,
 )
 
 # One file read once: its hash, what came of it, where its error file lies.
@@ -171,6 +192,7 @@ coupon_code = Table(
     Column("batch_key", ForeignKey("coupon_batch.key"), primary_key=True),
     Column("code", String(64), primary_key=True),
     Column("issue_id", BigInteger),
+    Index("uq_coupon_code_code", "code", unique=True),
     Index(
         "ix_coupon_code_free",
         "batch_key",

@@ -37,6 +37,19 @@ def reached(row: Row, refunds: list[Row]) -> set[tuple[str, str]]:
     return told
 
 
+def is_history(row: Row, now: datetime) -> bool:
+    """Whether all of an order lies behind us: it comes from a file, or nothing happened to it for three days."""
+    moments = [row[name] for name in _TIME.values() if row[name] is not None]
+    return row["route"] == "file" or (bool(moments) and max(moments) < now - HISTORY)
+
+
+def told_of_history(reached: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """What is worth telling of an old order that is seen for the first time: that it was paid, and how it ended."""
+    if ("order.paid", "") not in reached:
+        return reached
+    return {told for told in reached if told[0] in ("order.paid", "order.closed", "refund.closed")}
+
+
 _SEQUENCE = (
     "order.created",
     "order.paid",

@@ -185,9 +185,15 @@ class _Buyer:
         shown = (mask_name(receiver.name), mask_phone(phone) if phone else _masked(receiver.phone), place)
         self.receiver_mask = _cut("orders.receiver_mask", " ".join(part for part in shown if part))
         if any(text and not is_masked(text) for text in (receiver.name, receiver.phone, receiver.address)):
-            values = [text[:160] for text in msgspec.structs.astuple(receiver)]
-            clear = Receiver(**dict(zip(Receiver.__struct_fields__, values, strict=True)))
-            self.receiver_sealed = vault.seal(_encode(clear).decode())
+            self.receiver_sealed = vault.seal(_encode(_shortened(receiver)).decode())
+
+
+def _shortened(receiver: Receiver) -> Receiver:
+    """At most 160 characters a field, so that the sealed text fits its column."""
+    values = msgspec.structs.astuple(receiver)
+    if max(map(len, values)) <= 160:
+        return receiver
+    return Receiver(**dict(zip(Receiver.__struct_fields__, (text[:160] for text in values), strict=True)))
 
 
 def _masked(phone: str) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Table, case, delete, func, select, text
+from sqlalchemy import ColumnElement, Connection, Table, case, delete, func, literal_column, select, text
 
 from scrm import events
 from scrm.commerce.bulk import among, insert_rows, new_ids, update_rows
@@ -29,7 +29,7 @@ from scrm.commerce.merge import (
     merge_shipments,
 )
 from scrm.commerce.models import order_import, order_line, orders, payment, refund, shipment
-from scrm.commerce.order_events import event_key, reached, tell
+from scrm.commerce.order_events import event_key, is_history, reached, tell, told_of_history
 from scrm.commerce.snapshot import Snapshot, digest, keys, settle, take
 from scrm.commerce.totals import NOTHING, Change, Share, share_of
 from scrm.db import upsert
@@ -352,8 +352,13 @@ def _give_ids(conn: Connection, steps: list[_Step]) -> None:
 def _write_rows(conn: Connection, steps: list[_Step]) -> None:
     fresh = [step.after for step in steps if step.before is None]
     insert_rows(conn, orders, [kept.row for kept in fresh])
-    changed = [step for step in steps if step.before is not None and step.after.row != step.before.row]
-    update_rows(conn, orders, [step.after.row for step in changed])
+    changed = [
+        (step.before.row, step.after.row)
+        for step in steps
+        if step.before is not None and step.after.row != step.before.row
+    ]
+    names = {name for before, after in changed for name, value in after.items() if value != before[name]}
+    update_rows(conn, orders, [after for _, after in changed], names)
     for name, table in _CHILDREN:
         replaced = [
             step.after
@@ -383,7 +388,11 @@ def _follow(conn: Connection, steps: list[_Step], now: datetime, correlation: st
         was_bound = step.before is not None and step.before.row["person_id"] is not None
         before_share = step.before.share() if step.before is not None else NOTHING
         changes[after.row["person_id"]].move(before_share, after.share())
-        news = after.reached() - (step.before.reached() if step.before is not None and was_bound else set())
+        reached_now = after.reached()
+        if step.before is not None and was_bound:
+            news = reached_now - step.before.reached()
+        else:
+            news = told_of_history(reached_now) if is_history(after.row, now) else reached_now
         told = list(tell(after.row, after.lines, after.shipments, after.refunds, news, now))
         for one in told:
             (historic if one.facts.get("historic") else live).append(one)
@@ -489,7 +498,9 @@ def bind_orders(
         (orders.c.buyer_phone_lookup, phone_lookup, "phone"),
     ):
         if value:
-            waiting = conn.execute(select(orders.c.id).where(column == value, orders.c.person_id.is_(None)))
+            # Said again in words, so that the index of waiting orders is used.
+            told: ColumnElement[bool] = literal_column(f"orders.{column.name} <> ''")
+            waiting = conn.execute(select(orders.c.id).where(column == value, orders.c.person_id.is_(None), told))
             bound += _bind(conn, list(waiting.scalars()), person_id, way, now)
     return bound
 

@@ -14,6 +14,8 @@ def normalise_phone(text: str) -> str | None:
 
     Masked, virtual (with an extension), encrypted and fixed-line numbers are None: they name no person.
     """
+    if len(text) == 11 and _MOBILE.fullmatch(text):
+        return f"+86{text}"
     if not text or len(text) > 40 or _MASKED.search(text) or _VIRTUAL.match(text):
         return None
     digits = _COUNTRY.sub("", _SEPARATORS.sub("", text.strip().lstrip("'")))
@@ -22,7 +24,9 @@ def normalise_phone(text: str) -> str | None:
 
 def is_masked(text: str) -> bool:
     """Whether stars, dots or a platform's ciphertext stand where the value should be."""
-    return bool(_MASKED.search(text)) or text.startswith(("##", "$$", "~"))
+    if text.isalnum():
+        return False
+    return _MASKED.search(text) is not None or text.startswith(("##", "$$", "~"))
 
 
 def is_virtual_phone(text: str) -> bool:
@@ -33,4 +37,6 @@ def is_virtual_phone(text: str) -> bool:
 def mask_name(name: str) -> str:
     """张**: the first character stays, at most three stars follow."""
     name = name.strip()
-    return name if is_masked(name) or not name else name[0] + "*" * min(max(len(name) - 1, 1), 3)
+    if not name or is_masked(name):
+        return name
+    return name[0] + "***"[: max(len(name) - 1, 1)]

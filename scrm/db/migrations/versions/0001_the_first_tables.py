@@ -285,6 +285,7 @@ def upgrade() -> None:
             sqlite_where=sa.text("issue_id IS NULL"),
             postgresql_where=sa.text("issue_id IS NULL"),
         )
+        batch_op.create_index("uq_coupon_code_code", ["code"], unique=True)
 
     op.create_table(
         "coupon_issue",
@@ -448,11 +449,28 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_orders")),
     )
     with op.batch_alter_table("orders", schema=None) as batch_op:
-        batch_op.create_index("ix_orders_buyer_phone_lookup", ["buyer_phone_lookup"], unique=False)
-        batch_op.create_index("ix_orders_buyer_unionid", ["buyer_unionid"], unique=False)
-        batch_op.create_index("ix_orders_order_no", ["order_no"], unique=False)
-        batch_op.create_index("ix_orders_person_id", ["person_id", "ordered_at"], unique=False)
-        batch_op.create_index("uq_orders_natural_key", ["channel", "shop_key", "order_no"], unique=True)
+        batch_op.create_index(
+            "ix_orders_person_id",
+            ["person_id", "ordered_at"],
+            unique=False,
+            sqlite_where=sa.text("person_id IS NOT NULL"),
+            postgresql_where=sa.text("person_id IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "ix_orders_waiting_phone",
+            ["buyer_phone_lookup"],
+            unique=False,
+            sqlite_where=sa.text("person_id IS NULL AND buyer_phone_lookup <> ''"),
+            postgresql_where=sa.text("person_id IS NULL AND buyer_phone_lookup <> ''"),
+        )
+        batch_op.create_index(
+            "ix_orders_waiting_unionid",
+            ["buyer_unionid"],
+            unique=False,
+            sqlite_where=sa.text("person_id IS NULL AND buyer_unionid <> ''"),
+            postgresql_where=sa.text("person_id IS NULL AND buyer_unionid <> ''"),
+        )
+        batch_op.create_index("uq_orders_natural_key", ["order_no", "channel", "shop_key"], unique=True)
 
     op.create_table(
         "person_field",
@@ -511,6 +529,7 @@ def upgrade() -> None:
         sa.Column("line_status", sa.String(length=40), server_default=sa.text("('')"), nullable=False),
         sa.ForeignKeyConstraint(["order_id"], ["orders.id"], name=op.f("fk_order_line_order_id")),
         sa.PrimaryKeyConstraint("order_id", "line_key", name=op.f("pk_order_line")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "payment",
@@ -522,6 +541,7 @@ def upgrade() -> None:
         sa.Column("phase", sa.String(length=16), server_default=sa.text("('')"), nullable=False),
         sa.ForeignKeyConstraint(["order_id"], ["orders.id"], name=op.f("fk_payment_order_id")),
         sa.PrimaryKeyConstraint("order_id", "pay_key", name=op.f("pk_payment")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "refund",
@@ -535,6 +555,7 @@ def upgrade() -> None:
         sa.Column("finished_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["order_id"], ["orders.id"], name=op.f("fk_refund_order_id")),
         sa.PrimaryKeyConstraint("order_id", "refund_no", name=op.f("pk_refund")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "shipment",
@@ -548,6 +569,7 @@ def upgrade() -> None:
         sa.Column("source", sa.String(length=24), server_default=sa.text("('')"), nullable=False),
         sa.ForeignKeyConstraint(["order_id"], ["orders.id"], name=op.f("fk_shipment_order_id")),
         sa.PrimaryKeyConstraint("order_id", "carrier_code", "tracking_no", name=op.f("pk_shipment")),
+        sqlite_with_rowid=False,
     )
     with op.batch_alter_table("shipment", schema=None) as batch_op:
         batch_op.create_index("ix_shipment_tracking_no", ["tracking_no"], unique=False)
@@ -665,10 +687,21 @@ def downgrade() -> None:
     op.drop_table("person_field")
     with op.batch_alter_table("orders", schema=None) as batch_op:
         batch_op.drop_index("uq_orders_natural_key")
-        batch_op.drop_index("ix_orders_person_id")
-        batch_op.drop_index("ix_orders_order_no")
-        batch_op.drop_index("ix_orders_buyer_unionid")
-        batch_op.drop_index("ix_orders_buyer_phone_lookup")
+        batch_op.drop_index(
+            "ix_orders_waiting_unionid",
+            sqlite_where=sa.text("person_id IS NULL AND buyer_unionid <> ''"),
+            postgresql_where=sa.text("person_id IS NULL AND buyer_unionid <> ''"),
+        )
+        batch_op.drop_index(
+            "ix_orders_waiting_phone",
+            sqlite_where=sa.text("person_id IS NULL AND buyer_phone_lookup <> ''"),
+            postgresql_where=sa.text("person_id IS NULL AND buyer_phone_lookup <> ''"),
+        )
+        batch_op.drop_index(
+            "ix_orders_person_id",
+            sqlite_where=sa.text("person_id IS NOT NULL"),
+            postgresql_where=sa.text("person_id IS NOT NULL"),
+        )
 
     op.drop_table("orders")
     with op.batch_alter_table("identity", schema=None) as batch_op:
@@ -701,6 +734,7 @@ def downgrade() -> None:
 
     op.drop_table("coupon_issue")
     with op.batch_alter_table("coupon_code", schema=None) as batch_op:
+        batch_op.drop_index("uq_coupon_code_code")
         batch_op.drop_index(
             "ix_coupon_code_free",
             sqlite_where=sa.text("issue_id IS NULL"),
