@@ -1,10 +1,15 @@
-"""Who is signed in."""
+"""Who is signed in: a random token in the cookie, of which only the SHA-256 is kept."""
 
-from sqlalchemy import Column, Index, String, Table, text
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Column, Connection, Index, String, Table, delete, select
 
 from scrm.db.tables import UtcDateTime, metadata
+from scrm.profiles.models import member
 
-# The cookie holds a random token; only its SHA-256 is kept.
 session = Table(
     "session",
     metadata,
@@ -16,3 +21,47 @@ session = Table(
     Column("expires_at", UtcDateTime, nullable=False),
     Index("ix_session_expires_at", "expires_at"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A member who has proved who they are; role is member, manager or administrator."""
+
+    userid: str
+    name: str
+    role: str
+    csrf: str
+
+
+def open_session(conn: Connection, userid: str, *, now: datetime, lives: timedelta) -> str:
+    """The token for the cookie; sessions that have ended are swept away on the occasion."""
+    token = secrets.token_urlsafe(32)
+    conn.execute(delete(session).where(session.c.expires_at < now))
+    conn.execute(
+        session.insert().values(
+            token_hash=_hash(token),
+            userid=userid,
+            csrf=secrets.token_urlsafe(24),
+            created_at=now,
+            expires_at=now + lives,
+        )
+    )
+    return token
+
+
+def find_session(conn: Connection, token: str, *, now: datetime) -> SignedIn | None:
+    """None when the token is unknown, has ended, or its member is no longer active."""
+    row = conn.execute(
+        select(session.c.userid, session.c.csrf, member.c.name, member.c.role)
+        .join(member, member.c.userid == session.c.userid)
+        .where(session.c.token_hash == _hash(token), session.c.expires_at > now, member.c.is_active.is_(True))
+    ).one_or_none()
+    return None if row is None else SignedIn(row.userid, row.name or row.userid, row.role, row.csrf)
+
+
+def close_session(conn: Connection, token: str) -> None:
+    conn.execute(delete(session).where(session.c.token_hash == _hash(token)))
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,133 @@
+"""What every page shares: who is signed in, proof against forged writes, and errors a reader can use."""
+
+import hmac
+import secrets
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp import web
+
+from scrm import sessions
+from scrm.errors import Forbidden, ScrmError, Unauthorized
+from scrm.services import SERVICES, Services
+from scrm.sessions import SignedIn
+from web.render import render
+
+log = structlog.get_logger()
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+COOKIE = "scrm_session"
+MEMBER = web.RequestKey("member", SignedIn)
+
+_PAGES = ("/sidebar/", "/console/")
+_SAFE = {"GET", "HEAD", "OPTIONS"}
+
+
+def signed_in(request: web.Request) -> SignedIn:
+    """The member; raises Unauthorized when nobody is signed in."""
+    member = request.get(MEMBER)
+    if member is None:
+        raise Unauthorized("登录已过期，请重新打开页面")
+    return member
+
+
+def find_signed_in(request: web.Request) -> SignedIn | None:
+    return request.get(MEMBER)
+
+
+async def sign_in(request: web.Request, response: web.StreamResponse, userid: str) -> None:
+    """Open a session and put its token into the cookie."""
+    services = request.app[SERVICES]
+    lives = timedelta(hours=services.settings.security.session_hours)
+    token = await services.db.write(sessions.open_session, userid, now=services.clock.now(), lives=lives)
+    response.set_cookie(
+        COOKIE,
+        token,
+        httponly=True,
+        samesite="Lax",
+        secure=services.settings.server.public_url.startswith("https://"),
+        path="/",
+    )
+
+
+async def sign_out(request: web.Request, response: web.StreamResponse) -> None:
+    services = request.app[SERVICES]
+    if token := request.cookies.get(COOKIE):
+        await services.db.write(sessions.close_session, token)
+    response.del_cookie(COOKIE, path="/")
+
+
+@web.middleware
+async def show_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Errors become a page, a piece of a page or JSON; a bug is logged with a number, which is all the reader sees."""
+    try:
+        return await handler(request)
+    except ScrmError as error:
+        return _answer(request, error.status, error.code, error.text, dict(error.details))
+    except web.HTTPException as error:
+        if error.status < 400 or request.path.startswith("/callbacks/"):
+            raise
+        return _answer(request, error.status, error.reason.lower().replace(" ", "_"), _HTTP_TEXTS.get(error.status, ""))
+    except Exception as error:
+        number = secrets.token_hex(4)
+        log.exception("http.failed", path=request.path, number=number, error=type(error).__name__)
+        return _answer(request, 500, "failed", f"页面出错了，请稍后重试。反馈时请提供编号 {number}")
+
+
+_HTTP_TEXTS = {
+    404: "没有这个页面",
+    405: "不支持这样访问",
+    413: "提交的内容太大了",
+}
+
+
+def _answer(
+    request: web.Request, status: int, code: str, text: str, details: dict[str, object] | None = None
+) -> web.Response:
+    text = text or "请求无法处理"
+    if request.path.startswith(("/api/", "/hooks/")) or wants_json(request):
+        return web.json_response({"error": {"code": code, "message": text}, **(details or {})}, status=status)
+    if request.path.startswith(_PAGES) and not request.headers.get("HX-Request"):
+        return render(request, "error.html", status=status, text=text, code=code)
+    if request.headers.get("HX-Request"):
+        return render(request, "error.html", block="message", status=status, text=text, code=code)
+    return render(request, "error.html", status=status, text=text, code=code)
+
+
+def wants_json(request: web.Request) -> bool:
+    return "application/json" in request.headers.get("Accept", "")
+
+
+@web.middleware
+async def know_member(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Pages only: find the session, and refuse writes that another site could have made."""
+    if not request.path.startswith(_PAGES):
+        return await handler(request)
+    services = request.app[SERVICES]
+    if token := request.cookies.get(COOKIE):
+        member = await services.db.read(sessions.find_session, token, now=services.clock.now())
+        if member is not None:
+            request[MEMBER] = member
+    if request.method not in _SAFE:
+        await _refuse_forgery(request, services)
+    return await handler(request)
+
+
+async def _refuse_forgery(request: web.Request, services: Services) -> None:
+    """The token of the session in a header or field, and no foreign Origin."""
+    member = signed_in(request)
+    given = request.headers.get("X-CSRF", "")
+    if not given and request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        given = str((await request.post()).get("csrf", ""))
+    origin = request.headers.get("Origin")
+    ours = {urlsplit(services.settings.server.public_url).netloc, request.host}
+    if origin is not None and urlsplit(origin).netloc not in ours:
+        raise Forbidden("请求来自其他网站，已拒绝")
+    if not hmac.compare_digest(given.encode(), member.csrf.encode()):
+        raise Forbidden("页面已过期，请刷新后再试")
+
+
+MIDDLEWARES = (show_errors, know_member)

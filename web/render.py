@@ -1,0 +1,99 @@
+"""Whole pages, or one block of a page for htmx, from the templates in this folder."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from web.assets import asset, routes
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' https: data:; style-src 'self'; script-src 'self'; "
+        "frame-ancestors 'self'; base-uri 'none'; form-action 'self'"
+    ),
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What every page needs: the shop's name, and the zone in which it shows times."""
+
+    shop_name: str
+    zone: ZoneInfo
+
+
+HOUSE = web.AppKey("web_house", House)
+
+templates = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def setup(app: web.Application, *, zone: ZoneInfo, shop_name: str) -> None:
+    """Give an application what `render` needs, and the routes of the built assets."""
+    app[HOUSE] = House(shop_name, zone)
+    app.add_routes(routes())
+
+
+def render(
+    request: web.Request, name: str, *, block: str | None = None, status: int = 200, **values: Any
+) -> web.Response:
+    """The page, or only its `block`; values are escaped, an unknown one is an error."""
+    house = request.config_dict[HOUSE]
+    template = templates.get_template(name)
+    values = {"shop_name": house.shop_name, "zone": house.zone, "path": request.path, **values}
+    if block is None:
+        html = template.render(values)
+    else:
+        html = "".join(template.blocks[block](template.new_context(values)))
+    return web.Response(text=html, status=status, content_type="text/html", headers=HEADERS)
+
+
+def money(fen: int) -> str:
+    """123456 -> ¥1,234.56"""
+    sign = "-" if fen < 0 else ""
+    return f"{sign}¥{abs(fen) // 100:,}.{abs(fen) % 100:02d}"
+
+
+def when(moment: datetime | None, zone: ZoneInfo, now: datetime | None = None) -> str:
+    """今天 20:00, 昨天 09:10, 06-18 21:04, 2025-12-01; with `now` for what is near."""
+    if moment is None:
+        return "—"
+    local = moment.astimezone(zone)
+    if now is not None:
+        days = (local.date() - now.astimezone(zone).date()).days
+        if near := {0: "今天", 1: "明天", -1: "昨天"}.get(days):
+            return f"{near} {local:%H:%M}"
+        if local.year != now.astimezone(zone).year:
+            return f"{local:%Y-%m-%d}"
+    return f"{local:%m-%d %H:%M}"
+
+
+def ago(moment: datetime | None, now: datetime) -> str:
+    """刚刚, 5 分钟前, 3 小时前, 12 天前."""
+    if moment is None:
+        return "—"
+    passed = now - moment
+    if passed < timedelta(minutes=1):
+        return "刚刚"
+    if passed < timedelta(hours=1):
+        return f"{passed // timedelta(minutes=1)} 分钟前"
+    if passed < timedelta(days=1):
+        return f"{passed // timedelta(hours=1)} 小时前"
+    return f"{passed.days} 天前"
+
+
+templates.filters.update(money=money, when=when, ago=ago)
+templates.globals["asset"] = asset
