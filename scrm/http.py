@@ -28,14 +28,15 @@ _SAFE = {"GET", "HEAD", "OPTIONS"}
 
 def signed_in(request: web.Request) -> SignedIn:
     """The member; raises Unauthorized when nobody is signed in."""
-    member = request.get(MEMBER)
+    member = find_signed_in(request)
     if member is None:
         raise Unauthorized("登录已过期，请重新打开页面")
     return member
 
 
 def find_signed_in(request: web.Request) -> SignedIn | None:
-    return request.get(MEMBER)
+    member: SignedIn | None = request.get(MEMBER)
+    return member
 
 
 async def sign_in(request: web.Request, response: web.StreamResponse, userid: str) -> None:

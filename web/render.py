@@ -54,10 +54,7 @@ def render(
     house = request.config_dict[HOUSE]
     template = templates.get_template(name)
     values = {"shop_name": house.shop_name, "zone": house.zone, "path": request.path, **values}
-    if block is None:
-        html = template.render(values)
-    else:
-        html = "".join(template.blocks[block](template.new_context(values)))
+    html = template.render(values) if block is None else "".join(template.blocks[block](template.new_context(values)))
     return web.Response(text=html, status=status, content_type="text/html", headers=HEADERS)
 
 
