@@ -1,0 +1,300 @@
+"""Coupons: batches, one issue per person and reason, redeemed once."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from scrm.commerce.models import coupon_batch, coupon_code, coupon_issue
+from scrm.content.attachments import CouponCard
+from scrm.db import upsert
+from scrm.errors import Conflict, NotFound, ScrmError
+from scrm.events import Event, publish
+
+# Without 0/O, 1/I/L: codes are read aloud and typed at counters. 31^10 of them cannot be guessed.
+_LETTERS = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
+_CODE_LENGTH = 10
+
+
+class SoldOut(ScrmError):
+    """The batch has no code left, or its budget is used up."""
+
+    status = 409
+    code = "sold_out"
+
+
+class Expired(ScrmError):
+    """The coupon's time is over."""
+
+    status = 410
+    code = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One customer's coupon together with its batch."""
+
+    id: int
+    batch_key: str
+    person_id: int
+    code: str
+    token: str
+    state: str
+    issued_at: datetime
+    expires_at: datetime | None
+    opened_at: datetime | None
+    redeemed_at: datetime | None
+    redemption: dict[str, Any] | None
+    title: str
+    benefit: str
+    face_fen: int
+    percent_off: int
+    threshold_fen: int
+    rules: str
+    url: str
+
+    def state_at(self, now: datetime) -> str:
+        """issued, redeemed, void, or expired when its time is over."""
+        if self.state == "issued" and self.expires_at is not None and self.expires_at <= now:
+            return "expired"
+        return self.state
+
+    def word_at(self, now: datetime) -> str:
+        """The one word people read."""
+        return {"issued": "已发放", "redeemed": "已核销", "expired": "已过期", "void": "已作废"}[self.state_at(now)]
+
+
+def ensure_batch(
+    conn: Connection,
+    *,
+    key: str,
+    kind: str,
+    title: str,
+    benefit: str = "amount",
+    face_fen: int = 0,
+    percent_off: int = 0,
+    threshold_fen: int = 0,
+    valid: timedelta | None = None,
+    valid_until: datetime | None = None,
+    url: str = "",
+    rules: str = "",
+    budget: int | None = None,
+    now: datetime,
+) -> None:
+    """Make a batch, or change what its future issues say; coupons already issued keep their expiry."""
+    values = {
+        "kind": kind,
+        "title": title,
+        "benefit": benefit,
+        "face_fen": face_fen,
+        "percent_off": percent_off,
+        "threshold_fen": threshold_fen,
+        "valid_seconds": None if valid is None else int(valid.total_seconds()),
+        "valid_until": valid_until,
+        "url": url,
+        "rules": rules,
+        "budget_count": budget,
+    }
+    conn.execute(
+        upsert(coupon_batch, conn)
+        .values(key=key, created_at=now, **values)
+        .on_conflict_do_update(index_elements=["key"], set_=values)
+    )
+
+
+def issue(conn: Connection, *, batch_key: str, person_id: int, reason_key: str, now: datetime) -> Issue:
+    """The person's coupon for this reason: the one they have, or a new one; raises NotFound or SoldOut.
+
+    The insert claims (batch, person, reason); whoever comes second, in whichever process, gets the first one's coupon.
+    """
+    known = _find(conn, batch_key, person_id, reason_key)
+    if known is not None:
+        return known
+    # The lock on the batch row makes budget and pool exact.
+    batch = conn.execute(select(coupon_batch).where(coupon_batch.c.key == batch_key).with_for_update()).one_or_none()
+    if batch is None:
+        raise NotFound(f"没有券批次“{batch_key}”")
+    known = _find(conn, batch_key, person_id, reason_key)
+    if known is not None:
+        return known
+    if batch.budget_count is not None and batch.issued_count >= batch.budget_count:
+        raise SoldOut(f"优惠券“{batch.title}”已发完")
+    code = _free_code(conn, batch)
+    issue_id = conn.execute(
+        coupon_issue.insert()
+        .values(
+            batch_key=batch_key,
+            person_id=person_id,
+            reason_key=reason_key,
+            code=code,
+            token=secrets.token_urlsafe(18),
+            issued_at=now,
+            expires_at=_expiry(batch, now),
+        )
+        .returning(coupon_issue.c.id)
+    ).scalar_one()
+    if batch.kind == "pool":
+        conn.execute(
+            update(coupon_code)
+            .where(coupon_code.c.batch_key == batch_key, coupon_code.c.code == code)
+            .values(issue_id=issue_id)
+        )
+    conn.execute(
+        update(coupon_batch).where(coupon_batch.c.key == batch_key).values(issued_count=coupon_batch.c.issued_count + 1)
+    )
+    made = get_issue(conn, issue_id)
+    _tell(conn, "coupon.issued", made, now)
+    return made
+
+
+def _free_code(conn: Connection, batch: Row[Any]) -> str:
+    if batch.kind != "pool":
+        return "".join(secrets.choice(_LETTERS) for _ in range(_CODE_LENGTH))
+    code = conn.execute(
+        select(coupon_code.c.code)
+        .where(coupon_code.c.batch_key == batch.key, coupon_code.c.issue_id.is_(None))
+        .order_by(coupon_code.c.code)
+        .limit(1)
+        .with_for_update()
+    ).scalar_one_or_none()
+    if code is None:
+        raise SoldOut(f"优惠券“{batch.title}”的券码已发完，请导入新的券码")
+    return str(code)
+
+
+def _expiry(batch: Row[Any], now: datetime) -> datetime | None:
+    ends = [batch.valid_until] if batch.valid_until else []
+    if batch.valid_seconds:
+        ends.append(now + timedelta(seconds=batch.valid_seconds))
+    return min(ends) if ends else None
+
+
+def redeem(conn: Connection, code: str, *, now: datetime, by: str, order_no: str = "", store: str = "") -> Issue:
+    """Use a coupon, once; raises NotFound, Expired, or Conflict with the first redemption's details."""
+    row = conn.execute(
+        select(coupon_issue.c.id).where(coupon_issue.c.code == code.strip().upper()).with_for_update()
+    ).one_or_none()
+    if row is None:
+        row = conn.execute(select(coupon_issue.c.id).where(coupon_issue.c.code == code.strip())).one_or_none()
+    if row is None:
+        raise NotFound("没有这张券：请核对券码")
+    coupon = get_issue(conn, row.id)
+    state = coupon.state_at(now)
+    if state == "redeemed":
+        raise Conflict("这张券已经核销过了", redemption=coupon.redemption)
+    if state == "void":
+        raise Conflict("这张券已作废")
+    if state == "expired":
+        raise Expired("这张券已过期", expires_at=coupon.expires_at.isoformat() if coupon.expires_at else None)
+    redemption = {"redeemed_at": now.isoformat(), "by": by, "order_no": order_no, "store": store}
+    conn.execute(
+        update(coupon_issue)
+        .where(coupon_issue.c.id == coupon.id)
+        .values(state="redeemed", redeemed_at=now, redemption=redemption)
+    )
+    used = get_issue(conn, coupon.id)
+    _tell(conn, "coupon.redeemed", used, now, order_no=order_no)
+    return used
+
+
+def _tell(conn: Connection, name: str, coupon: Issue, now: datetime, **facts: Any) -> None:
+    told = Event(
+        name=name,
+        occurred_at=now,
+        person_id=coupon.person_id,
+        key=str(coupon.id),
+        facts={"batch": coupon.batch_key, "title": coupon.title, "face_fen": coupon.face_fen, **facts},
+        once=f"{name}:{coupon.id}",
+    )
+    publish(conn, [told], now=now)
+
+
+def mark_opened(conn: Connection, issue_id: int, *, now: datetime) -> None:
+    """The customer looked at the page for the first time."""
+    conn.execute(
+        update(coupon_issue)
+        .where(coupon_issue.c.id == issue_id, coupon_issue.c.opened_at.is_(None))
+        .values(opened_at=now)
+    )
+
+
+_COLUMNS = (
+    coupon_issue.c.id,
+    coupon_issue.c.batch_key,
+    coupon_issue.c.person_id,
+    coupon_issue.c.code,
+    coupon_issue.c.token,
+    coupon_issue.c.state,
+    coupon_issue.c.issued_at,
+    coupon_issue.c.expires_at,
+    coupon_issue.c.opened_at,
+    coupon_issue.c.redeemed_at,
+    coupon_issue.c.redemption,
+    coupon_batch.c.title,
+    coupon_batch.c.benefit,
+    coupon_batch.c.face_fen,
+    coupon_batch.c.percent_off,
+    coupon_batch.c.threshold_fen,
+    coupon_batch.c.rules,
+    coupon_batch.c.url,
+)
+_ISSUES = select(*_COLUMNS).join(coupon_batch, coupon_batch.c.key == coupon_issue.c.batch_key)
+
+
+def _find(conn: Connection, batch_key: str, person_id: int, reason_key: str) -> Issue | None:
+    row = conn.execute(
+        _ISSUES.where(
+            coupon_issue.c.batch_key == batch_key,
+            coupon_issue.c.person_id == person_id,
+            coupon_issue.c.reason_key == reason_key,
+        )
+    ).one_or_none()
+    return None if row is None else Issue(**row._mapping)
+
+
+def get_issue(conn: Connection, issue_id: int) -> Issue:
+    return Issue(**conn.execute(_ISSUES.where(coupon_issue.c.id == issue_id)).one()._mapping)
+
+
+def find_by_token(conn: Connection, token: str) -> Issue | None:
+    row = conn.execute(_ISSUES.where(coupon_issue.c.token == token)).one_or_none()
+    return None if row is None else Issue(**row._mapping)
+
+
+def list_coupons(conn: Connection, person_id: int, *, limit: int = 50) -> list[Issue]:
+    """A person's coupons, the newest first."""
+    rows = conn.execute(
+        _ISSUES.where(coupon_issue.c.person_id == person_id).order_by(coupon_issue.c.issued_at.desc()).limit(limit)
+    )
+    return [Issue(**row._mapping) for row in rows]
+
+
+def add_codes(conn: Connection, batch_key: str, codes: list[str]) -> int:
+    """Fill the pool; returns how many were new."""
+    added = 0
+    for code in codes:
+        made = conn.execute(
+            upsert(coupon_code, conn)
+            .values(batch_key=batch_key, code=code)
+            .on_conflict_do_nothing()
+            .returning(coupon_code.c.code)
+        )
+        added += made.scalar_one_or_none() is not None
+    return added
+
+
+def card(coupon: Issue, public_url: str) -> CouponCard:
+    """How a coupon is shown in a welcome or a chat; a `link` batch leads to the shop's own page."""
+    page = f"{public_url}/c/{coupon.token}"
+    url = coupon.url.replace("{code}", coupon.code).replace("{token}", coupon.token) if coupon.url else page
+    return CouponCard(
+        title=coupon.title,
+        url=url,
+        benefit=coupon.benefit,
+        face_fen=coupon.face_fen,
+        percent_off=coupon.percent_off,
+        threshold_fen=coupon.threshold_fen,
+        expires_at=coupon.expires_at,
+    )
