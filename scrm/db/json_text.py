@@ -8,7 +8,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 
 class json_text(FunctionElement[str]):  # noqa: N801 - reads as the SQL function it is
-    """`json_text(column, key)` of an object, `json_text(column)` of the whole; NULL when absent.
+    """`json_text(column, "a", "b")` of {"a": {"b": ...}}, `json_text(column)` of the whole; NULL when absent.
 
     Texts come without quotes, numbers as written, booleans as `true` and `false`.
     """
@@ -16,8 +16,8 @@ class json_text(FunctionElement[str]):  # noqa: N801 - reads as the SQL function
     inherit_cache = True
     type = Text()
 
-    def __init__(self, column: ColumnElement[Any], key: str | None = None) -> None:
-        super().__init__(column, *_key(key))
+    def __init__(self, column: ColumnElement[Any], *path: str) -> None:
+        super().__init__(column, *_keys(path))
 
 
 class json_number(FunctionElement[float]):  # noqa: N801
@@ -26,17 +26,15 @@ class json_number(FunctionElement[float]):  # noqa: N801
     inherit_cache = True
     type = Double()
 
-    def __init__(self, column: ColumnElement[Any], key: str | None = None) -> None:
-        super().__init__(column, *_key(key))
+    def __init__(self, column: ColumnElement[Any], *path: str) -> None:
+        super().__init__(column, *_keys(path))
 
 
-def _key(key: str | None) -> tuple[ColumnElement[Any], ...]:
-    """Nothing for the value as a whole."""
-    if key is None:
-        return ()
-    if '"' in key or "\\" in key:
-        raise ValueError(f"a key of JSON cannot be {key!r} here")
-    return (bindparam(None, key, type_=Text()),)
+def _keys(path: tuple[str, ...]) -> tuple[ColumnElement[Any], ...]:
+    for key in path:
+        if '"' in key or "\\" in key:
+            raise ValueError(f"a key of JSON cannot be {key!r} here")
+    return tuple(bindparam(None, key, type_=Text()) for key in path)
 
 
 @compiles(json_text, "sqlite")
@@ -48,8 +46,7 @@ def _text_sqlite(element: json_text, compiler: Any, **kw: Any) -> str:
 
 @compiles(json_text, "postgresql")
 def _text_postgresql(element: json_text, compiler: Any, **kw: Any) -> str:
-    column, *keys = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"({column} ->> {keys[0]})" if keys else f"({column} #>> '{{}}')"
+    return f"({_place_postgresql(element, compiler, kw)} #>> '{{}}')"
 
 
 @compiles(json_number, "sqlite")
@@ -61,12 +58,16 @@ def _number_sqlite(element: json_number, compiler: Any, **kw: Any) -> str:
 
 @compiles(json_number, "postgresql")
 def _number_postgresql(element: json_number, compiler: Any, **kw: Any) -> str:
-    column, *keys = (compiler.process(clause, **kw) for clause in element.clauses)
-    value = f"({column} -> {keys[0]})" if keys else f"({column})"
+    value = _place_postgresql(element, compiler, kw)
     return f"(CASE WHEN jsonb_typeof({value}) = 'number' THEN ({value} #>> '{{}}')::double precision END)"
 
 
 def _place_sqlite(element: FunctionElement[Any], compiler: Any, kw: dict[str, Any]) -> str:
-    column, *keys = element.clauses
-    path = f"""'$."' || {compiler.process(keys[0], **kw)} || '"'""" if keys else "'$'"
-    return f"{compiler.process(column, **kw)}, {path}"
+    column, *keys = (compiler.process(clause, **kw) for clause in element.clauses)
+    path = "".join(f""" || '."' || {key} || '"'""" for key in keys)
+    return f"{column}, '$'{path}"
+
+
+def _place_postgresql(element: FunctionElement[Any], compiler: Any, kw: dict[str, Any]) -> str:
+    column, *keys = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"({' -> '.join((column, *keys))})"

@@ -387,13 +387,19 @@ def _compile_event(spec: Mapping[str, Any], asked: Asked) -> ColumnElement[bool]
         happened.append(event.c.occurred_at > asked.since)
     for key, value in spec.get("where", {}).items():
         wanted = [_as_text(each) for each in (value if isinstance(value, list) else [value])]
-        happened.append(func.coalesce(json_text(event.c.facts, key), "").in_(wanted))
+        happened.append(func.coalesce(*_facts(key), "").in_(wanted))
     count = spec.get("count", {"gte": 1})
     if dict(count) == {"gte": 1}:
         return exists(select(1).where(*happened))
     ((op, times),) = count.items()
     counted = select(func.count()).select_from(event).where(*happened).scalar_subquery()
     return _COUNTED[op](counted, times)
+
+
+def _facts(key: str) -> list[ColumnElement[str]]:
+    """`channel.kind` as it stands, then level by level, as triggers look for it."""
+    whole = json_text(event.c.facts, key)
+    return [whole, json_text(event.c.facts, *key.split("."))] if "." in key else [whole]
 
 
 _COUNTED: dict[str, Callable[[ColumnElement[Any], int], ColumnElement[bool]]] = {

@@ -355,6 +355,15 @@ async def test_events_before_the_run_began_do_not_end_it(db: Database) -> None:
     assert not await db.read(holds, paid, person_id, NOW, since=NOW - 2 * DAY)
 
 
+async def test_an_event_is_found_by_what_it_says_at_any_level(db: Database) -> None:
+    facts = {"events": [("contact.added", DAY, {"channel": {"kind": "包裹卡"}}), ("order.paid", DAY, {"a.b": 1})]}
+    person_id = await db.write(add_person, facts)
+    added = {"event": "contact.added"}
+    assert await db.read(holds, {**added, "where": {"channel.kind": ["直播", "包裹卡"]}}, person_id, NOW)
+    assert not await db.read(holds, {**added, "where": {"channel.kind": "直播"}}, person_id, NOW)
+    assert await db.read(holds, {"event": "order.paid", "where": {"a.b": 1}}, person_id, NOW)
+
+
 async def test_since_may_be_a_column_of_each_run(db: Database) -> None:
     person_id = await db.write(add_person, {"events": [("order.paid", timedelta(days=2), {})]})
 

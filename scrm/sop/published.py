@@ -1,0 +1,220 @@
+"""The published playbooks: brought in from files, kept as versions, held in memory by every process."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, func, select
+
+from scrm.commerce import coupons
+from scrm.commerce.models import coupon_batch
+from scrm.db import upsert
+from scrm.profiles.models import corp_tag
+from scrm.sop import checks
+from scrm.sop.models import playbook as playbook_table
+from scrm.sop.models import playbook_version
+from scrm.sop.parse import Known, PlaybookErrors, Problem, parse_playbook
+from scrm.sop.schema import Playbook, Window
+from scrm.sop.timing import parse_window
+
+log = structlog.get_logger()
+
+_HOUSE_QUIET = parse_window("21:30-09:00")
+_Version = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A file that could be published."""
+
+    file_name: str
+    playbook: Playbook
+
+
+class Published:
+    """Every published version by its key; `current` has only those that new customers may enter."""
+
+    def __init__(self) -> None:
+        self.current: dict[str, Playbook] = {}
+        self.versions: dict[_Version, Playbook] = {}
+        self._sources: dict[_Version, str] = {}
+        self._known = Known()
+        self._seen: list[tuple[Any, ...]] | None = None
+
+    def version(self, key: str, version: int) -> Playbook | None:
+        """The version a run began with; read from its text when it is first asked for."""
+        found = self.versions.get((key, version))
+        if found is None and (source := self._sources.get((key, version))) is not None:
+            found = _read_version(key, version, source, self._known)
+            if found is not None:
+                self.versions[key, version] = found
+        return found
+
+    def load(self, conn: Connection) -> None:
+        """Take everything from the database."""
+        self._seen = _states(conn)
+        rows = conn.execute(
+            select(playbook_version.c.playbook_key, playbook_version.c.version, playbook_version.c.source)
+        )
+        self._sources = {(row.playbook_key, row.version): row.source for row in rows}
+        self._known = known_from(conn, quiet=None)
+        current = {}
+        for key, version, state, _ in self._seen:
+            playbook = self.version(key, version) if state == "published" else None
+            if playbook is not None:
+                current[key] = playbook
+        self.current = current
+
+    def refresh(self, conn: Connection) -> bool:
+        """Load again when another process has published, paused or retired something; says whether it did."""
+        if _states(conn) == self._seen:
+            return False
+        self.load(conn)
+        return True
+
+    def publish_dir(
+        self, conn: Connection, directory: Path, *, now: datetime, quiet: Window | None = _HOUSE_QUIET
+    ) -> list[str]:
+        """Publish every file that changed; returns a line for each thing that keeps a file from being published.
+
+        A file that is refused leaves its last published version as it was, and the other files alone.
+        """
+        if not directory.is_dir():
+            return [f"playbooks.dir：找不到目录 {directory}，请建好它，或在配置里改成剧本所在的目录"]
+        drafts, lines = read_dir(directory, known_from(conn, quiet=quiet))
+        tags = _known_tags(conn)
+        for draft in drafts:
+            problems = _tag_problems(draft, tags, drafts)
+            lines += problems
+            if not problems and publish(conn, draft.playbook, now=now):
+                log.info("playbook.published", playbook=draft.playbook.key, file=draft.file_name)
+        self.load(conn)
+        return lines
+
+
+def read_dir(directory: Path, known: Known) -> tuple[list[Draft], list[str]]:
+    """All playbooks of a directory that are sound, and a line for every problem of the others."""
+    drafts: list[Draft] = []
+    lines: list[str] = []
+    for path in list_files(directory):
+        try:
+            draft = Draft(path.name, read_file(path, known))
+        except PlaybookErrors as error:
+            lines += error.lines
+            continue
+        taken = next((other for other in drafts if other.playbook.key == draft.playbook.key), None)
+        if taken is not None:
+            lines.append(f"{path.name} 第 1 行：编号 {draft.playbook.key} 已被 {taken.file_name} 使用，请换一个")
+        else:
+            drafts.append(draft)
+    return drafts, lines
+
+
+def list_files(directory: Path) -> list[Path]:
+    """The playbook files of a directory, in the order of their names."""
+    return sorted(path for path in directory.iterdir() if path.suffix in (".yaml", ".yml"))
+
+
+def read_file(path: Path, known: Known | None = None) -> Playbook:
+    """One file, checked; raises PlaybookErrors, also when it cannot be read."""
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise PlaybookErrors(path.name, [Problem(1, "文件不是 UTF-8 编码，请另存为 UTF-8")]) from None
+    except OSError as error:
+        raise PlaybookErrors(path.name, [Problem(1, f"读不到文件：{error.strerror}")]) from None
+    return parse_playbook(text, file_name=path.name, known=known)
+
+
+def publish(conn: Connection, playbook: Playbook, *, now: datetime) -> bool:
+    """Make it the current version with its coupon batches; False when it is that already.
+
+    Those who are under way keep the version they began with.
+    """
+    before = conn.execute(
+        select(playbook_version.c.version, playbook_version.c.digest)
+        .where(playbook_version.c.playbook_key == playbook.key)
+        .order_by(playbook_version.c.version.desc())
+        .limit(1)
+    ).one_or_none()
+    for spec in playbook.coupons:
+        coupons.ensure_batch(conn, spec, now)
+    if before is not None and before.digest == playbook.digest:
+        return False
+    version = 1 if before is None else before.version + 1
+    row = {"title": playbook.title, "version": version, "changed_at": now}
+    conn.execute(
+        upsert(playbook_table, conn)
+        .values(key=playbook.key, state="published", **row)
+        .on_conflict_do_update(index_elements=["key"], set_=row)
+    )
+    conn.execute(
+        upsert(playbook_version, conn)
+        .values(
+            playbook_key=playbook.key,
+            version=version,
+            source=playbook.source,
+            digest=playbook.digest,
+            published_at=now,
+        )
+        # Another process that starts at the same moment publishes the same text.
+        .on_conflict_do_nothing()
+    )
+    return True
+
+
+def list_sources(conn: Connection) -> dict[str, str]:
+    """The text of every playbook's current version, by key."""
+    rows = conn.execute(
+        select(playbook_version.c.playbook_key, playbook_version.c.source)
+        .join(playbook_table, playbook_table.c.key == playbook_version.c.playbook_key)
+        .where(playbook_table.c.version == playbook_version.c.version)
+        .order_by(playbook_version.c.playbook_key)
+    )
+    return {row.playbook_key: row.source for row in rows}
+
+
+def known_from(conn: Connection, *, quiet: Window | None) -> Known:
+    """What exists beside the files, as the database has it."""
+    return Known(coupons=set(conn.execute(select(coupon_batch.c.key)).scalars()), quiet=quiet)
+
+
+def _states(conn: Connection) -> list[tuple[Any, ...]]:
+    columns = (playbook_table.c.key, playbook_table.c.version, playbook_table.c.state, playbook_table.c.changed_at)
+    return [tuple(row) for row in conn.execute(select(*columns).order_by(playbook_table.c.key))]
+
+
+def _known_tags(conn: Connection) -> set[str] | None:
+    """Names and ids of the corp's tags; None before they were fetched for the first time."""
+    if not conn.execute(select(func.count()).select_from(corp_tag)).scalar_one():
+        return None
+    rows = conn.execute(select(corp_tag.c.tag_id, corp_tag.c.tag_name).where(corp_tag.c.is_deleted.is_(False)))
+    return {text for row in rows for text in row}
+
+
+def _tag_problems(draft: Draft, tags: set[str] | None, drafts: Iterable[Draft]) -> list[str]:
+    """Conditions about tags that neither WeCom nor any playbook has."""
+    if tags is None:
+        return []
+    made = tags | {tag for other in drafts for tag in _tags_made(other.playbook)}
+    found = checks.check_tags(draft.playbook, made)
+    return PlaybookErrors(draft.file_name, [Problem(line or 1, text) for line, text in found]).lines
+
+
+def _tags_made(playbook: Playbook) -> Iterator[str]:
+    for step in playbook.steps:
+        for act in step.act:
+            added = act.get("add_tag", [])
+            yield from added if isinstance(added, list) else [str(added)]
+
+
+def _read_version(key: str, version: int, source: str, known: Known) -> Playbook | None:
+    try:
+        playbook = parse_playbook(source, file_name=key, known=known)
+    except PlaybookErrors as error:
+        log.error("playbook.version_unreadable", playbook=key, version=version, reason=error.lines[0])
+        return None
+    return replace(playbook, version=version)
