@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.fixtures_db", "tests.fixtures_browser", "tests.fixtures_node"]
+pytest_plugins = ["tests.fixtures_db", "tests.fixtures_browser", "tests.fixtures_node", "tests.world"]
 
 CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 
