@@ -1,0 +1,1 @@
+"""What others would build, to measure ourselves against."""
