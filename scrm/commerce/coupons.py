@@ -3,7 +3,7 @@
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
@@ -66,50 +66,40 @@ class Issue:
         return {"issued": "已发放", "redeemed": "已核销", "expired": "已过期", "void": "已作废"}[self.state_at(now)]
 
 
-class BatchSpec(Protocol):
-    """What makes a batch; kind is generated, pool or link, benefit is amount, percent, gift or freight."""
-
-    @property
-    def key(self) -> str: ...
-    @property
-    def title(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def benefit(self) -> str: ...
-    @property
-    def face_fen(self) -> int: ...
-    @property
-    def percent_off(self) -> int: ...
-    @property
-    def threshold_fen(self) -> int: ...
-    @property
-    def valid(self) -> timedelta | None: ...
-    @property
-    def url(self) -> str: ...
-    @property
-    def rules(self) -> str: ...
-    @property
-    def budget(self) -> int | None: ...
-
-
-def ensure_batch(conn: Connection, spec: BatchSpec, now: datetime) -> None:
+def ensure_batch(
+    conn: Connection,
+    *,
+    key: str,
+    kind: str,
+    title: str,
+    benefit: str = "amount",
+    face_fen: int = 0,
+    percent_off: int = 0,
+    threshold_fen: int = 0,
+    valid: timedelta | None = None,
+    valid_until: datetime | None = None,
+    url: str = "",
+    rules: str = "",
+    budget: int | None = None,
+    now: datetime,
+) -> None:
     """Make a batch, or change what its future issues say; coupons already issued keep their expiry."""
     values = {
-        "kind": spec.kind,
-        "title": spec.title,
-        "benefit": spec.benefit,
-        "face_fen": spec.face_fen,
-        "percent_off": spec.percent_off,
-        "threshold_fen": spec.threshold_fen,
-        "valid_seconds": None if spec.valid is None else int(spec.valid.total_seconds()),
-        "url": spec.url,
-        "rules": spec.rules,
-        "budget_count": spec.budget,
+        "kind": kind,
+        "title": title,
+        "benefit": benefit,
+        "face_fen": face_fen,
+        "percent_off": percent_off,
+        "threshold_fen": threshold_fen,
+        "valid_seconds": None if valid is None else int(valid.total_seconds()),
+        "valid_until": valid_until,
+        "url": url,
+        "rules": rules,
+        "budget_count": budget,
     }
     conn.execute(
         upsert(coupon_batch, conn)
-        .values(key=spec.key, created_at=now, **values)
+        .values(key=key, created_at=now, **values)
         .on_conflict_do_update(index_elements=["key"], set_=values)
     )
 
