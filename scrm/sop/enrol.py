@@ -19,7 +19,7 @@ from scrm.sop.facts import Due, Ending, ended_by, spread_key
 from scrm.sop.guards import House
 from scrm.sop.published import Published
 from scrm.sop.schema import Channel, Playbook
-from scrm.sop.shelf import house_of, playbooks_of
+from scrm.sop.shelf import find_version, house_of, playbooks_of
 from scrm.sop.triggers import starts
 from scrm.work import queue
 
@@ -91,7 +91,7 @@ def end_runs(conn: Connection, event: Event, rules: Rules, now: datetime) -> Non
         _end_relation(conn, event, now)
         return
     for row in store.list_active_runs(conn, event.person_id):
-        playbook = rules.published.version(row.playbook_key, row.version)
+        playbook = find_version(conn, rules.published, row.playbook_key, row.version)
         if playbook is None or event.name not in exits.watched(playbook):
             continue
         ending = _ending(conn, Due(row, playbook, None), event, now)

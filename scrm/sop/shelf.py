@@ -1,16 +1,28 @@
 """The published playbooks as the running process holds them, and the house rules that go with them."""
 
+from sqlalchemy import Connection
+
 from scrm.services import Services
 from scrm.sop import timing
 from scrm.sop.content import Shop
 from scrm.sop.guards import House
 from scrm.sop.published import Published
+from scrm.sop.schema import Playbook
 
 
 def playbooks_of(services: Services) -> Published:
     """One object for the whole process."""
     published: Published = services.memory.setdefault(Published, Published())
     return published
+
+
+def find_version(conn: Connection, published: Published, key: str, version: int) -> Playbook | None:
+    """The version a run follows; one that another process published a moment ago is fetched now."""
+    found = published.version(key, version)
+    if found is None:
+        published.refresh(conn)
+        found = published.version(key, version)
+    return found
 
 
 def house_of(services: Services) -> House:

@@ -15,7 +15,7 @@ from scrm.services import Services
 from scrm.sop import exits, guards, store
 from scrm.sop.facts import Due, find_endings
 from scrm.sop.published import Published
-from scrm.sop.shelf import playbooks_of
+from scrm.sop.shelf import find_version, playbooks_of
 
 # A second tap within this time, before the first has been confirmed, would send twice.
 SENDING = timedelta(seconds=60)
@@ -270,7 +270,7 @@ def _stale(
 def _over_or_unmet(
     conn: Connection, published: Published, task: Row[Any], run: Row[Any], now: datetime
 ) -> _Refusal | None:
-    playbook = published.version(run.playbook_key, run.version)
+    playbook = find_version(conn, published, run.playbook_key, run.version)
     step = playbook.step(task.step_id) if playbook is not None else None
     if playbook is None or step is None:
         return None

@@ -18,7 +18,7 @@ from scrm.sop.facts import Due, Ending, Known, gather, spread_key
 from scrm.sop.guards import House
 from scrm.sop.published import Published
 from scrm.sop.schema import Channel, Step
-from scrm.sop.shelf import house_of, playbooks_of, shop_of
+from scrm.sop.shelf import find_version, house_of, playbooks_of, shop_of
 from scrm.work import queue
 
 log = structlog.get_logger()
@@ -39,19 +39,20 @@ class Rules:
 
 
 async def tick(services: Services) -> int:
-    """Do what is due now; returns how many steps were decided. Several processes may tick at once."""
+    """Do what is due now; returns how many steps, expiries and reminders that were. Several processes may tick."""
     rules = Rules(playbooks_of(services), house_of(services), shop_of(services))
-    decided = 0
+    total = 0
     for _ in range(_MOST_BATCHES):
         done = await _release_batch(services, rules)
-        decided += done
+        total += done
         if not done:
             break
     while await services.db.read(store.has_expired_tasks, services.clock.now()):
-        if not await services.db.write(store.expire_tasks, services.clock.now()):
+        expired = await services.db.write(store.expire_tasks, services.clock.now())
+        total += expired
+        if not expired:
             break
-    await reminders.plan(services, rules.house)
-    return decided
+    return total + await reminders.plan(services, rules.house)
 
 
 async def next_due_at(services: Services) -> datetime | None:
@@ -99,7 +100,7 @@ def release_due(conn: Connection, rules: Rules, now: datetime, enrolment_id: int
     if not rows:
         return 0
     outcome = _Outcome(rules, now)
-    due = [one for row in rows if (one := _look_up(row, rules.published, outcome)) is not None]
+    due = [one for row in rows if (one := _look_up(conn, row, outcome)) is not None]
     known = gather(conn, due, now)
     running = [one for one in due if _decide(one, known[one.row.id], outcome)]
     _run(conn, running, outcome)
@@ -175,9 +176,9 @@ class _Outcome:
         store.finish_idle(conn, self.idle, now=self.now)
 
 
-def _look_up(row: Row[Any], published: Published, outcome: _Outcome) -> Due | None:
+def _look_up(conn: Connection, row: Row[Any], outcome: _Outcome) -> Due | None:
     """A run keeps the version it began with."""
-    playbook = published.version(row.playbook_key, row.version)
+    playbook = find_version(conn, outcome.rules.published, row.playbook_key, row.version)
     if playbook is None:
         outcome.end(row.id, "failed", f"找不到剧本 {row.playbook_key} 的第 {row.version} 版")
         return None

@@ -1,0 +1,73 @@
+"""What holds a step back: quiet hours, refusals, too many messages."""
+
+from datetime import time, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from scrm.sop import guards
+from scrm.sop.schema import Window
+from tests.sop.shop import Guards, House, at, playbook_of, step
+
+NIGHT = Window(time(21, 30), time(9, 0))
+HOUSE = House(ZoneInfo("Asia/Shanghai"), NIGHT)
+ASK = step("ask", "T0")
+
+
+def test_a_playbook_inherits_the_house_s_quiet_hours_or_brings_its_own() -> None:
+    assert guards.quiet_hours(playbook_of(ASK), ASK, HOUSE) == NIGHT
+    own = Window(time(20, 0), time(10, 0))
+    assert guards.quiet_hours(playbook_of(ASK, guards=Guards(quiet=own)), ASK, HOUSE) == own
+    assert guards.quiet_hours(playbook_of(ASK, guards=Guards(quiet="none")), ASK, HOUSE) is None
+
+
+def test_complaints_know_no_quiet_hours_and_parcel_notices_may_come_until_ten() -> None:
+    assert guards.quiet_hours(playbook_of(ASK, priority="P0"), ASK, HOUSE) is None
+    assert guards.quiet_hours(playbook_of(ASK, priority="P1"), ASK, HOUSE) == Window(time(22, 0), time(9, 0))
+
+
+@pytest.mark.parametrize(
+    ("local", "closed"),
+    [
+        ("03-02 21:29", ""),
+        ("03-02 21:30", "勿扰时段（21:30–09:00）"),
+        ("03-03 00:10", "勿扰时段（21:30–09:00）"),
+        ("03-03 08:59", "勿扰时段（21:30–09:00）"),
+        ("03-03 09:00", ""),
+    ],
+)
+def test_quiet_hours_cross_midnight(local: str, closed: str) -> None:
+    assert guards.closed_because(ASK, NIGHT, at(local), HOUSE.zone) == closed
+
+
+def test_a_step_waits_for_the_first_moment_that_suits_window_and_night() -> None:
+    evening = step("ask", "T0", window="21:00-22:00")
+    moment = guards.next_moment(evening, NIGHT, at("03-02 21:40"), HOUSE, "key")
+    assert at("03-03 21:00") <= moment < at("03-03 22:00")
+    assert guards.next_moment(ASK, NIGHT, at("03-02 23:00"), HOUSE, "key") == at("03-03 09:00")
+    assert guards.next_moment(ASK, NIGHT, at("03-02 12:00"), HOUSE, "key") == at("03-02 12:00")
+
+
+@pytest.mark.parametrize(
+    ("priority", "optout", "refused"),
+    [
+        ("P3", {}, False),
+        ("P3", {"promo": False}, False),
+        ("P3", {"promo": True}, True),
+        ("P1", {"promo": True}, False),
+        ("P3", {"all": True}, True),
+        ("P1", {"all": True}, False),
+        ("P0", {"all": True}, False),
+    ],
+)
+def test_a_refusal_stops_what_was_refused(priority: str, optout: dict[str, bool], refused: bool) -> None:
+    assert bool(guards.refused(playbook_of(ASK, priority=priority), optout)) is refused
+
+
+def test_overdue_messages_are_a_day_apart_others_half_an_hour() -> None:
+    now, before = at("03-02 12:00"), at("03-02 11:50")
+    book = playbook_of(ASK)
+    assert guards.free_at(book, timedelta(), before, now, HOUSE) == at("03-02 12:20")
+    assert guards.free_at(book, timedelta(hours=2), before, now, HOUSE) == at("03-03 11:50")
+    assert guards.free_at(book, timedelta(), None, now, HOUSE) == now
+    assert guards.free_at(playbook_of(ASK, priority="P0"), timedelta(), before, now, HOUSE) == now
