@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import structlog
-import web.render as rendering
 from aiohttp import web
 
+import web.render as rendering
 from scrm import http, operations
 from scrm.api import auth as api_auth
 from scrm.api import coupons as api_coupons
@@ -22,6 +22,7 @@ from scrm.commerce import pages as commerce_pages
 from scrm.console import pages as console_pages
 from scrm.db import Database
 from scrm.db.vault import Vault
+from scrm.profiles import refresh_member
 from scrm.schedule import Schedule
 from scrm.services import SERVICES, Services
 from scrm.settings import Settings
@@ -42,6 +43,7 @@ RELOAD_SECONDS = 5.0
 EXECUTORS: Mapping[str, Execute] = {
     inbox.KIND: run.run_callback,
     refresh.KIND: refresh.run_refresh,
+    refresh_member.KIND: refresh_member.run_refresh_member,
     "sop.event": enrol.run_event,
     "sop.remind": reminders.run_remind,
     "sop.mark_tag": tagging.run_mark_tag,

@@ -199,7 +199,6 @@ def _save_follow_user(conn: Connection, contact: Contact, follow: dict[str, Any]
         "description": str(follow.get("description", ""))[:400],
         "add_way": int(follow.get("add_way") or 0),
         "oper_userid": str(follow.get("oper_userid", ""))[:64],
-        "is_half": False,
         "ended_by": "",
         "ended_at": None,
     }

@@ -29,6 +29,7 @@ from scrm.sop.schema import Channel, Playbook, Step
 from scrm.sop.triggers import starts
 from scrm.wecom.client import WeCom
 from scrm.wecom.errors import RetryClass, WeComError
+from scrm.work import queue
 
 CODE_LIFE = timedelta(seconds=20)
 _MARGIN = timedelta(milliseconds=500)
@@ -126,6 +127,7 @@ def prepare(conn: Connection, added: Added, playbooks: Sequence[Playbook], shop:
         followed_at=added.created_at,
     )
     facts = _facts(conn, added)
+    _learn_member(conn, added, now)
     event = Event(
         "contact.added", added.created_at, contact.person_id, added.external_userid, added.userid, facts=facts
     )
@@ -156,6 +158,19 @@ def prepare(conn: Connection, added: Added, playbooks: Sequence[Playbook], shop:
     return prepared if chosen is None else _with_content(conn, prepared, chosen, event, added, shop, now)
 
 
+def _learn_member(conn: Connection, added: Added, now: datetime) -> None:
+    """A member whose name we do not know yet is asked for, beside the welcome."""
+    if profiles.find_member(conn, added.userid) is None:
+        item = queue.Item(
+            lane="sync",
+            kind="member.refresh",
+            payload={"userid": added.userid},
+            dedupe_key=f"member.refresh:{added.userid.lower()}",
+            correlation=added.correlation,
+        )
+        queue.add(conn, item, now=now)
+
+
 def _facts(conn: Connection, added: Added) -> dict[str, Any]:
     """What contact.added tells: playbooks choose by these."""
     way = find_contact_way(conn, added.state) if added.state else None
@@ -184,7 +199,8 @@ def _with_content(
 ) -> Prepared:
     assert chosen.step.content is not None  # noqa: S101 - choose() takes no other
     member = profiles.find_member(conn, added.userid)
-    values: dict[str, Any] = {"shop": shop.name, "staff": (member.alias or member.name) if member else ""}
+    name = (member.alias or member.name) if member else ""
+    values: dict[str, Any] = {"shop": shop.name, "staff": name or f"{shop.name}顾问"}
     cards = {}
     reason = engine.coupon_reason(chosen.playbook.key, engine.run_key(chosen.playbook, event))
     for key in _coupon_keys(chosen.step):
@@ -218,8 +234,8 @@ def compose(prepared: Prepared, nickname: str, shop: Shop, *, now: datetime) -> 
     try:
         text = render(said.text, values)
     except MissingVariable:
-        # A coupon that is sold out, a member without a name: better a plain word than a broken sentence or nothing.
-        text = f"您好，我是{values['staff'] or shop.name + '的顾问'}，很高兴认识您，有任何问题随时找我。"
+        # A coupon that is sold out: better a plain word than a broken sentence or nothing.
+        text = f"您好，我是{values['staff']}，很高兴认识您，有任何问题随时找我。"
     wanted = [part for part in said.attachments if part.get("coupon", "") in prepared.coupons or "coupon" not in part]
     try:
         cards = content.link_cards(wanted, prepared.coupons, values, now=now, zone=shop.zone)

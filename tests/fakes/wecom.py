@@ -92,6 +92,11 @@ class FakeWeCom:
                 return {"errcode": 41051, "errmsg": "externaluser has started chatting"}
         if path in ("get_jsapi_ticket", "ticket/get"):
             return {**ok, "ticket": f"ticket-of-{path}", "expires_in": 7200}
+        if path == "externalcontact/add_corp_tag":
+            tags = [{"id": f"et{tag['name']}", "name": tag["name"]} for tag in body["tag"]]
+            return {**ok, "tag_group": {"group_id": "etGroup", "group_name": body["group_name"], "tag": tags}}
+        if path == "externalcontact/get_corp_tag_list":
+            return {**ok, "tag_group": []}
         if path == "message/send":
             return {**ok, "msgid": f"MSGID-{len(self.calls)}"}
         if path == "user/get":

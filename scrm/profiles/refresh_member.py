@@ -1,0 +1,33 @@
+"""Work of kind member.refresh: what WeCom says of a member (doc 90196)."""
+
+import structlog
+
+from scrm.profiles.store import save_member
+from scrm.services import Services
+from scrm.wecom.errors import RetryClass, WeComError
+from scrm.work.queue import Claimed
+
+KIND = "member.refresh"
+
+log = structlog.get_logger()
+
+
+async def run_refresh_member(services: Services, item: Claimed) -> None:
+    """A member outside the app's visible range stays known by userid alone; that is no error."""
+    userid = item.payload["userid"]
+    try:
+        user = await services.wecom.get_user(userid)
+    except WeComError as error:
+        if error.retry_class not in (RetryClass.PARAMETER, RetryClass.RELATION) and error.errcode != 60011:
+            raise
+        log.warning("member.unreadable", errcode=error.errcode)
+        user = {"name": ""}
+    await services.db.write(
+        save_member,
+        userid,
+        name=str(user.get("name", "")),
+        alias=str(user.get("alias", "")),
+        avatar=str(user.get("avatar", "")),
+        is_active=int(user.get("status", 1)) == 1,
+        now=services.clock.now(),
+    )
