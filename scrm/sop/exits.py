@@ -51,6 +51,8 @@ def concerns(playbook: Playbook, run: Run, event: Event) -> bool:
         return False
     if event.name in LOST and run.external_userid:
         return (event.external_userid, event.userid.casefold()) == (run.external_userid, run.userid.casefold())
+    if event.name.startswith("order.") and event.occurred_at < run.anchor_at:
+        return False  # an old order that we only now know to be this person's
     if playbook.run_key == "order" and event.name.startswith(_OF_ONE_ORDER):
         return run.run_key.partition("#")[0] == f"order:{event.key}"
     return True
