@@ -1,7 +1,7 @@
 """The published playbooks: brought in from files, kept as versions, held in memory by every process."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -141,7 +141,7 @@ def publish(conn: Connection, playbook: Playbook, *, now: datetime) -> bool:
         .limit(1)
     ).one_or_none()
     for spec in playbook.coupons:
-        coupons.ensure_batch(conn, spec, now)
+        coupons.ensure_batch(conn, **asdict(spec), now=now)
     if before is not None and before.digest == playbook.digest:
         return False
     version = 1 if before is None else before.version + 1

@@ -1,0 +1,142 @@
+"""The playbook format as JSON Schema, so that editors complete and check while an author writes."""
+
+from typing import Any
+
+from scrm.profiles.conditions import EVENTS, FLAGS, LEAVES
+from scrm.profiles.fields import FIELDS, OPERATORS
+from scrm.sop.actions import ACTIONS, task
+from scrm.sop.parse import COUPON_KEYS, PLAYBOOK_KEYS, PRIORITIES, RUN_KEYS, STEP_KEYS
+from scrm.sop.schema import Channel, Late
+from scrm.sop.triggers import TRIGGERS
+
+_DURATION = {"type": "string", "pattern": r"^(\d+[smhd])+$", "description": "30m、4h、3d"}
+_WINDOW = {"type": "string", "pattern": r"^\d{1,2}:\d{2}\s*[-–~～至]\s*\d{1,2}:\d{2}$", "description": "10:00-11:30"}
+_KEY = {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"}
+_TEXT = {"type": "string", "minLength": 1}
+_CONDITION = {"$ref": "#/$defs/condition"}
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema 2020-12; what only shows in the whole (expired coupons, closed windows) is left to `lint`."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "SOP 剧本",
+        **_object(
+            {key: _PLAYBOOK[key] for key in PLAYBOOK_KEYS},
+            ["playbook", "title", "trigger", "run_key", "reentry", "exit_if", "goal", "steps"],
+        ),
+        "$defs": {"condition": _condition(), "coupon": _coupon(), "step": _step()},
+    }
+
+
+def _object(properties: dict[str, Any], required: list[str] | None = None) -> dict[str, Any]:
+    described: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {**described, "required": required} if required else described
+
+
+def _condition() -> dict[str, Any]:
+    group = {"type": "array", "minItems": 1, "items": _CONDITION}
+    fields = " ".join(f"{known.key}（{known.title}）" for known in FIELDS)
+    count = {"type": "object", "minProperties": 1, "maxProperties": 1}
+    leaves = {
+        "field": _object(
+            {"field": {"type": "string", "description": fields}, "op": {"enum": list(OPERATORS)}, "value": {}},
+            ["field"],
+        ),
+        "event": _object(
+            {"event": {"enum": list(EVENTS)}, "count": count, "within": _DURATION, "where": {"type": "object"}},
+            ["event"],
+        ),
+        "flag": _object({"flag": {"enum": list(FLAGS)}}, ["flag"]),
+        "tag": _object({"tag": _TEXT}, ["tag"]),
+        "segment": _object({"segment": _TEXT}, ["segment"]),
+        "coupon": _object(
+            {
+                "coupon": _object(
+                    {"of": _KEY, "state": {"enum": ["unused", "redeemed", "expired", "none"]}}, ["of", "state"]
+                )
+            },
+            ["coupon"],
+        ),
+    }
+    groups = [_object({"all": group}, ["all"]), _object({"any": group}, ["any"]), _object({"not": _CONDITION}, ["not"])]
+    return {"oneOf": groups + [leaves[kind] for kind in LEAVES]}
+
+
+def _coupon() -> dict[str, Any]:
+    money = {"type": "number", "minimum": 0, "description": "元"}
+    properties = {
+        "title": _TEXT,
+        "kind": {"enum": ["generated", "pool", "link"]},
+        "benefit": {"enum": ["amount", "percent", "gift", "freight"]},
+        "amount": money,
+        "percent_off": {"type": "integer", "minimum": 1, "maximum": 99, "description": "15 表示 8.5 折"},
+        "threshold": money,
+        "valid": _DURATION,
+        "url": {"type": "string", "pattern": "^https?://"},
+        "rules": _TEXT,
+        "budget": {"type": "integer", "minimum": 1},
+    }
+    return _object({key: properties[key] for key in COUPON_KEYS}, ["title"])
+
+
+def _step() -> dict[str, Any]:
+    link = _object({"title": _TEXT, "url": _TEXT, "desc": _TEXT, "picurl": _TEXT}, ["title", "url"])
+    attachment = {"oneOf": [_object({"coupon": _KEY}, ["coupon"]), _object({"link": link}, ["link"])]}
+    inline = _object(
+        {"text": _TEXT, "attachments": {"type": "array", "minItems": 1, "maxItems": 9, "items": attachment}}
+    )
+    act = _object({action.name: {"description": action.title} for action in ACTIONS if action is not task})
+    properties = {
+        "id": _KEY,
+        "title": _TEXT,
+        "at": {"type": "string", "pattern": r"^(T0(\+\S+)?|D\+\d{1,4}(\s+\S.*)?)$"},
+        "window": _WINDOW,
+        "channel": {"enum": [channel.value for channel in Channel]},
+        "if": _CONDITION,
+        "late": {"enum": [late.value for late in Late]},
+        "ttl": _DURATION,
+        "quiet": {"enum": ["inherit", "none"]},
+        "content": {"oneOf": [_TEXT, inline]},
+        "coupon": _KEY,
+        "do": {"type": "array", "minItems": 1, "items": act},
+    }
+    return _object({key: properties[key] for key in STEP_KEYS}, ["id", "at", "channel"])
+
+
+_NONE = {"enum": ["none", None]}
+_TEST = _object(
+    {
+        "name": _TEXT,
+        "given": {"type": "array", "minItems": 1},
+        "staff": _object({"confirms_after": {"type": "string"}}),
+        "until": {"type": "string"},
+        "expect": {"type": "object", "minProperties": 1},
+    },
+    ["name", "given", "expect"],
+)
+_PLAYBOOK: dict[str, Any] = {
+    "playbook": _KEY,
+    "title": _TEXT,
+    "description": _TEXT,
+    "version": {"type": "integer"},
+    "priority": {"enum": list(PRIORITIES)},
+    "trigger": _object(
+        {"event": {"enum": [trigger.name for trigger in TRIGGERS]}, "where": {"type": "object"}}, ["event"]
+    ),
+    "run_key": {"enum": list(RUN_KEYS)},
+    "reentry": {"oneOf": [{"enum": ["never", "per_key"]}, _object({"every": _DURATION}, ["every"])]},
+    "enter_if": _CONDITION,
+    "exit_if": {"oneOf": [_NONE, _CONDITION]},
+    "goal": {"oneOf": [_NONE, _object({"event": {"enum": list(EVENTS)}, "within": _DURATION}, ["event"])]},
+    "guards": _object(
+        {
+            "quiet": {"anyOf": [{"enum": ["inherit", "none"]}, _WINDOW]},
+            "cap": {"enum": ["inherit", "none"]},
+            "max_pushes": {"type": "integer", "minimum": 1},
+        }
+    ),
+    "coupons": {"type": "object", "minProperties": 1, "additionalProperties": {"$ref": "#/$defs/coupon"}},
+    "steps": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/step"}},
+    "tests": {"type": "array", "items": _TEST},
+}

@@ -1,0 +1,445 @@
+"""Plays the `tests:` of a playbook: the real runtime, a database of its own, a clock that jumps, nobody outside."""
+
+import asyncio
+import re
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import aiohttp
+from sqlalchemy import Connection, Row, select, update
+
+from scrm.commerce.models import coupon_issue
+from scrm.commerce.store import save_orders
+from scrm.contact_ways.store import save_contact_way
+from scrm.db import Database
+from scrm.db.migrate import migrate
+from scrm.db.vault import Vault
+from scrm.errors import ScrmError
+from scrm.events import Event, publish
+from scrm.profiles import store as profiles
+from scrm.profiles.conditions import FLAGS
+from scrm.profiles.models import person
+from scrm.services import Services
+from scrm.settings import Settings, load_settings
+from scrm.sop import enrol, reminders, tasks, timing, welcome
+from scrm.sop import published as publishing
+from scrm.sop.actions import tagging
+from scrm.sop.models import enrolment, send, step_run, task
+from scrm.sop.rehearsed_orders import RehearsedOrders
+from scrm.sop.schema import Playbook
+from scrm.sop.shelf import playbooks_of, shop_of
+from scrm.sop.tick import next_due_at, tick
+from scrm.wecom.client import App, WeCom
+from scrm.work.worker import Worker
+
+USERID = "lina"
+EXTERNAL_USERID = "wmRehearsal"
+UNIONID = "oRehearsal"
+NICKNAME = "小满"
+STATE = "rehearsal"
+
+_MOST_STOPS = 5_000
+_GIVEN = re.compile(r"(\S+)\s+@(\S+)(?:\s+(\S+))?")
+_EXECUTORS = {
+    "sop.event": enrol.run_event,
+    "sop.remind": reminders.run_remind,
+    "sop.mark_tag": tagging.run_mark_tag,
+}
+_OUTCOMES = ("sent", "done", "skipped", "dropped", "failed", "expired", "withdrawn")
+EXPECTED = (*_OUTCOMES, "tasks", "run", "coupons", "next")
+
+
+class WrongTest(ValueError):
+    """A test that cannot be played, in the author's words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Something that happens in a test; `key` tells orders apart."""
+
+    event: str
+    at: datetime
+    key: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Rehearsal:
+    """What came of it: step ids by outcome, with the reasons; the state of the last run; a line for each moment."""
+
+    outcomes: dict[str, list[str]]
+    reasons: dict[str, str]
+    tasks: list[str]
+    run: str
+    coupons: list[str]
+    next_step: str
+    next_at: str
+    story: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One test: `problems` is empty when everything came as expected."""
+
+    name: str
+    line: int
+    problems: list[str]
+    story: list[str]
+
+
+class SteppedClock:
+    """Stands still until it is moved; whoever sleeps moves it."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+
+    def now(self) -> datetime:
+        return self._now
+
+    def move_to(self, moment: datetime) -> None:
+        self._now = max(self._now, moment)
+
+    async def sleep(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)
+
+
+class SilentWeCom(WeCom):
+    """Says yes to everything and calls nobody."""
+
+    async def get(self, path: str, **params: str) -> dict[str, Any]:
+        return {"errcode": 0}
+
+    async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        if path == "externalcontact/add_corp_tag":
+            tags = [{"id": f"id-{tag['name']}", "name": tag["name"]} for tag in body["tag"]]
+            return {"errcode": 0, "tag_group": {"group_id": "g", "group_name": body["group_name"], "tag": tags}}
+        return {"errcode": 0, "msgid": "rehearsal"}
+
+
+async def run_tests(playbook: Playbook) -> list[Result]:
+    """Play all tests of a playbook, each in a world of its own."""
+    with tempfile.TemporaryDirectory(prefix="scrm-rehearsal-") as folder:
+        template = Path(folder) / "template.db"
+        await asyncio.to_thread(migrate, f"sqlite:///{template}")
+        results = []
+        for number, test in enumerate(playbook.tests):
+            path = Path(shutil.copy(template, Path(folder) / f"{number}.db"))
+            results.append(await run_test(playbook, test, path))
+        return results
+
+
+async def run_test(playbook: Playbook, test: dict[str, Any], path: Path) -> Result:
+    """Play one test on a migrated SQLite file at `path`."""
+    name, line = str(test.get("name", "")), int(test.get("line", 0))
+    try:
+        rehearsal = await rehearse(playbook, test, path)
+    except (WrongTest, ScrmError) as error:
+        return Result(name, line, [str(error)], [])
+    return Result(name, line, compare(test["expect"], rehearsal), rehearsal.story)
+
+
+async def rehearse(playbook: Playbook, test: dict[str, Any], path: Path) -> Rehearsal:
+    """Let everything in `given` happen, and all that follows from it; raises WrongTest."""
+    settings = _settings(path)
+    zone = settings.shop.zone
+    given = sorted(read_given(test.get("given"), zone), key=lambda one: one.at)
+    until = _moment(test["until"], zone) if "until" in test else None
+    async with _services(settings, SteppedClock(given[0].at)) as (services, clock):
+        stage = _Stage(services, clock, playbook, _confirms_after(test), zone)
+        await stage.open()
+        await stage.play(given, until)
+        return await services.db.read(stage.outcome)
+
+
+def compare(expected: Any, found: Rehearsal) -> list[str]:
+    """A line for everything that came otherwise than expected; what is not named is not compared."""
+    if not isinstance(expected, dict) or not expected:
+        return ["expect 是空的，请写明期望的结果，例如 {sent: [welcome]}"]
+    problems = [f"expect 里不认识“{key}”，可用的有 {'、'.join(EXPECTED)}" for key in expected if key not in EXPECTED]
+    for key in (*_OUTCOMES, "tasks", "coupons"):
+        if key in expected:
+            actual = {"tasks": found.tasks, "coupons": found.coupons}.get(key) or found.outcomes.get(key, [])
+            problems += _compare_steps(key, expected[key], actual, found.reasons)
+    if "run" in expected and str(expected["run"]).rpartition("/")[2] != found.run:
+        problems.append(f"run 期望 {expected['run']}，实际 {found.run}")
+    if "next" in expected:
+        wanted = expected["next"]
+        if wanted.get("step") != found.next_step or not found.next_at.startswith(str(wanted.get("at", ""))):
+            problems.append(f"next 期望 {wanted}，实际 {found.next_step or '没有下一步'} {found.next_at}".rstrip())
+    return problems
+
+
+def _compare_steps(key: str, wanted: Any, actual: list[str], reasons: dict[str, str]) -> list[str]:
+    items = wanted if isinstance(wanted, list) else [wanted]
+    names = [next(iter(item)) if isinstance(item, dict) else str(item) for item in items]
+    if names != actual:
+        why = "；".join(f"{step}：{reasons[step]}" for step in actual + names if reasons.get(step))
+        return [f"{key} 期望 {_listed(names)}，实际 {_listed(actual)}" + (f"（{why}）" if why else "")]
+    pairs = [pair for item in items if isinstance(item, dict) for pair in item.items()]
+    return [
+        f"{key} 的 {step} 期望原因含“{reason}”，实际“{reasons.get(step, '')}”"
+        for step, reason in pairs
+        if str(reason) not in reasons.get(step, "")
+    ]
+
+
+def _listed(names: list[str]) -> str:
+    return "、".join(names) or "无"
+
+
+def read_given(given: Any, zone: ZoneInfo) -> list[Given]:
+    """`order.paid @2026-03-02T09:00 A100` or {event, at, key, ...facts}, times in the shop's zone; raises WrongTest."""
+    if not isinstance(given, list) or not given:
+        raise WrongTest("given 要写成列表，例如 [contact.added @2026-03-01T10:00]")
+    return [_read_one(item, zone) for item in given]
+
+
+def _read_one(item: Any, zone: ZoneInfo) -> Given:
+    if isinstance(item, dict) and {"event", "at"} <= set(item):
+        facts = {key: value for key, value in item.items() if key not in ("event", "at", "key")}
+        return Given(str(item["event"]), _moment(item["at"], zone), str(item.get("key", "")), facts)
+    found = _GIVEN.fullmatch(item.strip()) if isinstance(item, str) else None
+    if found is None:
+        raise WrongTest(f"看不懂 given 里的“{item}”，请写成 order.paid @2026-03-02T09:00")
+    return Given(found[1], _moment(found[2], zone), found[3] or "")
+
+
+def _moment(text: Any, zone: ZoneInfo) -> datetime:
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        raise WrongTest(f"看不懂时间“{text}”，请写成 2026-03-02T09:00") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def _confirms_after(test: dict[str, Any]) -> timedelta | None:
+    """How long the member takes to send a task; None when it is never sent."""
+    after = (test.get("staff") or {}).get("confirms_after", "never")
+    if after == "never":
+        return None
+    try:
+        return timing.parse_duration(str(after))
+    except ValueError as error:
+        raise WrongTest(f"staff 的 confirms_after：{error}，或写 never") from None
+
+
+class _Stage:
+    """One customer, one member, one playbook."""
+
+    def __init__(
+        self, services: Services, clock: SteppedClock, playbook: Playbook, confirms: timedelta | None, zone: ZoneInfo
+    ) -> None:
+        self.services, self.clock, self.playbook, self.confirms, self.zone = services, clock, playbook, confirms, zone
+        self.orders = RehearsedOrders(UNIONID)
+        self.story: list[str] = []
+        self.confirmations: dict[int, datetime] = {}
+        self.person_id = 0
+        self._adds = 0
+
+    async def open(self) -> None:
+        def furnish(conn: Connection) -> int:
+            now = self.clock.now()
+            publishing.publish(conn, self.playbook, now=now)
+            profiles.save_member(conn, USERID, name="李娜", now=now)
+            person_id = profiles.ensure_contact(conn, EXTERNAL_USERID, now=now).person_id
+            profiles.add_identity(conn, person_id, "wx_unionid", UNIONID, source="auto", now=now)
+            return person_id
+
+        self.person_id = await self.services.db.write(furnish)
+        await self.services.db.read(playbooks_of(self.services).load)
+
+    async def play(self, given: list[Given], until: datetime | None) -> None:
+        """From one moment at which something happens to the next."""
+        coming = list(given)
+        for _ in range(_MOST_STOPS):
+            moment = await self._next_moment(coming)
+            if moment is None or (until is not None and moment > until):
+                break
+            self.clock.move_to(moment)
+            while coming and coming[0].at <= self.clock.now():
+                await self._happen(coming.pop(0))
+            await self._settle()
+            await self._confirm()
+        if until is not None:
+            self.clock.move_to(until)
+            await self._settle()
+
+    async def _next_moment(self, coming: list[Given]) -> datetime | None:
+        now = self.clock.now()
+        ends = await self.services.db.read(_open_tasks)
+        moments = [one.at for one in coming[:1]]
+        moments += [at for at in (await next_due_at(self.services), *ends.values()) if at is not None and at > now]
+        moments += [max(at, now + timedelta(seconds=1)) for at in self.confirmations.values()]
+        return min(moments, default=None)
+
+    async def _settle(self) -> None:
+        while await self.services.worker.drain() + await tick(self.services):
+            pass
+        for task_id in await self.services.db.read(_open_tasks):
+            if self.confirms is not None:
+                self.confirmations.setdefault(task_id, self.clock.now() + self.confirms)
+
+    async def _confirm(self) -> None:
+        now = self.clock.now()
+        ready = [task_id for task_id, at in self.confirmations.items() if at <= now]
+        for task_id in ready:
+            del self.confirmations[task_id]
+            try:
+                await tasks.release(self.services, USERID, task_id)
+                view = await tasks.confirm_sent(self.services, USERID, task_id, ok=True)
+                self._tell(f"员工发送“{view.title}”：{view.text}")
+            except ScrmError as error:
+                self._tell(f"员工点了发送，没有发出：{error.text}")
+        if ready:
+            await self._settle()
+
+    async def _happen(self, given: Given) -> None:
+        self._tell(f"发生 {given.event} {given.key}".rstrip())
+        if given.event in ("contact.added", "contact.half_added"):
+            await self._add_contact(given)
+        elif given.event in RehearsedOrders.EVENTS:
+            snapshot = self.orders.snapshot(given.event, given.key, self.clock.now())
+            vault = self.services.vault
+            await self.services.db.write(save_orders, [snapshot], now=self.clock.now(), vault=vault, route="api")
+        else:
+            await self.services.db.write(self._tell_of, given)
+
+    def _tell_of(self, conn: Connection, given: Given) -> None:
+        """What needs no more than a row or two of its own."""
+        now = self.clock.now()
+        if given.event in FLAGS:
+            refused = {given.event.partition(".")[2]: True}
+            conn.execute(update(person).where(person.c.id == self.person_id).values(optout=refused))
+            return
+        if given.event.startswith("contact.lost_by_"):
+            by = given.event.removeprefix("contact.lost_by_")
+            profiles.end_follow_user(conn, USERID, EXTERNAL_USERID, ended_by=by, ended_at=now)
+        event = Event(given.event, now, self.person_id, EXTERNAL_USERID, USERID, given.key, dict(given.facts))
+        publish(conn, [event], now=now)
+
+    async def _add_contact(self, given: Given) -> None:
+        """As the callback does it: the welcome first, then the event."""
+        services, now, shop = self.services, self.clock.now(), shop_of(self.services)
+        self._adds += 1
+        state = await services.db.write(self._state_of, given)
+        added = welcome.Added(
+            userid=USERID,
+            external_userid=EXTERNAL_USERID,
+            state=state,
+            welcome_code=f"rehearsal-{self._adds}",
+            is_half=given.event == "contact.half_added",
+            created_at=now,
+            received_at=now,
+            digest=str(self._adds).encode(),
+            correlation="rehearsal",
+        )
+        playbooks = list(playbooks_of(services).current.values())
+        prepared = await services.db.write(partial(welcome.prepare, now=now), added, playbooks, shop)
+        if not prepared.is_settled:
+            message = welcome.compose(prepared, NICKNAME, shop, now=now)
+            outcome = await welcome.deliver(services.wecom, services.clock, added, message, prepared.send_id)
+            await services.db.write(welcome.record_many, [welcome.Settled(outcome, added, prepared, now)])
+            self._tell(f"欢迎语 {outcome.outcome}：{message.text}")
+        event = Event(
+            prepared.tells, now, prepared.person_id, EXTERNAL_USERID, USERID, facts={**prepared.facts, **given.facts}
+        )
+        await services.db.write(partial(publish, now=now), [event])
+
+    def _state_of(self, conn: Connection, given: Given) -> str:
+        """The state of the channel code that was scanned: the third word, or a channel made of the facts."""
+        kind, title = given.facts.get("channel.kind"), given.facts.get("channel.title")
+        state = given.key or str(given.facts.get("state", ""))
+        if kind or title:
+            state = state or STATE
+            now = self.clock.now()
+            save_contact_way(conn, state, title=str(title or kind), kind=str(kind or ""), userids=[USERID], now=now)
+        return state
+
+    def _tell(self, text: str) -> None:
+        self.story.append(f"{self.clock.now().astimezone(self.zone):%m-%d %H:%M}  {text}")
+
+    def outcome(self, conn: Connection) -> Rehearsal:
+        """What the tables say at the end."""
+        outcomes: dict[str, list[str]] = {key: [] for key in _OUTCOMES}
+        reasons: dict[str, str] = {}
+        welcomed = select(send.c.step_id).where(send.c.kind == "welcome", send.c.outcome == "sent").order_by(send.c.id)
+        outcomes["sent"] += conn.execute(welcomed).scalars()
+        rows = conn.execute(
+            select(step_run, task.c.state.label("task_state"), task.c.reason.label("task_reason"))
+            .outerjoin(task, task.c.step_run_id == step_run.c.id)
+            .order_by(step_run.c.id)
+        ).all()
+        for row in rows:
+            state = row.task_state or row.state
+            reasons[row.step_id] = row.task_reason or row.reason
+            if row.channel != "W" and state in outcomes:
+                outcomes[state].append(row.step_id)
+        waiting = [row.step_id for row in rows if row.task_state == "open"]
+        last = conn.execute(select(enrolment).order_by(enrolment.c.id.desc()).limit(1)).one_or_none()
+        next_step, next_at = self._next_step(last)
+        issued = conn.execute(select(coupon_issue.c.batch_key).order_by(coupon_issue.c.id)).scalars().all()
+        return Rehearsal(
+            outcomes=outcomes,
+            reasons=reasons,
+            tasks=waiting,
+            run=last.state if last is not None else "none",
+            coupons=list(issued),
+            next_step=next_step,
+            next_at=next_at,
+            story=[*self.story, *(f"{step}：{reason}" for step, reason in reasons.items() if reason)],
+        )
+
+    def _next_step(self, run: Row[Any] | None) -> tuple[str, str]:
+        """The step a run waits for, and until when (shop's zone, to the minute)."""
+        if run is None or run.state != "active" or run.due_at is None or run.step >= len(self.playbook.steps):
+            return "", ""
+        return self.playbook.steps[run.step].id, run.due_at.astimezone(self.zone).isoformat()[:16]
+
+
+def _open_tasks(conn: Connection) -> dict[int, datetime | None]:
+    rows = conn.execute(select(task.c.id, task.c.expires_at).where(task.c.state == "open"))
+    return {row.id: row.expires_at for row in rows}
+
+
+def _settings(path: Path) -> Settings:
+    return load_settings(
+        environ={},
+        database={"url": f"sqlite:///{path}"},
+        wecom={
+            "corp_id": "rehearsal",
+            "agent_id": 0,
+            "secret": "rehearsal",
+            "token": "rehearsal",
+            "encoding_aes_key": "r" * 43,
+        },
+        security={"secret_key": "r" * 32},
+    )
+
+
+@asynccontextmanager
+async def _services(settings: Settings, clock: SteppedClock) -> AsyncIterator[tuple[Services, SteppedClock]]:
+    db = Database(settings.database.url.get_secret_value())
+    app = App(settings.wecom.corp_id, settings.wecom.agent_id, settings.wecom.secret.get_secret_value())
+    async with aiohttp.ClientSession() as http:
+        services = Services(
+            settings=settings,
+            clock=clock,
+            db=db,
+            http=http,
+            wecom=SilentWeCom(http, clock, app),
+            vault=Vault(settings.security.secret_key.get_secret_value()),
+            worker=Worker(db, clock),
+        )
+        services.worker.prepare(services, _EXECUTORS)
+        try:
+            yield services, clock
+        finally:
+            await db.close()

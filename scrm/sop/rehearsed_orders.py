@@ -1,0 +1,100 @@
+"""Orders for rehearsals: each event of a test becomes the snapshot a shop would send."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from scrm.commerce.canonical import Order, read_order
+
+PAID_FEN = 25900
+
+
+@dataclass(slots=True)
+class _Told:
+    """What has happened to one order so far: event -> when, in ISO 8601."""
+
+    at: dict[str, str]
+
+
+class RehearsedOrders:
+    """Keeps what was told of each order, so that a later event adds to the earlier ones."""
+
+    EVENTS = (
+        "order.created",
+        "order.paid",
+        "order.shipped",
+        "order.delivered",
+        "order.completed",
+        "order.closed",
+        "refund.opened",
+        "refund.closed",
+    )
+
+    def __init__(self, unionid: str) -> None:
+        self._unionid = unionid
+        self._orders: dict[str, _Told] = {}
+
+    def snapshot(self, event: str, key: str, now: datetime) -> Order:
+        """The order after `event`; without a key, a new order is created or paid, and else the latest one meant."""
+        order_no = key or self._choose(event)
+        told = self._orders.setdefault(order_no, _Told({}))
+        for implied in _IMPLIED[event]:
+            told.at.setdefault(implied, now.isoformat())
+        told.at.setdefault(event, now.isoformat())
+        return read_order({**self._facts(order_no, told), "platform_updated_at": now.isoformat()})
+
+    def _choose(self, event: str) -> str:
+        latest = next(reversed(self._orders), "")
+        is_new = event == "order.created" or (event == "order.paid" and "order.paid" in self._at(latest))
+        return f"R{len(self._orders) + 1:04}" if is_new or not latest else latest
+
+    def _at(self, order_no: str) -> dict[str, str]:
+        return self._orders[order_no].at if order_no else {}
+
+    def _facts(self, order_no: str, told: _Told) -> dict[str, Any]:
+        at = told.at
+        times = {field: at[event] for event, field in _TIMES.items() if event in at}
+        parcel = {key: times[key] for key in ("shipped_at", "delivered_at") if key in times}
+        shipments = [{"tracking_no": f"SF{order_no}", "carrier_name": "顺丰速运", **parcel}] if parcel else []
+        refund = {"refund_no": f"T{order_no}", "status": "refunded" if "refund.closed" in at else "requested"}
+        return {
+            "channel": "wxstore",
+            "order_no": order_no,
+            "status": next((status for event, status in _STATUSES if event in at), "pending_payment"),
+            "buyer_ref": {"wx_unionid": self._unionid},
+            "payable_fen": PAID_FEN,
+            "paid_fen": PAID_FEN if "order.paid" in at else 0,
+            "lines": [{"line_key": "1", "title": "舒缓保湿面霜 50g", "paid_fen": PAID_FEN}],
+            "shipments": shipments,
+            "refunds": [{**refund, "created_at": at["refund.opened"]}] if "refund.opened" in at else [],
+            **times,
+        }
+
+
+_TIMES = {
+    "order.created": "ordered_at",
+    "order.paid": "paid_at",
+    "order.shipped": "shipped_at",
+    "order.delivered": "delivered_at",
+    "order.completed": "completed_at",
+    "order.closed": "closed_at",
+}
+_STATUSES = (
+    ("order.closed", "closed"),
+    ("order.completed", "completed"),
+    ("order.delivered", "shipped"),
+    ("order.shipped", "shipped"),
+    ("order.paid", "paid"),
+)
+# What must have happened before.
+_BOUGHT = ("order.created", "order.paid")
+_IMPLIED: dict[str, tuple[str, ...]] = {
+    "order.created": (),
+    "order.paid": ("order.created",),
+    "order.shipped": _BOUGHT,
+    "order.delivered": (*_BOUGHT, "order.shipped"),
+    "order.completed": (*_BOUGHT, "order.shipped", "order.delivered"),
+    "order.closed": ("order.created",),
+    "refund.opened": _BOUGHT,
+    "refund.closed": (*_BOUGHT, "refund.opened"),
+}
