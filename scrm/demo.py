@@ -55,6 +55,7 @@ async def run_demo(host: str, port: int, directory: Path) -> int:
         _start_afresh(directory)
         migrate(settings.database.url.get_secret_value())
         clock = SandboxClock()
+        clock.advance(_until_afternoon(clock.now(), settings))
         async with open_services(settings, clock) as services, aiohttp.ClientSession() as http:
             await publish_playbooks(services)
             sandbox = Sandbox(_sandbox_config(settings, url), clock, http)
@@ -94,6 +95,13 @@ async def run_sandbox(settings: Settings, host: str, port: int) -> int:
                 await cli.until_stopped()
             await sandbox.stop()
     return 0
+
+
+def _until_afternoon(now: datetime, settings: Settings) -> timedelta:
+    """The demo begins at two in the afternoon of the shop: outside quiet hours, and so it does three days later."""
+    local = now.astimezone(settings.shop.zone)
+    start = local.replace(hour=14, minute=0, second=0, microsecond=0)
+    return (start if start > local else start + timedelta(days=1)) - local
 
 
 def _settings(url: str, directory: Path) -> Settings:
