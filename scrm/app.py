@@ -12,6 +12,7 @@ from scrm import http, operations
 from scrm.api import auth as api_auth
 from scrm.api import coupons as api_coupons
 from scrm.api import customers as api_customers
+from scrm.api import openapi as api_openapi
 from scrm.api import orders as api_orders
 from scrm.api import sends as api_sends
 from scrm.api import tasks as api_tasks
@@ -52,6 +53,7 @@ EXECUTORS: Mapping[str, Execute] = {
 ROUTES = (
     endpoint.routes,
     operations.routes,
+    api_openapi.routes,
     api_orders.routes,
     api_customers.routes,
     api_coupons.routes,

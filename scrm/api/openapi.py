@@ -1,0 +1,115 @@
+"""GET /api/openapi.json: what other programs may call, written beside the handlers it describes."""
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from scrm import __version__
+from scrm.commerce.canonical import Order
+
+routes = web.RouteTableDef()
+
+_REF = "#/components/schemas/{name}"
+
+
+@routes.get("/api/openapi.json")
+async def openapi(request: web.Request) -> web.Response:
+    """OpenAPI 3.1; needs no key."""
+    return web.json_response(describe())
+
+
+def describe() -> dict[str, Any]:
+    (order,), schemas = msgspec.json.schema_components([Order], ref_template=_REF)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "SCRM", "version": __version__, "description": "时间为带时区的 ISO 8601，金额为整数分。"},
+        "security": [{"key": []}],
+        "components": {
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "schemas": {**schemas, "Error": _ERROR},
+        },
+        "paths": {
+            "/api/v1/orders": {
+                "post": _operation(
+                    "批量写入订单，幂等；旧状态不会覆盖新状态",
+                    body={"type": "array", "maxItems": 1000, "items": order},
+                    answer="每条订单的结果：created、updated、unchanged、stale 或 rejected（附原因）",
+                ),
+                "get": _operation("按平台与单号查订单", parameters=["channel", "order_no"], answer="订单列表"),
+            },
+            "/api/v1/customers": {
+                "get": _operation(
+                    "按 external_userid 查客户：身份、好友关系、标签、累计",
+                    parameters=["external_userid"],
+                    answer="客户",
+                    errors=(404,),
+                )
+            },
+            "/api/v1/customers/{id}": {"get": _operation("按编号查客户", path="id", answer="客户", errors=(404,))},
+            "/api/v1/customers/{id}/timeline": {
+                "get": _operation("客户动态，新的在前", path="id", parameters=["before", "limit"], answer="动态列表")
+            },
+            "/api/v1/sends": {
+                "get": _operation("发送账本：欢迎语、提醒、一键发送", parameters=["external_userid"], answer="发送列表")
+            },
+            "/api/v1/tasks": {"get": _operation("员工待办", parameters=["userid", "state"], answer="待办列表")},
+            "/api/v1/coupons/redeem": {
+                "post": _operation(
+                    "核销一张券；第二次返回 409 和第一次核销的详情",
+                    body={
+                        "type": "object",
+                        "required": ["code"],
+                        "properties": {
+                            "code": {"type": "string"},
+                            "order_no": {"type": "string"},
+                            "store": {"type": "string"},
+                        },
+                    },
+                    answer="核销结果",
+                    errors=(404, 409, 410),
+                )
+            },
+        },
+    }
+
+
+_ERROR = {
+    "type": "object",
+    "properties": {
+        "error": {
+            "type": "object",
+            "properties": {"code": {"type": "string"}, "message": {"type": "string"}},
+        }
+    },
+}
+
+
+def _operation(
+    summary: str,
+    *,
+    answer: str,
+    body: dict[str, Any] | None = None,
+    parameters: list[str] | None = None,
+    path: str = "",
+    errors: tuple[int, ...] = (),
+) -> dict[str, Any]:
+    error = {"application/json": {"schema": {"$ref": _REF.format(name="Error")}}}
+    operation: dict[str, Any] = {
+        "summary": summary,
+        "responses": {
+            "200": {"description": answer, "content": {"application/json": {"schema": {}}}},
+            **{
+                str(status): {"description": "见 error.message", "content": error}
+                for status in sorted({400, 401, 422, *errors})
+            },
+        },
+    }
+    named = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in parameters or ()]
+    if path:
+        named.append({"name": path, "in": "path", "required": True, "schema": {"type": "integer"}})
+    if named:
+        operation["parameters"] = named
+    if body is not None:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    return operation
