@@ -1,0 +1,155 @@
+"""`scrm import orders|coupons`: files from the command line, with progress, counts and an exit code."""
+
+import argparse
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from scrm.clock import SystemClock, monotonic
+from scrm.commerce.import_coupons import import_codes
+from scrm.commerce.import_orders import Counts, Into, Progress, import_orders, spare_the_collector
+from scrm.db import Database
+from scrm.db.migrate import current_revision, newest_revision
+from scrm.db.vault import Vault
+from scrm.errors import ScrmError, WrongUse
+from scrm.settings import Settings
+
+# Formats that docs/import.md names; those without a connector are refused with what to do instead.
+FORMATS = ("taobao", "jd", "pdd", "doudian", "kuaishou", "xhs", "wxstore", "youzan", "shopify", "generic")
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `import` with its kinds; each sets `run(arguments, settings)`."""
+    into = commands.add_parser("import", help="order files and coupon codes")
+    kinds = into.add_subparsers(dest="import_kind", required=True, metavar="KIND")
+
+    orders = kinds.add_parser("orders", help="order files as the platforms export them")
+    orders.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    orders.add_argument("--format", choices=FORMATS, help="default: recognised by the headings")
+    orders.add_argument("--shop", default="", metavar="KEY", help="which of your shops the orders are from")
+    orders.add_argument("--dry-run", action="store_true", help="read, check and count; keep nothing")
+    orders.add_argument("--json", action="store_true", help="the last line is a JSON object of counts")
+    orders.set_defaults(run=run_orders)
+
+    coupons = kinds.add_parser("coupons", help="codes for a batch of kind pool")
+    coupons.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    coupons.add_argument("--batch", required=True, metavar="KEY")
+    coupons.add_argument("--json", action="store_true", help="the last line is a JSON object of counts")
+    coupons.set_defaults(run=run_coupons)
+
+
+async def run_orders(arguments: argparse.Namespace, settings: Settings) -> int:
+    """0 when something could be imported (or there was nothing wrong), 1 when every order was rejected."""
+    _require_files(arguments.files)
+    if len(arguments.shop) > 80:
+        raise WrongUse(f"--shop: found {len(arguments.shop)} characters; expected at most 80")
+    spare_the_collector()
+    db = Database(settings.database.url.get_secret_value())
+    try:
+        await _require_migrated(db)
+        into = Into(
+            db=db,
+            vault=Vault(settings.security.secret_key.get_secret_value()),
+            clock=SystemClock(),
+            zone=settings.shop.zone,
+            shop_key=arguments.shop,
+            dry_run=arguments.dry_run,
+        )
+        bar = _Bar()
+        try:
+            counts = await import_orders(into, arguments.files, format_key=arguments.format, report=bar.show)
+        finally:
+            bar.end()
+    finally:
+        await db.close()
+    _tell_orders(counts, arguments, bar.seconds())
+    return 1 if counts.orders and counts.rejected == counts.orders else 0
+
+
+async def run_coupons(arguments: argparse.Namespace, settings: Settings) -> int:
+    """0 when at least one code is in the pool afterwards, 1 when no line held a code."""
+    _require_files(arguments.files)
+    db = Database(settings.database.url.get_secret_value())
+    totals = {"codes": 0, "added": 0, "known": 0, "rejected": 0}
+    try:
+        await _require_migrated(db)
+        for path in arguments.files:
+            counts = await import_codes(db, path, arguments.batch)
+            for line in counts.rejected[:20]:
+                print(f"{path.name}：{line}", file=sys.stderr)
+            for name in ("codes", "added", "known"):
+                totals[name] += getattr(counts, name)
+            totals["rejected"] += len(counts.rejected)
+    finally:
+        await db.close()
+    print(
+        f"券码 {totals['codes']} 个：新增 {totals['added']}，重复 {totals['known']}，不能用 {totals['rejected']}",
+        file=sys.stderr if arguments.json else sys.stdout,
+    )
+    _end_with_json(arguments, totals)
+    return 1 if totals["added"] + totals["known"] == 0 else 0
+
+
+def _require_files(paths: list[Path]) -> None:
+    for path in paths:
+        if not path.is_file():
+            raise WrongUse(f"找不到文件 {path}：请检查路径")
+
+
+async def _require_migrated(db: Database) -> None:
+    try:
+        found = await asyncio.wait_for(db.read(current_revision), 30)
+    except Exception as error:
+        raise ScrmError(f"数据库打不开（{type(error).__name__}）：请检查 database.url，或运行 scrm doctor") from None
+    if found != newest_revision():
+        raise ScrmError("数据库的表还不是这个版本：请先运行 scrm migrate")
+
+
+def _tell_orders(counts: Counts, arguments: argparse.Namespace, seconds: float) -> None:
+    out = sys.stderr if arguments.json else sys.stdout
+    speed = f"，{counts.orders / seconds:,.0f} 单/秒" if seconds > 0.5 else ""
+    kept = "试运行，没有写入：" if arguments.dry_run else ""
+    print(
+        f"{kept}订单 {counts.orders} 个（商品 {counts.lines} 行）：新建 {counts.created}，更新 {counts.updated}，"
+        f"未变 {counts.unchanged}，拒绝 {counts.rejected}{speed}",
+        file=out,
+    )
+    for path in counts.error_files:
+        print(f"不能导入的行和原因在 {path}，改正后可直接再导入这个文件", file=out)
+    _end_with_json(arguments, counts.as_dict())
+
+
+def _end_with_json(arguments: argparse.Namespace, values: dict[str, Any]) -> None:
+    if arguments.json:
+        sys.stdout.flush()
+        print(json.dumps(values))
+
+
+class _Bar:
+    """A progress line on stderr, only for people."""
+
+    def __init__(self) -> None:
+        self._is_shown = sys.stderr.isatty()
+        self._began = self._last = monotonic()
+
+    def show(self, progress: Progress) -> None:
+        now = monotonic()
+        if not self._is_shown or (now - self._last < 0.2 and progress.share < 1):
+            return
+        self._last = now
+        done = int(progress.share * 30)
+        speed = progress.orders / max(now - self._began, 0.001)
+        bar = "█" * done + "░" * (30 - done)
+        sys.stderr.write(f"\r{bar} {progress.share:4.0%}  {progress.orders:,} 单  {speed:,.0f} 单/秒 ")
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._is_shown:
+            sys.stderr.write("\n")
+
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return monotonic() - self._began

@@ -1,0 +1,291 @@
+"""Any table with our own headings, Chinese or English: the format for shops without a connector (docs/import.md)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from scrm.commerce.canonical import Line as OrderLine
+from scrm.commerce.canonical import Order, Receiver, Shipment
+from scrm.commerce.connectors.connector import Connector, Context, Parser, Reader
+from scrm.commerce.connectors.reader import (
+    Line,
+    Sheet,
+    clean,
+    normalise_heading,
+    read_count,
+    read_fen,
+    read_id,
+    read_moment,
+    value_of,
+)
+from scrm.errors import Invalid
+
+T = TypeVar("T")
+
+ORDER_NAMES: Mapping[str, tuple[str, ...]] = {
+    "order_no": ("order_no", "订单编号", "订单号"),
+    "channel": ("channel", "渠道", "平台"),
+    "shop_key": ("shop_key", "店铺", "店铺编号"),
+    "parent_order_no": ("parent_order_no", "主订单号"),
+    "status": ("status", "订单状态", "状态"),
+    "ordered_at": ("ordered_at", "下单时间", "订单创建时间", "创建时间"),
+    "paid_at": ("paid_at", "付款时间", "支付时间"),
+    "shipped_at": ("shipped_at", "发货时间"),
+    "delivered_at": ("delivered_at", "签收时间"),
+    "completed_at": ("completed_at", "完成时间"),
+    "closed_at": ("closed_at", "关闭时间"),
+    "updated_at": ("platform_updated_at", "updated_at", "更新时间"),
+    "goods": ("goods", "商品金额"),
+    "freight": ("freight", "运费"),
+    "discount": ("discount", "优惠金额", "店铺优惠"),
+    "platform_discount": ("platform_discount", "平台优惠"),
+    "payable": ("payable", "应付金额", "订单金额"),
+    "paid": ("paid", "实付金额", "支付金额", "付款金额"),
+    "refunded": ("refunded", "退款金额"),
+    "mobile": ("mobile", "mobile_e164", "phone", "手机号", "买家手机", "手机", "联系手机"),
+    "unionid": ("wx_unionid", "unionid"),
+    "external_userid": ("external_userid", "wecom_external_userid"),
+    "nick": ("nick", "买家昵称", "买家"),
+    "receiver": ("receiver_name", "receiver", "收货人", "收件人"),
+    "receiver_phone": ("receiver_phone", "收货手机", "收货电话"),
+    "province": ("province", "省"),
+    "city": ("city", "市"),
+    "district": ("district", "区", "区县"),
+    "address": ("address", "收货地址", "地址"),
+    "carrier": ("carrier", "carrier_name", "物流公司", "快递公司"),
+    "tracking_no": ("tracking_no", "物流单号", "快递单号", "运单号"),
+    "buyer_note": ("buyer_note", "买家留言", "买家备注"),
+    "seller_note": ("seller_note", "商家备注", "卖家备注"),
+    "currency": ("currency", "币种"),
+    "line_key": ("line_key", "子订单号", "子订单编号"),
+    "title": ("title", "商品名称", "商品标题", "商品"),
+    "spec": ("spec", "规格", "商品规格"),
+    "qty": ("qty", "数量", "购买数量"),
+    "unit_price": ("unit_price", "单价"),
+    "line_paid": ("line_paid", "商品实付"),
+    "sku": ("merchant_sku", "sku", "商家编码"),
+    "item": ("platform_item_id", "商品编号", "商品id"),
+}
+_MONEY = ("goods", "freight", "discount", "platform_discount", "payable", "paid", "refunded", "unit_price", "line_paid")
+_FEN_NAMES = {f"{name}_fen": (f"{name}_fen",) for name in _MONEY}
+_TIMES = ("ordered_at", "paid_at", "shipped_at", "delivered_at", "completed_at", "closed_at")
+_TITLES = {name: headings[1] if len(headings) > 1 else headings[0] for name, headings in ORDER_NAMES.items()}
+
+STATUSES = {
+    "待付款": "pending_payment",
+    "待支付": "pending_payment",
+    "未付款": "pending_payment",
+    "已付款": "paid",
+    "已支付": "paid",
+    "待发货": "paid",
+    "部分发货": "partially_shipped",
+    "已发货": "shipped",
+    "待收货": "shipped",
+    "已签收": "shipped",
+    "已完成": "completed",
+    "交易成功": "completed",
+    "交易完成": "completed",
+    "已取消": "cancelled",
+    "已关闭": "closed",
+    "交易关闭": "closed",
+    "已退款": "closed",
+    **{
+        status: status
+        for status in (
+            "pending_payment",
+            "paid",
+            "partially_shipped",
+            "shipped",
+            "completed",
+            "cancelled",
+            "closed",
+            "unknown",
+        )
+    },
+}
+CHANNELS = {
+    "淘宝": "taobao",
+    "天猫": "tmall",
+    "京东": "jd",
+    "拼多多": "pdd",
+    "抖店": "doudian",
+    "抖音": "doudian",
+    "快手": "kuaishou",
+    "小红书": "xhs",
+    "有赞": "youzan",
+    "微盟": "weimob",
+    "微信小店": "wxstore",
+    "门店": "pos",
+    "自有商城": "mall",
+    "商城": "mall",
+}
+
+
+def fit(sheets: list[Sheet]) -> Parser:
+    """One table whose rows are order lines; rows of one order number are one order."""
+    sheet = sheets[0]
+    reader = Reader(sheet, {**ORDER_NAMES, **_FEN_NAMES})
+    place = reader.place("order_no")
+    if place is None:
+        raise Invalid(f"{sheet.name}：缺少列“订单编号”（或 order_no），支持的列名见 docs/import.md")
+    return Parser(
+        sheet=sheet,
+        details=None,
+        id_place=place,
+        detail_id_place=None,
+        time_places=tuple(found for name in _TIMES if (found := reader.place(name)) is not None),
+        build=_Orders(reader).build,
+    )
+
+
+class _Orders:
+    """Rows of one number to one order: order columns from the first row that has them, a line from each row."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def build(self, rows: Sequence[Line], detail_rows: Sequence[Line], context: Context) -> Order:
+        cells = self._order_cells(rows)
+        times = {name: self._moment(cells, name, context) for name in (*_TIMES, "updated_at")}
+        raw_status = clean(cells["status"])
+        lines = [line for row in rows if (line := self._line(row)) is not None]
+        return Order(
+            channel=_channel(value_of(cells["channel"])),
+            shop_key=value_of(cells["shop_key"]) or context.shop_key,
+            order_no=read_id(cells["order_no"]),
+            parent_order_no=read_id(cells["parent_order_no"]),
+            status=_status(raw_status, times),  # type: ignore[arg-type]
+            raw_status=raw_status,
+            currency=value_of(cells["currency"]).upper() or "CNY",
+            goods_fen=self._fen(rows[0], "goods"),
+            freight_fen=self._fen(rows[0], "freight"),
+            discount_fen=self._fen(rows[0], "discount"),
+            platform_discount_fen=self._fen(rows[0], "platform_discount"),
+            payable_fen=self._fen(rows[0], "payable"),
+            paid_fen=self._fen(rows[0], "paid"),
+            refunded_fen=self._fen(rows[0], "refunded"),
+            **{name: times[name] for name in _TIMES},  # type: ignore[arg-type]
+            platform_updated_at=times["updated_at"] or context.exported_at,
+            buyer_ref=_buyer(cells),
+            receiver=_receiver(cells),
+            buyer_note=clean(cells["buyer_note"]),
+            seller_note=clean(cells["seller_note"]),
+            lines=lines or None,
+            shipments=_shipments(cells),
+        )
+
+    def _order_cells(self, rows: Sequence[Line]) -> dict[str, str]:
+        get, first = self._reader.get, rows[0]
+        cells = {name: get(first, name) for name in ORDER_NAMES}
+        for row in rows[1:]:
+            for name, cell in cells.items():
+                if not cell:
+                    cells[name] = get(row, name)
+        return cells
+
+    def _line(self, row: Line) -> OrderLine | None:
+        get = self._reader.get
+        title, sku = clean(get(row, "title")), value_of(get(row, "sku"))
+        if not title and not sku:
+            return None
+        qty = _told("qty", read_count, get(row, "qty"))
+        return OrderLine(
+            line_key=read_id(get(row, "line_key")),
+            title=title or sku,
+            spec=clean(get(row, "spec")),
+            platform_item_id=value_of(get(row, "item"))[:80],
+            merchant_sku=sku[:80],
+            qty=1 if qty is None else qty,
+            unit_price_fen=self._fen(row, "unit_price"),
+            paid_fen=self._fen(row, "line_paid"),
+        )
+
+    def _fen(self, row: Line, name: str) -> int | None:
+        """From the column in fen where there is one, else from the column in yuan."""
+        in_fen = self._reader.get(row, f"{name}_fen")
+        if in_fen:
+            return _told(f"{name}_fen", _read_whole_fen, in_fen)
+        cell = self._reader.get(row, name)
+        return _told(name, read_fen, cell) if cell else None
+
+    def _moment(self, cells: dict[str, str], name: str, context: Context) -> datetime | None:
+        cell = cells[name]
+        return _told(name, lambda text: read_moment(text, context.zone), cell) if cell else None
+
+
+def _told(name: str, read: Callable[[str], T], cell: str) -> T:
+    try:
+        return read(cell)
+    except ValueError as error:
+        raise ValueError(f"“{_TITLES.get(name, name)}”{error}") from None
+
+
+def _read_whole_fen(cell: str) -> int | None:
+    text = value_of(cell)
+    if text and not (text.isascii() and text.isdecimal() and len(text) <= 13):
+        raise ValueError(f"应为以分为单位的整数，看到“{text[:30]}”")
+    return int(text) if text else None
+
+
+def _channel(text: str) -> str:
+    channel = CHANNELS.get(text, text.lower()) or "mall"
+    if not (channel.isascii() and channel.replace("_", "").isalnum() and channel[0].isalpha() and len(channel) <= 24):
+        raise ValueError(f"“渠道”不认识“{text[:30]}”，请写 taobao、jd、pos 等代码或淘宝、京东、门店等名称")
+    return channel
+
+
+def _status(text: str, times: dict[str, datetime | None]) -> str:
+    if text:
+        status = STATUSES.get(text) or STATUSES.get(normalise_heading(text), "unknown")
+        if status in ("closed", "cancelled"):
+            return "closed" if times["paid_at"] else "cancelled"
+        return status
+    for name, status in (
+        ("closed_at", "closed"),
+        ("completed_at", "completed"),
+        ("shipped_at", "shipped"),
+        ("paid_at", "paid"),
+    ):
+        if times[name]:
+            return status if name != "closed_at" or times["paid_at"] else "cancelled"
+    return "pending_payment"
+
+
+def _buyer(cells: dict[str, str]) -> dict[str, str]:
+    names = {
+        "wx_unionid": "unionid",
+        "wecom_external_userid": "external_userid",
+        "mobile_e164": "mobile",
+        "nick": "nick",
+    }
+    ids = {kind: value_of(cells[name]) for kind, name in names.items()}
+    if not ids["mobile_e164"]:
+        ids["mobile_e164"] = value_of(cells["receiver_phone"])
+    return {kind: value for kind, value in ids.items() if value}
+
+
+def _receiver(cells: dict[str, str]) -> Receiver | None:
+    values: dict[str, Any] = {
+        "name": value_of(cells["receiver"]),
+        "phone": value_of(cells["receiver_phone"]) or value_of(cells["mobile"]),
+        "province": value_of(cells["province"]),
+        "city": value_of(cells["city"]),
+        "district": value_of(cells["district"]),
+        "address": value_of(cells["address"]),
+    }
+    return Receiver(**values) if values["name"] or values["address"] or values["phone"] else None
+
+
+def _shipments(cells: dict[str, str]) -> list[Shipment] | None:
+    number = read_id(cells["tracking_no"])
+    return [Shipment(tracking_no=number[:80], carrier_name=value_of(cells["carrier"]))] if number else None
+
+
+_KNOWN = [heading for names in (ORDER_NAMES, _FEN_NAMES) for group in names.values() for heading in group]
+CONNECTOR = Connector(
+    key="generic",
+    title="通用表格",
+    headings=frozenset(normalise_heading(heading) for heading in _KNOWN),
+    marks=frozenset(("order_no", "paid_fen", "shop_key", "channel", "mobile_e164")),
+    fit=fit,
+)

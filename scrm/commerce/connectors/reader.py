@@ -1,0 +1,379 @@
+"""One reader for every exported order file: CSV in any of its dialects, TAB text, xlsx, or a zip around one of them."""
+
+import csv
+import io
+import re
+import unicodedata
+import zipfile
+from codecs import getincrementaldecoder
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, Any
+from zoneinfo import ZoneInfo
+
+from python_calamine import CalamineError, CalamineWorkbook
+
+from scrm.errors import Invalid
+
+HEADER_ROWS = 15
+KNOWN_AT_LEAST = 3
+# Unpacked; beyond this an xlsx would fill the memory, and is no order export.
+LARGEST_SHEET = 600_000_000
+LARGEST_TEXT = 8_000_000_000
+_DELIMITERS = (",", "\t", ";")
+_INVISIBLE = re.compile("[\ufeff\u200b-\u200f\u2060\t\r\n]")
+_EMPTY = frozenset(("", "-", "--", "—", "无", "null", "None", "NULL"))
+_SUMMARY = ("合计", "总计", "汇总")
+
+csv.field_size_limit(1_000_000)
+
+
+def normalise_heading(text: str) -> str:
+    """As headings are compared: full-width brackets narrow, invisible characters gone, lower case."""
+    return unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).strip().strip("'\"").strip().lower()
+
+
+def clean(cell: str) -> str:
+    """A cell without the wrapping that keeps a spreadsheet from eating it: TAB, ="...", apostrophe, quotes."""
+    text = cell.strip(" \t\u00a0\u3000\ufeff\r\n\0")
+    if text.startswith('="') and text.endswith('"'):
+        text = text[2:-1].strip()
+    if text[:1] in ("'", '"', "="):
+        text = text.lstrip("'").strip('"').strip()
+    return text
+
+
+def value_of(cell: str) -> str:
+    """A cleaned cell in which every way of writing "nothing" is empty; not for free text."""
+    text = clean(cell)
+    return "" if text in _EMPTY else text
+
+
+_PLAIN_MONEY = re.compile(r"\d{1,11}(?:\.\d{1,2})?", re.ASCII)
+
+
+def read_fen(cell: str) -> int | None:
+    """Money in yuan as fen, rounded half up; None for an empty cell. Raises ValueError in the reader's words."""
+    text = value_of(cell)
+    if not text:
+        return None
+    if _PLAIN_MONEY.fullmatch(text):
+        yuan, _, cents = text.partition(".")
+        return int(yuan) * 100 + int(cents.ljust(2, "0") if cents else 0)
+    plain = re.sub(r"[,，¥￥元\s]|CNY|RMB", "", text)
+    try:
+        fen = (Decimal(plain) * 100).quantize(Decimal(1), ROUND_HALF_UP)
+    except InvalidOperation:
+        raise ValueError(f"应为金额，如 128.00，看到“{text[:30]}”") from None
+    if not fen.is_finite() or abs(fen) > 10**13:
+        raise ValueError(f"金额“{text[:30]}”超出范围")
+    return int(fen)
+
+
+def read_count(cell: str) -> int | None:
+    """A whole number of pieces; None for an empty cell. Raises ValueError in the reader's words."""
+    text = value_of(cell).replace(",", "")
+    if not text:
+        return None
+    if text.isascii() and text.isdecimal() and len(text) < 8:
+        return int(text)
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or number != number.to_integral_value() or not 0 <= number <= 10**6:
+        raise ValueError(f"应为整数件数，看到“{text[:30]}”")
+    return int(number)
+
+
+_MOMENT = re.compile(
+    r"(?P<y>\d{4})[-/.年](?P<m>\d{1,2})[-/.月](?P<d>\d{1,2})日?(?:[ T]+(?P<H>\d{1,2}):(?P<M>\d{1,2})(?::(?P<S>\d{1,2})(?:\.\d+)?)?)?",
+    re.ASCII,
+)
+_SERIAL = re.compile(r"\d{5}(?:\.\d+)?", re.ASCII)
+_EPOCH_SECONDS = re.compile(r"\d{10}(?:\d{3})?", re.ASCII)
+
+
+def read_moment(cell: str, zone: ZoneInfo) -> datetime | None:
+    """A time on the shop's clock, as UTC; None for an empty cell. Raises ValueError in the reader's words.
+
+    Understands 2026-06-18 20:00:00 with - / . and without seconds, Excel serial days and epoch seconds or ms.
+    """
+    text = value_of(cell)
+    if not text or text.startswith("0000"):
+        return None
+    try:
+        if len(text) == 19 and text[4] == "-":
+            return _at(datetime.fromisoformat(text), zone)
+        if match := _MOMENT.fullmatch(text):
+            parts = [int(match[name] or 0) for name in ("y", "m", "d", "H", "M", "S")]
+            return _at(datetime(*parts), zone)  # type: ignore[arg-type]  # noqa: DTZ001 - the zone follows
+        if _EPOCH_SECONDS.fullmatch(text):
+            return datetime.fromtimestamp(int(text[:10]), UTC)
+        if _SERIAL.fullmatch(text):
+            day = datetime(1899, 12, 30) + timedelta(seconds=round(float(text) * 86400))  # noqa: DTZ001
+            return _at(day, zone)
+        aware = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise ValueError(f"应为时间，如 2026-06-18 20:00:00，看到“{text[:30]}”") from None
+    return _at(aware, zone)
+
+
+def _at(moment: datetime, zone: ZoneInfo) -> datetime:
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+
+
+_SCIENTIFIC = re.compile(r"\d(?:\.\d+)?[eE]\+?\d+", re.ASCII)
+
+
+def read_id(cell: str) -> str:
+    """An order number; '' when the cell is empty. Raises ValueError when a spreadsheet has damaged it."""
+    text = value_of(cell)
+    if _SCIENTIFIC.fullmatch(text):
+        raise ValueError(f"单号“{text}”被表格软件改成了科学计数，原号已丢失，请从后台重新导出，不要用 Excel 另存")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of a file as it stands there: its number (1 is the file's first) and its raw cells."""
+
+    number: int
+    cells: tuple[str, ...]
+
+
+class Sheet:
+    """A table in a file: its headings, and its rows streamed as often as wanted; memory does not grow with it."""
+
+    def __init__(self, path: Path, name: str, headings: list[str], open_rows: "_OpenRows", first: int) -> None:
+        self.path, self.name, self.size = path, name, max(path.stat().st_size, 1)
+        self.titles = headings
+        self.columns = _columns(headings)
+        self._open_rows, self._first = open_rows, first
+        self.bytes_read = 0
+
+    def rows(self) -> Iterator[Line]:
+        """Rows below the heading that are neither empty nor a sum."""
+        width = len(self.titles)
+        for number, cells in enumerate(self._open_rows(self._report), start=1):
+            if number <= self._first or not any(cells):
+                continue
+            first = clean(cells[0])
+            if first.startswith(_SUMMARY) and not any(map(value_of, cells[1:3])):
+                continue
+            yield Line(number, tuple((cells + [""] * (width - len(cells)))[:width]))
+        self.bytes_read = self.size
+
+    def _report(self, place: int) -> None:
+        self.bytes_read = min(place, self.size)
+
+
+_Report = Callable[[int], None]
+_OpenRows = Callable[[_Report], Iterator[list[str]]]
+
+
+def _columns(headings: Sequence[str]) -> dict[str, int]:
+    """Place by normalised heading; a repeated heading gets .1, .2."""
+    columns: dict[str, int] = {}
+    for place, heading in enumerate(headings):
+        name, count = normalise_heading(heading), 0
+        while (unique := f"{name}.{count}" if count else name) in columns:
+            count += 1
+        columns[unique] = place
+    return columns
+
+
+def open_sheet(path: Path, known: frozenset[str], scratch: "Scratch", *, at_least: int = KNOWN_AT_LEAST) -> Sheet:
+    """Find out what a file is and where its heading row stands; `known` are the normalised headings to look for.
+
+    Raises Invalid with one line for the reader when it cannot be read as an order table.
+    """
+    name = path.name
+    path = _unpacked(path, scratch)
+    with path.open("rb") as file:
+        magic = file.read(8)
+    if not magic:
+        raise Invalid(f"{name}：文件是空的，请重新导出")
+    if magic.startswith(b"PK"):
+        return _from_excel(path, name, known, at_least)
+    return _from_text(path, name, magic, known, at_least)
+
+
+class Scratch:
+    """A folder for unpacked files, gone afterwards."""
+
+    def __enter__(self) -> "Scratch":
+        self._folder = TemporaryDirectory(prefix="scrm-import-")
+        self.path = Path(self._folder.name)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._folder.cleanup()
+
+
+def _unpacked(path: Path, scratch: Scratch) -> Path:
+    """The file itself, or the only table inside a zip."""
+    try:
+        with path.open("rb") as file:
+            if file.read(2) != b"PK":
+                return path
+        with zipfile.ZipFile(path) as archive:
+            members = [info for info in archive.infolist() if not info.is_dir()]
+            if any(info.filename == "[Content_Types].xml" for info in members):
+                return path
+            tables = [info for info in members if info.filename.lower().endswith((".csv", ".txt", ".xlsx"))]
+            if len(tables) != 1:
+                raise Invalid(f"{path.name}：压缩包里应只有一个订单表格，找到 {len(tables)} 个，请解压后逐个导入")
+            if tables[0].flag_bits & 1:
+                raise Invalid(f"{path.name}：压缩包有密码，请先用后台给出的密码解压，再导入里面的文件")
+            if tables[0].file_size > LARGEST_TEXT:
+                raise Invalid(f"{path.name}：解压后超过 8 GB，请按月份分开导出")
+            target = scratch.path / f"{len(list(scratch.path.iterdir()))}-{Path(tables[0].filename).name}"
+            with archive.open(tables[0]) as source, target.open("wb") as out:
+                _copy(source, out)
+            return target
+    except FileNotFoundError:
+        raise Invalid(f"找不到文件 {path}") from None
+    except (IsADirectoryError, PermissionError) as error:
+        raise Invalid(f"{path}：无法读取（{error.strerror}）") from None
+    except zipfile.BadZipFile:
+        raise Invalid(f"{path.name}：压缩文件已损坏，请重新下载") from None
+
+
+def _copy(source: IO[bytes], out: IO[bytes]) -> None:
+    while block := source.read(1 << 20):
+        out.write(block)
+
+
+# -- Excel
+
+
+def _from_excel(path: Path, name: str, known: frozenset[str], at_least: int) -> Sheet:
+    with zipfile.ZipFile(path) as archive:
+        if sum(info.file_size for info in archive.infolist()) > LARGEST_SHEET:
+            raise Invalid(f"{name}：表格太大，请在 Excel 里另存为“CSV UTF-8”后再导入，或按月份分开导出")
+    try:
+        book = CalamineWorkbook.from_path(str(path))
+        best: tuple[int, str, int, list[str]] | None = None
+        for title in book.sheet_names:
+            found = _find_heading(_excel_rows(path, title)(lambda place: None), known, at_least)
+            if found and (best is None or found[0] > best[0]):
+                best = (found[0], title, found[1], found[2])
+    except CalamineError as error:
+        raise Invalid(f"{name}：Excel 文件打不开（{error}），请另存为 CSV 后再导入") from None
+    if best is None:
+        raise Invalid(_no_heading(name))
+    _, title, first, headings = best
+    return Sheet(path, name, headings, _excel_rows(path, title), first)
+
+
+def _excel_rows(path: Path, title: str) -> _OpenRows:
+    def rows(report: _Report) -> Iterator[list[str]]:
+        sheet = CalamineWorkbook.from_path(str(path)).get_sheet_by_name(title)
+        size, total = path.stat().st_size, max(sheet.total_height, 1)
+        # calamine starts at the first used row; the reader counts as Excel does.
+        for _ in range(sheet.start[0] if sheet.start else 0):
+            yield []
+        for number, cells in enumerate(sheet.iter_rows(), start=1):
+            if number % 256 == 0:
+                report(size * number // total)
+            yield [_excel_text(cell) for cell in cells]
+
+    return rows
+
+
+def _excel_text(cell: Any) -> str:
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, bool):
+        return "是" if cell else "否"
+    if isinstance(cell, float):
+        # More digits than a double holds: an id that Excel has already rounded.
+        if abs(cell) >= 1e15:
+            return f"{cell:.10E}"
+        return str(int(cell)) if cell == int(cell) else repr(cell)
+    if isinstance(cell, int):
+        return f"{cell:.10E}" if abs(cell) >= 10**15 else str(cell)
+    if isinstance(cell, datetime):
+        return cell.strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(cell, date | time):
+        return cell.isoformat()
+    return str(cell)
+
+
+# -- text
+
+
+def _from_text(path: Path, name: str, magic: bytes, known: frozenset[str], at_least: int) -> Sheet:
+    if magic.startswith(b"\xd0\xcf\x11\xe0"):
+        raise Invalid(f"{name}：这是旧版 .xls 或加了密码的 Excel，请另存为 .xlsx 或 CSV 后再导入")
+    if magic.lstrip().startswith((b"<", b"\xef\xbb\xbf<")):
+        raise Invalid(f"{name}：这是网页格式的表格，请用 Excel 打开并另存为 CSV 后再导入")
+    encoding = _encoding(path, name, magic)
+    best: tuple[int, str, int, list[str]] | None = None
+    for delimiter in _DELIMITERS:
+        found = _find_heading(_text_rows(path, encoding, delimiter)(lambda place: None), known, at_least)
+        if found and (best is None or found[0] > best[0]):
+            best = (found[0], delimiter, found[1], found[2])
+    if best is None:
+        raise Invalid(_no_heading(name))
+    _, delimiter, first, headings = best
+    return Sheet(path, name, headings, _text_rows(path, encoding, delimiter), first)
+
+
+def _encoding(path: Path, name: str, magic: bytes) -> str:
+    """By the byte order mark, else strict UTF-8, else GB18030, each proved on the whole file."""
+    if magic.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    for encoding in ("utf-8-sig", "gb18030"):
+        if _decodes(path, encoding):
+            return encoding
+    raise Invalid(f"{name}：文字编码既不是 UTF-8 也不是 GBK/GB18030，文件可能损坏，请重新导出")
+
+
+def _decodes(path: Path, encoding: str) -> bool:
+    decoder = getincrementaldecoder(encoding)("strict")
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                decoder.decode(block)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _text_rows(path: Path, encoding: str, delimiter: str) -> _OpenRows:
+    def rows(report: _Report) -> Iterator[list[str]]:
+        with path.open("rb", buffering=1 << 18) as raw, io.TextIOWrapper(raw, encoding, newline="") as text:
+            for number, cells in enumerate(csv.reader(text, delimiter=delimiter)):
+                if number % 256 == 0:
+                    report(raw.tell())
+                yield cells
+
+    return rows
+
+
+def _find_heading(rows: Iterator[list[str]], known: frozenset[str], at_least: int) -> tuple[int, int, list[str]] | None:
+    """(how many known headings, row number, headings) of the best of the first rows."""
+    best: tuple[int, int, list[str]] | None = None
+    try:
+        for number, cells in enumerate(rows, start=1):
+            score = len({normalise_heading(cell) for cell in cells} & known)
+            if score >= at_least and (best is None or score > best[0]):
+                best = (score, number, cells)
+            if number == HEADER_ROWS:
+                break
+    except csv.Error:
+        return None
+    while best and best[2] and not normalise_heading(best[2][-1]):
+        best[2].pop()
+    return best
+
+
+def _no_heading(name: str) -> str:
+    return f"{name}：前 {HEADER_ROWS} 行里没有找到认识的表头，支持的列名见 docs/import.md"

@@ -1,0 +1,95 @@
+"""Codes that a shop made elsewhere, one a line, into a batch's pool."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import Connection, select
+
+from scrm.commerce.bulk import among, insert_rows
+from scrm.commerce.connectors.reader import Scratch, Sheet, clean, normalise_heading, open_sheet
+from scrm.commerce.models import coupon_batch, coupon_code, coupon_issue
+from scrm.db import Database, Priority
+from scrm.errors import Invalid
+
+_HEADINGS = ("券码", "优惠券码", "兑换码", "code", "coupon_code")
+_CHUNK = 1000
+
+
+@dataclass(slots=True)
+class CodeCounts:
+    """What came of a file of codes; `rejected` names the lines that hold none."""
+
+    codes: int = 0
+    added: int = 0
+    known: int = 0
+    rejected: list[str] = field(default_factory=list)
+
+
+async def import_codes(db: Database, path: Path, batch_key: str) -> CodeCounts:
+    """Read codes (text, one a line, or a table with a column 券码) into the pool; a code counts once in all batches.
+
+    Raises Invalid when the batch is unknown or takes no codes, or the file cannot be read.
+    """
+    await db.read(_require_pool, batch_key)
+    counts = CodeCounts()
+    pending: dict[str, None] = {}
+    for number, text in _read_codes(path):
+        counts.codes += 1
+        code = clean(text)
+        if not 4 <= len(code) <= 64 or any(mark.isspace() for mark in code):
+            counts.rejected.append(f"第 {number} 行：券码应为 4 到 64 个字符、没有空格，看到“{code[:30]}”")
+            continue
+        if code in pending:
+            counts.known += 1
+            continue
+        pending[code] = None
+        if len(pending) == _CHUNK:
+            await _add(db, batch_key, list(pending), counts)
+            pending.clear()
+    await _add(db, batch_key, list(pending), counts)
+    return counts
+
+
+async def _add(db: Database, batch_key: str, codes: list[str], counts: CodeCounts) -> None:
+    added = await db.write_as(Priority.IMPORT, add_codes, batch_key, codes)
+    counts.added += added
+    counts.known += len(codes) - added
+
+
+def add_codes(conn: Connection, batch_key: str, codes: list[str]) -> int:
+    """Add the codes that no batch has yet and no customer holds; returns how many."""
+    pool = select(coupon_code.c.code).where(among(conn, coupon_code.c.code, codes))
+    held = select(coupon_issue.c.code).where(among(conn, coupon_issue.c.code, codes))
+    known = set(conn.execute(pool).scalars()) | set(conn.execute(held).scalars())
+    new = [code for code in dict.fromkeys(codes) if code not in known]
+    insert_rows(conn, coupon_code, [{"batch_key": batch_key, "code": code} for code in new], skip_known=True)
+    return len(new)
+
+
+def _require_pool(conn: Connection, batch_key: str) -> None:
+    kind = conn.execute(select(coupon_batch.c.kind).where(coupon_batch.c.key == batch_key)).scalar_one_or_none()
+    if kind is None:
+        known = "、".join(conn.execute(select(coupon_batch.c.key).order_by(coupon_batch.c.key)).scalars()) or "还没有"
+        raise Invalid(f"没有券批次 {batch_key}，现有批次：{known}")
+    if kind != "pool":
+        raise Invalid(f"券批次 {batch_key} 由系统生成券码，不需要导入；只有 kind: pool 的批次使用导入的券码")
+
+
+def _read_codes(path: Path) -> list[tuple[int, str]]:
+    with Scratch() as scratch:
+        try:
+            return _from_table(open_sheet(path, frozenset(map(normalise_heading, _HEADINGS)), scratch, at_least=1))
+        except Invalid:
+            if path.suffix.lower() in (".xlsx", ".zip") or not path.is_file():
+                raise
+        text = path.read_bytes()
+    try:
+        lines = text.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise Invalid(f"{path.name}：应为 UTF-8 文本，每行一个券码") from None
+    return [(number, line) for number, line in enumerate(lines, start=1) if clean(line)]
+
+
+def _from_table(sheet: Sheet) -> list[tuple[int, str]]:
+    place = next(place for heading, place in sheet.columns.items() if heading in _HEADINGS)
+    return [(line.number, line.cells[place]) for line in sheet.rows()]
