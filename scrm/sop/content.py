@@ -1,8 +1,9 @@
 """Fills what a step says, for a whole batch: each table is asked once, and only for what the texts name."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,6 +13,7 @@ from scrm.commerce import coupons
 from scrm.commerce.models import order_line, orders, shipment
 from scrm.content.attachments import CouponCard, chat_attachments, coupon_values, link_cards
 from scrm.content.render import CHAT_TEXT_CHARS, MissingVariable, render, variables_of
+from scrm.errors import ScrmError
 from scrm.profiles.models import external_contact, follow_user, person_field
 from scrm.sop import store
 from scrm.sop.engine import coupon_reason
@@ -34,11 +36,15 @@ class Shop:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A text with its chat messages (sendChatMessage); `problem` says why it cannot be said instead."""
+    """A text with its chat messages (sendChatMessage).
+
+    Or why it cannot be said: `problem` when something is missing, `needless` when it would be wrong to say it.
+    """
 
     text: str = ""
     attachments: list[dict[str, Any]] = field(default_factory=list)
     problem: str = ""
+    needless: str = ""
 
 
 def fill(conn: Connection, due: Sequence[Due], shop: Shop, now: datetime) -> dict[int, Filled]:
@@ -54,11 +60,12 @@ def _fill_one(conn: Connection, one: Due, values: dict[str, Any], shop: Shop, no
     cards: dict[str, CouponCard] = {}
     for key in _coupon_keys(one, said):
         try:
-            cards[key] = _card(conn, one, key, shop, now)
-        except coupons.SoldOut as error:
-            return Filled(problem=str(error))
-        if (ends := cards[key].expires_at) is not None and ends <= now:
-            return Filled(problem=f"优惠券“{cards[key].title}”已过期，不再提醒")
+            issue = _issue(conn, one, key, now)
+        except ScrmError as error:
+            return Filled(problem=error.text)
+        if issue.state_at(now) != "issued":
+            return Filled(needless=f"优惠券“{issue.title}”{issue.word_at(now)}，不再提醒")
+        cards[key] = coupons.card(issue, shop.public_url)
         # With several coupons {{ coupon.* }} speaks of the first.
         values = {**coupon_values(cards[key], zone=shop.zone), **values}
     try:
@@ -69,16 +76,16 @@ def _fill_one(conn: Connection, one: Due, values: dict[str, Any], shop: Shop, no
     return Filled(text[:CHAT_TEXT_CHARS], chat_attachments(links))
 
 
-def _card(conn: Connection, one: Due, key: str, shop: Shop, now: datetime) -> CouponCard:
+def _issue(conn: Connection, one: Due, key: str, now: datetime) -> coupons.Issue:
+    """The one coupon of this run, whichever step gave it first."""
     reason = coupon_reason(one.playbook.key, one.row.run_key)
-    issue = coupons.issue(conn, batch_key=key, person_id=one.row.person_id, reason_key=reason, now=now)
-    return coupons.card(issue, shop.public_url)
+    return coupons.issue(conn, batch_key=key, person_id=one.row.person_id, reason_key=reason, now=now)
 
 
 def _coupon_keys(one: Due, said: Content) -> list[str]:
     """The coupons a step shows; one that is only spoken of is the playbook's first."""
     shown = [part["coupon"] for part in said.attachments if "coupon" in part]
-    spoken_of = any(name.startswith(_OF_COUPONS) for name in variables_of(said.text))
+    spoken_of = any(name.startswith(_OF_COUPONS) for name in _variables_of(said.text))
     if not shown and spoken_of and one.playbook.coupons:
         return [one.playbook.coupons[0].key]
     return shown
@@ -86,7 +93,7 @@ def _coupon_keys(one: Due, said: Content) -> list[str]:
 
 def _values(conn: Connection, due: Sequence[Due], shop: Shop) -> dict[int, dict[str, Any]]:
     """By enrolment: what is known of the variables that the texts of this batch name."""
-    named = set().union(*(_named(one) for one in due))
+    named = set().union(*(_variables_of(text) for text in {text for one in due for text in _texts(one)}))
     values: dict[int, dict[str, Any]] = {one.row.id: {"shop": shop.name} for one in due}
     for wanted, load in _LOADERS:
         if wanted(named):
@@ -95,13 +102,18 @@ def _values(conn: Connection, due: Sequence[Due], shop: Shop) -> dict[int, dict[
     return values
 
 
-def _named(one: Due) -> set[str]:
+def _texts(one: Due) -> Iterator[str]:
     if one.step is None or one.step.content is None:
-        return set()
-    texts = [one.step.content.text]
+        return
+    yield one.step.content.text
     for part in one.step.content.attachments:
-        texts += [str(text) for text in (part.get("link") or {}).values()]
-    return set().union(*(variables_of(text) for text in texts))
+        yield from (str(text) for text in (part.get("link") or {}).values())
+
+
+@lru_cache(maxsize=2048)
+def _variables_of(text: str) -> frozenset[str]:
+    """Reading a template costs more than filling it."""
+    return frozenset(variables_of(text))
 
 
 Found = Iterable[tuple[int, dict[str, Any]]]

@@ -1,7 +1,7 @@
 """Everything the engine must know about a batch of runs, with a few statements for the whole batch."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -84,26 +84,41 @@ def find_endings(conn: Connection, due: Sequence[Due], now: datetime) -> dict[in
     rest = [one for one in due if one.row.id not in endings]
     if not rest:
         return endings
-    happened = store.list_events_of(
-        conn,
-        {one.row.person_id for one in rest},
-        set().union(*(exits.watched(one.playbook) for one in rest)),
-        min(one.row.event_id or 0 for one in rest),
-    )
-    undecided: dict[str, list[tuple[Due, Condition]]] = defaultdict(list)
-    for one in rest:
-        ending = ended_by(one, happened.get(one.row.person_id, ()))
+    happened = _happened(conn, rest)
+    undecided: dict[int, tuple[Condition, list[Due]]] = {}
+    for one, ending in _judge(rest, happened):
         if isinstance(ending, Ending):
             endings[one.row.id] = ending
         elif ending is not None:
-            undecided[repr(ending)].append((one, ending))
-    for group in undecided.values():
-        tree = group[0][1]
-        holding = conditions.holding(conn, tree, {one.row.person_id for one, _ in group}, now)
-        for one, _ in group:
+            undecided.setdefault(id(ending), (ending, []))[1].append(one)
+    for tree, group in undecided.values():
+        holding = conditions.holding(conn, tree, {one.row.person_id for one in group}, now)
+        for one in group:
             if one.row.person_id in holding:
                 endings[one.row.id] = Ending("exited", _exit_words(conn, tree, one.row.person_id, now))
     return endings
+
+
+def _happened(conn: Connection, due: Sequence[Due]) -> dict[int, list[Event]]:
+    """By person: what came after the first of these runs began and may end one of them."""
+    playbooks = {id(one.playbook): one.playbook for one in due}
+    names = set().union(*(exits.watched(playbook) for playbook in playbooks.values()))
+    return store.list_events_of(
+        conn, {one.row.person_id for one in due}, names, min(one.row.event_id or 0 for one in due)
+    )
+
+
+def _judge(due: Sequence[Due], happened: dict[int, list[Event]]) -> Iterator[tuple[Due, Ending | Condition | None]]:
+    """Most persons did nothing in the meantime: that answer is the same for all runs of a playbook."""
+    nothing: dict[int, Ending | Condition | None] = {}
+    for one in due:
+        events = happened.get(one.row.person_id)
+        if events:
+            yield one, ended_by(one, events)
+            continue
+        if id(one.playbook) not in nothing:
+            nothing[id(one.playbook)] = ended_by(one, ())
+        yield one, nothing[id(one.playbook)]
 
 
 def ended_by(one: Due, events: Iterable[Event]) -> Ending | Condition | None:
@@ -139,10 +154,10 @@ def _lost(conn: Connection, due: Sequence[Due]) -> dict[int, Ending]:
 
 def _find_unmet(conn: Connection, due: Sequence[Due], now: datetime) -> dict[int, str]:
     """Why the step's own condition does not hold, for those where it does not; one statement for each condition."""
-    groups: dict[str, list[Due]] = defaultdict(list)
+    groups: dict[int, list[Due]] = defaultdict(list)
     for one in due:
         if one.step is not None and one.step.condition is not None:
-            groups[repr(one.step.condition)].append(one)
+            groups[id(one.step)].append(one)
     unmet = {}
     for group in groups.values():
         tree = group[0].step.condition if group[0].step else None

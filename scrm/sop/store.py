@@ -217,6 +217,8 @@ def last_pushes(conn: Connection, person_ids: Collection[int]) -> dict[int, date
 
 def count_pushes(conn: Connection, enrolment_ids: Collection[int]) -> dict[int, int]:
     """How many tasks of each run went out or wait for their member."""
+    if not enrolment_ids:
+        return {}
     rows = conn.execute(
         select(task.c.enrolment_id, func.count().label("pushes"))
         .where(task.c.enrolment_id.in_(list(enrolment_ids)), task.c.state.in_(("open", "sent")))

@@ -23,7 +23,7 @@ from scrm.work import queue
 
 log = structlog.get_logger()
 
-BATCH = 200
+BATCH = 100
 # A tick ends even when steps come due faster than they are done; the next one goes on.
 _MOST_BATCHES = 500
 _STEP_STATES = {Verdict.SKIP: "skipped", Verdict.DROP: "dropped"}
@@ -238,8 +238,8 @@ def _run(conn: Connection, running: Sequence[Due], outcome: _Outcome) -> None:
 
 
 def _open_task(conn: Connection, one: Due, step: Step, said: Filled, outcome: _Outcome) -> None:
-    if said.problem:
-        outcome.record(one, "failed", said.problem)
+    if said.problem or said.needless:
+        outcome.record(one, "failed" if said.problem else "skipped", said.problem or said.needless)
         return
     effects = Effects()
     value = {

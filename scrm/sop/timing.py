@@ -3,6 +3,7 @@
 import hashlib
 import re
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from scrm.sop.schema import When, Window
@@ -126,6 +127,7 @@ def _moment(day: date, at: time, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, at, tzinfo=zone).astimezone(UTC)
 
 
+@lru_cache(maxsize=1024)
 def _span(day: date, window: Window, zone: ZoneInfo) -> tuple[datetime, datetime]:
     """The window that begins on that day, in UTC: a day with a clock change makes it longer or shorter."""
     last = day if window.start < window.end else day + _DAY

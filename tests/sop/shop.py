@@ -184,8 +184,7 @@ def hold(published: Published, one: Playbook) -> None:
 
 def at(local: str) -> datetime:
     """A moment of March 2026 in Shanghai: "03-05 10:40"."""
-    naive = datetime.strptime(f"2026-{local}", "%Y-%m-%d %H:%M")
-    return naive.replace(tzinfo=UTC) - timedelta(hours=8)
+    return datetime.fromisoformat(f"2026-{local}:00+08:00").astimezone(UTC)
 
 
 @asynccontextmanager
