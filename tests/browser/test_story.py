@@ -1,0 +1,107 @@
+"""The main job by hand, in one command: scan, welcome, coupon, sidebar, three days later, one tap."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import aiohttp
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.fixtures_browser import OpenPage
+
+ROOT = Path(__file__).parent.parent.parent
+Screenshot = Callable[[Page, str], Awaitable[Path]]
+
+
+@pytest.fixture
+async def demo(tmp_path: Path) -> AsyncIterator[str]:
+    """`scrm demo` on a free port; its address. Ended with Ctrl-C, which must be clean."""
+    command = [sys.executable, "-m", "scrm", "demo", "--port", "0", "--dir", str(tmp_path / "demo")]
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    url = ""
+    async with asyncio.timeout(30):
+        async for line in process.stdout:
+            if found := re.search(r"(http://[\d.:]+)/sandbox/phone", line.decode()):
+                url = found[1]
+                break
+    if not url:
+        pytest.fail((await process.stderr.read()).decode()[-2000:])
+    drain = asyncio.create_task(process.stderr.read())
+    yield url
+    process.send_signal(signal.SIGINT)
+    async with asyncio.timeout(15):
+        assert await process.wait() == 0
+    assert "Traceback" not in (await drain).decode()
+
+
+async def test_a_customer_scans_is_welcomed_and_is_followed_up_three_days_later(
+    demo: str, open_page: OpenPage, screenshot: Screenshot
+) -> None:
+    phone = await open_page(width=390, height=844, phone=True)
+    await phone.goto(f"{demo}/sandbox/phone?user=xiaoman")
+    await phone.get_by_role("button", name="扫一扫").first.click()
+    await phone.get_by_text("双11 直播间").first.click()
+    await phone.get_by_role("button", name="添加到通讯录").click()
+    await expect(phone.get_by_text("陈小满，您好！我是晴屿美妆的李娜")).to_be_visible()
+    await expect(phone.get_by_text("新人券 ¥30｜满 199 元可用")).to_be_visible()
+    await screenshot(phone, "phone")
+
+    await phone.get_by_text("新人券 ¥30｜满 199 元可用").first.click()
+    coupon = phone.frame_locator("[data-browser-frame]")
+    await expect(coupon.get_by_text("满 199 元可用").first).to_be_visible()
+    await screenshot(phone, "coupon")
+
+    desk = await open_page(width=1280, height=860)
+    await desk.goto(f"{demo}/sandbox/desk?member=lina")
+    await desk.get_by_text("陈小满").first.click()
+    sidebar = desk.frame_locator("[data-sidebar]")
+    await expect(sidebar.get_by_role("heading", name="陈小满")).to_be_visible()
+    await expect(sidebar.get_by_text("双11 直播间").first).to_be_visible()
+    await expect(sidebar.get_by_text("积雪草修护面膜 5 片").first).to_be_attached()
+    await screenshot(desk, "desk-before")
+
+    async with aiohttp.ClientSession() as http:
+        async with http.post(f"{demo}/sandbox/control/clock", json={"advance_seconds": 3 * 86400}) as moved:
+            assert moved.status == 200
+        async with http.get(f"{demo}/readyz") as ready:
+            assert ready.status == 200
+    await expect(desk.get_by_text("等你跟进").first).to_be_visible(timeout=15_000)
+    await desk.reload()
+    await desk.get_by_text("陈小满").first.click()
+    await expect(sidebar.get_by_role("button", name="发送到聊天").first).to_be_visible()
+    await screenshot(desk, "desk")
+    panel = await open_page(width=360, height=780)
+    await panel.set_content("<title>sidebar</title>")
+    await desk.locator("[data-sidebar]").screenshot(path=str(await screenshot(panel, "sidebar")))
+
+    await sidebar.get_by_role("button", name="发送到聊天").first.click()
+    await expect(sidebar.get_by_text("已发送").first).to_be_visible()
+    await phone.goto(f"{demo}/sandbox/phone?user=xiaoman")
+    await phone.get_by_text("李娜").first.click()
+    await expect(phone.get_by_text("就到期了").first).to_be_visible()
+
+
+async def test_a_taken_port_is_one_clear_line(demo: str) -> None:
+    port = demo.rpartition(":")[2]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "scrm", "demo", "--port", port, cwd=ROOT, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    text = (await process.stderr.read()).decode()
+    assert await process.wait() == 1
+    assert len(text.strip().splitlines()) == 1
+    assert f"port {port}" in text
+    assert "--port" in text
