@@ -1,13 +1,35 @@
 """今日: what happened today, and what needs a hand."""
 
-from aiohttp import web
+from typing import Any
 
-from scrm.console.door import opened, page
+from aiohttp import web
+from sqlalchemy import Connection
+
+from scrm.callbacks import inbox
+from scrm.console import store
+from scrm.console.door import for_managers, page
+from scrm.reports.today import compute_today
+from scrm.services import SERVICES
+from scrm.work import queue
 
 routes = web.RouteTableDef()
 
+RECENT_SENDS = 10
+FEW = 3
+
 
 @routes.get("/console/")
-@opened
+@for_managers
 async def today(request: web.Request) -> web.StreamResponse:
-    return page(request, "today.html", active="today")
+    services = request.app[SERVICES]
+    now, zone = services.clock.now(), services.settings.shop.zone
+
+    def look(conn: Connection) -> dict[str, Any]:
+        return {
+            "today": compute_today(conn, now, zone),
+            "sends": store.list_sends(conn, limit=RECENT_SENDS),
+            "odd": inbox.list_odd(conn, limit=FEW),
+            "dead": queue.list_dead(conn, limit=FEW),
+        }
+
+    return await page(request, "today.html", active="today", **await services.db.read(look))

@@ -1,1 +1,5 @@
 import "htmx.org";
+
+import "./console/side-menu.js";
+import "./console/shortcuts.js";
+import "./console/dialogs.js";

@@ -1,0 +1,70 @@
+"""客户: everybody we know, found by name, remark, phone, order number or id; and one person's whole story."""
+
+from typing import Any
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from scrm import events
+from scrm.commerce.coupons import list_coupons
+from scrm.commerce.store import list_orders
+from scrm.console import store
+from scrm.console.door import before_of, for_managers, page
+from scrm.console.playbooks import step_titles
+from scrm.errors import NotFound
+from scrm.profiles import store as profiles
+from scrm.profiles.phones import normalise_phone
+from scrm.services import SERVICES
+
+routes = web.RouteTableDef()
+
+EVENTS = 30
+ORDERS = 20
+
+
+@routes.get("/console/customers")
+@for_managers
+async def customers(request: web.Request) -> web.StreamResponse:
+    services = request.app[SERVICES]
+    text = request.query.get("q", "").strip()[:80]
+    phone = normalise_phone(text)
+    found = await services.db.read(
+        store.list_customers,
+        text=text,
+        phone_lookup=services.vault.lookup(phone) if phone else None,
+        before=before_of(request),
+    )
+    return await page(request, "customers.html", active="customers", text=text, found=found)
+
+
+@routes.get(r"/console/customers/{person_id:\d{1,18}}")
+@for_managers
+async def customer(request: web.Request) -> web.StreamResponse:
+    services = request.app[SERVICES]
+    person_id = int(request.match_info["person_id"])
+    before = before_of(request)
+    values = await services.db.read(_look, person_id, before)
+    titles = step_titles(services, values["runs"])
+    return await page(request, "customer.html", active="customers", titles=titles, before=before, **values)
+
+
+def _look(conn: Connection, person_id: int, before: int | None) -> dict[str, Any]:
+    person = profiles.get_person(conn, person_id)
+    if person is None:
+        raise NotFound("没有这位客户，可能已被删除。请回到客户列表重新查找")
+    contacts = store.list_contacts(conn, person_id)
+    told = events.list_events(conn, person_id, before=before, limit=EVENTS + 1)
+    return {
+        "person": person,
+        "contacts": contacts,
+        "name": next((contact.name for contact in contacts if contact.name), "") or person.name or "未知昵称",
+        "follows": store.list_follows(conn, [person_id]),
+        "tags": profiles.list_tags(conn, person_id),
+        "identities": profiles.list_identities(conn, person_id),
+        "orders": list_orders(conn, person_id, limit=ORDERS),
+        "coupons": list_coupons(conn, person_id),
+        "runs": store.list_runs(conn, person_id),
+        "sends": store.list_sends_to(conn, [contact.external_userid for contact in contacts]),
+        "events": told[:EVENTS],
+        "has_more_events": len(told) > EVENTS,
+    }

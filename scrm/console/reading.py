@@ -1,0 +1,260 @@
+"""A playbook in words, as its page shows it: pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from scrm.profiles.conditions import EVENTS, words_of
+from scrm.reports.playbooks import Figures
+from scrm.sop.conditions import check_condition
+from scrm.sop.schema import Channel, Condition, Late, Playbook, Step, Trigger, When, Window
+from scrm.sop.timing import write_duration
+from scrm.sop.triggers import find_trigger
+
+RUN_KEYS = {"person": "同一位客户", "order": "同一笔订单", "coupon": "同一张券"}
+_BENEFITS = {"amount": "满减券", "percent": "折扣券", "gift": "兑换券", "freight": "包邮券"}
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """One number on a step."""
+
+    text: str
+    count: int
+    tone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepWords:
+    """A step as a card; `day` is empty when it is the same as the step's before."""
+
+    number: int
+    step: Step
+    day: str
+    time: str
+    rules: tuple[str, ...]
+    acts: tuple[str, ...]
+    attachments: tuple[str, ...]
+    meters: tuple[Meter, ...]
+
+
+def read_condition(tree: Condition | None) -> str:
+    """「已付款订单数 等于 0，且 券“new5d”未用」; empty for no condition."""
+    if not tree or check_condition(tree):
+        return ""
+    return _words(tree, is_inner=False)
+
+
+def _words(tree: Mapping[str, Any], *, is_inner: bool) -> str:
+    for group, joint in (("all", "，且 "), ("any", "，或 ")):
+        if group in tree:
+            parts = [_words(part, is_inner=len(tree[group]) > 1) for part in tree[group]]
+            text = joint.join(parts)
+            return f"（{text}）" if is_inner and len(parts) > 1 else text
+    if "not" in tree:
+        return f"不满足（{_words(tree['not'], is_inner=False)}）"
+    return words_of(tree)
+
+
+def list_exits(playbook: Playbook) -> list[str]:
+    """Each reason to leave on its own."""
+    tree = playbook.exit_if
+    if not tree:
+        return []
+    parts = tree["any"] if isinstance(tree.get("any"), list) else [tree]
+    return [words for part in parts if (words := read_condition(part))]
+
+
+def read_trigger(wanted: Trigger) -> str:
+    """「客户添加了员工（渠道类型为 直播、门店）」."""
+    trigger = find_trigger(wanted.event)
+    title = trigger.title if trigger is not None else EVENTS.get(wanted.event, wanted.event)
+    names = trigger.where if trigger is not None else {}
+    where = [
+        f"{names.get(key, key)}为 {'、'.join(_value(each) for each in values)}" for key, values in wanted.where.items()
+    ]
+    return f"{title}（{'，'.join(where)}）" if where else title
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "是" if value else "否"
+    return str(value)
+
+
+def read_reentry(playbook: Playbook) -> str:
+    who = RUN_KEYS.get(playbook.run_key, playbook.run_key)
+    if playbook.reentry_every is not None:
+        return f"{who} {write_duration(playbook.reentry_every)}内只进入一次"
+    return f"{who}只进入一次"
+
+
+def read_goal(playbook: Playbook) -> str:
+    goal = playbook.goal
+    if goal is None:
+        return ""
+    within = f"{write_duration(goal.within)}内" if goal.within else ""
+    return f"{within}{EVENTS.get(goal.event, goal.event)}"
+
+
+def read_guards(playbook: Playbook) -> list[str]:
+    guards = playbook.guards
+    words = []
+    if isinstance(guards.quiet, Window):
+        words.append(f"{_span(guards.quiet)} 不打扰")
+    elif guards.quiet == "none":
+        words.append("不受免打扰时段限制")
+    if guards.max_pushes is not None:
+        words.append(f"最多主动联系 {guards.max_pushes} 次")
+    return words
+
+
+def list_coupons(playbook: Playbook) -> list[tuple[str, str, str]]:
+    """(key, title, what it gives)."""
+    return [(spec.key, spec.title, _gift(spec)) for spec in playbook.coupons]
+
+
+def _gift(spec: Any) -> str:
+    parts = []
+    if spec.benefit == "amount" and spec.face_fen:
+        parts.append(
+            f"满 {_yuan(spec.threshold_fen)} 减 {_yuan(spec.face_fen)}"
+            if spec.threshold_fen
+            else f"立减 {_yuan(spec.face_fen)}"
+        )
+    elif spec.benefit == "percent" and spec.percent_off:
+        parts.append(f"{(100 - spec.percent_off) / 10:g} 折")
+    else:
+        parts.append(_BENEFITS.get(spec.benefit, ""))
+    if spec.valid is not None:
+        parts.append(f"领取后 {write_duration(spec.valid)}内有效")
+    if spec.budget is not None:
+        parts.append(f"限量 {spec.budget} 张")
+    return " · ".join(part for part in parts if part)
+
+
+def _yuan(fen: int) -> str:
+    return f"{fen // 100}" if fen % 100 == 0 else f"{fen / 100:.2f}"
+
+
+# Steps ---------------------------------------------------------------------------------------------------------------
+
+
+def list_steps(playbook: Playbook, figures: Figures) -> list[StepWords]:
+    cards: list[StepWords] = []
+    day_before = ""
+    for number, step in enumerate(playbook.steps, 1):
+        day, time = _moment(step.when)
+        cards.append(
+            StepWords(
+                number,
+                step,
+                day="" if day == day_before else day,
+                time=time,
+                rules=tuple(_rules(step)),
+                acts=tuple(_act(act, playbook) for act in step.act),
+                attachments=tuple(_attachment(each, playbook) for each in step.content.attachments)
+                if step.content
+                else (),
+                meters=tuple(_meters(step, figures)),
+            )
+        )
+        day_before = day
+    return cards
+
+
+def _moment(when: When) -> tuple[str, str]:
+    """(day, time) of a step, the trigger's day being day 0."""
+    span = f"{when.window.start:%H:%M} – {when.window.end:%H:%M}" if when.window else ""
+    if when.days is not None:
+        return ("当天" if when.days == 0 else f"第 {when.days} 天"), span or "随时"
+    if when.offset == timedelta():
+        return "当天", f"立即（{span}）" if span else "立即"
+    days = when.offset // timedelta(days=1)
+    after = f"{write_duration(when.offset)}后"
+    day = "当天" if days == 0 else f"第 {days} 天"
+    return day, f"{after}（{span}）" if span else after
+
+
+def _span(window: Window) -> str:
+    return f"{window.start:%H:%M} – {window.end:%H:%M}"
+
+
+def _rules(step: Step) -> list[str]:
+    rules = []
+    if condition := read_condition(step.condition):
+        rules.append(f"仅当 {condition}")
+    if step.ttl is not None:
+        rules.append(f"{write_duration(step.ttl)}内未发送就作废")
+    if step.channel is not Channel.WELCOME and step.when.window is not None:
+        rules.append("错过时段就放弃" if step.late is Late.DROP else "错过时段顺延到下一个时段")
+    if step.ignores_quiet and step.channel is Channel.TASK:
+        rules.append("不受免打扰时段限制")
+    return rules
+
+
+def _act(act: Mapping[str, Any], playbook: Playbook) -> str:
+    name, value = next(iter(act.items()))
+    match name:
+        case "add_tag":
+            return f"打标签「{_listed(value)}」"
+        case "remove_tag":
+            return f"去掉标签「{_listed(value)}」"
+        case "issue_coupon":
+            return f"发券「{_coupon_title(str(value), playbook)}」"
+        case "set" if isinstance(value, Mapping):
+            return "，".join(f"{_field(key)}改为「{_value(wanted)}」" for key, wanted in value.items())
+    return f"{name}：{value}"
+
+
+def _field(key: str) -> str:
+    return "客户阶段" if key in ("stage", "person.stage") else f"字段 {key.removeprefix('field.')} "
+
+
+def _listed(value: Any) -> str:
+    return "、".join(str(each) for each in value) if isinstance(value, list | tuple) else str(value)
+
+
+def _attachment(attachment: Mapping[str, Any], playbook: Playbook) -> str:
+    name, value = next(iter(attachment.items()))
+    if name == "coupon":
+        return f"券 · {_coupon_title(str(value), playbook)}"
+    if name == "link" and isinstance(value, Mapping):
+        return f"链接 · {value.get('title', '')}"
+    titles = {"image": "图片", "file": "文件", "video": "视频", "miniprogram": "小程序"}
+    shown = value.get("title", "") if isinstance(value, Mapping) else str(value).rsplit("/", 1)[-1]
+    return f"{titles.get(name, name)} · {shown}"
+
+
+def _coupon_title(key: str, playbook: Playbook) -> str:
+    return next((spec.title for spec in playbook.coupons if spec.key == key), key)
+
+
+def _meters(step: Step, figures: Figures) -> list[Meter]:
+    done = figures.steps.get(step.id, {})
+    if step.channel is Channel.TASK:
+        return _task_meters(done, figures.tasks.get(step.id, {}))
+    named = [
+        ("done", "已发送" if step.channel is Channel.WELCOME else "已执行", ""),
+        ("skipped", "未发送" if step.channel is Channel.WELCOME else "跳过", ""),
+        ("failed", "失败", "bad"),
+        ("unknown", "结果未知", "warn"),
+        ("dropped", "放弃", ""),
+    ]
+    return [Meter(text, done[state], tone) for state, text, tone in named if done.get(state)]
+
+
+def _task_meters(done: Mapping[str, int], tasks: Mapping[str, int]) -> list[Meter]:
+    made = sum(tasks.values())
+    named = [
+        ("sent", "已发送", "good"),
+        ("open", "待员工确认", "warn"),
+        ("skipped", "已跳过", ""),
+        ("expired", "已过期", "bad"),
+        ("withdrawn", "已撤回", ""),
+    ]
+    meters = [Meter("已建待办", made)] if made else []
+    meters += [Meter(text, tasks[state], tone) for state, text, tone in named if tasks.get(state)]
+    unmade = sum(done.values()) - made
+    return [*meters, Meter("条件不符未建", unmade)] if unmade > 0 else meters
