@@ -143,7 +143,7 @@ def prepare(conn: Connection, added: Added, playbooks: Sequence[Playbook], shop:
         "received_at": added.received_at,
         "decided_at": now,
         "outcome": "intent" if chosen else "none",
-        "reason": "" if chosen else _why_nothing(added),
+        "reason": "" if chosen else _why_nothing(added, is_confirmation),
         "correlation": added.correlation,
     }
     send_id = conn.execute(
@@ -188,9 +188,11 @@ def _first_that_holds(conn: Connection, found: list[Chosen], person_id: int, now
     return None
 
 
-def _why_nothing(added: Added) -> str:
+def _why_nothing(added: Added, is_confirmation: bool) -> str:
     if added.welcome_code:
         return "没有匹配的欢迎语"
+    if is_confirmation:
+        return "员工通过了好友申请，欢迎语在客户添加时已经处理"
     return "企业微信没有给欢迎语 code：员工在企微后台已设欢迎语、已经开口聊过，或客户来自其他企业的企业微信"
 
 
