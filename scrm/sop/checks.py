@@ -119,7 +119,8 @@ def _gap(issued: Step, shown: Step) -> tuple[timedelta, timedelta]:
 
 def _shows(step: Step, spec: CouponSpec, playbook: Playbook) -> bool:
     given = _coupons_given(step)
-    return spec.key in given or (not given and _speaks_of_coupon(step) and playbook.coupons[0] is spec)
+    speaks_of_it = not given and _speaks_of_coupon(step) and playbook.coupons[0] is spec
+    return spec.key in given or speaks_of_it or _minds_expiry(step, spec)
 
 
 def _minds_expiry(step: Step, spec: CouponSpec) -> bool:

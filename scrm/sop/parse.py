@@ -208,9 +208,9 @@ class _Reader:
         return text
 
     def choice(self, node: Node, what: str, choices: Collection[str], later: Collection[str] = ()) -> str:
-        if node.value in choices:
+        if node.value in tuple(choices):
             return str(node.value)
-        if node.value in later:
+        if node.value in tuple(later):
             self.note(node.line, f"{what}: {node.value} 还不支持，可用的有 {'、'.join(choices)}")
         else:
             self.note(node.line, f"{what} 只能是 {'、'.join(choices)}，写的是“{_shown(node)}”")

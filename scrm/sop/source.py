@@ -12,6 +12,8 @@ MAX_DEPTH = 30
 
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
 _DECIMAL = re.compile(r"-?\d{1,15}\.\d{1,15}")
+# What plain text may look like to YAML; anything else was written with a !tag.
+_KINDS = {"map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge", "value"}
 _WORDS = {"": None, "~": None, "null": None, "true": True, "True": True, "false": False, "False": False}
 
 
@@ -89,7 +91,7 @@ def _check_shape(text: str) -> None:
 
 def _read(node: yaml.Node) -> Node:
     line = node.start_mark.line + 1
-    if not node.tag.startswith("tag:yaml.org,2002:"):
+    if node.tag.removeprefix("tag:yaml.org,2002:") not in _KINDS:
         raise SourceError(line, f"不支持标记 {node.tag}")
     if isinstance(node, yaml.MappingNode):
         return _read_mapping(node, line)
