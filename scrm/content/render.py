@@ -32,6 +32,7 @@ _ALLOWED = (
     nodes.CondExpr,
 )
 _FILTERS = ("default", "默认")
+_COUPONS = names_of("coupon")
 
 
 class MissingVariable(Exception):
@@ -74,7 +75,7 @@ def render(text: str, values: Mapping[str, Any]) -> str:
     Raises MissingVariable when something is unknown that has neither a fallback in the text nor one of its own.
     """
     missing: list[str] = []
-    filled = _compile(text).render(_context(values, missing))
+    filled = _compile(text).render(_context(text, values, missing))
     if missing:
         raise MissingVariable(tuple(dict.fromkeys(missing)))
     return filled.strip()
@@ -117,18 +118,29 @@ class _Group:
         return self._find(name)
 
 
-def _context(values: Mapping[str, Any], missing: list[str]) -> dict[str, Any]:
+def _context(text: str, values: Mapping[str, Any], missing: list[str]) -> dict[str, Any]:
+    """Only what the text names: a shop sends many texts with few names in each."""
+
     def value(key: str) -> Any:
         found = values.get(key)
         written = "" if found is None else str(found).strip()
         return written or _Missing(key, missing)
 
-    context = {name: value(key) for key, names in VARIABLES.items() if "." not in key for name in (key, *names)}
-    context.update({name: value(key) for key, names in VARIABLES.items() if "." in key for name in names})
-    coupons = names_of("coupon")
-    context["coupon"] = _Group(lambda name: value(coupons.get(name, f"coupon.{name}")))
-    field = _Group(lambda name: value(f"{FIELD}.{name}"))
-    return {**context, **dict.fromkeys(FIELD_NAMES, field)}
+    plain, groups = _written(text)
+    context: dict[str, Any] = {name: value(key) for name, key in plain}
+    if "coupon" in groups:
+        context["coupon"] = _Group(lambda name: value(_COUPONS.get(name, f"coupon.{name}")))
+    for group in groups.intersection(FIELD_NAMES):
+        context[group] = _Group(lambda name: value(f"{FIELD}.{name}"))
+    return context
+
+
+@lru_cache(maxsize=2048)
+def _written(text: str) -> tuple[tuple[tuple[str, str], ...], frozenset[str]]:
+    """The names in a text: (written, key) of those that stand alone, and the groups."""
+    names = _names(_environment.parse(text))
+    plain = tuple((name, key) for name in names if "." not in name and (key := find_key(name)) is not None)
+    return plain, frozenset(name.partition(".")[0] for name in names)
 
 
 def _default(value: Any, fallback: str = "") -> Any:

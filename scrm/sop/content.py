@@ -47,15 +47,8 @@ class Filled:
     needless: str = ""
 
 
-def fill(conn: Connection, due: Sequence[Due], shop: Shop, now: datetime) -> dict[int, Filled]:
-    """By enrolment, for steps that say something."""
-    if not due:
-        return {}
-    values = _values(conn, due, shop)
-    return {one.row.id: _fill_one(conn, one, values[one.row.id], shop, now) for one in due}
-
-
-def _fill_one(conn: Connection, one: Due, values: dict[str, Any], shop: Shop, now: datetime) -> Filled:
+def fill(conn: Connection, one: Due, values: dict[str, Any], shop: Shop, now: datetime) -> Filled:
+    """What the step says to this person; its coupon is issued now, or is the one the run has given already."""
     said = one.step.content if one.step and one.step.content else Content()
     cards: dict[str, CouponCard] = {}
     for key in _coupon_keys(one, said):
@@ -91,8 +84,10 @@ def _coupon_keys(one: Due, said: Content) -> list[str]:
     return shown
 
 
-def _values(conn: Connection, due: Sequence[Due], shop: Shop) -> dict[int, dict[str, Any]]:
+def load_values(conn: Connection, due: Sequence[Due], shop: Shop) -> dict[int, dict[str, Any]]:
     """By enrolment: what is known of the variables that the texts of this batch name."""
+    if not due:
+        return {}
     named = set().union(*(_variables_of(text) for text in {text for one in due for text in _texts(one)}))
     values: dict[int, dict[str, Any]] = {one.row.id: {"shop": shop.name} for one in due}
     for wanted, load in _LOADERS:

@@ -53,6 +53,14 @@ def list_due_ids(conn: Connection, now: datetime, limit: int) -> list[int]:
     return list(conn.scalars(_due(now).with_only_columns(enrolment.c.id).limit(limit)))
 
 
+def find_standing(conn: Connection, ids: Sequence[int]) -> dict[int, tuple[int, datetime | None]]:
+    """Where the active ones of these runs stand now: (step, due_at)."""
+    rows = conn.execute(
+        select(enrolment.c.id, enrolment.c.step, enrolment.c.due_at).where(enrolment.c.id.in_(list(ids)), _ACTIVE)
+    )
+    return {row.id: (row.step, row.due_at) for row in rows}
+
+
 def next_due_at(conn: Connection) -> datetime | None:
     """When the next step of anybody comes, or the next waiting task opens; for a clock that jumps."""
     step = conn.execute(select(func.min(enrolment.c.due_at)).where(_ACTIVE, _WAITING)).scalar_one_or_none()

@@ -17,7 +17,7 @@ from scrm.sop.engine import Decision, Verdict
 from scrm.sop.facts import Due, Ending, Known, gather, spread_key
 from scrm.sop.guards import House
 from scrm.sop.published import Published
-from scrm.sop.schema import Channel, Step
+from scrm.sop.schema import Channel, Playbook, Step, Trigger
 from scrm.sop.shelf import find_version, house_of, playbooks_of, shop_of
 from scrm.work import queue
 
@@ -26,6 +26,8 @@ log = structlog.get_logger()
 BATCH = 100
 # A tick ends even when steps come due faster than they are done; the next one goes on.
 _MOST_BATCHES = 500
+# Stands in where a version cannot be found, which ends the run.
+NO_PLAYBOOK = Playbook(key="", title="", trigger=Trigger(""), run_key="person", reentry="never", steps=())
 _STEP_STATES = {Verdict.SKIP: "skipped", Verdict.DROP: "dropped"}
 
 
@@ -65,24 +67,32 @@ async def _release_batch(services: Services, rules: Rules) -> int:
     if not await services.db.read(store.has_due, now):
         return 0
     try:
-        return await services.db.write(release_due, rules, now)
+        return await _release(services, rules, now)
     except Exception as error:
         log.error("sop.batch_failed", error=f"{type(error).__name__}: {error}"[:500])
     return await _release_one_by_one(services, rules, now)
 
 
+async def _release(services: Services, rules: Rules, now: datetime, enrolment_id: int | None = None) -> int:
+    """On SQLite the deciding, which only reads, does not keep the one writer from its callbacks."""
+    if not services.db.is_sqlite:
+        return await services.db.write(release_due, rules, now, enrolment_id)
+    decided = await services.db.read(decide_due, rules, now, enrolment_id)
+    return await services.db.write(record, decided) if decided.cases else 0
+
+
 async def _release_one_by_one(services: Services, rules: Rules, now: datetime) -> int:
     """One bad run must not hold up its neighbours: it is marked as failed, with the reason, and they go on."""
-    decided = 0
+    total = 0
     for enrolment_id in await services.db.read(store.list_due_ids, now, BATCH):
         try:
-            decided += await services.db.write(release_due, rules, now, enrolment_id)
+            total += await _release(services, rules, now, enrolment_id)
         except Exception as error:
             reason = error.text if isinstance(error, ScrmError) else f"程序出错：{type(error).__name__}"
             log.exception("sop.run_failed", enrolment=enrolment_id)
             await services.db.write(_fail_run, enrolment_id, reason, now)
-            decided += 1
-    return decided
+            total += 1
+    return total
 
 
 def _fail_run(conn: Connection, enrolment_id: int, reason: str, now: datetime) -> None:
@@ -90,22 +100,96 @@ def _fail_run(conn: Connection, enrolment_id: int, reason: str, now: datetime) -
     store.end_runs(conn, [(enrolment_id, "failed", reason)], now=now)
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A run that is due, and what is to become of its step; `ending` when the run is over with it."""
+
+    due: Due
+    decision: Decision
+    ending: Ending | None = None
+
+
+@dataclass(slots=True)
+class Decided:
+    """What a batch of runs comes to, before anything is written."""
+
+    rules: Rules
+    now: datetime
+    cases: list[Case] = field(default_factory=list)
+    values: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+
 def release_due(conn: Connection, rules: Rules, now: datetime, enrolment_id: int | None = None) -> int:
-    """Decide the next step of the runs that are due, and write everything that follows from it, in one transaction.
+    """Claim the runs that are due, decide their next steps and write all that follows, in one transaction.
 
     The claim, the step's row, the task, our own changes, the work for WeCom and the run's next date commit together:
     what is interrupted has not happened, and is due again.
     """
+    decided = decide_due(conn, rules, now, enrolment_id)
+    return record(conn, decided) if decided.cases else 0
+
+
+def decide_due(conn: Connection, rules: Rules, now: datetime, enrolment_id: int | None = None) -> Decided:
+    """Decide the next step of the runs that are due; on PostgreSQL they are ours from here on."""
     rows = store.claim_due(conn, now, BATCH) if enrolment_id is None else store.claim_one(conn, enrolment_id, now)
-    if not rows:
-        return 0
-    outcome = _Outcome(rules, now)
-    due = [one for row in rows if (one := _look_up(conn, row, outcome)) is not None]
-    known = gather(conn, due, now)
-    running = [one for one in due if _decide(one, known[one.row.id], outcome)]
-    _run(conn, running, outcome)
+    decided = Decided(rules, now)
+    due: list[Due] = []
+    for row in rows:
+        # A run keeps the version it began with.
+        playbook = find_version(conn, rules.published, row.playbook_key, row.version)
+        if playbook is None:
+            decided.cases.append(_without_playbook(row))
+        else:
+            due.append(Due(row, playbook, playbook.steps[row.step] if row.step < len(playbook.steps) else None))
+    if due:
+        _decide_all(due, gather(conn, due, now), decided)
+        decided.values = content.load_values(conn, [case.due for case in decided.cases if _says(case)], rules.shop)
+    return decided
+
+
+def _without_playbook(row: Row[Any]) -> Case:
+    reason = f"找不到剧本 {row.playbook_key} 的第 {row.version} 版"
+    return Case(Due(row, NO_PLAYBOOK, None), Decision(Verdict.EXIT, reason), Ending("failed", reason))
+
+
+def _decide_all(due: Sequence[Due], known: dict[int, Known], decided: Decided) -> None:
+    pushed: dict[int, datetime] = {}
+    for one in due:
+        decided.cases.append(case := _decide(one, known[one.row.id], decided, pushed.get(one.row.person_id)))
+        if _says(case):
+            pushed[one.row.person_id] = decided.now
+
+
+def _decide(one: Due, known: Known, decided: Decided, pushed_at: datetime | None) -> Case:
+    if known.ending is not None:
+        return Case(one, Decision(Verdict.EXIT, known.ending.reason), known.ending)
+    if one.step is None:
+        # Nothing more is to come: the time for the goal is over.
+        return Case(one, Decision(Verdict.SKIP))
+    # Another run of this batch may just have written to the same person.
+    facts = known.facts if pushed_at is None else engine.replace_push(known.facts, pushed_at)
+    return Case(one, engine.decide(one.playbook, one.step, facts, decided.rules.house, decided.now))
+
+
+def _says(case: Case) -> bool:
+    step = case.due.step
+    return case.decision.verdict is Verdict.RUN and step is not None and step.channel is Channel.TASK
+
+
+def record(conn: Connection, decided: Decided) -> int:
+    """Write what was decided, for those runs that still stand where they stood; returns how many."""
+    outcome = _Outcome(decided.rules, decided.now)
+    cases = decided.cases
+    if conn.dialect.name == "sqlite":
+        standing = store.find_standing(conn, [case.due.row.id for case in cases])
+        cases = [case for case in cases if standing.get(case.due.row.id) == (case.due.row.step, case.due.row.due_at)]
+    for case in cases:
+        if case.decision.verdict is Verdict.RUN and case.due.step is not None:
+            _run(conn, case.due, case.due.step, decided.values, outcome)
+        else:
+            _note(case, outcome)
     outcome.write(conn)
-    return len(rows)
+    return len(cases)
 
 
 @dataclass(slots=True)
@@ -121,7 +205,6 @@ class _Outcome:
     step_runs: list[dict[str, Any]] = field(default_factory=list)
     tasks: list[dict[str, Any]] = field(default_factory=list)
     tag_changes: list[tuple[Actor, Effects]] = field(default_factory=list)
-    pushed: dict[int, datetime] = field(default_factory=dict)
 
     def end(self, enrolment_id: int, state: str, reason: str) -> None:
         self.endings.append((enrolment_id, state, reason))
@@ -176,65 +259,28 @@ class _Outcome:
         store.finish_idle(conn, self.idle, now=self.now)
 
 
-def _look_up(conn: Connection, row: Row[Any], outcome: _Outcome) -> Due | None:
-    """A run keeps the version it began with."""
-    playbook = find_version(conn, outcome.rules.published, row.playbook_key, row.version)
-    if playbook is None:
-        outcome.end(row.id, "failed", f"找不到剧本 {row.playbook_key} 的第 {row.version} 版")
-        return None
-    step = playbook.steps[row.step] if row.step < len(playbook.steps) else None
-    return Due(row, playbook, step)
-
-
-def _decide(one: Due, known: Known, outcome: _Outcome) -> bool:
-    """True when the step is to be run; everything else is written down at once."""
-    if one.step is None:
-        _end_of_steps(one, known.ending, outcome)
-        return False
-    facts = known.facts
-    if (pushed_at := outcome.pushed.get(one.row.person_id)) is not None:
-        facts = engine.replace_push(facts, pushed_at)
-    decision = engine.decide(one.playbook, one.step, facts, outcome.rules.house, outcome.now)
-    if decision.verdict is Verdict.RUN:
-        if one.step.channel is Channel.TASK:
-            outcome.pushed[one.row.person_id] = outcome.now
-        return True
-    _note(one, decision, known.ending, outcome)
-    return False
-
-
-def _end_of_steps(one: Due, ending: Ending | None, outcome: _Outcome) -> None:
-    """The time for the goal is over, or something ended the run while it waited for it."""
-    if ending is not None:
-        outcome.end(one.row.id, ending.state, ending.reason)
-    else:
-        outcome.move(one, engine.Place(one.row.step, None))
-
-
-def _note(one: Due, decision: Decision, ending: Ending | None, outcome: _Outcome) -> None:
+def _note(case: Case, outcome: _Outcome) -> None:
+    """A step that is not run: the run is over, the step is put off, or it is left out with a reason."""
+    one, decision = case.due, case.decision
     if decision.verdict is Verdict.EXIT:
-        outcome.end(one.row.id, ending.state if ending else "exited", decision.reason)
+        outcome.end(one.row.id, case.ending.state if case.ending else "exited", decision.reason)
+    elif one.step is None:
+        outcome.move(one, engine.Place(one.row.step, None))
     elif decision.verdict is Verdict.DEFER and decision.until is not None:
         # Never at once again: a tick must come to its end.
-        until = max(decision.until, outcome.now + timedelta(seconds=1))
-        outcome.move(one, engine.Place(one.row.step, until))
+        outcome.move(one, engine.Place(one.row.step, max(decision.until, outcome.now + timedelta(seconds=1))))
     else:
         outcome.record(one, _STEP_STATES.get(decision.verdict, "skipped"), decision.reason)
         outcome.move_on(one)
 
 
-def _run(conn: Connection, running: Sequence[Due], outcome: _Outcome) -> None:
-    said = content.fill(
-        conn, [one for one in running if one.step and one.step.channel is Channel.TASK], outcome.rules.shop, outcome.now
-    )
-    for one in running:
-        if one.step is None:
-            continue
-        if one.step.channel is Channel.TASK:
-            _open_task(conn, one, one.step, said[one.row.id], outcome)
-        else:
-            _act(conn, one, one.step, outcome)
-        outcome.move_on(one)
+def _run(conn: Connection, one: Due, step: Step, values: dict[int, dict[str, Any]], outcome: _Outcome) -> None:
+    if step.channel is Channel.TASK:
+        said = content.fill(conn, one, values[one.row.id], outcome.rules.shop, outcome.now)
+        _open_task(conn, one, step, said, outcome)
+    else:
+        _act(conn, one, step, outcome)
+    outcome.move_on(one)
 
 
 def _open_task(conn: Connection, one: Due, step: Step, said: Filled, outcome: _Outcome) -> None:
