@@ -1,0 +1,139 @@
+"""The client against a WeCom on loopback: tokens, errors, and how many calls at a time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scrm.wecom.client import App, WeCom
+from scrm.wecom.errors import RetryClass, WeComError, WeComUnreachable
+from scrm.wecom.events import Unreadable, parse_event, parse_xml
+from tests.fakes import wecom as fake
+from tests.fakes.clock import FakeClock
+from tests.fakes.wecom import FakeWeCom
+from tests.world import XIAOMAN
+
+
+@pytest.fixture
+async def client(wecom: FakeWeCom, clock: FakeClock) -> AsyncIterator[WeCom]:
+    app = App(fake.CORP_ID, fake.AGENT_ID, fake.SECRET, api_base=wecom.url, timeout_seconds=0.5)  # type: ignore[attr-defined]
+    async with aiohttp.ClientSession() as http:
+        yield WeCom(http, clock, app)
+
+
+async def test_many_callers_share_one_token(client: WeCom, wecom: FakeWeCom) -> None:
+    await asyncio.gather(*(client.get_external_contact(XIAOMAN) for _ in range(20)))
+    assert wecom.tokens_given == 1
+
+
+@pytest.mark.parametrize("errcode", [40014, 42001])
+async def test_a_dead_token_is_refreshed_once_and_the_call_repeated(
+    client: WeCom, wecom: FakeWeCom, errcode: int
+) -> None:
+    await client.get_follow_user_list()
+    wecom.say("externalcontact/get_follow_user_list", errcode)
+    await client.get_follow_user_list()
+    assert wecom.tokens_given == 2
+    wecom.say("externalcontact/get_follow_user_list", errcode, errcode)
+    with pytest.raises(WeComError) as caught:
+        await client.get_follow_user_list()
+    assert caught.value.errcode == errcode
+
+
+async def test_a_token_is_renewed_before_it_ends(client: WeCom, wecom: FakeWeCom, clock: FakeClock) -> None:
+    await client.get_follow_user_list()
+    clock.advance(seconds=7200 * 0.89)
+    await client.get_follow_user_list()
+    assert wecom.tokens_given == 1
+    clock.advance(seconds=7200 * 0.02)
+    await client.get_follow_user_list()
+    assert wecom.tokens_given == 2
+
+
+async def test_a_wrong_secret_is_not_asked_for_in_a_loop(client: WeCom, wecom: FakeWeCom, clock: FakeClock) -> None:
+    wecom.say("gettoken", 40001)
+    for _ in range(5):
+        with pytest.raises(WeComError) as caught:
+            await client.get_follow_user_list()
+        assert caught.value.errcode == 40001
+        assert caught.value.retry_class is RetryClass.CONFIGURATION
+    assert len(wecom.called("gettoken")) == 1
+    clock.advance(seconds=61)
+    await client.get_follow_user_list()
+
+
+async def test_reads_of_one_endpoint_keep_to_five_at_a_time_and_slow_down_when_told(
+    client: WeCom, wecom: FakeWeCom
+) -> None:
+    wecom.delay = 0.01
+    await asyncio.gather(*(client.get_external_contact(XIAOMAN) for _ in range(30)))
+    assert wecom.most_under_way["externalcontact/get"] == 5
+    wecom.say("externalcontact/get", 45033, 45033, 45033)
+    await asyncio.gather(*(client.get_external_contact(XIAOMAN) for _ in range(3)), return_exceptions=True)
+    wecom.most_under_way.clear()
+    await asyncio.gather(*(client.get_external_contact(XIAOMAN) for _ in range(6)))
+    assert wecom.most_under_way["externalcontact/get"] < 5
+
+
+async def test_an_error_says_in_chinese_what_to_do_and_never_the_token(client: WeCom, wecom: FakeWeCom) -> None:
+    wecom.say("user/get", 60020)
+    with pytest.raises(WeComError) as caught:
+        await client.get_user("lina")
+    assert "可信" in caught.value.text
+    assert "token-1" not in str(caught.value)
+
+
+async def test_no_answer_in_time_is_an_error_that_may_have_been_carried_out(client: WeCom, wecom: FakeWeCom) -> None:
+    await client.get_follow_user_list()
+    wecom.delay = 1.0
+    with pytest.raises(WeComUnreachable) as caught:
+        await client.get_user("lina")
+    assert caught.value.perhaps_done
+    assert caught.value.retry_class is RetryClass.TRANSIENT
+    assert "token" not in str(caught.value)
+
+
+async def test_nobody_listening_is_an_error_that_was_not_carried_out(clock: FakeClock, unused_tcp_port: int) -> None:
+    app = App(fake.CORP_ID, 1, "s", api_base=f"http://127.0.0.1:{unused_tcp_port}")
+    async with aiohttp.ClientSession() as http:
+        with pytest.raises(WeComUnreachable) as caught:
+            await WeCom(http, clock, app).get_user("lina")
+    assert not caught.value.perhaps_done
+
+
+async def test_followers_beyond_the_first_page_are_fetched_too(client: WeCom, wecom: FakeWeCom) -> None:
+    page: dict[str, Any] = {"errcode": 0, "external_contact": {"external_userid": "wm1"}}
+    wecom.say(
+        "externalcontact/get",
+        {**page, "follow_user": [{"userid": "a"}], "next_cursor": "c2"},
+        {**page, "follow_user": [{"userid": "b"}]},
+    )
+    found = await client.get_external_contact("wm1")
+    assert [follow["userid"] for follow in found["follow_user"]] == ["a", "b"]
+
+
+def test_elements_that_repeat_or_nest_are_kept() -> None:
+    xml = (
+        "<xml><CreateTime>1</CreateTime><MsgType>event</MsgType><Event>change_external_chat</Event>"
+        "<ChangeType>update</ChangeType><MemChangeList><Item>a</Item><Item>b</Item></MemChangeList><State></State></xml>"
+    )
+    event = parse_event(xml.encode())
+    assert event.fields["MemChangeList"] == {"Item": ["a", "b"]}
+    assert (event.name, event.change_type, event.text("State"), event.text("Nothing")) == (
+        "change_external_chat",
+        "update",
+        "",
+        "",
+    )
+
+
+@given(body=st.binary(max_size=300))
+def test_no_body_makes_the_parser_stumble(body: bytes) -> None:
+    try:
+        parse_xml(body)
+    except Unreadable as reason:
+        assert str(reason)  # noqa: PT017 - most bodies are not XML, and that is all there is to say
