@@ -18,6 +18,8 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 import msgspec
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
 
@@ -40,32 +42,20 @@ class Priority(IntEnum):
 class Database:
     """One database, by its URL `sqlite:///path` or `postgresql://user:pw@host/db`.
 
-    SQLite is one process: writes go through one aiosqlite connection (WAL, synchronous=FULL, BEGIN IMMEDIATE), reads
-    run in a few threads. PostgreSQL has one asyncpg pool for both.
+    SQLite is one process: one connection writes (WAL, synchronous=FULL, BEGIN IMMEDIATE), a few read, each in a thread
+    of its own. PostgreSQL has one asyncpg pool for both.
     """
 
     def __init__(self, url: str, *, pool_size: int = 8) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self._turn = _Turnstile() if self.is_sqlite else None
-        self._writer = _sqlite_writer(self.url) if self.is_sqlite else _postgresql(self.url, pool_size)
-        self._reader: Engine | None = _sqlite_reader(self.url) if self.is_sqlite else None
-        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="db-read") if self.is_sqlite else None
+        self._store = _SqliteFile(self.url) if self.is_sqlite else _PostgresqlPool(self.url, pool_size)
         self._groups: dict[Callable[..., Any], _Group[Any, Any]] = {}
         self._tell: Callable[[set[str]], None] = lambda signals: None
 
     async def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work(conn, ...)` in a transaction that only reads."""
-        if self._reader is None:
-            async with self._writer.connect() as conn:
-                return await conn.run_sync(work, *args, **kwargs)
-        reader = self._reader
-
-        def run() -> T:
-            with reader.connect() as conn:
-                return work(conn, *args, **kwargs)
-
-        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+        return await self._store.read(lambda conn: work(conn, *args, **kwargs))
 
     async def write(
         self,
@@ -81,8 +71,7 @@ class Database:
     ) -> T:
         """`write`, with another place in the queue for SQLite's writer."""
         signals: set[str] = set()
-        async with self._begin(priority) as conn:
-            result = await conn.run_sync(_with_signals, signals, work, args, kwargs)
+        result = await self._store.write(priority, lambda conn: _with_signals(conn, signals, work, args, kwargs))
         if signals:
             self._tell(signals)
         return result
@@ -104,11 +93,7 @@ class Database:
         """Finish what is being written, then close every connection."""
         for group in self._groups.values():
             await group.drain()
-        await self._writer.dispose()
-        if self._reader is not None:
-            self._reader.dispose()
-        if self._threads is not None:
-            self._threads.shutdown(wait=True)
+        await self._store.close()
 
     def on_commit(self, tell: Callable[[set[str]], None]) -> None:
         """After each COMMIT of ours, `tell` gets the signals that `signal()` left in its transaction."""
@@ -116,10 +101,7 @@ class Database:
 
     def listener(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A connection of its own, for LISTEN/NOTIFY (PostgreSQL only)."""
-        return self._writer.connect()
-
-    def _begin(self, priority: Priority) -> "_Write":
-        return _Write(self._writer, self._turn, priority)
+        return self._store.listener()
 
 
 def signal(conn: Connection, name: str) -> None:
@@ -138,30 +120,64 @@ def _with_signals(
     return result
 
 
-class _Write:
-    """One write transaction; on SQLite it waits for its turn first."""
+class _SqliteFile:
+    """A piece of work is one hop to a thread, whatever it asks: a hop per statement costs more than the statements."""
 
-    def __init__(self, engine: AsyncEngine, turn: "_Turnstile | None", priority: Priority) -> None:
-        self._transaction = engine.begin()
-        self._turn = turn
-        self._priority = priority
+    def __init__(self, url: URL) -> None:
+        self._turn = _Turnstile()
+        self._writer, self._reader = _sqlite_writer(url), _sqlite_reader(url)
+        self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="db-write")
+        self._read_threads = ThreadPoolExecutor(READERS, thread_name_prefix="db-read")
 
-    async def __aenter__(self) -> AsyncConnection:
-        if self._turn is not None:
-            await self._turn.enter(self._priority)
-        try:
-            return await self._transaction.__aenter__()
-        except BaseException:
-            if self._turn is not None:
-                self._turn.leave()
-            raise
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        def run() -> T:
+            with self._reader.connect() as conn:
+                return work(conn)
 
-    async def __aexit__(self, *error: Any) -> None:
-        try:
-            await asyncio.shield(self._transaction.__aexit__(*error))
-        finally:
-            if self._turn is not None:
-                self._turn.leave()
+        return await asyncio.get_running_loop().run_in_executor(self._read_threads, run)
+
+    async def write(self, priority: Priority, work: Callable[[Connection], T]) -> T:
+        """A transaction that has begun is finished, also when nobody waits for it any more."""
+
+        def run() -> T:
+            with self._writer.begin() as conn:
+                return work(conn)
+
+        await self._turn.enter(priority)
+        writing = asyncio.get_running_loop().run_in_executor(self._write_thread, run)
+        writing.add_done_callback(lambda _: self._turn.leave())
+        return await asyncio.shield(writing)
+
+    async def close(self) -> None:
+        loop = asyncio.get_running_loop()
+        for threads, engine in ((self._write_thread, self._writer), (self._read_threads, self._reader)):
+            await loop.run_in_executor(threads, lambda: None)  # behind whatever runs there
+            engine.dispose()
+            threads.shutdown(wait=True)
+
+    def listener(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        raise NotImplementedError("SQLite is one process: nobody else has anything to tell")
+
+
+class _PostgresqlPool:
+    """Connections for reading and writing alike."""
+
+    def __init__(self, url: URL, size: int) -> None:
+        self._engine = _postgresql(url, size)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        async with self._engine.connect() as conn:
+            return await conn.run_sync(work)
+
+    async def write(self, priority: Priority, work: Callable[[Connection], T]) -> T:
+        async with self._engine.begin() as conn:
+            return await conn.run_sync(work)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    def listener(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        return self._engine.connect()
 
 
 class _Turnstile:
@@ -219,10 +235,11 @@ class _Group(Generic[Row, T]):
             try:
                 await self._commit(batch)
             except Exception as error:
-                if len(batch) == 1:
-                    _fail(batch[0][1], error)
-                else:
+                if len(batch) > 1 and _is_about_a_row(error):
                     await self._one_by_one(batch)
+                else:
+                    for _, done in batch:
+                        _fail(done, error)
             except BaseException as error:
                 for _, done in batch:
                     _fail(done, ConnectionError(f"the writer was stopped: {type(error).__name__}"))
@@ -241,6 +258,11 @@ class _Group(Generic[Row, T]):
                 await self._commit([row])
             except Exception as error:
                 _fail(row[1], error)
+
+
+def _is_about_a_row(error: Exception) -> bool:
+    """A full disk, a lock or a lost connection would fail each row alike, one long wait after the other."""
+    return not isinstance(error, OperationalError | InterfaceError | PoolTimeout | OSError)
 
 
 def _fail(done: "asyncio.Future[Any]", error: Exception) -> None:
@@ -275,20 +297,25 @@ _PRAGMAS = (
 )
 
 
-def _sqlite_writer(url: URL) -> AsyncEngine:
+def _sqlite_writer(url: URL) -> Engine:
     _sqlite_path(url)
-    engine = create_async_engine(url.set(drivername="sqlite+aiosqlite"), pool_size=1, max_overflow=0, **_JSON)
+    engine = create_engine(
+        url.set(drivername="sqlite+pysqlite"),
+        poolclass=QueuePool,
+        pool_size=1,
+        max_overflow=0,
+        connect_args={"check_same_thread": False},
+        **_JSON,
+    )
 
-    @event.listens_for(engine.sync_engine, "connect")
-    def on_connect(dbapi: Any, record: Any) -> None:
+    @event.listens_for(engine, "connect")
+    def on_connect(dbapi: sqlite3.Connection, record: Any) -> None:
         # The driver's own implicit BEGIN loses updates silently; BEGIN IMMEDIATE below takes the lock first.
         dbapi.isolation_level = None
-        cursor = dbapi.cursor()
         for pragma in _PRAGMAS:
-            cursor.execute(pragma)
-        cursor.close()
+            dbapi.execute(pragma)
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def on_begin(conn: Connection) -> None:
         conn.exec_driver_sql("BEGIN IMMEDIATE")
 
