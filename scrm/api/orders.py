@@ -46,9 +46,9 @@ async def save_orders(request: web.Request) -> web.Response:
             route="api",
         )
         for (index, _), one in zip(chunk, saved, strict=True):
-            results[index][1] |= {"result": one.result, "id": one.order_id, "person_id": one.person_id}
+            results[index][1].update(result=one.result, id=one.order_id, person_id=one.person_id)
     answers = [answer for _, answer in results]
-    return web.json_response({"results": answers, "counts": _count(answers)})
+    return web.json_response({"items": answers, "counts": _count(answers)})
 
 
 @routes.get("/api/v1/orders")
@@ -59,7 +59,7 @@ async def find_orders(request: web.Request) -> web.Response:
         raise Invalid("缺少参数 order_no：请给出订单号，如 /api/v1/orders?channel=taobao&order_no=3200…")
     services: Services = request.app[SERVICES]
     views = await services.db.read(store.find_orders, request.query.get("channel", "").strip() or None, order_no)
-    return web.json_response([describe(view) for view in views])
+    return web.json_response({"items": [describe(view) for view in views]})
 
 
 async def _body(request: web.Request) -> bytes:

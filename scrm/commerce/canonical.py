@@ -179,6 +179,8 @@ def read_items(body: bytes) -> list[Any]:
         items = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Unreadable(f"请求体不是合法的 JSON：{error}。请用 UTF-8 编码发送订单列表") from None
+    except RecursionError:
+        raise Unreadable("请求体的嵌套太深，应为订单列表 [...]") from None
     if not isinstance(items, list):
         raise Unreadable(f"请求体应为订单列表 [...]，收到{_kind(items)}")
     if len(items) > MOST_ORDERS:

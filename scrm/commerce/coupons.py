@@ -1,12 +1,14 @@
 """Coupons: batches, one issue per person and reason, redeemed once."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
+from scrm.commerce.bulk import among, insert_rows
 from scrm.commerce.models import coupon_batch, coupon_code, coupon_issue
 from scrm.content.attachments import CouponCard
 from scrm.db import upsert
@@ -173,14 +175,7 @@ def _expiry(batch: Row[Any], now: datetime) -> datetime | None:
 
 def redeem(conn: Connection, code: str, *, now: datetime, by: str, order_no: str = "", store: str = "") -> Issue:
     """Use a coupon, once; raises NotFound, Expired, or Conflict with the first redemption's details."""
-    row = conn.execute(
-        select(coupon_issue.c.id).where(coupon_issue.c.code == code.strip().upper()).with_for_update()
-    ).one_or_none()
-    if row is None:
-        row = conn.execute(select(coupon_issue.c.id).where(coupon_issue.c.code == code.strip())).one_or_none()
-    if row is None:
-        raise NotFound("没有这张券：请核对券码")
-    coupon = get_issue(conn, row.id)
+    coupon = get_issue(conn, _find_code(conn, code))
     state = coupon.state_at(now)
     if state == "redeemed":
         raise Conflict("这张券已经核销过了", redemption=coupon.redemption)
@@ -199,6 +194,19 @@ def redeem(conn: Connection, code: str, *, now: datetime, by: str, order_no: str
     return used
 
 
+def _find_code(conn: Connection, code: str) -> int:
+    """The issue of a code as it stands, or as people type it: small letters, gaps, hyphens. Locked."""
+    exact = code.strip()
+    typed = "".join(mark for mark in exact.upper() if mark.isalnum())
+    for written in dict.fromkeys((exact, typed)):
+        row = conn.execute(
+            select(coupon_issue.c.id).where(coupon_issue.c.code == written).with_for_update()
+        ).one_or_none()
+        if row is not None:
+            return int(row.id)
+    raise NotFound("没有这张券：请核对券码")
+
+
 def _tell(conn: Connection, name: str, coupon: Issue, now: datetime, **facts: Any) -> None:
     told = Event(
         name=name,
@@ -213,11 +221,14 @@ def _tell(conn: Connection, name: str, coupon: Issue, now: datetime, **facts: An
 
 def mark_opened(conn: Connection, issue_id: int, *, now: datetime) -> None:
     """The customer looked at the page for the first time."""
-    conn.execute(
+    opened = conn.execute(
         update(coupon_issue)
         .where(coupon_issue.c.id == issue_id, coupon_issue.c.opened_at.is_(None))
         .values(opened_at=now)
-    )
+        .returning(coupon_issue.c.id)
+    ).one_or_none()
+    if opened is not None:
+        _tell(conn, "coupon.opened", get_issue(conn, issue_id), now)
 
 
 _COLUMNS = (
@@ -271,18 +282,24 @@ def list_coupons(conn: Connection, person_id: int, *, limit: int = 50) -> list[I
     return [Issue(**row._mapping) for row in rows]
 
 
-def add_codes(conn: Connection, batch_key: str, codes: list[str]) -> int:
-    """Fill the pool; returns how many were new."""
-    added = 0
-    for code in codes:
-        made = conn.execute(
-            upsert(coupon_code, conn)
-            .values(batch_key=batch_key, code=code)
-            .on_conflict_do_nothing()
-            .returning(coupon_code.c.code)
-        )
-        added += made.scalar_one_or_none() is not None
-    return added
+def add_codes(conn: Connection, batch_key: str, codes: Sequence[str]) -> int:
+    """Fill the pool with the codes that no batch has yet and no customer holds; returns how many were new."""
+    pool = select(coupon_code.c.code).where(among(conn, coupon_code.c.code, codes))
+    held = select(coupon_issue.c.code).where(among(conn, coupon_issue.c.code, codes))
+    known = set(conn.execute(pool).scalars()) | set(conn.execute(held).scalars())
+    new = [code for code in dict.fromkeys(codes) if code not in known]
+    insert_rows(conn, coupon_code, [{"batch_key": batch_key, "code": code} for code in new], skip_known=True)
+    return len(new)
+
+
+def find_batch_kind(conn: Connection, batch_key: str) -> str | None:
+    """generated, pool or link; None for an unknown batch."""
+    return conn.execute(select(coupon_batch.c.kind).where(coupon_batch.c.key == batch_key)).scalar_one_or_none()
+
+
+def list_batch_keys(conn: Connection) -> list[str]:
+    """Every batch there is."""
+    return list(conn.execute(select(coupon_batch.c.key).order_by(coupon_batch.c.key)).scalars())
 
 
 def card(coupon: Issue, public_url: str) -> CouponCard:

@@ -3,11 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from scrm.commerce.bulk import among, insert_rows
+from scrm.commerce import coupons
 from scrm.commerce.connectors.reader import Scratch, Sheet, clean, normalise_heading, open_sheet
-from scrm.commerce.models import coupon_batch, coupon_code, coupon_issue
 from scrm.db import Database, Priority
 from scrm.errors import Invalid
 
@@ -51,25 +50,15 @@ async def import_codes(db: Database, path: Path, batch_key: str) -> CodeCounts:
 
 
 async def _add(db: Database, batch_key: str, codes: list[str], counts: CodeCounts) -> None:
-    added = await db.write_as(Priority.IMPORT, add_codes, batch_key, codes)
+    added = await db.write_as(Priority.IMPORT, coupons.add_codes, batch_key, codes)
     counts.added += added
     counts.known += len(codes) - added
 
 
-def add_codes(conn: Connection, batch_key: str, codes: list[str]) -> int:
-    """Add the codes that no batch has yet and no customer holds; returns how many."""
-    pool = select(coupon_code.c.code).where(among(conn, coupon_code.c.code, codes))
-    held = select(coupon_issue.c.code).where(among(conn, coupon_issue.c.code, codes))
-    known = set(conn.execute(pool).scalars()) | set(conn.execute(held).scalars())
-    new = [code for code in dict.fromkeys(codes) if code not in known]
-    insert_rows(conn, coupon_code, [{"batch_key": batch_key, "code": code} for code in new], skip_known=True)
-    return len(new)
-
-
 def _require_pool(conn: Connection, batch_key: str) -> None:
-    kind = conn.execute(select(coupon_batch.c.kind).where(coupon_batch.c.key == batch_key)).scalar_one_or_none()
+    kind = coupons.find_batch_kind(conn, batch_key)
     if kind is None:
-        known = "、".join(conn.execute(select(coupon_batch.c.key).order_by(coupon_batch.c.key)).scalars()) or "还没有"
+        known = "、".join(coupons.list_batch_keys(conn)) or "还没有"
         raise Invalid(f"没有券批次 {batch_key}，现有批次：{known}")
     if kind != "pool":
         raise Invalid(f"券批次 {batch_key} 由系统生成券码，不需要导入；只有 kind: pool 的批次使用导入的券码")
