@@ -1,0 +1,74 @@
+"""`scrm import` as an operator types it: what it prints, and how it ends."""
+
+import json
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from scrm.cli import run
+
+PAYLOADS = Path(__file__).parent.parent / "payloads" / "orders"
+
+
+@pytest.fixture(autouse=True)
+def configured(sqlite_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    values = {
+        "DATABASE__URL": sqlite_url,
+        "WECOM__CORP_ID": "ww1234567890abcdef",
+        "WECOM__AGENT_ID": "1000002",
+        "WECOM__SECRET": "secret",
+        "WECOM__TOKEN": "token",
+        "WECOM__ENCODING_AES_KEY": "a" * 43,
+        "SECURITY__SECRET_KEY": "a key of more than thirty-two characters",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(f"SCRM_{name}", value)
+    monkeypatch.chdir(tmp_path)
+
+
+def copy(tmp_path: Path, name: str) -> str:
+    (tmp_path / name).write_bytes((PAYLOADS / name).read_bytes())
+    return str(tmp_path / name)
+
+
+def test_the_last_line_is_json_and_the_run_can_be_repeated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pair = [copy(tmp_path, "taobao_orders.csv"), copy(tmp_path, "taobao_details.csv")]
+    expected = {"orders": 5, "lines": 5, "created": 4, "updated": 0, "unchanged": 0, "rejected": 1}
+    assert run(["import", "orders", *pair, "--format", "taobao", "--shop", "tmall-1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == expected
+    assert run(["import", "orders", *pair, "--format", "taobao", "--shop", "tmall-1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == expected | {"created": 0, "unchanged": 4}
+
+
+def test_people_read_what_happened_and_where_the_errors_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["import", "orders", copy(tmp_path, "taobao_orders.csv")]) == 0
+    out = capsys.readouterr().out
+    assert "新建 4，更新 0，未变 0，拒绝 1" in out
+    assert str(tmp_path / "taobao_orders.errors.csv") in out
+
+
+def test_nothing_usable_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.csv").write_text("order_no,paid,ordered_at\n1,abc,2026-01-01\n", encoding="utf-8")
+    assert run(["import", "orders", str(tmp_path / "bad.csv")]) == 1
+
+
+def test_a_missing_file_is_wrong_use_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["import", "orders", "nowhere.csv"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_format_without_a_connector_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["import", "orders", copy(tmp_path, "generic.csv"), "--format", "jd"]) == 1
+    assert "通用表格" in capsys.readouterr().err
+
+
+def test_codes_go_into_a_pool(tmp_path: Path, sqlite_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = create_engine(sqlite_url)
+    with engine.begin() as conn:
+        conn.execute(text("INSERT INTO coupon_batch (key, kind, title, created_at) VALUES ('pool', 'pool', '券', 0)"))
+    engine.dispose()
+    (tmp_path / "codes.txt").write_text("AAAA1\nAAAA2\n", encoding="utf-8")
+    assert run(["import", "coupons", str(tmp_path / "codes.txt"), "--batch", "pool", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["added"] == 2
+    assert run(["import", "coupons", str(tmp_path / "codes.txt"), "--batch", "none"]) == 1
