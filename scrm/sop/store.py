@@ -109,6 +109,16 @@ def find_last_run(conn: Connection, playbook_key: str, person_id: int) -> Row[An
     return conn.execute(query).one_or_none()
 
 
+def find_run(conn: Connection, enrolment_id: int) -> Row[Any] | None:
+    return conn.execute(select(enrolment).where(enrolment.c.id == enrolment_id)).one_or_none()
+
+
+def list_runs(conn: Connection, person_id: int, *, limit: int = 50) -> list[Row[Any]]:
+    """All runs of a person, the newest first."""
+    query = select(enrolment).where(enrolment.c.person_id == person_id).order_by(enrolment.c.id.desc()).limit(limit)
+    return list(conn.execute(query))
+
+
 def list_active_runs(conn: Connection, person_id: int) -> list[Row[Any]]:
     return list(conn.execute(select(enrolment).where(_ACTIVE, enrolment.c.person_id == person_id)))
 
@@ -355,10 +365,17 @@ def _withdraw(conn: Connection, which: Any, reason: str, now: datetime) -> int:
 
 def expire_tasks(conn: Connection, now: datetime, *, limit: int = 500) -> int:
     """End tasks that nobody sent in their time; returns how many."""
-    late = select(task.c.id).where(_OPEN, task.c.expires_at <= now).order_by(task.c.expires_at).limit(limit)
-    if conn.dialect.name == "postgresql":
-        late = late.with_for_update(skip_locked=True)
-    ids = list(conn.scalars(late))
+    query: Select[Any] = (
+        select(task.c.id, task.c.enrolment_id)
+        .where(_OPEN, task.c.expires_at <= now)
+        .order_by(task.c.expires_at)
+        .limit(limit)
+    )
+    late = list(conn.execute(query))
+    # The run before its task, as everywhere: who holds the run is about to end the task himself.
+    runs = select(enrolment.c.id).where(enrolment.c.id.in_({row.enrolment_id for row in late if row.enrolment_id}))
+    held = set(conn.scalars(_locked(conn, runs)))
+    ids = [row.id for row in late if row.enrolment_id is None or row.enrolment_id in held]
     if not ids:
         return 0
     reason = "已超过有效期，员工未发送"

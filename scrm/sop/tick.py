@@ -23,7 +23,7 @@ from scrm.work import queue
 
 log = structlog.get_logger()
 
-BATCH = 100
+BATCH = 128
 # A tick ends even when steps come due faster than they are done; the next one goes on.
 _MOST_BATCHES = 500
 # Stands in where a version cannot be found, which ends the run.

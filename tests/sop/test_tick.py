@@ -7,11 +7,14 @@ import pytest
 from sqlalchemy import update
 
 from scrm.profiles.models import follow_user_tag, person
-from scrm.sop import store
+from scrm.sop import content, store
 from scrm.sop import tick as ticking
+from scrm.sop.explain import explain_person
 from scrm.sop.models import enrolment, step_run
+from scrm.sop.published import Published
+from scrm.sop.shelf import house_of, playbooks_of, shop_of
 from scrm.work.models import work_item
-from tests.sop.shop import Content, Goal, Guards, Late, Shop, Trigger, at, playbook_of, step
+from tests.sop.shop import Content, Goal, Guards, House, Late, Shop, Trigger, at, playbook_of, step
 
 NO_ORDER = {"field": "person.paid_orders", "op": "eq", "value": 0}
 
@@ -418,7 +421,24 @@ async def test_a_clock_that_is_moved_by_hand_can_ask_for_the_next_moment(shop: S
     assert len(await shop.tasks()) == 1
 
 
-def _rules(shop: Shop) -> tuple[object, object, object]:
-    from scrm.sop.shelf import house_of, playbooks_of, shop_of
+async def test_a_run_can_say_why_each_step_went_out_or_did_not(shop: Shop) -> None:
+    book = playbook_of(
+        step("ask", "T0+1h", condition=NO_ORDER), step("more", "D+3 10:00-11:30"), step("end", "D+8", "X")
+    )
+    await shop.run(book)
+    who = await shop.add()
+    await shop.set_stat(who, paid_orders=1)
+    await shop.pass_time(hours=1)
+    published, house, _ = _rules(shop)
+    (story,) = await shop.services.db.read(explain_person, who.person_id, published, house)
+    assert (story.word, story.playbook_title) == ("进行中", "新客跟进")
+    assert [(one.step_id, one.word) for one in story.steps] == [
+        ("ask", "已跳过"),
+        ("more", "未到时间"),
+        ("end", "未到时间"),
+    ]
+    assert story.steps[0].reason.startswith("条件不满足：")
 
+
+def _rules(shop: Shop) -> tuple[Published, House, content.Shop]:
     return playbooks_of(shop.services), house_of(shop.services), shop_of(shop.services)
