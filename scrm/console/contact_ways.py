@@ -27,7 +27,7 @@ async def contact_ways(request: web.Request) -> web.StreamResponse:
         return {
             "rows": rows,
             "adds": adds,
-            "none": Adds(),
+            "nobody": Adds(),
             "without": adds.get("", Adds()),
             "unknown": {state: count for state, count in adds.items() if state and state not in known},
             "names": member_names(conn, {userid for row in rows for userid in row.userids}),

@@ -57,7 +57,7 @@ def _look(conn: Connection, person_id: int, before: int | None) -> dict[str, Any
     return {
         "person": person,
         "contacts": contacts,
-        "name": next((contact.name for contact in contacts if contact.name), "") or person.name or "未知昵称",
+        "called": next((contact.name for contact in contacts if contact.name), "") or person.name or "未知昵称",
         "follows": store.list_follows(conn, [person_id]),
         "tags": profiles.list_tags(conn, person_id),
         "identities": profiles.list_identities(conn, person_id),

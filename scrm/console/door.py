@@ -2,12 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import quote
 
 from aiohttp import web
 
 from scrm.console import store, words
 from scrm.http import find_signed_in
+from scrm.login import login_url
 from scrm.services import SERVICES
 from scrm.sessions import SignedIn
 from web.render import render
@@ -25,7 +25,7 @@ def for_managers(handler: Handler) -> Handler:
     async def guarded(request: web.Request) -> web.StreamResponse:
         member = find_signed_in(request)
         if member is None:
-            raise web.HTTPFound(f"/login?next={quote(request.path_qs, safe='')}")
+            raise web.HTTPFound(login_url(request))
         if member.role not in ROLES:
             administrators = await request.app[SERVICES].db.read(store.list_administrators)
             return render(request, "console/refused.html", status=403, member=member, administrators=administrators)

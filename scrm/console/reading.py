@@ -1,6 +1,7 @@
 """A playbook in words, as its page shows it: pure."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from scrm.profiles.conditions import EVENTS, words_of
 from scrm.reports.playbooks import Figures
 from scrm.sop.conditions import check_condition
 from scrm.sop.schema import Channel, Condition, Late, Playbook, Step, Trigger, When, Window
-from scrm.sop.timing import write_duration
+from scrm.sop.timing import DEFAULT_TIME, write_duration
 from scrm.sop.triggers import find_trigger
 
 RUN_KEYS = {"person": "同一位客户", "order": "同一笔订单", "coupon": "同一张券"}
@@ -36,14 +37,18 @@ class StepWords:
     rules: tuple[str, ...]
     acts: tuple[str, ...]
     attachments: tuple[str, ...]
+    text: tuple[tuple[str, str], ...]
     meters: tuple[Meter, ...]
 
 
-def read_condition(tree: Condition | None) -> str:
-    """「已付款订单数 等于 0，且 券“new5d”未用」; empty for no condition."""
+def read_condition(tree: Condition | None, playbook: Playbook) -> str:
+    """「已付款订单数 等于 0，且 券“新人券”未用」; empty for no condition."""
     if not tree or check_condition(tree):
         return ""
-    return _words(tree, is_inner=False)
+    words = _words(tree, is_inner=False)
+    for spec in playbook.coupons:
+        words = words.replace(f"“{spec.key}”", f"“{spec.title}”")
+    return words
 
 
 def _words(tree: Mapping[str, Any], *, is_inner: bool) -> str:
@@ -54,7 +59,7 @@ def _words(tree: Mapping[str, Any], *, is_inner: bool) -> str:
             return f"（{text}）" if is_inner and len(parts) > 1 else text
     if "not" in tree:
         return f"不满足（{_words(tree['not'], is_inner=False)}）"
-    return words_of(tree)
+    return f"有过“{EVENTS[tree['event']]}”" if set(tree) == {"event"} else words_of(tree)
 
 
 def list_exits(playbook: Playbook) -> list[str]:
@@ -63,7 +68,7 @@ def list_exits(playbook: Playbook) -> list[str]:
     if not tree:
         return []
     parts = tree["any"] if isinstance(tree.get("any"), list) else [tree]
-    return [words for part in parts if (words := read_condition(part))]
+    return [EVENTS[part["event"]] if set(part) == {"event"} else read_condition(part, playbook) for part in parts]
 
 
 def read_trigger(wanted: Trigger) -> str:
@@ -110,9 +115,9 @@ def read_guards(playbook: Playbook) -> list[str]:
     return words
 
 
-def list_coupons(playbook: Playbook) -> list[tuple[str, str, str]]:
-    """(key, title, what it gives)."""
-    return [(spec.key, spec.title, _gift(spec)) for spec in playbook.coupons]
+def list_coupons(playbook: Playbook) -> list[tuple[str, str]]:
+    """(title, what it gives)."""
+    return [(spec.title, _gift(spec)) for spec in playbook.coupons]
 
 
 def _gift(spec: Any) -> str:
@@ -152,11 +157,12 @@ def list_steps(playbook: Playbook, figures: Figures) -> list[StepWords]:
                 step,
                 day="" if day == day_before else day,
                 time=time,
-                rules=tuple(_rules(step)),
+                rules=tuple(_rules(step, playbook)),
                 acts=tuple(_act(act, playbook) for act in step.act),
                 attachments=tuple(_attachment(each, playbook) for each in step.content.attachments)
                 if step.content
                 else (),
+                text=tuple(split_text(step.content.text.strip())) if step.content else (),
                 meters=tuple(_meters(step, figures)),
             )
         )
@@ -164,11 +170,25 @@ def list_steps(playbook: Playbook, figures: Figures) -> list[StepWords]:
     return cards
 
 
+_MARKS = re.compile(r"(\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\})", re.DOTALL)
+
+
+def split_text(text: str) -> Iterator[tuple[str, str]]:
+    """A template in pieces: ("text", ...), ("variable", its name) and ("code", as written)."""
+    for piece in _MARKS.split(text):
+        if piece.startswith("{{"):
+            yield "variable", piece[2:-2].split("|")[0].strip()
+        elif piece.startswith("{%"):
+            yield "code", piece
+        elif piece and not piece.startswith("{#"):
+            yield "text", piece
+
+
 def _moment(when: When) -> tuple[str, str]:
     """(day, time) of a step, the trigger's day being day 0."""
     span = f"{when.window.start:%H:%M} – {when.window.end:%H:%M}" if when.window else ""
     if when.days is not None:
-        return ("当天" if when.days == 0 else f"第 {when.days} 天"), span or "随时"
+        return ("当天" if when.days == 0 else f"第 {when.days} 天"), span or f"{DEFAULT_TIME:%H:%M}"
     if when.offset == timedelta():
         return "当天", f"立即（{span}）" if span else "立即"
     days = when.offset // timedelta(days=1)
@@ -181,9 +201,9 @@ def _span(window: Window) -> str:
     return f"{window.start:%H:%M} – {window.end:%H:%M}"
 
 
-def _rules(step: Step) -> list[str]:
+def _rules(step: Step, playbook: Playbook) -> list[str]:
     rules = []
-    if condition := read_condition(step.condition):
+    if condition := read_condition(step.condition, playbook):
         rules.append(f"仅当 {condition}")
     if step.ttl is not None:
         rules.append(f"{write_duration(step.ttl)}内未发送就作废")
@@ -246,15 +266,17 @@ def _meters(step: Step, figures: Figures) -> list[Meter]:
 
 
 def _task_meters(done: Mapping[str, int], tasks: Mapping[str, int]) -> list[Meter]:
-    made = sum(tasks.values())
-    named = [
+    """The tasks by what became of them, then those for whom none was made."""
+    asked = [
         ("sent", "已发送", "good"),
         ("open", "待员工确认", "warn"),
         ("skipped", "已跳过", ""),
         ("expired", "已过期", "bad"),
         ("withdrawn", "已撤回", ""),
     ]
-    meters = [Meter("已建待办", made)] if made else []
-    meters += [Meter(text, tasks[state], tone) for state, text, tone in named if tasks.get(state)]
-    unmade = sum(done.values()) - made
-    return [*meters, Meter("条件不符未建", unmade)] if unmade > 0 else meters
+    unmet = done.get("skipped", 0) - tasks.get("skipped", 0) - tasks.get("withdrawn", 0)
+    missed = done.get("dropped", 0) - tasks.get("expired", 0)
+    meters = [Meter("已建待办", sum(tasks.values()))] if tasks else []
+    meters += [Meter(text, tasks[state], tone) for state, text, tone in asked if tasks.get(state)]
+    unasked = [("条件不符", unmet, ""), ("错过时机", missed, ""), ("失败", done.get("failed", 0), "bad")]
+    return meters + [Meter(text, count, tone) for text, count, tone in unasked if count > 0]

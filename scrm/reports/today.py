@@ -15,6 +15,8 @@ from scrm.sop.models import send, task
 MOST_TASKS = 20_000
 FUNNEL_DAYS = 7
 
+_NOT_SENT = ("failed", "too_late", "unknown")
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -65,7 +67,12 @@ class Today:
 
     @property
     def welcomes_failed(self) -> int:
-        return sum(self.welcomes.get(outcome, 0) for outcome in ("failed", "too_late", "unknown"))
+        return sum(self.welcomes.get(outcome, 0) for outcome in _NOT_SENT)
+
+    @property
+    def worst_outcome(self) -> str:
+        """What most welcomes failed by."""
+        return max(_NOT_SENT, key=lambda outcome: self.welcomes.get(outcome, 0))
 
 
 def span_of(now: datetime, zone: ZoneInfo) -> Span:
