@@ -8,7 +8,7 @@ import structlog
 from aiohttp import web
 
 import web.render as rendering
-from scrm import http, operations
+from scrm import http, login, operations
 from scrm.api import auth as api_auth
 from scrm.api import coupons as api_coupons
 from scrm.api import customers as api_customers
@@ -60,6 +60,7 @@ ROUTES = (
     api_tasks.routes,
     api_sends.routes,
     commerce_pages.routes,
+    login.routes,
     sidebar_pages.routes,
     console_pages.routes,
 )

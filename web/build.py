@@ -21,6 +21,7 @@ ENTRIES = (
     "islands/console.js",
     "islands/customer.js",
     "styles/sidebar.css",
+    "styles/dark.css",
     "styles/console.css",
     "styles/customer.css",
 )

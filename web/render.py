@@ -92,5 +92,26 @@ def ago(moment: datetime | None, now: datetime) -> str:
     return f"{passed.days} 天前"
 
 
-templates.filters.update(money=money, when=when, ago=ago)
+def until(moment: datetime, zone: ZoneInfo, now: datetime) -> str:
+    """A deadline in words: 还剩 25 分钟, 今天 20:00 前, 03-04 11:30 前."""
+    left = moment - now
+    if left <= timedelta():
+        return "已到期"
+    if left < timedelta(hours=1):
+        return f"还剩 {max(1, left // timedelta(minutes=1))} 分钟"
+    return f"{when(moment, zone, now)} 前"
+
+
+def urgency(moment: datetime, now: datetime) -> str:
+    """soon (under two hours), near (under a day) or far."""
+    left = moment - now
+    return "soon" if left < timedelta(hours=2) else "near" if left < timedelta(days=1) else "far"
+
+
+def sum_of_letters(text: str) -> int:
+    """The same number for the same name, to colour it by."""
+    return sum(map(ord, text))
+
+
+templates.filters.update(money=money, when=when, ago=ago, until=until, urgency=urgency, sum_of_letters=sum_of_letters)
 templates.globals["asset"] = asset

@@ -1,0 +1,263 @@
+"""What a member does beside a chat: send a task in one tap, skip it, put it off; send a coupon; bind an order."""
+
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from scrm.commerce import coupons
+from scrm.commerce.store import OrderView, bind_order_manually, find_orders
+from scrm.content.attachments import chat_attachments, coupon_link
+from scrm.errors import Conflict, Invalid, NotFound, ScrmError
+from scrm.events import Event, record
+from scrm.http import signed_in, wants_json
+from scrm.profiles.store import access_contact
+from scrm.services import SERVICES
+from scrm.sidebar import words
+from scrm.sidebar.cards import orders as order_cards
+from scrm.sidebar.cards import tasks as task_cards
+from scrm.sidebar.cards.coupons import card_of
+from scrm.sidebar.cards.visit import Visit
+from scrm.sidebar.door import for_members, page, visit_of
+from scrm.sop import store as sop_store
+from scrm.sop import tasks
+from scrm.sop.tasks import TaskView
+
+routes = web.RouteTableDef()
+
+Fields = Mapping[str, Any]
+
+
+async def _fields(request: web.Request) -> Fields:
+    """The body, a JSON object or a form."""
+    if request.content_type != "application/json":
+        return dict(await request.post())
+    try:
+        body = await request.json()
+    except ValueError:
+        raise Invalid("请求内容不是 JSON。") from None
+    if not isinstance(body, dict):
+        raise Invalid("请求内容应为 JSON 对象。")
+    return body
+
+
+# Tasks ----------------------------------------------------------------------------------------------------------------
+
+
+def _task_id(request: web.Request) -> int:
+    return int(request.match_info["task_id"])
+
+
+@routes.post(r"/sidebar/tasks/{task_id:\d{1,18}}/release")
+@for_members
+async def release(request: web.Request) -> web.StreamResponse:
+    """{text?} -> {messages}: what sendChatMessage gets; 409 with the reason when it may not be sent any more."""
+    text = (await _fields(request)).get("text")
+    released = await tasks.release(
+        request.app[SERVICES], signed_in(request).userid, _task_id(request), None if text is None else str(text)
+    )
+    return web.json_response({"messages": released.messages}, headers={"Cache-Control": "no-store"})
+
+
+@routes.post(r"/sidebar/tasks/{task_id:\d{1,18}}/sending")
+@for_members
+async def note_sending(request: web.Request) -> web.StreamResponse:
+    """{ok, error?}: what the client said, or the member who looked into the chat."""
+    fields = await _fields(request)
+    ok = fields.get("ok") in (True, "true", "1")
+    view = await tasks.confirm_sent(
+        request.app[SERVICES], signed_in(request).userid, _task_id(request), ok, str(fields.get("error") or "")
+    )
+    return await _answer(request, view)
+
+
+@routes.post(r"/sidebar/tasks/{task_id:\d{1,18}}/skip")
+@for_members
+async def skip(request: web.Request) -> web.StreamResponse:
+    reason = str((await _fields(request)).get("reason") or "")
+    view = await tasks.skip(request.app[SERVICES], signed_in(request).userid, _task_id(request), reason)
+    return await _answer(request, view)
+
+
+@routes.delete(r"/sidebar/tasks/{task_id:\d{1,18}}/skip")
+@for_members
+async def undo_skip(request: web.Request) -> web.StreamResponse:
+    view = await tasks.unskip(request.app[SERVICES], signed_in(request).userid, _task_id(request))
+    return await _answer(request, view)
+
+
+@routes.post(r"/sidebar/tasks/{task_id:\d{1,18}}/postpone")
+@for_members
+async def postpone(request: web.Request) -> web.StreamResponse:
+    """{until}: seconds since 1970, or ISO 8601 with its zone."""
+    until = _moment(str((await _fields(request)).get("until") or ""))
+    view = await tasks.postpone(request.app[SERVICES], signed_in(request).userid, _task_id(request), until)
+    return await _answer(request, view)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromtimestamp(int(text), UTC) if text.isdigit() else datetime.fromisoformat(text)
+    except (ValueError, OverflowError, OSError):
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise Invalid("没有看懂推迟到什么时候，请重新选择。")
+    return moment.astimezone(UTC)
+
+
+async def _answer(request: web.Request, view: TaskView) -> web.Response:
+    """The top of the page anew, or the task's state for a program."""
+    if wants_json(request):
+        return web.json_response({"id": view.id, "state": view.state, "word": view.word})
+    return await _top(request, visit_of(request, view.external_userid, view.id))
+
+
+@routes.get("/sidebar/contacts/{external_userid}/now")
+@for_members
+async def show_top(request: web.Request) -> web.StreamResponse:
+    """The top of the page as it is now; `?task=` the one to show or to tell of."""
+    task_id = request.query.get("task", "")
+    return await _top(request, visit_of(request, task_id=int(task_id) if task_id.isdigit() else None))
+
+
+async def _top(request: web.Request, visit: Visit) -> web.Response:
+    view = await request.app[SERVICES].db.read(_load_tasks, visit)
+    return page(request, "now_anew.html", visit=visit, view=view)
+
+
+def _load_tasks(conn: Connection, visit: Visit) -> task_cards.Tasks:
+    """Not behind the door: a task whose contact has just been lost still says so."""
+    return task_cards.load(conn, visit)
+
+
+# Coupons --------------------------------------------------------------------------------------------------------------
+
+
+@routes.post(r"/sidebar/contacts/{external_userid}/coupons/{coupon_id:\d{1,18}}/release")
+@for_members
+async def release_coupon(request: web.Request) -> web.StreamResponse:
+    """-> {messages, once}; the ledger has the intent before the client gets the message."""
+    services, visit = request.app[SERVICES], visit_of(request)
+    messages, once = await services.db.write(_release_coupon, visit, int(request.match_info["coupon_id"]))
+    return web.json_response({"messages": messages, "once": once}, headers={"Cache-Control": "no-store"})
+
+
+def _release_coupon(conn: Connection, visit: Visit, coupon_id: int) -> tuple[list[dict[str, Any]], str]:
+    visit.relation = access_contact(conn, visit.userid, visit.external_userid)
+    coupon = _coupon(conn, visit, coupon_id)
+    if coupon.state_at(visit.now) != "issued":
+        raise Conflict(f"这张券{coupon.word_at(visit.now)}，不能再发送。")
+    link = coupon_link(card_of(coupon, visit.public_url), now=visit.now, zone=visit.zone)
+    messages = chat_attachments([link])
+    once = f"coupon:{coupon.id}:{secrets.token_hex(8)}"
+    sop_store.add_send(
+        conn,
+        {
+            "kind": "chat",
+            "userid": visit.userid,
+            "external_userid": visit.external_userid,
+            "person_id": visit.person_id,
+            "once": once,
+            "content": {"messages": messages},
+            "decided_at": visit.now,
+            "outcome": "intent",
+        },
+    )
+    return messages, once
+
+
+def _coupon(conn: Connection, visit: Visit, coupon_id: int) -> coupons.Issue:
+    for coupon in coupons.list_coupons(conn, visit.person_id):
+        if coupon.id == coupon_id:
+            return coupon
+    raise NotFound("这位客户没有这张券，请刷新页面。")
+
+
+@routes.post(r"/sidebar/contacts/{external_userid}/coupons/{coupon_id:\d{1,18}}/sending")
+@for_members
+async def note_coupon(request: web.Request) -> web.StreamResponse:
+    """{once, ok, error?}: what the client said."""
+    fields = await _fields(request)
+    await request.app[SERVICES].db.write(
+        _note_coupon, visit_of(request), int(request.match_info["coupon_id"]), {str(k): v for k, v in fields.items()}
+    )
+    return web.json_response({})
+
+
+def _note_coupon(conn: Connection, visit: Visit, coupon_id: int, fields: Fields) -> None:
+    visit.relation = access_contact(conn, visit.userid, visit.external_userid)
+    once = str(fields.get("once") or "")
+    row = sop_store.find_send(conn, once)
+    if row is None or not once.startswith(f"coupon:{coupon_id}:") or row.userid != visit.userid:
+        raise NotFound("没有这次发送的记录，请刷新页面。")
+    if row.outcome != "intent":
+        return
+    if fields.get("ok") is not True:
+        sop_store.change_send(conn, once, outcome="failed", reason=str(fields.get("error") or "")[:300])
+        return
+    sop_store.change_send(conn, once, outcome="sent", sent_at=visit.now)
+    coupon = _coupon(conn, visit, coupon_id)
+    told = Event(
+        "coupon.sent",
+        visit.now,
+        visit.person_id,
+        visit.external_userid,
+        visit.userid,
+        key=str(coupon_id),
+        facts={"title": coupon.title},
+        once=once,
+    )
+    record(conn, [told], now=visit.now)
+
+
+# Orders ---------------------------------------------------------------------------------------------------------------
+
+
+@routes.post("/sidebar/contacts/{external_userid}/orders")
+@for_members
+async def bind_order(request: web.Request) -> web.StreamResponse:
+    """{order_no, order_id?}: the orders anew, with what came of it; several shops may know the number."""
+    fields, visit = await _fields(request), visit_of(request)
+    order_no = "".join(str(fields.get("order_no") or "").split())
+    chosen = str(fields.get("order_id") or "")
+    values: dict[str, Any] = {"order_no": order_no, "problem": "", "done": "", "choices": []}
+    try:
+        outcome = await request.app[SERVICES].db.write(
+            _bind, visit, order_no, int(chosen) if chosen.isdigit() else None
+        )
+    except ScrmError as error:
+        values["problem"] = error.text
+    else:
+        values |= {"choices": outcome} if outcome else {"done": "已绑定到这位客户", "order_no": ""}
+    view = await request.app[SERVICES].db.read(_load_orders, visit)
+    return page(request, "cards/orders.html", visit=visit, view=view, **values)
+
+
+def _load_orders(conn: Connection, visit: Visit) -> order_cards.Orders:
+    visit.relation = access_contact(conn, visit.userid, visit.external_userid)
+    return order_cards.load(conn, visit)
+
+
+def _bind(conn: Connection, visit: Visit, order_no: str, order_id: int | None) -> list[order_cards.Choice]:
+    """What to choose from when the number is not enough; empty when the order is bound."""
+    if not order_no:
+        raise Invalid("请填写订单号。")
+    visit.relation = access_contact(conn, visit.userid, visit.external_userid)
+    found = find_orders(conn, None, order_no)
+    if order_id is not None:
+        found = [order for order in found if order.row["id"] == order_id]
+    if not found:
+        raise NotFound("没有找到这个订单号。刚下的单可能还没同步，请稍后再试。")
+    if len(found) > 1:
+        return [_choice(order) for order in found]
+    if not bind_order_manually(conn, found[0].row["id"], visit.person_id, visit.userid, visit.now):
+        raise Conflict("这个订单已经在这位客户名下了。")
+    return []
+
+
+def _choice(order: OrderView) -> order_cards.Choice:
+    goods = "、".join(line["title"] for line in order.lines[:2])
+    return order_cards.Choice(order.row["id"], words.channel(order.row["channel"]), goods)

@@ -1,0 +1,38 @@
+"""What a contact's page is made of: one file per card, and this list in the order of the page."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from scrm.profiles.store import access_contact
+from scrm.sidebar.cards import coupons, orders, profile, tasks, timeline
+from scrm.sidebar.cards.visit import Visit
+
+# key, title; the tabs of the page.
+TABS = (("tasks", "任务"), ("profile", "画像"), ("orders", "订单"), ("timeline", "动态"))
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """`load` reads what templates/sidebar/cards/{key}.html shows under a tab; at most one statement each."""
+
+    key: str
+    tab: str
+    load: Callable[[Connection, Visit], Any]
+
+
+CARDS = (
+    Card("tasks", "tasks", tasks.load),
+    Card("profile", "profile", profile.load),
+    Card("coupons", "profile", coupons.load),
+    Card("orders", "orders", orders.load),
+    Card("timeline", "timeline", timeline.load),
+)
+
+
+def load_page(conn: Connection, visit: Visit) -> Mapping[str, Any]:
+    """Every card's view by its key, through the door: raises Forbidden when the member does not follow the contact."""
+    visit.relation = access_contact(conn, visit.userid, visit.external_userid)
+    return {card.key: card.load(conn, visit) for card in CARDS}

@@ -1,0 +1,77 @@
+"""The person's coupons: what each is worth, until when, and whether it was used."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from scrm.commerce import coupons
+from scrm.content.attachments import CouponCard, write_amount, write_threshold
+from scrm.sidebar import words
+from scrm.sidebar.cards.visit import Visit
+
+MOST = 10
+
+
+@dataclass(frozen=True, slots=True)
+class CouponView:
+    """A coupon as a member reads it; `can_send` while the customer can still use it."""
+
+    id: int
+    title: str
+    amount: str
+    threshold: str
+    code: str
+    url: str
+    word: str
+    tone: str
+    can_send: bool
+    issued_at: datetime
+    expires_at: datetime | None
+    opened_at: datetime | None
+    redeemed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Coupons:
+    """The newest ones."""
+
+    rows: list[CouponView]
+
+
+def load(conn: Connection, visit: Visit) -> Coupons:
+    found = coupons.list_coupons(conn, visit.person_id, limit=MOST)
+    return Coupons([_view(coupon, visit) for coupon in found])
+
+
+def _view(coupon: coupons.Issue, visit: Visit) -> CouponView:
+    state = coupon.state_at(visit.now)
+    card = card_of(coupon, visit.public_url)
+    return CouponView(
+        id=coupon.id,
+        title=coupon.title,
+        amount=write_amount(card),
+        threshold=write_threshold(coupon.threshold_fen),
+        code=coupon.code,
+        url=card.url,
+        word=coupon.word_at(visit.now),
+        tone=words.COUPON_TONES.get(state, ""),
+        can_send=state == "issued",
+        issued_at=coupon.issued_at,
+        expires_at=coupon.expires_at,
+        opened_at=coupon.opened_at,
+        redeemed_at=coupon.redeemed_at,
+    )
+
+
+def card_of(coupon: coupons.Issue, public_url: str) -> CouponCard:
+    """The coupon with the address of the customer's own page."""
+    return CouponCard(
+        title=coupon.title,
+        url=f"{public_url}/c/{coupon.token}",
+        benefit=coupon.benefit,
+        face_fen=coupon.face_fen,
+        percent_off=coupon.percent_off,
+        threshold_fen=coupon.threshold_fen,
+        expires_at=coupon.expires_at,
+    )

@@ -1,0 +1,45 @@
+"""The one thing to do now, what waits behind it, and what became of the others."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from scrm.sidebar.cards.visit import Visit
+from scrm.sop.tasks import SKIP_REASONS, TaskView, list_for_contact, postpone_choices
+
+
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """`now` is the task on top of the page; `told` the one that was just dealt with."""
+
+    now: TaskView | None
+    told: TaskView | None
+    waiting: list[TaskView]
+    later: list[TaskView]
+    ended: list[TaskView]
+    postpone_to: list[tuple[str, datetime]]
+    skip_reasons: tuple[str, ...] = SKIP_REASONS
+
+    @property
+    def count(self) -> int:
+        return len(self.waiting) + (self.now is not None)
+
+
+def load(conn: Connection, visit: Visit) -> Tasks:
+    return arrange(list_for_contact(conn, visit.userid, visit.external_userid, visit.now), visit)
+
+
+def arrange(views: list[TaskView], visit: Visit) -> Tasks:
+    """The task the member came for is on top when it can still be done, else the most urgent one. Pure."""
+    wanted = next((view for view in views if view.id == visit.task_id), None)
+    waiting = [view for view in views if view.is_open]
+    now = wanted if wanted is not None and wanted.is_open else next(iter(waiting), None)
+    return Tasks(
+        now=now,
+        told=wanted if wanted is not None and not wanted.is_open else None,
+        waiting=[view for view in waiting if view is not now],
+        later=[view for view in views if view.state == "postponed"],
+        ended=[view for view in views if not view.is_open and view.state != "postponed"],
+        postpone_to=postpone_choices(visit.now, visit.zone, now.expires_at) if now is not None else [],
+    )

@@ -1,0 +1,113 @@
+"""The sidebar's pages: the shell that finds out who the customer is, the customer, the member's day."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from scrm.errors import Invalid, NotFound
+from scrm.http import signed_in
+from scrm.login import BRIDGE_SCRIPT
+from scrm.profiles.store import access_contact
+from scrm.services import SERVICES
+from scrm.sidebar import acts, link, signature
+from scrm.sidebar.cards import CARDS, TABS, load_page, timeline
+from scrm.sidebar.door import for_members, is_partial, page, visit_of
+from scrm.sop import tasks
+from scrm.sop.store import find_task
+from scrm.sop.tasks import TaskView
+
+__all__ = ["BRIDGE_SCRIPT", "routes"]
+
+own = web.RouteTableDef()
+
+URGENT = timedelta(hours=2)
+
+
+@own.get("/sidebar")
+async def add_slash(request: web.Request) -> web.Response:
+    raise web.HTTPFound("/sidebar/")
+
+
+@own.get("/sidebar/")
+@for_members
+async def show_shell(request: web.Request) -> web.StreamResponse:
+    """Small: only WeCom's client knows which chat it stands beside."""
+    return page(request, "shell.html")
+
+
+@own.get("/sidebar/contacts/{external_userid}")
+@for_members
+async def show_contact(request: web.Request) -> web.StreamResponse:
+    """Everything about the contact in one answer; `?task=` puts that task on top."""
+    visit = visit_of(request, task_id=_number(request.query.get("task", "")))
+    cards = await request.app[SERVICES].db.read(load_page, visit)
+    template = "contact_body.html" if is_partial(request) else "contact.html"
+    return page(request, template, visit=visit, cards=cards, tabs=TABS, card_list=CARDS, urgent=visit.now + URGENT)
+
+
+@own.get("/sidebar/contacts/{external_userid}/timeline")
+@for_members
+async def show_older(request: web.Request) -> web.StreamResponse:
+    """The next page of the timeline, `?before=` the last line shown."""
+    visit = visit_of(request)
+    before = _moment(request.query.get("before", ""))
+
+    def load(conn: Connection) -> timeline.Timeline:
+        visit.relation = access_contact(conn, visit.userid, visit.external_userid)
+        return timeline.load(conn, visit, before)
+
+    return page(request, "cards/timeline_rows.html", visit=visit, view=await request.app[SERVICES].db.read(load))
+
+
+@own.get("/sidebar/tasks")
+@for_members
+async def show_day(request: web.Request) -> web.StreamResponse:
+    """What waits for this member; the address in an app message names one task, which is then shown at once."""
+    if task_id := _number(request.query.get("task", "")):
+        raise web.HTTPFound(f"/sidebar/tasks/{task_id}")
+    services = request.app[SERVICES]
+    now = services.clock.now()
+    views = await services.db.read(tasks.list_for_member, signed_in(request).userid, now)
+    return page(
+        request,
+        "tasks.html",
+        waiting=[view for view in views if view.is_open],
+        later=[view for view in views if view.state == "postponed"],
+        ended=_ended(views),
+        urgent=now + URGENT,
+    )
+
+
+def _ended(views: Iterable[TaskView]) -> list[TaskView]:
+    return [view for view in views if not view.is_open and view.state != "postponed"]
+
+
+@own.get(r"/sidebar/tasks/{task_id:\d{1,18}}")
+@for_members
+async def show_task(request: web.Request) -> web.StreamResponse:
+    """The link of an app message: the customer's page with this task on top."""
+    task_id = int(request.match_info["task_id"])
+    task = await request.app[SERVICES].db.read(find_task, task_id)
+    if task is None or task.userid.casefold() != signed_in(request).userid.casefold():
+        raise NotFound("没有这条待办，或者它不是你的。")
+    raise web.HTTPFound(f"/sidebar/contacts/{task.external_userid}?task={task_id}")
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def _moment(text: str) -> tuple[datetime, int] | None:
+    """`milliseconds.rank`, as timeline.load writes it."""
+    if not text:
+        return None
+    at, _, rank = text.partition(".")
+    try:
+        return datetime.fromtimestamp(int(at) / 1000, UTC), int(rank)
+    except (ValueError, OverflowError, OSError):
+        raise Invalid("页码不对，请刷新页面。") from None
+
+
+routes: list[web.AbstractRouteDef] = [*own, *acts.routes, *link.routes, *signature.routes]

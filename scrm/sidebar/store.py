@@ -1,0 +1,147 @@
+"""What the sidebar reads about one person: few statements, each with all that a card needs."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, func, literal, or_, select, union_all
+
+from scrm.commerce.models import order_line, orders, shipment
+from scrm.contact_ways.models import contact_way
+from scrm.events import event
+from scrm.profiles.models import follow_user, follow_user_tag, identity, member, person_stat
+from scrm.sop.models import send
+
+
+def list_relations(conn: Connection, person_id: int) -> list[Row[Any]]:
+    """A person's relations, oldest first, a row for each tag: with member, channel, totals and one masked phone."""
+    phones = select(identity.c.mask).where(identity.c.person_id == person_id, identity.c.kind == "mobile_e164")
+    count = select(func.count()).select_from(phones.subquery())
+    return list(
+        conn.execute(
+            select(
+                follow_user,
+                member.c.name.label("member_name"),
+                contact_way.c.title.label("channel_title"),
+                follow_user_tag.c.tag_name,
+                follow_user_tag.c.group_name,
+                follow_user_tag.c.type.label("tag_type"),
+                person_stat.c.orders,
+                person_stat.c.paid_orders,
+                person_stat.c.paid_fen,
+                person_stat.c.refunded_fen,
+                person_stat.c.last_order_at,
+                phones.order_by(identity.c.id).limit(1).scalar_subquery().label("phone"),
+                count.scalar_subquery().label("phones"),
+            )
+            .outerjoin(member, member.c.userid == follow_user.c.userid)
+            .outerjoin(contact_way, and_(contact_way.c.state == follow_user.c.state, follow_user.c.state != ""))
+            .outerjoin(
+                follow_user_tag,
+                and_(
+                    follow_user_tag.c.userid == follow_user.c.userid,
+                    follow_user_tag.c.external_userid == follow_user.c.external_userid,
+                ),
+            )
+            .outerjoin(person_stat, person_stat.c.person_id == follow_user.c.person_id)
+            .where(follow_user.c.person_id == person_id)
+            .order_by(follow_user.c.followed_at, follow_user_tag.c.group_name, follow_user_tag.c.tag_name)
+        )
+    )
+
+
+def list_recent_orders(conn: Connection, person_id: int, *, limit: int) -> list[Row[Any]]:
+    """The newest orders, a row for each pair of line and parcel."""
+    # Orders without a time come last, on both databases.
+    newest = (orders.c.ordered_at.is_(None), orders.c.ordered_at.desc(), orders.c.id.desc())
+    recent = select(orders).where(orders.c.person_id == person_id).order_by(*newest).limit(limit).subquery("recent")
+    again = (recent.c.ordered_at.is_(None), recent.c.ordered_at.desc(), recent.c.id.desc())
+    return list(
+        conn.execute(
+            select(
+                recent.c.id,
+                recent.c.channel,
+                recent.c.order_no,
+                recent.c.status,
+                recent.c.raw_status,
+                recent.c.aftersale_status,
+                recent.c.payable_fen,
+                recent.c.paid_fen,
+                recent.c.refunded_fen,
+                recent.c.ordered_at,
+                recent.c.delivered_at,
+                recent.c.bound_by,
+                order_line.c.line_key,
+                order_line.c.title,
+                order_line.c.spec,
+                order_line.c.qty,
+                order_line.c.is_gift,
+                shipment.c.tracking_no,
+                shipment.c.carrier_name,
+            )
+            .select_from(recent)
+            .outerjoin(order_line, order_line.c.order_id == recent.c.id)
+            .outerjoin(shipment, shipment.c.order_id == recent.c.id)
+            .order_by(*again, order_line.c.position, order_line.c.line_key, shipment.c.tracking_no)
+        )
+    )
+
+
+def list_timeline(
+    conn: Connection,
+    person_id: int,
+    external_userid: str,
+    *,
+    before: tuple[datetime, int] | None = None,
+    limit: int,
+) -> list[Row[Any]]:
+    """Events and welcomes, newest first; `before` is (at, rank) of the last row already seen.
+
+    Columns: rank, at, name, userid, facts, outcome, reason. Welcomes are named "welcome" and have a negative rank.
+    """
+    told = (
+        select(
+            event.c.id.label("rank"),
+            event.c.occurred_at.label("at"),
+            event.c.name,
+            event.c.userid,
+            event.c.facts,
+            literal("").label("outcome"),
+            literal("").label("reason"),
+        )
+        .where(event.c.person_id == person_id, *_older(event.c.occurred_at, event.c.id, before))
+        .order_by(event.c.occurred_at.desc(), event.c.id.desc())
+        .limit(limit)
+        .subquery("told")
+    )
+    welcomes = (
+        select(
+            (-send.c.id).label("rank"),
+            send.c.decided_at.label("at"),
+            literal("welcome").label("name"),
+            send.c.userid,
+            send.c.content.label("facts"),
+            send.c.outcome,
+            send.c.reason,
+        )
+        .where(
+            send.c.external_userid == external_userid,
+            send.c.kind == "welcome",
+            *_older(send.c.decided_at, -send.c.id, before),
+        )
+        .order_by(send.c.decided_at.desc(), send.c.id)
+        .limit(limit)
+        .subquery("welcomes")
+    )
+    both = union_all(select(told), select(welcomes)).subquery("both")
+    named = (
+        select(both, member.c.name.label("member_name"))
+        .outerjoin(member, member.c.userid == both.c.userid)
+        .order_by(both.c.at.desc(), both.c.rank.desc())
+    )
+    return list(conn.execute(named.limit(limit)))
+
+
+def _older(at: Any, rank: Any, before: tuple[datetime, int] | None) -> list[Any]:
+    if before is None:
+        return []
+    return [or_(at < before[0], and_(at == before[0], rank < before[1]))]

@@ -1,0 +1,174 @@
+"""The words of the sidebar: orders, channels, ways of adding, and the lines of the timeline."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from scrm.profiles import conditions
+
+
+class Word(NamedTuple):
+    """`tone` is good, warn, bad, info or empty: never the only sign, the text says it too."""
+
+    text: str
+    tone: str = ""
+
+
+CHANNELS = {
+    "taobao": "淘宝",
+    "tmall": "天猫",
+    "jd": "京东",
+    "pdd": "拼多多",
+    "doudian": "抖店",
+    "kuaishou": "快手",
+    "xhs": "小红书",
+    "wxstore": "微信小店",
+    "youzan": "有赞",
+    "shopify": "Shopify",
+    "offline": "线下门店",
+}
+_ORDERS = {
+    "pending_payment": Word("待付款", "warn"),
+    "paid": Word("已付款", "info"),
+    "partially_shipped": Word("部分发货", "info"),
+    "shipped": Word("已发货", "info"),
+    "completed": Word("交易成功", "good"),
+    "cancelled": Word("交易关闭"),
+    "closed": Word("交易关闭"),
+}
+_AFTERSALES = {
+    "open": Word("售后处理中", "bad"),
+    "partially_refunded": Word("部分退款", "warn"),
+    "refunded": Word("已退款", "warn"),
+}
+COUPON_TONES = {"issued": "good", "redeemed": "info"}
+# Doc 92114; WeCom adds numbers now and then.
+_ADD_WAYS = {
+    1: "扫描二维码",
+    2: "搜索手机号",
+    3: "名片分享",
+    4: "群聊",
+    5: "手机通讯录",
+    6: "微信联系人",
+    8: "第三方应用",
+    9: "搜索邮箱",
+    10: "视频号",
+    11: "日程参与人",
+    12: "会议参与人",
+    13: "微信好友的企业微信",
+    14: "智慧硬件客服",
+    15: "上门服务客服",
+    16: "获客链接",
+    17: "定制开发",
+    18: "需求回复",
+    21: "第三方售前客服",
+    22: "可能的商务伙伴",
+    24: "微信好友申请",
+    201: "同事共享",
+    202: "管理员分配",
+}
+
+
+def order_state(status: str, delivered_at: datetime | None, raw_status: str) -> Word:
+    """One word for where the goods are; what a channel says in a way we do not know stays as it is."""
+    if status == "shipped" and delivered_at is not None:
+        return Word("已签收", "good")
+    return _ORDERS.get(status) or Word(raw_status or "状态未知")
+
+
+def aftersale_state(status: str) -> Word | None:
+    return _AFTERSALES.get(status)
+
+
+def channel(key: str) -> str:
+    return CHANNELS.get(key, key)
+
+
+def add_way(number: int) -> str:
+    """Empty when WeCom did not say; a number we do not know is no error."""
+    return _ADD_WAYS.get(number, "其他方式" if number else "")
+
+
+class Line(NamedTuple):
+    """What happened, as a member reads it; `icon` names a picture of the style sheet."""
+
+    icon: str
+    title: str
+    detail: str = ""
+
+
+def tell(name: str, facts: Mapping[str, Any], who: str) -> Line:
+    """A domain event as a line; `who` is the member it speaks of, or empty."""
+    group = name.partition(".")[0]
+    if group in ("order", "refund"):
+        return _order_line(name, facts, who)
+    if name == "contact.added":
+        channel_facts = facts.get("channel") or {}
+        return Line("person", f"添加了{who or '员工'}", str(channel_facts.get("title") or ""))
+    if name == "contact.confirmed":
+        return Line("person", f"{who or '员工'}通过了好友申请")
+    if name == "contact.lost_by_customer":
+        return Line("leave", f"删除了{who or '员工'}")
+    if name == "contact.lost_by_member":
+        return Line("leave", f"{who or '员工'}删除了客户")
+    if name in ("coupon.issued", "coupon.redeemed"):
+        act = "领到" if name == "coupon.issued" else "用掉"
+        return Line("coupon", f"{act}{facts.get('title') or '优惠券'}", _order_tail(facts))
+    if name == "task.sent":
+        return Line("chat", f"{who or '员工'}发送了消息", str(facts.get("text") or facts.get("title") or ""))
+    if name == "coupon.sent":
+        return Line("coupon", f"{who or '员工'}发送了{facts.get('title') or '优惠券'}")
+    return Line("dot", conditions.EVENTS.get(name, name))
+
+
+_ORDER_WORDS = {
+    "order.created": "下单",
+    "order.paid": "付款",
+    "order.shipped": "订单发货",
+    "order.delivered": "签收",
+    "order.completed": "交易成功",
+    "order.closed": "交易关闭",
+    "refund.opened": "申请售后",
+    "refund.closed": "售后结束",
+}
+
+
+def _order_line(name: str, facts: Mapping[str, Any], who: str) -> Line:
+    if name == "order.bound":
+        return Line("order", f"{who or '员工'}绑定了订单", f"{channel(str(facts.get('channel')))} · {_number(facts)}")
+    icon = "refund" if name.startswith("refund.") else "parcel" if name.endswith(("shipped", "delivered")) else "order"
+    title = _ORDER_WORDS.get(name) or conditions.EVENTS.get(name, name)
+    amount = facts.get("amount_fen") if icon == "refund" else facts.get("paid_fen") if name == "order.paid" else None
+    if amount:
+        title += f" ¥{int(amount) / 100:,.2f}"
+    goods = str(facts.get("title") or "")
+    if int(facts.get("lines") or 0) > 1:
+        goods += f" 等 {facts['lines']} 件"
+    return Line(icon, title, " · ".join(filter(None, (channel(str(facts.get("channel") or "")), goods))))
+
+
+def _number(facts: Mapping[str, Any]) -> str:
+    return str(facts.get("order_no") or "")
+
+
+def _order_tail(facts: Mapping[str, Any]) -> str:
+    return f"订单 {_number(facts)}" if facts.get("order_no") else ""
+
+
+_WELCOMES = {
+    "sent": Line("chat", "发出欢迎语"),
+    "done_by_other": Line("chat", "欢迎语由其他方式发出"),
+    "intent": Line("chat", "欢迎语发送中"),
+    "none": Line("chat", "没有发送欢迎语"),
+}
+
+
+def tell_welcome(outcome: str, text: str, reason: str) -> Line:
+    """A welcome of the send ledger: what was said, or why nothing was."""
+    line = _WELCOMES.get(outcome) or Line("alert", "欢迎语没有发出")
+    return line._replace(detail=text if outcome == "sent" else reason)
+
+
+def days_since(moment: datetime, now: datetime) -> int:
+    """Whole days, the first day counting as one."""
+    return max(0, (now - moment) // timedelta(days=1)) + 1

@@ -1,0 +1,9 @@
+// The sidebar: htmx for what the server draws, one small element for each thing that only WeCom's client can do.
+import "htmx.org";
+import "./sidebar/chat-context.js";
+import "./sidebar/copy-text.js";
+import "./sidebar/send-coupon.js";
+import "./sidebar/send-to-chat.js";
+import "./sidebar/sheet.js";
+import "./sidebar/side-tabs.js";
+import "./sidebar/refused-request.js";

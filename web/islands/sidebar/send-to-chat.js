@@ -1,0 +1,150 @@
+// One tap: ask whether it may still be sent, hand each message to the client, tell the server what came of it.
+import { canSendTo, chat, openChat, readChat, sendMessage } from "./chat.js";
+import { copy } from "./copy-text.js";
+import { Refusal, place, request } from "./request.js";
+import { report } from "./reports.js";
+import { toast } from "./toast.js";
+
+class SendToChat extends HTMLElement {
+  connectedCallback() {
+    this.onRead = () => this.settle();
+    document.addEventListener("chat:read", this.onRead);
+    this.addEventListener("click", (event) => {
+      const button = event.target.closest("[data-act]");
+      const act = button && { send: () => this.send(), copy: () => this.copy(), edit: () => this.edit(button) }[button.dataset.act];
+      if (act) act();
+    });
+    this.settle();
+  }
+
+  disconnectedCallback() {
+    document.removeEventListener("chat:read", this.onRead);
+  }
+
+  // Beside another chat, or beside none, there is nothing to send into: then the text is copied.
+  settle() {
+    const isElsewhere = !chat.isInClient || (chat.entry && !canSendTo(this.contact));
+    this.show('[data-act="send"]', !isElsewhere);
+    this.show('[data-act="copy"]', isElsewhere);
+  }
+
+  async send() {
+    await this.during(async () => {
+      // The tap counts for the chat that is open now, not for the one that was open a minute ago.
+      await readChat();
+      if (!canSendTo(this.contact)) throw new Refusal("当前打开的不是这位客户的聊天，请切换到与他的聊天再发送。");
+      const { messages } = await request("POST", `${this.path}/release`, this.said);
+      const refusal = await this.sendAll(messages);
+      const html = await report(`${this.path}/sending`, { ok: !refusal, error: refusal ? refusal.detail : "" });
+      this.renew(html, refusal && refusal.message);
+      if (!refusal) toast("已发送");
+    });
+  }
+
+  // What went out before a later message failed is not sent again by the next tap.
+  async sendAll(messages) {
+    const key = `sent:${this.getAttribute("task")}`;
+    let done = Number(sessionStorage.getItem(key) || 0);
+    try {
+      for (; done < messages.length; done += 1) {
+        await sendMessage(messages[done]);
+        sessionStorage.setItem(key, String(done + 1));
+      }
+    } catch (problem) {
+      if (!done) return problem;
+      return new Refusal(`前 ${done} 条已发出，其余没有发出。${problem.message}再点一次只会补发剩下的。`, problem.detail);
+    }
+    sessionStorage.removeItem(key);
+    return null;
+  }
+
+  async copy() {
+    await this.during(async () => {
+      const { messages } = await request("POST", `${this.path}/release`, this.said);
+      await copy(messages.map(asText).filter(Boolean).join("\n"));
+      toast("已复制，去聊天里粘贴发送");
+      await this.refresh();
+      await openChat(this.contact).catch(() => {});
+    });
+  }
+
+  async during(act) {
+    this.tell("");
+    this.setBusy(true);
+    try {
+      await act();
+    } catch (problem) {
+      if (problem.status === 409) await this.refresh(problem.message);
+      else this.tell(problem.message);
+    } finally {
+      this.setBusy(false);
+    }
+  }
+
+  async refresh(problem) {
+    const path = `/sidebar/contacts/${encodeURIComponent(this.contact)}/now?task=${this.getAttribute("task")}`;
+    this.renew(await request("GET", path, undefined, "text/html"), problem);
+  }
+
+  renew(html, problem) {
+    if (!html) return;
+    place("#now", html);
+    const same = document.querySelector(`send-to-chat[task="${this.getAttribute("task")}"]`);
+    if (problem && same) same.tell(problem);
+  }
+
+  edit(button) {
+    const isOpen = this.part("edit").hidden;
+    this.part("edit").hidden = !isOpen;
+    this.part("text").hidden = isOpen;
+    button.textContent = isOpen ? "不改了" : "改一改";
+    button.setAttribute("aria-expanded", String(isOpen));
+    if (isOpen) this.part("edit").querySelector("textarea").focus();
+  }
+
+  tell(problem) {
+    const box = this.part("problem");
+    box.textContent = problem;
+    box.hidden = !problem;
+  }
+
+  setBusy(isBusy) {
+    this.querySelectorAll("button").forEach((button) => {
+      button.disabled = isBusy;
+    });
+    this.setAttribute("aria-busy", String(isBusy));
+    const send = this.querySelector('[data-act="send"]');
+    if (send) send.textContent = isBusy ? "正在发送…" : "发送到聊天";
+  }
+
+  show(selector, isShown) {
+    const found = this.querySelector(selector);
+    if (found) found.hidden = !isShown;
+  }
+
+  part(name) {
+    return this.querySelector(`[data-part="${name}"]`);
+  }
+
+  // The member's own words, if the editor is open.
+  get said() {
+    const editor = this.part("edit");
+    return editor && !editor.hidden ? { text: editor.querySelector("textarea").value } : {};
+  }
+
+  get contact() {
+    return this.getAttribute("contact");
+  }
+
+  get path() {
+    return `/sidebar/tasks/${this.getAttribute("task")}`;
+  }
+}
+
+function asText(message) {
+  const body = message[message.msgtype] || {};
+  if (message.msgtype === "text") return body.content;
+  return body.link ? `${body.title || ""} ${body.link}`.trim() : "";
+}
+
+customElements.define("send-to-chat", SendToChat);
