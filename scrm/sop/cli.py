@@ -119,7 +119,7 @@ async def _play(arguments: argparse.Namespace, *, tells_story: bool) -> int:
     _print_errors(lines)
     passed = failed = 0
     for path, playbook in sound:
-        for result in await run_tests(playbook):
+        for result in await run_tests(playbook, _beside(path)):
             failed += bool(result.problems)
             passed += not result.problems
             print(f"{'✗' if result.problems else '✓'} {path.name} {result.name}")
@@ -128,6 +128,12 @@ async def _play(arguments: argparse.Namespace, *, tells_story: bool) -> int:
                 print("    " + line.replace("\n", "\n                 "))
     print(f"{passed} 个通过，{failed} 个不符" + (f"，{len(lines)} 处错误" if lines else ""))
     return 1 if failed or lines else 0
+
+
+def _beside(path: Path) -> list[Playbook]:
+    """The other playbooks of the same directory: they are published together, and meet the same customers."""
+    sound, _ = _read_all(other for other in publishing.list_files(path.parent) if other != path)
+    return [playbook for _, playbook in sound]
 
 
 def _files(named: Iterable[Path]) -> list[Path]:

@@ -4,7 +4,7 @@ import asyncio
 import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -38,7 +38,8 @@ from scrm.sop.schema import Playbook
 from scrm.sop.shelf import playbooks_of, shop_of
 from scrm.sop.tick import next_due_at, tick
 from scrm.wecom.client import App, WeCom
-from scrm.work.worker import Worker
+from scrm.work import queue
+from scrm.work.worker import LANES, Worker
 
 USERID = "lina"
 EXTERNAL_USERID = "wmRehearsal"
@@ -124,37 +125,40 @@ class SilentWeCom(WeCom):
         return {"errcode": 0, "msgid": "rehearsal"}
 
 
-async def run_tests(playbook: Playbook) -> list[Result]:
-    """Play all tests of a playbook, each in a world of its own."""
+async def run_tests(playbook: Playbook, beside: Sequence[Playbook] = ()) -> list[Result]:
+    """Play all tests of a playbook, each in a world of its own where those `beside` it are published too."""
     with tempfile.TemporaryDirectory(prefix="scrm-rehearsal-") as folder:
         template = Path(folder) / "template.db"
         await asyncio.to_thread(migrate, f"sqlite:///{template}")
         results = []
         for number, test in enumerate(playbook.tests):
             path = Path(shutil.copy(template, Path(folder) / f"{number}.db"))
-            results.append(await run_test(playbook, test, path))
+            results.append(await run_test(playbook, test, path, beside))
         return results
 
 
-async def run_test(playbook: Playbook, test: dict[str, Any], path: Path) -> Result:
+async def run_test(playbook: Playbook, test: dict[str, Any], path: Path, beside: Sequence[Playbook] = ()) -> Result:
     """Play one test on a migrated SQLite file at `path`."""
     name, line = str(test.get("name", "")), int(test.get("line", 0))
     try:
-        rehearsal = await rehearse(playbook, test, path)
+        rehearsal = await rehearse(playbook, test, path, beside)
     except (WrongTest, ScrmError) as error:
         return Result(name, line, [str(error)], [])
     return Result(name, line, compare(test["expect"], rehearsal), rehearsal.story)
 
 
-async def rehearse(playbook: Playbook, test: dict[str, Any], path: Path) -> Rehearsal:
-    """Let everything in `given` happen, and all that follows from it; raises WrongTest."""
+async def rehearse(playbook: Playbook, test: dict[str, Any], path: Path, beside: Sequence[Playbook] = ()) -> Rehearsal:
+    """Let everything in `given` happen, and all that follows from it; raises WrongTest.
+
+    The outcome is that of `playbook`, except for `coupons`, which are all that the customer got.
+    """
     settings = _settings(path)
     zone = settings.shop.zone
     given = sorted(read_given(test.get("given"), zone), key=lambda one: one.at)
     until = _moment(test["until"], zone) if "until" in test else None
     async with _services(settings, SteppedClock(given[0].at)) as (services, clock):
         stage = _Stage(services, clock, playbook, _confirms_after(test), zone)
-        await stage.open()
+        await stage.open([playbook, *(other for other in beside if other.key != playbook.key)])
         await stage.play(given, until)
         return await services.db.read(stage.outcome)
 
@@ -244,10 +248,11 @@ class _Stage:
         self.person_id = 0
         self._adds = 0
 
-    async def open(self) -> None:
+    async def open(self, playbooks: Sequence[Playbook]) -> None:
         def furnish(conn: Connection) -> int:
             now = self.clock.now()
-            publishing.publish(conn, self.playbook, now=now)
+            for playbook in playbooks:
+                publishing.publish(conn, playbook, now=now)
             profiles.save_member(conn, USERID, name="李娜", now=now)
             person_id = profiles.ensure_contact(conn, EXTERNAL_USERID, now=now).person_id
             profiles.add_identity(conn, person_id, "wx_unionid", UNIONID, source="auto", now=now)
@@ -281,11 +286,17 @@ class _Stage:
         return min(moments, default=None)
 
     async def _settle(self) -> None:
-        while await self.services.worker.drain() + await tick(self.services):
+        while await self._work() + await tick(self.services):
             pass
         for task_id in await self.services.db.read(_open_tasks):
             if self.confirms is not None:
                 self.confirmations.setdefault(task_id, self.clock.now() + self.confirms)
+
+    async def _work(self) -> int:
+        """Claiming writes, once for each lane: most moments have nothing to claim."""
+        if not await self.services.db.read(_has_work, self.clock.now()):
+            return 0
+        return await self.services.worker.drain()
 
     async def _confirm(self) -> None:
         now = self.clock.now()
@@ -370,11 +381,14 @@ class _Stage:
         """What the tables say at the end."""
         outcomes: dict[str, list[str]] = {key: [] for key in _OUTCOMES}
         reasons: dict[str, str] = {}
-        welcomed = select(send.c.step_id).where(send.c.kind == "welcome", send.c.outcome == "sent").order_by(send.c.id)
-        outcomes["sent"] += conn.execute(welcomed).scalars()
+        is_ours = send.c.playbook_key == self.playbook.key
+        welcomed = select(send.c.step_id).where(send.c.kind == "welcome", send.c.outcome == "sent", is_ours)
+        outcomes["sent"] += conn.execute(welcomed.order_by(send.c.id)).scalars()
         rows = conn.execute(
             select(step_run, task.c.state.label("task_state"), task.c.reason.label("task_reason"))
             .outerjoin(task, task.c.step_run_id == step_run.c.id)
+            .join(enrolment, enrolment.c.id == step_run.c.enrolment_id)
+            .where(enrolment.c.playbook_key == self.playbook.key)
             .order_by(step_run.c.id)
         ).all()
         for row in rows:
@@ -383,7 +397,8 @@ class _Stage:
             if row.channel != "W" and state in outcomes:
                 outcomes[state].append(row.step_id)
         waiting = [row.step_id for row in rows if row.task_state == "open"]
-        last = conn.execute(select(enrolment).order_by(enrolment.c.id.desc()).limit(1)).one_or_none()
+        runs = select(enrolment).where(enrolment.c.playbook_key == self.playbook.key)
+        last = conn.execute(runs.order_by(enrolment.c.id.desc()).limit(1)).one_or_none()
         next_step, next_at = self._next_step(last)
         issued = conn.execute(select(coupon_issue.c.batch_key).order_by(coupon_issue.c.id)).scalars().all()
         return Rehearsal(
@@ -402,6 +417,10 @@ class _Stage:
         if run is None or run.state != "active" or run.due_at is None or run.step >= len(self.playbook.steps):
             return "", ""
         return self.playbook.steps[run.step].id, run.due_at.astimezone(self.zone).isoformat()[:16]
+
+
+def _has_work(conn: Connection, now: datetime) -> bool:
+    return any(queue.has_due(conn, lane, now=now) for lane in LANES)
 
 
 def _open_tasks(conn: Connection) -> dict[int, datetime | None]:

@@ -1,0 +1,181 @@
+"""The playbooks that come with the product: sound, and doing what their own tests say."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scrm.sop.parse import parse_playbook
+from scrm.sop.published import list_files, read_file
+from scrm.sop.rehearse import compare, rehearse, run_test
+from scrm.sop.schema import Playbook
+
+DIRECTORY = Path(__file__).parents[2] / "config" / "playbooks"
+FILES = list_files(DIRECTORY)
+TESTS = [(path, number) for path in FILES for number in range(len(read_file(path).tests))]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_playbook_is_sound_and_brings_tests(path: Path) -> None:
+    playbook = read_file(path)
+    assert playbook.key == path.stem
+    assert playbook.description
+    assert len(playbook.tests) >= 2
+
+
+@pytest.mark.parametrize(("path", "number"), TESTS, ids=[f"{path.stem}-{number}" for path, number in TESTS])
+async def test_every_playbook_does_what_its_tests_say(
+    path: Path, number: int, sqlite_template: Path, tmp_path: Path
+) -> None:
+    playbook = read_file(path)
+    test = playbook.tests[number]
+    path = Path(shutil.copy(sqlite_template, tmp_path / "rehearsal.db"))
+    result = await run_test(playbook, test, path, [read_file(other) for other in FILES])
+    assert result.problems == [], "\n".join([str(test["name"]), *result.problems, *result.story])
+
+
+NUDGE = """\
+playbook: nudge
+title: 试一试
+trigger: {event: contact.added, where: {channel.kind: 直播}}
+run_key: person
+reentry: never
+exit_if: {any: [{event: order.paid}, {flag: optout.promo}]}
+goal: none
+steps:
+  - {id: welcome, at: T0, channel: W, content: {text: 您好}}
+  - {id: nudge, at: T0+30m, window: "09:00-21:00", late: drop, ttl: 6h, channel: T, content: {text: 在吗}}
+  - {id: usage, at: D+2 10:00-12:00, late: defer, ttl: 24h, channel: T, content: {text: 用法}}
+"""
+LIVE = {"event": "contact.added", "at": "2026-03-01T23:10", "channel.kind": "直播"}
+
+
+@pytest.fixture
+def nudge() -> Playbook:
+    return parse_playbook(NUDGE, file_name="nudge.yaml")
+
+
+async def rehearsed(playbook: Playbook, test: dict[str, Any], template: Path, folder: Path) -> list[str]:
+    result = await run_test(playbook, {"name": "t", "line": 1, **test}, Path(shutil.copy(template, folder / "r.db")))
+    return result.problems
+
+
+async def test_a_rehearsal_tells_what_was_dropped_and_what_comes_next(
+    nudge: Playbook, sqlite_template: Path, tmp_path: Path
+) -> None:
+    test = {
+        "given": [LIVE],
+        "until": "2026-03-02T09:59",
+        "expect": {
+            "sent": ["welcome"],
+            "dropped": [{"nudge": "勿扰"}],
+            "run": "active",
+            "next": {"step": "usage", "at": "2026-03-03T1"},
+        },
+    }
+    assert await rehearsed(nudge, test, sqlite_template, tmp_path) == []
+
+
+async def test_a_rehearsal_says_what_came_otherwise(nudge: Playbook, sqlite_template: Path, tmp_path: Path) -> None:
+    test = {
+        "given": [LIVE],
+        "until": "2026-03-03T13:00",
+        "expect": {
+            "sent": ["welcome", "usage"],
+            "tasks": [],
+            "run": "done",
+            "colour": 1,
+            "dropped": [{"nudge": "下雨"}],
+        },
+    }
+    told = "\n".join(await rehearsed(nudge, test, sqlite_template, tmp_path))
+    assert "sent 期望 welcome、usage，实际 welcome" in told
+    assert "tasks 期望 无，实际 usage" in told
+    assert "不认识“colour”" in told
+    assert "dropped 的 nudge 期望原因含“下雨”" in told
+
+
+async def test_another_channel_and_a_refusal_are_rehearsed_too(
+    nudge: Playbook, sqlite_template: Path, tmp_path: Path
+) -> None:
+    other = {"given": [{**LIVE, "channel.kind": "门店"}], "expect": {"sent": [], "run": "none"}}
+    assert await rehearsed(nudge, other, sqlite_template, tmp_path) == []
+    refused = {
+        "given": [{**LIVE, "at": "2026-03-01T10:00"}, "optout.promo @2026-03-01T10:10"],
+        "staff": {"confirms_after": "5m"},
+        "expect": {"sent": ["welcome"]},
+    }
+    assert await rehearsed(nudge, refused, sqlite_template, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("test", "says"),
+    [
+        ({"given": [], "expect": {"run": "none"}}, "given 要写成列表"),
+        ({"given": ["order.paid yesterday"], "expect": {"run": "none"}}, "看不懂 given 里的"),
+        ({"given": ["order.paid @yesterday"], "expect": {"run": "none"}}, "看不懂时间“yesterday”"),
+        (
+            {"given": [LIVE], "staff": {"confirms_after": "soon"}, "expect": {"run": "none"}},
+            "confirms_after：看不懂时长“soon”",
+        ),
+        ({"given": [LIVE], "expect": {}}, "expect 是空的"),
+    ],
+)
+async def test_a_test_that_cannot_be_played_says_why(
+    test: dict[str, Any], says: str, nudge: Playbook, sqlite_template: Path, tmp_path: Path
+) -> None:
+    (problem,) = await rehearsed(nudge, test, sqlite_template, tmp_path)
+    assert says in problem
+
+
+async def test_a_shipped_playbook_fails_a_wrong_expectation(sqlite_template: Path, tmp_path: Path) -> None:
+    playbook = read_file(DIRECTORY / "new-customer.yaml")
+    path = Path(shutil.copy(sqlite_template, tmp_path / "r.db"))
+    found = await rehearse(playbook, playbook.tests[0], path)
+    assert found.outcomes["sent"] == ["welcome", "remind"]
+    assert compare({"sent": ["welcome"]}, found) != []
+    assert any("新人券" in line for line in found.story)
+
+
+# The commands.
+
+
+def scrm(*arguments: str, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "scrm", "playbook", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environ, check=False, timeout=60)
+
+
+def test_lint_names_file_line_and_mend(tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(NUDGE, "utf-8")
+    (tmp_path / "bad.yaml").write_text(NUDGE.replace("ttl: 6h", "ttl: 6x"), "utf-8")
+    result = scrm("lint", str(tmp_path))
+    assert result.returncode == 1
+    assert f"{tmp_path}/bad.yaml 第 10 行：ttl：看不懂时长“6x”" in result.stderr
+    assert f"{tmp_path}/good.yaml：没有问题" in result.stdout
+    assert scrm("lint", str(tmp_path / "good.yaml")).returncode == 0
+    missing = scrm("lint", str(tmp_path / "none.yaml"))
+    assert missing.returncode == 2
+    assert "none.yaml" in missing.stderr
+
+
+def test_test_and_rehearse_play_the_tests_of_a_file(tmp_path: Path) -> None:
+    tests = """\
+tests:
+  - name: 直播间来的新客
+    given: [{event: contact.added, at: "2026-03-01T10:00", channel.kind: 直播}]
+    until: 2026-03-01T12:00
+    expect: {sent: [welcome], tasks: [nudge]}
+"""
+    (tmp_path / "nudge.yaml").write_text(NUDGE + tests, "utf-8")
+    told = scrm("rehearse", str(tmp_path))
+    assert told.returncode == 0, told.stderr
+    assert "✓ nudge.yaml 直播间来的新客" in told.stdout
+    assert "欢迎语 sent：您好" in told.stdout
+    assert "1 个通过，0 个不符" in told.stdout
+    (tmp_path / "nudge.yaml").write_text(NUDGE + tests.replace("[nudge]", "[usage]"), "utf-8")
+    failed = scrm("test", str(tmp_path))
+    assert failed.returncode == 1
+    assert "tasks 期望 usage，实际 nudge" in failed.stdout
