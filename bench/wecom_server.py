@@ -25,22 +25,29 @@ class SlowWeCom(FakeWeCom):
         super().__init__()
         self.delay = delay
         self.arrivals: dict[str, list[float]] = defaultdict(list)
+        self.tag_groups: dict[str, Json] = {}
         self._first: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.app.router.add_get("/arrivals", self._tell_all)
         self.app.router.add_get("/arrivals/{code}", self._tell)
 
-    async def _answer(self, request: web.Request) -> web.Response:
-        if request.match_info["path"] == _WELCOME:
-            code = (await request.json())["welcome_code"]
-            self.arrivals[code].append(time.time())
-            self._first[code].set()
-        return await super()._answer(request)
-
     def _decide(self, path: str, body: Json, request: web.Request) -> Json:
-        external_userid = body.get("external_userid", "")
-        if path == "externalcontact/get" and external_userid not in self.contacts:
-            self.add_contact(external_userid, "小满", "lina")
+        if path == _WELCOME:
+            # Asked after the delay: a little late at worst, and never too early.
+            self.arrivals[body["welcome_code"]].append(time.time() - self.delay)
+            self._first[body["welcome_code"]].set()
+        if path == "externalcontact/get" and body["external_userid"] not in self.contacts:
+            self.add_contact(body["external_userid"], "小满", "lina")
+        if path == "externalcontact/get_corp_tag_list":
+            return {"errcode": 0, "errmsg": "ok", "tag_group": list(self.tag_groups.values())}
+        if path == "externalcontact/add_corp_tag":
+            return {"errcode": 0, "errmsg": "ok", "tag_group": self._with_tags(body)}
         return super()._decide(path, body, request)
+
+    def _with_tags(self, body: Json) -> Json:
+        name = body["group_name"]
+        group = self.tag_groups.setdefault(name, {"group_id": f"group-{name}", "group_name": name, "tag": []})
+        group["tag"] += [{"id": f"tag-{tag['name']}", "name": tag["name"]} for tag in body["tag"]]
+        return group
 
     async def _tell_all(self, request: web.Request) -> web.Response:
         return web.json_response(self.arrivals)

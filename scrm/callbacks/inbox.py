@@ -1,9 +1,8 @@
 """Keeps callbacks before they are answered: the row and its work item in one group commit."""
 
 import hashlib
-import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -73,14 +72,12 @@ def _keep_sqlite(conn: Connection, rows: list[Incoming]) -> set[bytes]:
     new = {row.digest: row for row in reversed(rows) if row.digest not in seen}
     if not new:
         return set()
-    conn.exec_driver_sql(
-        "INSERT INTO inbox_event (digest, body, received_at, correlation) VALUES (?, ?, ?, ?)",
-        [(row.digest, row.body, to_millis(row.received_at), row.correlation) for row in new.values()],
-    )
-    conn.exec_driver_sql(
-        "INSERT INTO work_item (lane, kind, payload, due_at, order_key, created_at, correlation)"
-        " VALUES (?, 'callback', ?, ?, ?, ?, ?)",
-        [_work(row) for row in new.values()],
+    _insert(conn, "inbox_event", ("digest", "body", "received_at", "correlation"), map(_kept, new.values()))
+    _insert(
+        conn,
+        "work_item",
+        ("lane", "kind", "payload", "due_at", "order_key", "created_at", "correlation"),
+        map(_work, new.values()),
     )
     return set(new)
 
@@ -116,13 +113,27 @@ def _keep_postgresql(conn: Connection, rows: list[Incoming]) -> set[bytes]:
     return {bytes(digest) for (digest,) in conn.exec_driver_sql(_KEEP_POSTGRESQL, columns)}
 
 
+def _insert(conn: Connection, table: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
+    """One statement with many rows: each execution gives up the GIL, and has to win it back from the event loop."""
+    values = list(rows)
+    marks = ", ".join([f"({', '.join('?' * len(columns))})"] * len(values))
+    conn.exec_driver_sql(
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES {marks}",  # noqa: S608 - names from above, question marks
+        tuple(value for row in values for value in row),
+    )
+
+
+def _kept(row: Incoming) -> tuple[Any, ...]:
+    return (row.digest, row.body, to_millis(row.received_at), row.correlation)
+
+
 def _work(row: Incoming) -> tuple[Any, ...]:
     millis = to_millis(row.received_at)
-    return (row.lane, _payload(row), millis, row.order_key, millis, row.correlation)
+    return (row.lane, KIND, _payload(row), millis, row.order_key, millis, row.correlation)
 
 
 def _payload(row: Incoming) -> str:
-    return json.dumps({"digest": row.digest.hex()})
+    return f'{{"digest":"{row.digest.hex()}"}}'
 
 
 def get_kept(conn: Connection, digest: bytes) -> Row[Any]:
