@@ -55,7 +55,7 @@ class RehearsedOrders:
         at = told.at
         times = {field: at[event] for event, field in _TIMES.items() if event in at}
         parcel = {key: times[key] for key in ("shipped_at", "delivered_at") if key in times}
-        shipments = [{"tracking_no": f"SF{order_no}", "carrier_name": "顺丰速运", **parcel}] if parcel else []
+        sent = {"tracking_no": f"SF{order_no}", "carrier_name": "顺丰速运"}
         refund = {"refund_no": f"T{order_no}", "status": "refunded" if "refund.closed" in at else "requested"}
         return {
             "channel": "wxstore",
@@ -65,7 +65,7 @@ class RehearsedOrders:
             "payable_fen": PAID_FEN,
             "paid_fen": PAID_FEN if "order.paid" in at else 0,
             "lines": [{"line_key": "1", "title": "舒缓保湿面霜 50g", "paid_fen": PAID_FEN}],
-            "shipments": shipments,
+            "shipments": [sent | parcel] if parcel else [],
             "refunds": [{**refund, "created_at": at["refund.opened"]}] if "refund.opened" in at else [],
             **times,
         }

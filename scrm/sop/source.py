@@ -97,7 +97,8 @@ def _read(node: yaml.Node) -> Node:
         return _read_mapping(node, line)
     if isinstance(node, yaml.SequenceNode):
         return Node([_read(part) for part in node.value], line, {})
-    return Node(_scalar(str(node.value), is_plain=not node.style), line, {})
+    is_plain = isinstance(node, yaml.ScalarNode) and not node.style
+    return Node(_scalar(str(node.value), is_plain=is_plain), line, {})
 
 
 def _read_mapping(node: yaml.MappingNode, line: int) -> Node:

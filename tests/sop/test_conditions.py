@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, insert, literal, select
 
+from scrm.commerce import coupons
 from scrm.db import Database
 from scrm.events import Event, publish
-from scrm.profiles.conditions import check_condition, compile_condition, explain, holding, holds, list_leaves
 from scrm.profiles.fields import FIELDS, OPERATORS_OF
 from scrm.profiles.models import (
     corp_tag,
@@ -24,6 +24,7 @@ from scrm.profiles.models import (
     person_field,
     person_stat,
 )
+from scrm.sop.conditions import check_condition, compile_condition, explain, holding, holds, list_leaves
 
 NOW = datetime(2026, 3, 10, 4, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -372,6 +373,29 @@ async def test_since_may_be_a_column_of_each_run(db: Database) -> None:
         return bool(conn.execute(select(fits).where(person.c.id == person_id)).scalar_one())
 
     assert not await db.read(ask)
+
+
+async def test_coupons_are_asked_for_by_their_state(db: Database) -> None:
+    def world(conn: Connection) -> list[int]:
+        spec = {"kind": "generated", "title": "新人券", "face_fen": 3000, "valid": 3 * DAY}
+        coupons.ensure_batch(conn, key="new", **spec, now=NOW)
+        fresh, used, late, bare = (add_person(conn, {}) for _ in range(4))
+        coupons.issue(conn, batch_key="new", person_id=fresh, reason_key="a", now=NOW)
+        issue = coupons.issue(conn, batch_key="new", person_id=used, reason_key="a", now=NOW)
+        coupons.redeem(conn, issue.code, now=NOW, by="test")
+        coupons.issue(conn, batch_key="new", person_id=late, reason_key="a", now=NOW - 3 * DAY)
+        return [fresh, used, late, bare]
+
+    everyone = await db.write(world)
+    for state, owner in zip(("unused", "redeemed", "expired", "none"), everyone, strict=True):
+        tree = {"coupon": {"of": "new", "state": state}}
+        assert await db.read(holding, tree, everyone, NOW) == {owner}, state
+        assert await db.read(holding, {"not": tree}, everyone, NOW) == set(everyone) - {owner}
+    gone = {"coupon": {"of": "gone", "state": "none"}}
+    assert await db.read(holding, gone, everyone, NOW) == set()
+    assert await db.read(holding, {"not": gone}, everyone, NOW) == set()
+    (why,) = await db.read(explain, {"coupon": {"of": "new", "state": "unused"}}, everyone[0], NOW)
+    assert why == ("券“new”未用", "", True)
 
 
 async def test_a_condition_is_explained_leaf_by_leaf(db: Database) -> None:

@@ -1,5 +1,6 @@
 """The playbooks that come with the product: sound, and doing what their own tests say."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -8,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from scrm.content.variables import VARIABLES
+from scrm.profiles.conditions import FLAGS
+from scrm.profiles.fields import FIELDS
 from scrm.sop.parse import parse_playbook
 from scrm.sop.published import list_files, read_file
-from scrm.sop.rehearse import compare, rehearse, run_test
+from scrm.sop.rehearse import EXPECTED, compare, rehearse, run_test
 from scrm.sop.schema import Playbook
 
 DIRECTORY = Path(__file__).parents[2] / "config" / "playbooks"
@@ -179,3 +183,23 @@ tests:
     failed = scrm("test", str(tmp_path))
     assert failed.returncode == 1
     assert "tasks 期望 usage，实际 nudge" in failed.stdout
+
+
+# The document authors read.
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "playbooks.md"
+
+
+async def test_the_documented_example_is_sound_and_does_what_it_says(sqlite_template: Path, tmp_path: Path) -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
+    playbook = parse_playbook(example, file_name="docs/playbooks.md")
+    (test,) = playbook.tests
+    result = await run_test(playbook, test, Path(shutil.copy(sqlite_template, tmp_path / "r.db")))
+    assert result.problems == []
+
+
+def test_the_document_names_every_field_variable_and_expectation() -> None:
+    text = DOCUMENT.read_text("utf-8")
+    variables = [key.replace("coupon.", ".") for key in VARIABLES]
+    names = [*(known.key for known in FIELDS), *variables, *EXPECTED, *FLAGS]
+    assert [name for name in names if name not in text] == []
