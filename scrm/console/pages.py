@@ -5,6 +5,7 @@ from aiohttp import web
 from scrm.console import contact_ways, customers, playbooks, repairs, sends, today
 from scrm.console.door import for_managers
 from scrm.http import sign_out
+from web.render import render
 
 
 async def _enter(request: web.Request) -> web.StreamResponse:
@@ -13,14 +14,20 @@ async def _enter(request: web.Request) -> web.StreamResponse:
 
 @for_managers
 async def _leave(request: web.Request) -> web.StreamResponse:
-    response = web.HTTPSeeOther("/login?next=/console/")
+    """A form may not lead to WeCom's login at once: the policy `form-action 'self'` holds for redirects too."""
+    response = web.HTTPSeeOther("/console/left")
     await sign_out(request, response)
     raise response
+
+
+async def _bid_farewell(request: web.Request) -> web.StreamResponse:
+    return render(request, "console/left.html")
 
 
 routes: list[web.AbstractRouteDef] = [
     web.get("/console", _enter),
     web.post("/console/logout", _leave),
+    web.get("/console/left", _bid_farewell),
     *today.routes,
     *customers.routes,
     *contact_ways.routes,
