@@ -111,6 +111,10 @@ class Customer:
         return str((self.contact.name if self.contact is not None else "") or self.person.name or "未知昵称")
 
     @property
+    def remark(self) -> str:
+        return next((str(follow.remark) for follow in self.follows if follow.remark), "")
+
+    @property
     def added_at(self) -> datetime | None:
         return max((follow.followed_at for follow in self.follows), default=None)
 
