@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.fixtures_browser import OpenPage
+from tests.fixtures_browser import SCREENSHOTS, OpenPage
 
 ROOT = Path(__file__).parent.parent.parent
 Screenshot = Callable[[Page, str], Awaitable[Path]]
@@ -66,7 +66,7 @@ async def test_a_customer_scans_is_welcomed_and_is_followed_up_three_days_later(
 
     desk = await open_page(width=1280, height=860)
     await desk.goto(f"{demo}/sandbox/desk?member=lina")
-    await desk.get_by_text("陈小满").first.click()
+    await desk.locator(".chat-row", has_text="陈小满@微信").click()
     sidebar = desk.frame_locator("[data-sidebar]")
     await expect(sidebar.get_by_role("heading", name="陈小满")).to_be_visible()
     await expect(sidebar.get_by_text("双11 直播间").first).to_be_visible()
@@ -80,12 +80,11 @@ async def test_a_customer_scans_is_welcomed_and_is_followed_up_three_days_later(
             assert ready.status == 200
     await expect(desk.get_by_text("等你跟进").first).to_be_visible(timeout=15_000)
     await desk.reload()
-    await desk.get_by_text("陈小满").first.click()
+    await desk.locator(".chat-row", has_text="陈小满@微信").click()
     await expect(sidebar.get_by_role("button", name="发送到聊天").first).to_be_visible()
     await screenshot(desk, "desk")
-    panel = await open_page(width=360, height=780)
-    await panel.set_content("<title>sidebar</title>")
-    await desk.locator("[data-sidebar]").screenshot(path=str(await screenshot(panel, "sidebar")))
+    await asyncio.sleep(0.3)  # the card's entrance
+    await desk.locator("[data-sidebar]").screenshot(path=SCREENSHOTS / "sidebar.png")
 
     await sidebar.get_by_role("button", name="发送到聊天").first.click()
     await expect(sidebar.get_by_text("已发送").first).to_be_visible()
