@@ -1,5 +1,6 @@
 """The playbooks that come with the product: sound, and doing what their own tests say."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -183,6 +184,31 @@ tests:
     failed = scrm("test", str(tmp_path))
     assert failed.returncode == 1
     assert "tasks 期望 usage，实际 nudge" in failed.stdout
+
+
+def test_apply_publishes_diff_shows_and_export_gives_back(sqlite_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "nudge.yaml"
+    path.write_text(NUDGE, "utf-8")
+    settings = {
+        "SCRM_DATABASE__URL": sqlite_url,
+        "SCRM_WECOM__CORP_ID": "ww0123456789abcdef",
+        "SCRM_WECOM__AGENT_ID": "1000002",
+        "SCRM_WECOM__SECRET": "secret",
+        "SCRM_WECOM__TOKEN": "token",
+        "SCRM_WECOM__ENCODING_AES_KEY": "a" * 43,
+        "SCRM_SECURITY__SECRET_KEY": "k" * 32,
+    }
+    environ = {**os.environ, **settings}
+    first = scrm("apply", str(path), environ=environ)
+    assert (first.returncode, first.stdout) == (0, f"{path}：已发布（试一试）\n"), first.stderr
+    assert "没有变化" in scrm("apply", str(path), environ=environ).stdout
+    path.write_text(NUDGE.replace("在吗", "您好呀"), "utf-8")
+    changed = scrm("diff", str(path), environ=environ).stdout
+    assert [line for line in changed.splitlines() if line.startswith("-  ") and "在吗" in line]
+    assert [line for line in changed.splitlines() if line.startswith("+  ") and "您好呀" in line]
+    assert scrm("export", "nudge", environ=environ).stdout == NUDGE
+    unknown = scrm("export", "nothing", environ=environ)
+    assert (unknown.returncode, "没有已发布的剧本“nothing”" in unknown.stderr) == (1, True)
 
 
 # The document authors read.
