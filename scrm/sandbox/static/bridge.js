@@ -127,6 +127,13 @@
     Object.defineProperty(navigator, name, { get: function () { return value; }, configurable: true });
   }
 
+  // A login redirect takes the fragment away before any script has run; the frame's own element still has it.
+  function frameAddress() {
+    try {
+      return window.frameElement ? window.frameElement.getAttribute("src") || "" : "";
+    } catch (ignored) { return ""; /* The desk lives on another origin. */ }
+  }
+
   // The desk's window knows best; else the address; else what this frame knew before the login redirect.
   function findContext() {
     var found = null;
@@ -135,7 +142,7 @@
       if (window.parent !== window && window.parent.sandboxContext) found = window.parent.sandboxContext;
     } catch (ignored) { /* The desk lives on another origin. */ }
     if (found && window.name === "sandbox-browser") found = { member: found.member, external_userid: "", entry: "normal" };
-    var match = /[#&]sandbox=([^&]+)/.exec(location.hash);
+    var match = /[#&]sandbox=([^&]+)/.exec(location.hash) || /#sandbox=([^&]+)/.exec(frameAddress());
     if (!found && match) {
       try { found = JSON.parse(decodeURIComponent(match[1])); } catch (ignored) { /* Not ours. */ }
     }
