@@ -30,7 +30,7 @@ from scrm.settings import Settings
 from scrm.sidebar import pages as sidebar_pages
 from scrm.sop import enrol, reminders, tick
 from scrm.sop.actions import tagging
-from scrm.sop.shelf import playbooks_of
+from scrm.sop.shelf import house_of, playbooks_of
 from scrm.wecom.client import App, WeCom
 from scrm.wecom.crypto import CallbackCrypto
 from scrm.work.worker import Execute, Worker
@@ -156,7 +156,9 @@ async def publish_playbooks(services: Services) -> list[str]:
     """Publish what changed in `playbooks.dir`; returns a line per file that cannot be published."""
     directory = services.settings.playbooks.dir
     published = playbooks_of(services)
-    problems = await services.db.write(published.publish_dir, directory, now=services.clock.now())
+    problems = await services.db.write(
+        published.publish_dir, directory, now=services.clock.now(), quiet=house_of(services).quiet
+    )
     for problem in problems:
         log.error("playbook.refused", reason=problem)
     return list(problems)

@@ -19,6 +19,7 @@ from scrm.commerce.canonical import read_order
 from scrm.commerce.store import save_orders
 from scrm.contact_ways.store import save_contact_way
 from scrm.db.migrate import migrate
+from scrm.http import COOKIE
 from scrm.profiles.store import save_member, set_role
 from scrm.sandbox import Sandbox, SandboxConfig
 from scrm.services import Services
@@ -151,6 +152,7 @@ def _sandbox_config(settings: Settings, url: str, *, scrm_url: str | None = None
         sidebar_url=f"{scrm_url}/sidebar/",
         public_url=url,
         corp_name=settings.shop.name,
+        session_cookies=(COOKIE,),
     )
 
 
