@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import blake2b
 
 import msgspec
 
@@ -18,8 +19,8 @@ _WIDTH: dict[str, int] = {
     for column in table.columns
     if (length := getattr(column.type, "length", None))
 }
-_PHONE_NAMES = ("mobile_e164", "mobile", "phone")
-_NAME_NAMES = ("name", "nick", "taobao_nick")
+_PHONE_NAMES = frozenset(("mobile_e164", "mobile", "phone"))
+_NAME_NAMES = frozenset(("name", "nick", "taobao_nick"))
 _encode = msgspec.json.Encoder().encode
 
 
@@ -36,9 +37,10 @@ class Snapshot:
     external_userid: str
 
 
-def digest(order: Order, vault: Vault) -> str:
-    """Keyed hash of the whole message: equal digests are the same message; 64 hex characters."""
-    return vault.lookup(_encode(order).decode())
+def digests(orders: Iterable[Order], vault: Vault) -> list[str]:
+    """Keyed hashes of whole messages: equal digests are the same message; 48 hex characters each."""
+    key = vault.sign("order digest", "v1").encode()
+    return [blake2b(_encode(order), digest_size=24, key=key).hexdigest() for order in orders]
 
 
 def take(order: Order, vault: Vault, *, route: str, digest: str, now: datetime) -> Snapshot:
@@ -154,20 +156,19 @@ class _Buyer:
     __slots__ = ("ids", "name_mask", "phone_lookup", "receiver_mask", "receiver_sealed")
 
     def __init__(self, order: Order, vault: Vault) -> None:
-        ids = {name: value[:200] for name, value in order.buyer_ref.items() if value}
-        self.phone_lookup = ""
-        for name in _PHONE_NAMES:
-            if text := ids.pop(name, ""):
-                self._phone(text, ids, vault)
-        self.name_mask = ""
-        for name in _NAME_NAMES:
-            if text := ids.get(name, ""):
-                self.name_mask = self.name_mask or _cut("orders.buyer_name_mask", mask_name(text))
-        if "name" in ids:
-            ids["name"] = mask_name(ids["name"])
-        self.ids = ids
+        ids: dict[str, str] = {}
+        self.phone_lookup = self.name_mask = self.receiver_sealed = ""
         self.receiver_mask = _cut("orders.receiver_mask", order.receiver_mask)
-        self.receiver_sealed = ""
+        for name, value in order.buyer_ref.items():
+            if not value:
+                continue
+            if name in _PHONE_NAMES:
+                self._phone(value[:200], ids, vault)
+                continue
+            if name in _NAME_NAMES and not self.name_mask:
+                self.name_mask = _cut("orders.buyer_name_mask", mask_name(value))
+            ids[name] = mask_name(value)[:200] if name == "name" else value[:200]
+        self.ids = ids
         if order.receiver is not None:
             self._receiver(order.receiver, vault)
 
@@ -204,6 +205,10 @@ def _masked(phone: str) -> str:
 
 def _lines(lines: list[Line], paid_fen: int | None) -> list[Row]:
     rows = [_line(line, position) for position, line in enumerate(lines)]
+    if len(lines) == 1:
+        if lines[0].paid_fen is None:
+            rows[0]["paid_fen"] = paid_fen or 0
+        return rows
     _make_unique(rows)
     if paid_fen is not None and any(line.paid_fen is None for line in lines):
         weights = [
@@ -236,8 +241,6 @@ def _line(line: Line, position: int) -> Row:
 
 def _make_unique(rows: list[Row]) -> None:
     """Two lines of one key are two lines: the second becomes key.2."""
-    if len(rows) < 2:
-        return
     seen: dict[str, int] = {}
     for row in rows:
         key = row["line_key"]

@@ -30,7 +30,7 @@ from scrm.commerce.merge import (
 )
 from scrm.commerce.models import order_import, order_line, orders, payment, refund, shipment
 from scrm.commerce.order_events import event_key, is_history, reached, tell, told_of_history
-from scrm.commerce.snapshot import Snapshot, digest, keys, settle, take
+from scrm.commerce.snapshot import Snapshot, digests, keys, settle, take
 from scrm.commerce.totals import NOTHING, Change, Share, share_of
 from scrm.db import upsert
 from scrm.db.vault import Vault
@@ -130,10 +130,10 @@ class _Saver:
         self.conn, self.now, self.vault, self.route, self.correlation = conn, now, vault, route, correlation
 
     def save(self, batch: list[Order]) -> list[Saved]:
-        digests = [digest(order, self.vault) for order in batch]
+        marks = digests(batch, self.vault)
         known = _find_known(self.conn, batch)
         snapshots: list[Snapshot | None] = []
-        for order, key, mark in zip(batch, keys(batch), digests, strict=True):
+        for order, key, mark in zip(batch, keys(batch), marks, strict=True):
             found = known.get(key)
             same = found is not None and found.digest == mark
             snapshots.append(None if same else take(order, self.vault, route=self.route, digest=mark, now=self.now))

@@ -67,6 +67,7 @@ ORDER_NAMES: Mapping[str, tuple[str, ...]] = {
     "item": ("platform_item_id", "商品编号", "商品id"),
 }
 _MONEY = ("goods", "freight", "discount", "platform_discount", "payable", "paid", "refunded", "unit_price", "line_paid")
+_LINE_MONEY = ("unit_price_fen", "line_paid_fen")
 _FEN_NAMES = {f"{name}_fen": (f"{name}_fen",) for name in _MONEY}
 _TIMES = ("ordered_at", "paid_at", "shipped_at", "delivered_at", "completed_at", "closed_at")
 _TITLES = {name: headings[1] if len(headings) > 1 else headings[0] for name, headings in ORDER_NAMES.items()}
@@ -138,15 +139,31 @@ def fit(sheets: list[Sheet]) -> Parser:
     )
 
 
+_Money = list[tuple[str, Callable[[str], int | None], int]]
+
+
+def _money_columns(reader: Reader, name: str) -> list[tuple[Callable[[str], int | None], int]]:
+    """How to read an amount and from where: the column in fen first, then the one in yuan."""
+    columns = ((_read_whole_fen, reader.place(f"{name}_fen")), (read_fen, reader.place(name)))
+    return [(read, place) for read, place in columns if place is not None]
+
+
 class _Orders:
     """Rows of one number to one order: order columns from the first row that has them, a line from each row."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
+        self._blank = dict.fromkeys(ORDER_NAMES, "")
+        self._columns = [(name, place) for name in ORDER_NAMES if (place := reader.place(name)) is not None]
+        self._time_names = [name for name in (*_TIMES, "updated_at") if reader.has(name)]
+        money = [(f"{name}_fen", *column) for name in _MONEY for column in _money_columns(reader, name)]
+        self._order_money = [column for column in money if column[0] not in _LINE_MONEY]
+        self._line_money = [column for column in money if column[0] in _LINE_MONEY]
 
     def build(self, rows: Sequence[Line], detail_rows: Sequence[Line], context: Context) -> Order:
         cells = self._order_cells(rows)
-        times = {name: self._moment(cells, name, context) for name in (*_TIMES, "updated_at")}
+        times = self._times(cells, context)
+        updated_at = times.pop("updated_at", None)
         raw_status = clean(cells["status"])
         lines = [line for row in rows if (line := self._line(row)) is not None]
         return Order(
@@ -157,31 +174,34 @@ class _Orders:
             status=_status(raw_status, times),  # type: ignore[arg-type]
             raw_status=raw_status,
             currency=value_of(cells["currency"]).upper() or "CNY",
-            goods_fen=self._fen(rows[0], "goods"),
-            freight_fen=self._fen(rows[0], "freight"),
-            discount_fen=self._fen(rows[0], "discount"),
-            platform_discount_fen=self._fen(rows[0], "platform_discount"),
-            payable_fen=self._fen(rows[0], "payable"),
-            paid_fen=self._fen(rows[0], "paid"),
-            refunded_fen=self._fen(rows[0], "refunded"),
-            **{name: times[name] for name in _TIMES},  # type: ignore[arg-type]
-            platform_updated_at=times["updated_at"] or context.exported_at,
+            platform_updated_at=updated_at or context.exported_at,
             buyer_ref=_buyer(cells),
             receiver=_receiver(cells),
             buyer_note=clean(cells["buyer_note"]),
             seller_note=clean(cells["seller_note"]),
             lines=lines or None,
             shipments=_shipments(cells),
+            **self._fen_of(rows[0], self._order_money),  # type: ignore[arg-type]
+            **times,  # type: ignore[arg-type]
         )
 
     def _order_cells(self, rows: Sequence[Line]) -> dict[str, str]:
-        get, first = self._reader.get, rows[0]
-        cells = {name: get(first, name) for name in ORDER_NAMES}
-        for row in rows[1:]:
-            for name, cell in cells.items():
-                if not cell:
-                    cells[name] = get(row, name)
+        """Order columns by name, from the first row that fills them."""
+        cells = self._blank.copy()
+        for row in reversed(rows):
+            for name, place in self._columns:
+                if cell := row.cells[place]:
+                    cells[name] = cell
         return cells
+
+    def _times(self, cells: dict[str, str], context: Context) -> dict[str, datetime | None]:
+        times: dict[str, datetime | None] = {}
+        for name in self._time_names:
+            try:
+                times[name] = read_moment(cells[name], context.zone)
+            except ValueError as error:
+                raise ValueError(f"“{_TITLES[name]}”{error}") from None
+        return times
 
     def _line(self, row: Line) -> OrderLine | None:
         get = self._reader.get
@@ -189,6 +209,7 @@ class _Orders:
         if not title and not sku:
             return None
         qty = _told("qty", read_count, get(row, "qty"))
+        amounts = self._fen_of(row, self._line_money)
         return OrderLine(
             line_key=read_id(get(row, "line_key")),
             title=title or sku,
@@ -196,28 +217,25 @@ class _Orders:
             platform_item_id=value_of(get(row, "item"))[:80],
             merchant_sku=sku[:80],
             qty=1 if qty is None else qty,
-            unit_price_fen=self._fen(row, "unit_price"),
-            paid_fen=self._fen(row, "line_paid"),
+            unit_price_fen=amounts.get("unit_price_fen"),
+            paid_fen=amounts.get("line_paid_fen"),
         )
 
-    def _fen(self, row: Line, name: str) -> int | None:
-        """From the column in fen where there is one, else from the column in yuan."""
-        in_fen = self._reader.get(row, f"{name}_fen")
-        if in_fen:
-            return _told(f"{name}_fen", _read_whole_fen, in_fen)
-        cell = self._reader.get(row, name)
-        return _told(name, read_fen, cell) if cell else None
-
-    def _moment(self, cells: dict[str, str], name: str, context: Context) -> datetime | None:
-        cell = cells[name]
-        return _told(name, lambda text: read_moment(text, context.zone), cell) if cell else None
+    def _fen_of(self, row: Line, columns: "_Money") -> dict[str, int | None]:
+        """Amounts by field: from the column in fen where it is filled, else from the column in yuan."""
+        amounts: dict[str, int | None] = {}
+        for field, read, place in columns:
+            cell = row.cells[place]
+            if cell and amounts.get(field) is None:
+                amounts[field] = _told(field, read, cell)
+        return amounts
 
 
 def _told(name: str, read: Callable[[str], T], cell: str) -> T:
     try:
         return read(cell)
     except ValueError as error:
-        raise ValueError(f"“{_TITLES.get(name, name)}”{error}") from None
+        raise ValueError(f"“{_TITLES.get(name.removesuffix('_fen'), name)}”{error}") from None
 
 
 def _read_whole_fen(cell: str) -> int | None:
@@ -238,7 +256,7 @@ def _status(text: str, times: dict[str, datetime | None]) -> str:
     if text:
         status = STATUSES.get(text) or STATUSES.get(normalise_heading(text), "unknown")
         if status in ("closed", "cancelled"):
-            return "closed" if times["paid_at"] else "cancelled"
+            return "closed" if times.get("paid_at") else "cancelled"
         return status
     for name, status in (
         ("closed_at", "closed"),
@@ -246,8 +264,8 @@ def _status(text: str, times: dict[str, datetime | None]) -> str:
         ("shipped_at", "shipped"),
         ("paid_at", "paid"),
     ):
-        if times[name]:
-            return status if name != "closed_at" or times["paid_at"] else "cancelled"
+        if times.get(name):
+            return status if name != "closed_at" or times.get("paid_at") else "cancelled"
     return "pending_payment"
 
 

@@ -7,12 +7,12 @@ import unicodedata
 import zipfile
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from python_calamine import CalamineError, CalamineWorkbook
@@ -37,9 +37,15 @@ def normalise_heading(text: str) -> str:
     return unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).strip().strip("'\"").strip().lower()
 
 
+_BLANK = " \t\u00a0\u3000\ufeff\r\n\0"
+_WRAPPING = frozenset(_BLANK + "'\"=")
+
+
 def clean(cell: str) -> str:
     """A cell without the wrapping that keeps a spreadsheet from eating it: TAB, ="...", apostrophe, quotes."""
-    text = cell.strip(" \t\u00a0\u3000\ufeff\r\n\0")
+    if not cell or (cell[0] not in _WRAPPING and cell[-1] not in _BLANK):
+        return cell
+    text = cell.strip(_BLANK)
     if text.startswith('="') and text.endswith('"'):
         text = text[2:-1].strip()
     if text[:1] in ("'", '"', "="):
@@ -49,6 +55,8 @@ def clean(cell: str) -> str:
 
 def value_of(cell: str) -> str:
     """A cleaned cell in which every way of writing "nothing" is empty; not for free text."""
+    if not cell:
+        return ""
     text = clean(cell)
     return "" if text in _EMPTY else text
 
@@ -104,8 +112,12 @@ def read_moment(cell: str, zone: ZoneInfo) -> datetime | None:
     Understands 2026-06-18 20:00:00 with - / . and without seconds, Excel serial days and epoch seconds or ms.
     """
     text = value_of(cell)
-    if not text or text.startswith("0000"):
-        return None
+    return _moment_of(text, zone) if text and not text.startswith("0000") else None
+
+
+# Most orders are paid within the second or minute, and every time is read twice: once to look, once to keep.
+@lru_cache(maxsize=8192)
+def _moment_of(text: str, zone: ZoneInfo) -> datetime:
     try:
         if len(text) == 19 and text[4] == "-":
             return _at(datetime.fromisoformat(text), zone)
@@ -138,8 +150,7 @@ def read_id(cell: str) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One row of a file as it stands there: its number (1 is the file's first) and its raw cells."""
 
     number: int
@@ -165,7 +176,9 @@ class Sheet:
             first = clean(cells[0])
             if first.startswith(_SUMMARY) and not any(map(value_of, cells[1:3])):
                 continue
-            yield Line(number, tuple((cells + [""] * (width - len(cells)))[:width]))
+            if len(cells) != width:
+                cells = (cells + [""] * (width - len(cells)))[:width]
+            yield Line(number, tuple(cells))
         self.bytes_read = self.size
 
     def _report(self, place: int) -> None:
