@@ -6,7 +6,7 @@ from scrm.sop.triggers.facts import fits
 
 name = "order.paid"
 title = "订单已付款"
-where = {"channel": "下单平台", "shop_key": "店铺", "first_order": "是否首单"}
+where = {"channel": "下单平台", "shop_key": "店铺"}
 
 
 def matches(trigger: Trigger, event: Event) -> bool:
