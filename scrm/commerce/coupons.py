@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
-from scrm.commerce.bulk import among, insert_rows
 from scrm.commerce.models import coupon_batch, coupon_code, coupon_issue
 from scrm.content.attachments import CouponCard
 from scrm.db import upsert
+from scrm.db.bulk import among, insert_rows
 from scrm.errors import Conflict, NotFound, ScrmError
 from scrm.events import Event, publish
 

@@ -14,7 +14,6 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, Table, case, delete, func, literal_column, select, text
 
 from scrm import events
-from scrm.commerce.bulk import among, insert_rows, new_ids, update_rows
 from scrm.commerce.canonical import Order
 from scrm.commerce.merge import (
     REFUND_OPEN,
@@ -33,6 +32,7 @@ from scrm.commerce.order_events import event_key, is_history, reached, tell, tol
 from scrm.commerce.snapshot import Snapshot, digests, keys, settle, take
 from scrm.commerce.totals import NOTHING, Change, Share, share_of
 from scrm.db import upsert
+from scrm.db.bulk import among, insert_rows, new_ids, update_rows
 from scrm.db.vault import Vault
 from scrm.errors import Conflict, NotFound
 from scrm.profiles.models import external_contact, identity, person_stat

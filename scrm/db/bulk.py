@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import JSON, Column, ColumnElement, Connection, Table, Text, any_, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from scrm.db import UtcDateTime
+from scrm.db.tables import UtcDateTime
 
 _dumps = msgspec.json.Encoder().encode
 
