@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Column, Connection, Index, String, Table, select, text
 
-from scrm.db import BigId, Json, UtcDateTime, metadata, upsert
+from scrm.db import BigId, Json, UtcDateTime, insert_for, metadata
+from scrm.db.bulk import insert_rows
 from scrm.work import queue
 
 event = Table(
@@ -54,9 +56,7 @@ def publish(conn: Connection, events: Iterable[Event], *, now: datetime, correla
     new = []
     for told in events:
         row = _values(told, now, correlation)
-        kept = conn.execute(
-            upsert(event, conn).values(**row).on_conflict_do_nothing().returning(event.c.id)
-        ).scalar_one_or_none()
+        kept = conn.execute(_keep(conn.dialect.name), row).scalar_one_or_none()
         if kept is None:
             continue
         new.append(replace(told, id=kept))
@@ -69,11 +69,15 @@ def publish(conn: Connection, events: Iterable[Event], *, now: datetime, correla
     return new
 
 
+@cache
+def _keep(dialect: str) -> Any:
+    return insert_for(dialect, event).on_conflict_do_nothing().returning(event.c.id)
+
+
 def record(conn: Connection, events: Iterable[Event], *, now: datetime, correlation: str = "") -> None:
     """Keep many events for the timeline and the conditions only, in one statement: no playbook starts by them."""
     rows = [_values(told, now, correlation) for told in events]
-    if rows:
-        conn.execute(upsert(event, conn).on_conflict_do_nothing(), rows)
+    insert_rows(conn, event, rows, skip_known=True)
 
 
 def get_event(conn: Connection, event_id: int) -> Event | None:

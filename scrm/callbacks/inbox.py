@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, literal_column, select, update
+from sqlalchemy import Connection, Row, bindparam, literal_column, select, update
 
 from scrm.callbacks.models import inbox_event
 from scrm.db import Database, signal
@@ -136,8 +136,11 @@ def _payload(row: Incoming) -> str:
     return f'{{"digest":"{row.digest.hex()}"}}'
 
 
+_GET_KEPT = select(inbox_event).where(inbox_event.c.digest == bindparam("digest"))
+
+
 def get_kept(conn: Connection, digest: bytes) -> Row[Any]:
-    return conn.execute(select(inbox_event).where(inbox_event.c.digest == digest)).one()
+    return conn.execute(_GET_KEPT, {"digest": digest}).one()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,19 +157,22 @@ class Outcome:
 
 def record_many(conn: Connection, outcomes: Sequence[Outcome]) -> list[None]:
     """For `Database.together`."""
-    for outcome in outcomes:
-        conn.execute(
-            update(inbox_event)
-            .where(inbox_event.c.digest == outcome.digest)
-            .values(
-                state=outcome.state,
-                name=outcome.name[:64],
-                change_type=outcome.change_type[:64],
-                done_at=outcome.done_at,
-                error=outcome.error[:1000],
-            )
-        )
+    conn.execute(_RECORD, [_outcome_row(outcome) for outcome in outcomes])
     return [None] * len(outcomes)
+
+
+_RECORD = update(inbox_event).where(inbox_event.c.digest == bindparam("of_digest"))
+
+
+def _outcome_row(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "of_digest": outcome.digest,
+        "state": outcome.state,
+        "name": outcome.name[:64],
+        "change_type": outcome.change_type[:64],
+        "done_at": outcome.done_at,
+        "error": outcome.error[:1000],
+    }
 
 
 def list_odd(conn: Connection, *, limit: int = 50) -> list[Row[Any]]:

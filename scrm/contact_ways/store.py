@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from scrm.contact_ways.models import contact_way
 from scrm.db import upsert
 
+_FIND = select(contact_way).where(contact_way.c.state == bindparam("state"))
+
 
 def find_contact_way(conn: Connection, state: str) -> Row[Any] | None:
-    return conn.execute(select(contact_way).where(contact_way.c.state == state)).one_or_none()
+    return conn.execute(_FIND, {"state": state}).one_or_none()
 
 
 def list_contact_ways(conn: Connection) -> list[Row[Any]]:

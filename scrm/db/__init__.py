@@ -2,6 +2,6 @@
 
 from scrm.db.database import Database, Priority, signal
 from scrm.db.tables import BigId, Json, UtcDateTime, metadata
-from scrm.db.upsert import upsert
+from scrm.db.upsert import insert_for, upsert
 
-__all__ = ["BigId", "Database", "Json", "Priority", "UtcDateTime", "metadata", "signal", "upsert"]
+__all__ = ["BigId", "Database", "Json", "Priority", "UtcDateTime", "insert_for", "metadata", "signal", "upsert"]

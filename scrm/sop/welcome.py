@@ -9,16 +9,17 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from scrm.clock import Clock
 from scrm.commerce import coupons
 from scrm.contact_ways.store import find_contact_way
 from scrm.content import attachments as content
 from scrm.content.render import WELCOME_TEXT_BYTES, MissingVariable, cut_bytes, render
-from scrm.db import upsert
+from scrm.db import insert_for
 from scrm.events import Event
 from scrm.profiles import store as profiles
 from scrm.profiles.conditions import holds
@@ -146,9 +147,7 @@ def prepare(conn: Connection, added: Added, playbooks: Sequence[Playbook], shop:
         "reason": "" if chosen else _why_nothing(added, is_confirmation),
         "correlation": added.correlation,
     }
-    send_id = conn.execute(
-        upsert(send, conn).values(**row).on_conflict_do_nothing().returning(send.c.id)
-    ).scalar_one_or_none()
+    send_id = conn.execute(_intend(conn.dialect.name), row).scalar_one_or_none()
     if send_id is None:
         earlier = conn.execute(select(send.c.id, send.c.outcome).where(send.c.once == added.once)).one()
         if earlier.outcome != "intent":
@@ -156,6 +155,11 @@ def prepare(conn: Connection, added: Added, playbooks: Sequence[Playbook], shop:
         send_id = earlier.id
     prepared = Prepared(send_id, contact.person_id, tells, facts, chosen, is_settled=chosen is None)
     return prepared if chosen is None else _with_content(conn, prepared, chosen, event, added, shop, now)
+
+
+@cache
+def _intend(dialect: str) -> Any:
+    return insert_for(dialect, send).on_conflict_do_nothing().returning(send.c.id)
 
 
 def _learn_member(conn: Connection, added: Added, now: datetime) -> None:
@@ -296,22 +300,25 @@ class Settled:
 
 def record_many(conn: Connection, settled: list[Settled]) -> list[None]:
     """For `Database.together`: the ledger's outcome, and a task for the member when the customer got nothing."""
+    conn.execute(_RECORD, [_outcome_row(one.outcome) for one in settled])
     for one in settled:
-        outcome = one.outcome
-        conn.execute(
-            update(send)
-            .where(send.c.id == outcome.send_id)
-            .values(
-                outcome=outcome.outcome,
-                sent_at=outcome.sent_at,
-                errcode=outcome.errcode,
-                reason=outcome.reason[:300],
-                content=dict(outcome.content),
-            )
-        )
-        if outcome.outcome in ("failed", "too_late"):
+        if one.outcome.outcome in ("failed", "too_late"):
             _ask_member(conn, one)
     return [None] * len(settled)
+
+
+_RECORD = update(send).where(send.c.id == bindparam("send_id"))
+
+
+def _outcome_row(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "send_id": outcome.send_id,
+        "outcome": outcome.outcome,
+        "sent_at": outcome.sent_at,
+        "errcode": outcome.errcode,
+        "reason": outcome.reason[:300],
+        "content": dict(outcome.content),
+    }
 
 
 def _ask_member(conn: Connection, settled: Settled) -> None:

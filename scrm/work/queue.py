@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, literal_column, select, update
+from sqlalchemy import Connection, bindparam, delete, func, literal_column, select, update
 
-from scrm.db import signal, upsert
+from scrm.db import insert_for, signal
 from scrm.work.models import DEAD, LEASED, WAITING, work_item
 
 LEASE = timedelta(seconds=60)
@@ -47,14 +48,18 @@ class Claimed:
 
 def add(conn: Connection, item: Item, *, now: datetime) -> bool:
     """True when it was added, False when an open item has the same dedupe key."""
-    row = _row(item, now)
-    statement = upsert(work_item, conn).values(**row)
-    if item.dedupe_key is not None:
-        statement = statement.on_conflict_do_nothing()
-    added = conn.execute(statement.returning(work_item.c.id)).scalar_one_or_none()
+    added = conn.execute(_add(conn.dialect.name, item.dedupe_key is not None), _row(item, now)).scalar_one_or_none()
     if added is not None:
         signal(conn, item.lane)
     return added is not None
+
+
+@cache
+def _add(dialect: str, may_be_there: bool) -> Any:
+    statement = insert_for(dialect, work_item)
+    if may_be_there:
+        statement = statement.on_conflict_do_nothing()
+    return statement.returning(work_item.c.id)
 
 
 def add_many(conn: Connection, items: Iterable[Item], *, now: datetime) -> None:
@@ -130,7 +135,10 @@ def claim(conn: Connection, lane: str, *, now: datetime, limit: int = 100) -> li
 def finish(conn: Connection, ids: Sequence[int]) -> None:
     """Done work leaves no row; what it did is told by events, sends and the inbox."""
     if ids:
-        conn.execute(delete(work_item).where(work_item.c.id.in_(list(ids))))
+        conn.execute(_FINISH, {"ids": list(ids)})
+
+
+_FINISH = delete(work_item).where(work_item.c.id.in_(bindparam("ids", expanding=True)))
 
 
 def repeat(conn: Connection, item_id: int, *, due_at: datetime, error: str) -> None:
@@ -181,12 +189,20 @@ def release_all(conn: Connection) -> int:
     return len(back.all())
 
 
+_HAS_DUE = (
+    select(work_item.c.id)
+    .where(
+        literal_column("work_item.state = 0"),
+        work_item.c.lane == bindparam("lane"),
+        work_item.c.due_at <= bindparam("now"),
+    )
+    .limit(1)
+)
+
+
 def has_due(conn: Connection, lane: str, *, now: datetime) -> bool:
     """A cheap look before claiming: readers do not disturb SQLite's writer."""
-    due = select(work_item.c.id).where(
-        literal_column("work_item.state = 0"), work_item.c.lane == lane, work_item.c.due_at <= now
-    )
-    return conn.execute(due.limit(1)).first() is not None
+    return conn.execute(_HAS_DUE, {"lane": lane, "now": now}).first() is not None
 
 
 def next_due_at(conn: Connection, lane: str) -> datetime | None:
