@@ -126,6 +126,8 @@ def list_timeline(
         .where(
             send.c.external_userid == external_userid,
             send.c.kind == "welcome",
+            # Why there was nothing to send is for the ledger's readers.
+            send.c.outcome != "none",
             *_older(send.c.decided_at, -send.c.id, before),
         )
         .order_by(send.c.decided_at.desc(), send.c.id)

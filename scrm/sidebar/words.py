@@ -159,7 +159,6 @@ _WELCOMES = {
     "sent": Line("chat", "发出欢迎语"),
     "done_by_other": Line("chat", "欢迎语由其他方式发出"),
     "intent": Line("chat", "欢迎语发送中"),
-    "none": Line("chat", "没有发送欢迎语"),
 }
 
 
