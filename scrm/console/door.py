@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from scrm.console import store, words
+from scrm.errors import ScrmError
 from scrm.http import find_signed_in
 from scrm.login import login_url
 from scrm.services import SERVICES
@@ -30,7 +31,12 @@ def for_managers(handler: Handler) -> Handler:
             administrators = await request.app[SERVICES].db.read(store.list_administrators)
             return render(request, "console/refused.html", status=403, member=member, administrators=administrators)
         request[MANAGER] = member
-        return await handler(request)
+        try:
+            return await handler(request)
+        except ScrmError as error:
+            if request.headers.get("HX-Request"):
+                raise
+            return await page(request, "problem.html", active="", status=error.status, problem=error.text)
 
     return guarded
 

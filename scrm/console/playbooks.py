@@ -76,7 +76,8 @@ async def _set_state(request: web.Request, state: str, *, before: str, refusal: 
     services = request.app[SERVICES]
     key = request.match_info["key"]
     now = services.clock.now()
-    if not await services.db.write(store.set_playbook_state, key, state, before=before, now=now):
+    is_changed = await services.db.write(store.set_playbook_state, key, state, before=before, now=now)
+    if not is_changed and not request.headers.get("HX-Request"):
         raise Conflict(refusal)
     # Other processes look within seconds; this one at once, so that the page is true.
     await services.db.read(playbooks_of(services).refresh)

@@ -93,9 +93,9 @@ def _order() -> dict[str, Any]:
         "status": "shipped",
         "payment_status": "paid",
         "paid_fen": 12_800,
-        "paid_at": "2026-03-02T09:00:00+08:00",
-        "ordered_at": "2026-03-02T08:58:00+08:00",
-        "shipped_at": "2026-03-02T09:30:00+08:00",
+        "paid_at": "2026-03-02T10:03:00+08:00",
+        "ordered_at": "2026-03-02T10:02:00+08:00",
+        "shipped_at": "2026-03-02T10:04:00+08:00",
         "buyer_ref": {"wx_unionid": "oUnionXiaoman"},
         "lines": [{"line_key": "1", "title": "清透防晒乳 50ml", "spec": "自然色", "qty": 2, "unit_price_fen": 6_400}],
     }
@@ -103,6 +103,7 @@ def _order() -> dict[str, Any]:
 
 async def test_the_page_of_a_person_tells_the_whole_story(manager: Visitor, world: World) -> None:
     await world.add()
+    world.clock.advance(minutes=5)
     await _dress(world)
     await world.settle()
     page = await manager.get("/console/customers/1")
@@ -150,6 +151,7 @@ async def test_an_unknown_person_is_a_page_that_says_so(manager: Visitor) -> Non
     page = await manager.get("/console/customers/999")
     assert page.status == 404
     assert "没有这位客户" in page
+    assert "/console/customers" in page.links  # the way on is beside it
 
 
 @pytest.mark.parametrize("before", ["", "-1", "1e9", "abc", "9" * 40, "１２"])
