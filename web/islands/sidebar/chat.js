@@ -13,6 +13,8 @@ const ENTRIES_OF_A_CONTACT = ["single_chat_tools", "single_kf_tools", "contact_p
 const ENTRIES_THAT_SEND = ["single_chat_tools", "single_kf_tools"];
 // A client whose bridge never comes lets every call wait for ever.
 const PATIENCE_MS = 12000;
+// The detail of a refusal when nobody knows what the client did.
+export const SILENCE = "timeout";
 
 export const chat = { isInClient: /wxwork\//i.test(navigator.userAgent), entry: "", contact: "" };
 
@@ -34,7 +36,7 @@ function introduce() {
 function patiently(promise) {
   let timer;
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject({ errMsg: "timeout" }), PATIENCE_MS);
+    timer = setTimeout(() => reject({ errMsg: SILENCE }), PATIENCE_MS);
   });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }

@@ -1,5 +1,5 @@
 // One tap: ask whether it may still be sent, hand each message to the client, tell the server what came of it.
-import { canSendTo, chat, openChat, readChat, sendMessage } from "./chat.js";
+import { SILENCE, canSendTo, chat, openChat, readChat, sendMessage } from "./chat.js";
 import { copy } from "./copy-text.js";
 import { Refusal, place, request } from "./request.js";
 import { report } from "./reports.js";
@@ -35,26 +35,28 @@ class SendToChat extends HTMLElement {
       if (!canSendTo(this.contact)) throw new Refusal("当前打开的不是这位客户的聊天，请切换到与他的聊天再发送。");
       const { messages } = await request("POST", `${this.path}/release`, this.said);
       const refusal = await this.sendAll(messages);
+      // Only the member can see whether a message is in the chat that the client never answered for: the page asks.
+      if (refusal && refusal.detail === SILENCE) return this.refresh();
       const html = await report(`${this.path}/sending`, { ok: !refusal, error: refusal ? refusal.detail : "" });
       this.renew(html, refusal && refusal.message);
       if (!refusal) toast("已发送");
     });
   }
 
-  // What went out before a later message failed is not sent again by the next tap.
+  // What went out before a later message failed is not sent again by the next tap, though the page be a new one.
   async sendAll(messages) {
     const key = `sent:${this.getAttribute("task")}`;
-    let done = Number(sessionStorage.getItem(key) || 0);
+    let done = Number(localStorage.getItem(key) || 0);
     try {
       for (; done < messages.length; done += 1) {
         await sendMessage(messages[done]);
-        sessionStorage.setItem(key, String(done + 1));
+        localStorage.setItem(key, String(done + 1));
       }
     } catch (problem) {
       if (!done) return problem;
       return new Refusal(`前 ${done} 条已发出，其余没有发出。${problem.message}再点一次只会补发剩下的。`, problem.detail);
     }
-    sessionStorage.removeItem(key);
+    localStorage.removeItem(key);
     return null;
   }
 
