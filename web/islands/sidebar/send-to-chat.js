@@ -46,11 +46,14 @@ class SendToChat extends HTMLElement {
   // What went out before a later message failed is not sent again by the next tap, though the page be a new one.
   async sendAll(messages) {
     const key = `sent:${this.getAttribute("task")}`;
-    let done = Number(localStorage.getItem(key) || 0);
+    const wanted = messages.map((message) => JSON.stringify(message));
+    const sent = JSON.parse(localStorage.getItem(key) || "[]");
+    // Other words than those that went out are another message.
+    let done = sent.every((message, at) => message === wanted[at]) ? sent.length : 0;
     try {
       for (; done < messages.length; done += 1) {
         await sendMessage(messages[done]);
-        localStorage.setItem(key, String(done + 1));
+        localStorage.setItem(key, JSON.stringify(wanted.slice(0, done + 1)));
       }
     } catch (problem) {
       if (!done) return problem;
