@@ -21,7 +21,8 @@ _CLASSES: dict[RetryClass, tuple[int, ...]] = {
     RetryClass.TRANSIENT: (-1, 6000, 45033),
     RetryClass.TOKEN: (40014, 42001),
     RetryClass.WINDOW: (45009,),
-    RetryClass.CONFLICT: (45035,),
+    # 40071: somebody made the tag of that name a moment ago; the next try finds it.
+    RetryClass.CONFLICT: (45035, 40071),
     RetryClass.LATER: (41063, 41078, 41079, 41096, 45036),
     RetryClass.RELATION: (
         84061, 40096, 40097, 40098, 40099, 40100, 40128, 40129, 40130, 40131, 41048, 41050, 41051, 41053,

@@ -11,7 +11,7 @@ _MAX_DEPTH = 12
 
 
 class Unreadable(Exception):
-    """A rightly signed body that is not what WeCom documents; `str()` says why."""
+    """A rightly signed body that is not what WeCom documents; `str()` says why, to the manager who finds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def parse_event(body: bytes) -> Event:
     # The oldest events had no MsgType beside Event.
     name = name or fields.get("Event")
     if not isinstance(name, str) or not name:
-        raise Unreadable("the XML names neither Event nor MsgType")
+        raise Unreadable("XML 里既没有 Event 也没有 MsgType")
     change_type = fields.get("ChangeType", "")
     return Event(name, change_type if isinstance(change_type, str) else "", _created_at(fields), fields)
 
@@ -46,7 +46,7 @@ def _created_at(fields: Fields) -> datetime:
     try:
         return datetime.fromtimestamp(int(fields["CreateTime"]), UTC)
     except (KeyError, ValueError, TypeError, OverflowError, OSError):
-        raise Unreadable("CreateTime is missing or not a number of seconds") from None
+        raise Unreadable("CreateTime 缺失，或不是秒数") from None
 
 
 def parse_xml(body: bytes) -> Fields:
@@ -61,9 +61,9 @@ def parse_xml(body: bytes) -> Fields:
     try:
         parser.Parse(body, True)
     except expat.ExpatError as error:
-        raise Unreadable(f"not XML: {error}") from None
+        raise Unreadable(f"不是 XML：{error}") from None
     if not isinstance(tree.root, dict):
-        raise Unreadable("the XML has no elements")
+        raise Unreadable("XML 里没有任何元素")
     return tree.root
 
 
@@ -73,11 +73,11 @@ class _Tree:
         self._open: list[tuple[str, Fields, list[str]]] = []
 
     def refuse_dtd(self, *args: Any) -> None:
-        raise Unreadable("the XML declares a DTD")
+        raise Unreadable("XML 里声明了 DTD")
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         if len(self._open) >= _MAX_DEPTH:
-            raise Unreadable("the XML is nested too deeply")
+            raise Unreadable("XML 嵌套过深")
         self._open.append((name, {}, []))
 
     def characters(self, text: str) -> None:
