@@ -22,7 +22,7 @@ class Forgetful(Database):
     """Says that everything was written, and writes nothing."""
 
     async def together(
-        self, many: Callable[[Connection, list[Row]], list[T]], row: Row, priority: Priority = Priority.CALLBACK
+        self, many: Callable[[Connection, list[Row]], list[T]], row: Row, priority: Priority = Priority.WORK
     ) -> Any:
         return True
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, literal_column, select, update
 
 from scrm.callbacks.models import inbox_event
-from scrm.db import Database, signal
+from scrm.db import Database, Priority, signal
 from scrm.db.tables import to_millis
 from scrm.work import queue
 
@@ -48,7 +48,7 @@ def incoming(body: bytes, received_at: datetime) -> Incoming:
 
 async def accept(db: Database, body: bytes, received_at: datetime) -> bool:
     """True once the callback is on disk, False when the same plain body was kept before."""
-    return await db.together(_keep_many, incoming(body, received_at))
+    return await db.together(_keep_many, incoming(body, received_at), Priority.CALLBACK)
 
 
 def _keep_many(conn: Connection, rows: list[Incoming]) -> list[bool]:

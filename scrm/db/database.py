@@ -28,7 +28,6 @@ T = TypeVar("T")
 Row = TypeVar("Row")
 
 READERS = 3  # threads; the GIL makes more of them useless
-BATCH_ROWS = 500
 
 
 class Priority(IntEnum):
@@ -37,6 +36,10 @@ class Priority(IntEnum):
     CALLBACK = 0
     WORK = 1
     IMPORT = 2
+
+
+# Small enough that a callback, which has five seconds, never waits long behind another batch.
+BATCH_ROWS = {Priority.CALLBACK: 500, Priority.WORK: 50, Priority.IMPORT: 200}
 
 
 class Database:
@@ -77,7 +80,7 @@ class Database:
         return result
 
     async def together(
-        self, many: Callable[[Connection, list[Row]], list[T]], row: Row, priority: Priority = Priority.CALLBACK
+        self, many: Callable[[Connection, list[Row]], list[T]], row: Row, priority: Priority = Priority.WORK
     ) -> T:
         """Group commit: what waits for the same `many(conn, rows) -> results` is written in one transaction.
 
@@ -231,7 +234,8 @@ class _Group(Generic[Row, T]):
 
     async def _write(self) -> None:
         while self._rows:
-            batch, self._rows = self._rows[:BATCH_ROWS], self._rows[BATCH_ROWS:]
+            most = BATCH_ROWS[self._priority]
+            batch, self._rows = self._rows[:most], self._rows[most:]
             try:
                 await self._commit(batch)
             except Exception as error:

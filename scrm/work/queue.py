@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, literal_column, select, update
+from sqlalchemy import Connection, Integer, bindparam, delete, func, literal_column, select, update
 
 from scrm.db import insert_for, signal
 from scrm.work.models import DEAD, LEASED, WAITING, work_item
@@ -85,19 +85,16 @@ def _row(item: Item, now: datetime) -> dict[str, Any]:
     }
 
 
-def claim(conn: Connection, lane: str, *, now: datetime, limit: int = 100) -> list[Claimed]:
-    """Take the oldest due items of a lane under a lease of a minute.
-
-    An item whose predecessor of the same order key is still open stays where it is.
-    """
+@cache
+def _claim(dialect: str) -> Any:
     earlier = work_item.alias("earlier")
     # The state is a literal: with a bound parameter PostgreSQL's generic plan cannot use the partial index.
     due = (
         select(work_item.c.id)
         .where(
             literal_column("work_item.state = 0"),
-            work_item.c.lane == lane,
-            work_item.c.due_at <= now,
+            work_item.c.lane == bindparam("of_lane"),
+            work_item.c.due_at <= bindparam("at"),
             work_item.c.order_key.is_(None)
             | ~select(literal_column("1"))
             .select_from(earlier)
@@ -110,14 +107,14 @@ def claim(conn: Connection, lane: str, *, now: datetime, limit: int = 100) -> li
             .exists(),
         )
         .order_by(work_item.c.due_at, work_item.c.id)
-        .limit(limit)
+        .limit(bindparam("most", type_=Integer))
     )
-    if conn.dialect.name == "postgresql":
+    if dialect == "postgresql":
         due = due.with_for_update(skip_locked=True)
-    rows = conn.execute(
+    return (
         update(work_item)
         .where(work_item.c.id.in_(due))
-        .values(state=LEASED, lease_until=now + LEASE, attempts=work_item.c.attempts + 1)
+        .values(state=LEASED, lease_until=bindparam("until"), attempts=work_item.c.attempts + 1)
         .returning(
             work_item.c.id,
             work_item.c.lane,
@@ -128,7 +125,16 @@ def claim(conn: Connection, lane: str, *, now: datetime, limit: int = 100) -> li
             work_item.c.give_up_at,
             work_item.c.correlation,
         )
-    ).all()
+    )
+
+
+def claim(conn: Connection, lane: str, *, now: datetime, limit: int = 100) -> list[Claimed]:
+    """Take the oldest due items of a lane under a lease of a minute.
+
+    An item whose predecessor of the same order key is still open stays where it is.
+    """
+    wanted = {"of_lane": lane, "at": now, "until": now + LEASE, "most": limit}
+    rows = conn.execute(_claim(conn.dialect.name), wanted).all()
     return sorted((Claimed(**row._mapping) for row in rows), key=lambda claimed: claimed.id)
 
 

@@ -19,6 +19,7 @@ Execute = Callable[[Any, queue.Claimed], Awaitable[None]]
 
 # How many items of a lane run at a time. `welcome` waits for no other lane.
 LANES = {"welcome": 200, "event": 24, "step": 8, "send": 8, "sync": 8, "bulk": 2}
+URGENT = "welcome"
 POLL_SECONDS = 5.0
 SWEEP_SECONDS = 15.0
 _STOP_SECONDS = 10.0
@@ -82,9 +83,14 @@ class Worker:
         wake, running, most = self._wake[lane], self._running[lane], LANES[lane]
         while not self._stopping:
             wake.clear()
+            if lane != URGENT and len(self._running[URGENT]) > LANES[URGENT] * 3 // 4:
+                # A storm of adds: their codes live twenty seconds, everything else can wait for them.
+                await self._clock.sleep(0.2)
+                continue
             try:
                 free = most - len(running)
-                items = await self._claim(lane, min(free, 100)) if free > 0 else []
+                # Some at a time: a claim for each item that ends would be a commit for each.
+                items = await self._claim(lane, min(free, 100)) if free > most // 16 else []
             except Exception as error:
                 log.error("work.claim_failed", lane=lane, error=_text(error))
                 await self._clock.sleep(1.0)

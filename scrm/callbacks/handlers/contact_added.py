@@ -68,7 +68,9 @@ def _ask_details(services: Services, added: welcome.Added) -> "asyncio.Task[Deta
 
 def _prepare_many(conn: Connection, adds: list[tuple[welcome.Added, Services]]) -> list[welcome.Prepared]:
     return [
-        welcome.prepare(conn, added, list(playbooks_of(services).current.values()), _shop(services), now=services.clock.now())
+        welcome.prepare(
+            conn, added, list(playbooks_of(services).current.values()), _shop(services), now=services.clock.now()
+        )
         for added, services in adds
     ]
 

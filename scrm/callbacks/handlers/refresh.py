@@ -44,7 +44,12 @@ async def learn_contact(callback: Callback, tells: str, facts: Mapping[str, Any]
         order_key=f"contact:{external_userid}",
         correlation=callback.correlation,
     )
-    await services.db.write(queue.add, item, now=services.clock.now())
+    await services.db.together(_leave_many, (item, services.clock.now()))
+
+
+def _leave_many(conn: Connection, left: list[tuple[queue.Item, datetime]]) -> list[None]:
+    queue.add_many(conn, [item for item, _ in left], now=left[-1][1])
+    return [None] * len(left)
 
 
 async def run_refresh(services: Services, item: queue.Claimed) -> None:
@@ -95,5 +100,6 @@ def _added_event(external_userid: str, person_id: int, added: Mapping[str, Any])
         external_userid=external_userid,
         userid=userid,
         facts=dict(added["facts"]),
-        once=f"{added['name']}:{userid}:{external_userid}:{int(occurred_at.timestamp())}",
+        # The same for both names: an add that is worked again may take itself for another kind of add.
+        once=f"contact.add:{userid}:{external_userid}:{int(occurred_at.timestamp())}",
     )
