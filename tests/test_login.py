@@ -132,9 +132,7 @@ async def test_who_may_not_come_in_is_told_why(
 
 
 async def test_an_inactive_member_stays_out(world: World, wecom: FakeWeCom) -> None:
-    await world.services.db.write(
-        profiles.save_member, "lina", name="李娜", is_active=False, now=world.clock.now()
-    )
+    await world.services.db.write(profiles.save_member, "lina", name="李娜", is_active=False, now=world.clock.now())
     says(wecom, userid="LiNa")
     response = await Browser(world).come_back()
     assert response.status == 403
