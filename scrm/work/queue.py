@@ -173,8 +173,10 @@ def revive(conn: Connection, item_id: int, *, now: datetime) -> bool:
     return revived.one_or_none() is not None
 
 
-def release_expired(conn: Connection, *, now: datetime) -> int:
-    """Items whose worker died come back; returns how many."""
+def release_expired(conn: Connection, *, now: datetime, held: Sequence[int] = ()) -> int:
+    """Renew the leases of what we hold, then let go what a dead worker held; returns how many came back."""
+    if held:
+        conn.execute(update(work_item).where(work_item.c.id.in_(list(held))).values(lease_until=now + LEASE))
     back = conn.execute(
         update(work_item)
         .where(literal_column("work_item.state = 1"), work_item.c.lease_until < now)

@@ -35,6 +35,7 @@ class Worker:
         self._wake = {lane: asyncio.Event() for lane in LANES}
         self._loops: list[asyncio.Task[None]] = []
         self._running: dict[str, set[asyncio.Task[None]]] = {lane: set() for lane in LANES}
+        self._held: set[int] = set()
         self._stopping = False
 
     def wake(self, lanes: set[str]) -> None:
@@ -122,6 +123,7 @@ class Worker:
         started = monotonic()
         structlog.contextvars.bind_contextvars(correlation=item.correlation)
         outcome = "done"
+        self._held.add(item.id)
         try:
             execute = self._executors.get(item.kind)
             if execute is None:
@@ -131,6 +133,7 @@ class Worker:
         except Exception as error:
             outcome = await self._fail(item, error)
         finally:
+            self._held.discard(item.id)
             WORK_TOTAL.labels(item.kind, outcome).inc()
             WORK_SECONDS.labels(item.kind).observe(monotonic() - started)
 
@@ -153,7 +156,8 @@ class Worker:
         while True:
             await self._clock.sleep(SWEEP_SECONDS)
             try:
-                if await self._db.write(queue.release_expired, now=self._clock.now()):
+                # What runs here stays ours, however long it takes and however the clock jumps.
+                if await self._db.write(queue.release_expired, now=self._clock.now(), held=list(self._held)):
                     self.wake(set(LANES))
             except Exception as error:
                 log.error("work.sweep_failed", error=_text(error))

@@ -104,6 +104,33 @@ async def test_a_dead_workers_items_come_back_when_their_lease_is_over(db: Datab
     assert again.attempts == 2
 
 
+async def test_what_a_living_worker_holds_stays_with_it_however_the_clock_jumps(db: Database, clock: FakeClock) -> None:
+    started, release = asyncio.Event(), asyncio.Event()
+
+    async def slow(context: Any, item: queue.Claimed) -> None:
+        assert not started.is_set(), "it was begun twice"
+        started.set()
+        await release.wait()
+
+    worker = worker_of(db, clock, slow)
+    await worker.start()
+    await add(db, clock)
+    await started.wait()
+    clock.advance(days=3)
+    await eventually(lambda: leases_after(db, clock))
+    release.set()
+    await eventually(lambda: is_empty(db))
+    await worker.stop()
+
+
+async def leases_after(db: Database, clock: FakeClock) -> bool:
+    return all(row.state == 1 and row.lease_until > clock.now() for row in await rows(db))
+
+
+async def is_empty(db: Database) -> bool:
+    return not await rows(db)
+
+
 async def test_a_busy_wecom_is_asked_again_and_a_wrong_parameter_is_not(db: Database, clock: FakeClock) -> None:
     doer = Doer(WeComError(-1), WeComError(45009), WeComError(40058))
     worker = worker_of(db, clock, doer)
