@@ -15,13 +15,14 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 
+import aiosqlite
 import msgspec
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import QueuePool, StaticPool
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -124,12 +125,18 @@ def _with_signals(
 
 
 class _SqliteFile:
-    """A piece of work is one hop to a thread, whatever it asks: a hop per statement costs more than the statements."""
+    """One aiosqlite connection that writes, a few threads that read.
+
+    A piece of work is one hop to a thread, whatever it asks: a hop per statement costs more than the statements. So
+    the work runs in aiosqlite's own thread, with SQLAlchemy's plain connection on the one that aiosqlite opened there.
+    """
 
     def __init__(self, url: URL) -> None:
         self._turn = _Turnstile()
-        self._writer, self._reader = _sqlite_writer(url), _sqlite_reader(url)
-        self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="db-write")
+        self._path = _sqlite_path(url)
+        self._file: aiosqlite.Connection | None = None
+        self._writer: Engine | None = None
+        self._reader = _sqlite_reader(url)
         self._read_threads = ThreadPoolExecutor(READERS, thread_name_prefix="db-read")
 
     async def read(self, work: Callable[[Connection], T]) -> T:
@@ -141,22 +148,34 @@ class _SqliteFile:
 
     async def write(self, priority: Priority, work: Callable[[Connection], T]) -> T:
         """A transaction that has begun is finished, also when nobody waits for it any more."""
-
-        def run() -> T:
-            with self._writer.begin() as conn:
-                return work(conn)
-
         await self._turn.enter(priority)
-        writing = asyncio.get_running_loop().run_in_executor(self._write_thread, run)
+        writing = asyncio.ensure_future(self._write(work))
         writing.add_done_callback(lambda _: self._turn.leave())
         return await asyncio.shield(writing)
 
+    async def _write(self, work: Callable[[Connection], T]) -> T:
+        file, writer = await self._open()
+
+        def run() -> T:
+            with writer.begin() as conn:
+                return work(conn)
+
+        # aiosqlite offers statements one by one; this is what each of them is made of.
+        return cast(T, await file._execute(run))  # type: ignore[no-untyped-call]
+
+    async def _open(self) -> tuple[aiosqlite.Connection, Engine]:
+        """Whoever has the turn opens the file, once."""
+        if self._file is None or self._writer is None:
+            file = await aiosqlite.connect(self._path)
+            self._file, self._writer = file, _sqlite_writer(lambda: file._conn)
+        return self._file, self._writer
+
     async def close(self) -> None:
-        loop = asyncio.get_running_loop()
-        for threads, engine in ((self._write_thread, self._writer), (self._read_threads, self._reader)):
-            await loop.run_in_executor(threads, lambda: None)  # behind whatever runs there
-            engine.dispose()
-            threads.shutdown(wait=True)
+        await asyncio.get_running_loop().run_in_executor(self._read_threads, lambda: None)  # behind whatever runs there
+        self._reader.dispose()
+        self._read_threads.shutdown(wait=True)
+        if self._file is not None:
+            await self._file.close()
 
     def listener(self) -> AbstractAsyncContextManager[AsyncConnection]:
         raise NotImplementedError("SQLite is one process: nobody else has anything to tell")
@@ -301,16 +320,8 @@ _PRAGMAS = (
 )
 
 
-def _sqlite_writer(url: URL) -> Engine:
-    _sqlite_path(url)
-    engine = create_engine(
-        url.set(drivername="sqlite+pysqlite"),
-        poolclass=QueuePool,
-        pool_size=1,
-        max_overflow=0,
-        connect_args={"check_same_thread": False},
-        **_JSON,
-    )
+def _sqlite_writer(connection: Callable[[], sqlite3.Connection]) -> Engine:
+    engine = create_engine("sqlite+pysqlite://", creator=connection, poolclass=StaticPool, **_JSON)
 
     @event.listens_for(engine, "connect")
     def on_connect(dbapi: sqlite3.Connection, record: Any) -> None:
