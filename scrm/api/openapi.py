@@ -105,7 +105,9 @@ def _operation(
             },
         },
     }
-    named = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in parameters or ()]
+    named: list[dict[str, Any]] = [
+        {"name": name, "in": "query", "schema": {"type": "string"}} for name in parameters or ()
+    ]
     if path:
         named.append({"name": path, "in": "path", "required": True, "schema": {"type": "integer"}})
     if named:
