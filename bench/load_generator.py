@@ -1,7 +1,7 @@
 """Sends prepared requests over N keep-alive connections as fast as they are answered, in a process of its own.
 
 Plain sockets and one epoll loop: about a tenth of what the fastest server here spends on a request.
-`python -m bench.load_generator PORT FILE SKIP COUNT CONNECTIONS SECONDS` prints one JSON line.
+`python -m bench.load_generator PORT FILE SKIP COUNT CONNECTIONS SECONDS PER_SECOND` prints one JSON line.
 """
 
 import json
@@ -41,9 +41,21 @@ class Load:
         return self.answered / self.seconds
 
 
-def run(port: int, requests: Path, *, skip: int, count: int, connections: int = 64, seconds: float = 3.0) -> Load:
-    """One round from a process of its own; ends after `seconds` or when the requests are used up."""
-    arguments = [port, requests, skip, count, connections, seconds]
+def run(
+    port: int,
+    requests: Path,
+    *,
+    skip: int,
+    count: int,
+    connections: int = 64,
+    seconds: float = 3.0,
+    per_second: float = 0,
+) -> Load:
+    """One round from a process of its own; ends after `seconds` or when the requests are used up.
+
+    With `per_second` it sends at that rate, else as fast as it is answered.
+    """
+    arguments = [port, requests, skip, count, connections, seconds, per_second]
     command = [sys.executable, "-m", "bench.load_generator", *map(str, arguments)]
     said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds + 60)
     return Load(**json.loads(said.stdout))
@@ -60,6 +72,7 @@ class _Connection:
 class _Generator:
     port: int
     requests: list[bytes]
+    per_second: float = 0.0
     next: int = 0
     waiting: int = 0
     statuses: dict[str, int] = field(default_factory=dict)
@@ -68,18 +81,21 @@ class _Generator:
     def run(self, connections: int, seconds: float) -> Load:
         self.epoll = select.epoll()
         self.open: dict[int, _Connection] = {}
-        started = time.perf_counter()
-        self.until = started + seconds
-        for _ in range(connections):
-            self._connect()
-        while self.waiting:
-            ready = self.epoll.poll(_STALLED_SECONDS)
-            if not ready:
+        self.idle = [self._connect() for _ in range(connections)]
+        self.started = time.perf_counter()
+        self.until = self.started + seconds
+        while True:
+            while self.idle and self._is_due():
+                self._send(self.idle.pop())
+            if not self.waiting and not self._has_more():
+                break
+            ready = self.epoll.poll(self._pause())
+            if not ready and not self.per_second:
                 self.statuses["none"] = self.waiting
                 break
             for number, _ in ready:
                 self._receive(self.open[number])
-        took = time.perf_counter() - started
+        took = time.perf_counter() - self.started
         return Load(
             sent=self.next,
             statuses=self.statuses,
@@ -89,18 +105,27 @@ class _Generator:
             worst_ms=max(self.latencies, default=0.0) * 1000,
         )
 
-    def _connect(self) -> None:
-        if not self._has_more():
-            return
+    def _connect(self) -> _Connection:
         connected = socket.create_connection(("127.0.0.1", self.port), timeout=10)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = _Connection(connected)
         self.open[connected.fileno()] = connection
         self.epoll.register(connected.fileno(), select.EPOLLIN)
-        self._send(connection)
+        return connection
 
     def _has_more(self) -> bool:
         return self.next < len(self.requests) and time.perf_counter() < self.until
+
+    def _is_due(self) -> bool:
+        return self._has_more() and (not self.per_second or self._due_in() <= 0)
+
+    def _due_in(self) -> float:
+        return self.started + self.next / self.per_second - time.perf_counter()
+
+    def _pause(self) -> float:
+        if self.per_second and self.idle and self._has_more():
+            return max(0.0, self._due_in())
+        return _STALLED_SECONDS
 
     def _send(self, connection: _Connection) -> None:
         request = self.requests[self.next]
@@ -124,10 +149,9 @@ class _Generator:
         status = answer[9:12].decode() if _is_whole(answer) else "broken"
         self.statuses[status] = self.statuses.get(status, 0) + 1
         if not chunk or b"connection: close" in answer[:400].lower():
-            self._close(connection)
-            self._connect()  # gunicorn's sync workers close after each answer
-        elif self._has_more():
-            self._send(connection)
+            self._close(connection)  # gunicorn's sync workers do so after each answer
+            connection = self._connect()
+        self.idle.append(connection)
 
     def _close(self, connection: _Connection) -> None:
         number = connection.socket.fileno()
@@ -149,7 +173,7 @@ def _is_whole(answer: bytes) -> bool:
 def main(arguments: list[str]) -> None:
     port, skip, count, connections = (int(arguments[place]) for place in (0, 2, 3, 4))
     requests = read_requests(Path(arguments[1]), skip, count)
-    load = _Generator(port, requests).run(connections, float(arguments[5]))
+    load = _Generator(port, requests, float(arguments[6])).run(connections, float(arguments[5]))
     told: dict[str, Any] = {name: getattr(load, name) for name in Load.__dataclass_fields__}
     print(json.dumps(told))
 

@@ -49,8 +49,8 @@ class Customers:
             State="live-1111",
             WelcomeCode=code,
         )
-        while await self._post(xml) != 200:
-            await asyncio.sleep(0.05)  # noqa: ASYNC110 - it tries again, it does not wait for anything of ours
+        while await self._post(xml) != 200:  # noqa: ASYNC110 - it tries again, it does not wait for ours
+            await asyncio.sleep(0.05)
         self.acknowledged.append(code)
 
     async def _post(self, xml: str) -> int:
