@@ -104,7 +104,7 @@ class SendToChat extends HTMLElement {
     this.part("text").hidden = isOpen;
     button.textContent = isOpen ? "不改了" : "改一改";
     button.setAttribute("aria-expanded", String(isOpen));
-    if (isOpen) this.part("edit").querySelector("textarea").focus();
+    if (isOpen) open(this.part("edit").querySelector("textarea"));
   }
 
   tell(problem) {
@@ -144,6 +144,18 @@ class SendToChat extends HTMLElement {
   get path() {
     return `/sidebar/tasks/${this.getAttribute("task")}`;
   }
+}
+
+// As tall as its text, with the caret at the end.
+function open(editor) {
+  const fit = () => {
+    editor.style.height = "auto";
+    editor.style.height = `${editor.scrollHeight + 2}px`;
+  };
+  editor.addEventListener("input", fit);
+  fit();
+  editor.focus();
+  editor.setSelectionRange(editor.value.length, editor.value.length);
 }
 
 function asText(message) {
