@@ -5,7 +5,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Column, Connection, Index, String, Table, delete, select
+from sqlalchemy import Column, Connection, Index, String, Table, bindparam, delete, select
 
 from scrm.db.tables import UtcDateTime, metadata
 from scrm.profiles.models import member
@@ -51,12 +51,19 @@ def open_session(conn: Connection, userid: str, *, now: datetime, lives: timedel
 
 def find_session(conn: Connection, token: str, *, now: datetime) -> SignedIn | None:
     """None when the token is unknown, has ended, or its member is no longer active."""
-    row = conn.execute(
-        select(session.c.userid, session.c.csrf, member.c.name, member.c.role)
-        .join(member, member.c.userid == session.c.userid)
-        .where(session.c.token_hash == _hash(token), session.c.expires_at > now, member.c.is_active.is_(True))
-    ).one_or_none()
+    row = conn.execute(_FIND, {"token_hash": _hash(token), "now": now}).one_or_none()
     return None if row is None else SignedIn(row.userid, row.name or row.userid, row.role, row.csrf)
+
+
+_FIND = (
+    select(session.c.userid, session.c.csrf, member.c.name, member.c.role)
+    .join(member, member.c.userid == session.c.userid)
+    .where(
+        session.c.token_hash == bindparam("token_hash"),
+        session.c.expires_at > bindparam("now"),
+        member.c.is_active.is_(True),
+    )
+)
 
 
 def close_session(conn: Connection, token: str) -> None:

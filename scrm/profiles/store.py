@@ -142,28 +142,31 @@ def access_contact(conn: Connection, userid: str, external_userid: str) -> Row[A
 
     The row is the relation joined with the contact and the person; raises Forbidden otherwise.
     """
-    row = conn.execute(
-        select(
-            follow_user,
-            external_contact.c.name.label("contact_name"),
-            external_contact.c.avatar,
-            external_contact.c.type,
-            external_contact.c.gender,
-            external_contact.c.corp_name,
-            person.c.stage,
-            person.c.optout,
-        )
-        .join(external_contact, external_contact.c.external_userid == follow_user.c.external_userid)
-        .join(person, person.c.id == follow_user.c.person_id)
-        .where(
-            func.lower(follow_user.c.userid) == userid.lower(),
-            follow_user.c.external_userid == external_userid,
-            follow_user.c.ended_by != "member",
-        )
-    ).one_or_none()
+    row = conn.execute(_ACCESS, {"folded": userid.lower(), "contact": external_userid}).one_or_none()
     if row is None:
         raise Forbidden("这位客户不在你的跟进列表里。只有添加了该客户的员工才能查看，如刚添加请稍候再试。")
     return row
+
+
+_ACCESS = (
+    select(
+        follow_user,
+        external_contact.c.name.label("contact_name"),
+        external_contact.c.avatar,
+        external_contact.c.type,
+        external_contact.c.gender,
+        external_contact.c.corp_name,
+        person.c.stage,
+        person.c.optout,
+    )
+    .join(external_contact, external_contact.c.external_userid == follow_user.c.external_userid)
+    .join(person, person.c.id == follow_user.c.person_id)
+    .where(
+        func.lower(follow_user.c.userid) == bindparam("folded"),
+        follow_user.c.external_userid == bindparam("contact"),
+        follow_user.c.ended_by != "member",
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
