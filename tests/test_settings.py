@@ -45,7 +45,10 @@ def test_no_secret_is_in_the_repr() -> None:
 WRONG = {
     "SCRM_SERVER__PORT": ("eighty", "server.port: found 'eighty'; expected"),
     "SCRM_SERVER__PUBLIC_URL": ("crm.example.com", "server.public_url: found 'crm.example.com'; expected http"),
-    "SCRM_WECOM__ENCODING_AES_KEY": ("very-secret-short", "wecom.encoding_aes_key: found a value (not shown); expected 43"),
+    "SCRM_WECOM__ENCODING_AES_KEY": (
+        "very-secret-short",
+        "wecom.encoding_aes_key: found a value (not shown); expected 43",
+    ),
     "SCRM_WECOM__SECRET": ("", "wecom.secret: found an empty value; expected"),
     "SCRM_DATABASE__URL": ("mysql://very-secret@h/d", "database.url: found a value (not shown); expected sqlite"),
     "SCRM_SECURITY__SECRET_KEY": ("very-secret", "security.secret_key: found a value (not shown); expected"),
