@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, select, update
 
 from scrm.commerce.models import coupon_batch, coupon_code, coupon_issue
+from scrm.commerce.words import COUPON_STATES
 from scrm.content.attachments import CouponCard
 from scrm.db import upsert
 from scrm.db.bulk import among, insert_rows
@@ -65,7 +66,7 @@ class Issue:
 
     def word_at(self, now: datetime) -> str:
         """The one word people read."""
-        return {"issued": "已发放", "redeemed": "已核销", "expired": "已过期", "void": "已作废"}[self.state_at(now)]
+        return COUPON_STATES[self.state_at(now)].text
 
 
 def ensure_batch(

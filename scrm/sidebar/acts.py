@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
-from scrm.commerce import coupons
+from scrm.commerce import coupons, words
 from scrm.commerce.store import OrderView, bind_order_manually, find_orders
 from scrm.content.attachments import chat_attachments, coupon_link
 from scrm.errors import Conflict, Invalid, NotFound, ScrmError
@@ -16,7 +16,6 @@ from scrm.events import Event, record
 from scrm.http import signed_in, wants_json
 from scrm.profiles.store import access_contact
 from scrm.services import SERVICES
-from scrm.sidebar import words
 from scrm.sidebar.cards import orders as order_cards
 from scrm.sidebar.cards import tasks as task_cards
 from scrm.sidebar.cards.coupons import card_of

@@ -1,92 +1,11 @@
-"""The words of the sidebar: orders, channels, ways of adding, and the lines of the timeline."""
+"""The lines of the timeline, as a member reads them."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from scrm.commerce.words import channel
 from scrm.profiles import conditions
-
-
-class Word(NamedTuple):
-    """`tone` is good, warn, bad, info or empty: never the only sign, the text says it too."""
-
-    text: str
-    tone: str = ""
-
-
-CHANNELS = {
-    "taobao": "淘宝",
-    "tmall": "天猫",
-    "jd": "京东",
-    "pdd": "拼多多",
-    "doudian": "抖店",
-    "kuaishou": "快手",
-    "xhs": "小红书",
-    "wxstore": "微信小店",
-    "youzan": "有赞",
-    "shopify": "Shopify",
-    "offline": "线下门店",
-}
-_ORDERS = {
-    "pending_payment": Word("待付款", "warn"),
-    "paid": Word("已付款", "info"),
-    "partially_shipped": Word("部分发货", "info"),
-    "shipped": Word("已发货", "info"),
-    "completed": Word("交易成功", "good"),
-    "cancelled": Word("交易关闭"),
-    "closed": Word("交易关闭"),
-}
-_AFTERSALES = {
-    "open": Word("售后处理中", "bad"),
-    "partially_refunded": Word("部分退款", "warn"),
-    "refunded": Word("已退款", "warn"),
-}
-COUPON_TONES = {"issued": "good", "redeemed": "info"}
-# Doc 92114; WeCom adds numbers now and then.
-_ADD_WAYS = {
-    1: "扫描二维码",
-    2: "搜索手机号",
-    3: "名片分享",
-    4: "群聊",
-    5: "手机通讯录",
-    6: "微信联系人",
-    8: "第三方应用",
-    9: "搜索邮箱",
-    10: "视频号",
-    11: "日程参与人",
-    12: "会议参与人",
-    13: "微信好友的企业微信",
-    14: "智慧硬件客服",
-    15: "上门服务客服",
-    16: "获客链接",
-    17: "定制开发",
-    18: "需求回复",
-    21: "第三方售前客服",
-    22: "可能的商务伙伴",
-    24: "微信好友申请",
-    201: "同事共享",
-    202: "管理员分配",
-}
-
-
-def order_state(status: str, delivered_at: datetime | None, raw_status: str) -> Word:
-    """One word for where the goods are; what a channel says in a way we do not know stays as it is."""
-    if status == "shipped" and delivered_at is not None:
-        return Word("已签收", "good")
-    return _ORDERS.get(status) or Word(raw_status or "状态未知")
-
-
-def aftersale_state(status: str) -> Word | None:
-    return _AFTERSALES.get(status)
-
-
-def channel(key: str) -> str:
-    return CHANNELS.get(key, key)
-
-
-def add_way(number: int) -> str:
-    """Empty when WeCom did not say; a number we do not know is no error."""
-    return _ADD_WAYS.get(number, "其他方式" if number else "")
 
 
 class Line(NamedTuple):

@@ -10,9 +10,10 @@ from sqlalchemy import Connection, Engine, event
 
 from scrm.commerce.canonical import read_order
 from scrm.commerce.store import save_orders
+from scrm.commerce.words import order_state
 from scrm.events import Event, record
 from scrm.profiles import store as profiles
-from scrm.sidebar import words as says
+from scrm.profiles.words import add_way
 from tests.fakes.wecom import FakeWeCom
 from tests.sidebar.conftest import Member, words
 from tests.world import ANING, XIAOMAN, World
@@ -249,7 +250,7 @@ def test_goods_states_are_one_word_each() -> None:
         ("unknown", None, "等待成团"),
     ]
     for status, delivered_at, word in states:
-        assert says.order_state(status, delivered_at, "等待成团").text == word
-    assert says.order_state("unknown", None, "").text == "状态未知"
-    assert says.add_way(99) == "其他方式"
-    assert says.add_way(0) == ""
+        assert order_state(status, delivered_at, "等待成团").text == word
+    assert order_state("unknown", None, "").text == "状态未知"
+    assert add_way(99) == "其他方式"
+    assert add_way(0) == ""

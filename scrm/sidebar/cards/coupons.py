@@ -6,8 +6,8 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from scrm.commerce import coupons
+from scrm.commerce.words import COUPON_STATES
 from scrm.content.attachments import CouponCard, write_amount, write_threshold
-from scrm.sidebar import words
 from scrm.sidebar.cards.visit import Visit
 
 MOST = 10
@@ -54,8 +54,8 @@ def _view(coupon: coupons.Issue, visit: Visit) -> CouponView:
         threshold=write_threshold(coupon.threshold_fen),
         code=coupon.code,
         url=card.url,
-        word=coupon.word_at(visit.now),
-        tone=words.COUPON_TONES.get(state, ""),
+        word=COUPON_STATES[state].text,
+        tone=COUPON_STATES[state].tone,
         can_send=state == "issued",
         issued_at=coupon.issued_at,
         expires_at=coupon.expires_at,

@@ -6,9 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from scrm.sidebar import store, words
+from scrm.commerce import words
+from scrm.profiles.words import Word
+from scrm.sidebar import store
 from scrm.sidebar.cards.visit import Visit
-from scrm.sidebar.words import Word
 
 MOST = 20
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from scrm.profiles.words import add_way
 from scrm.sidebar import store, words
 from scrm.sidebar.cards.visit import Visit
 
@@ -65,7 +66,7 @@ def _profile(mine: Row[Any], rows: list[Row[Any]], now: datetime) -> Profile:
         gender={1: "男", 2: "女"}.get(mine.gender, ""),
         description=mine.description,
         channel=own.channel_title or "",
-        add_way=words.add_way(mine.add_way),
+        add_way=add_way(mine.add_way),
         followed_at=mine.followed_at,
         days=words.days_since(mine.followed_at, now),
         is_half=mine.is_half,
