@@ -22,7 +22,7 @@ from scrm.content.render import WELCOME_TEXT_BYTES, MissingVariable, cut_bytes, 
 from scrm.db import insert_for
 from scrm.events import Event
 from scrm.profiles import store as profiles
-from scrm.profiles.conditions import holds
+from scrm.profiles.conditions import holding
 from scrm.sop import engine
 from scrm.sop.content import Shop
 from scrm.sop.models import send, task
@@ -108,16 +108,42 @@ def choose(playbooks: Iterable[Playbook], event: Event) -> list[Chosen]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """An add whose contact and relation are in the database now."""
+
+    added: Added
+    event: Event
+    person_id: int
+    member_name: str
+    is_confirmation: bool
+
+    @property
+    def tells(self) -> str:
+        return "contact.confirmed" if self.is_confirmation else "contact.added"
+
+
 def prepare(conn: Connection, added: Added, playbooks: Sequence[Playbook], shop: Shop, *, now: datetime) -> Prepared:
-    """Know the contact, choose the welcome, issue its coupons and write the intent: all or nothing.
+    """`prepare_many` for one."""
+    return prepare_many(conn, [added], playbooks, shop, now=now)[0]
+
+
+def prepare_many(
+    conn: Connection, adds: Sequence[Added], playbooks: Sequence[Playbook], shop: Shop, *, now: datetime
+) -> list[Prepared]:
+    """Know the contacts, choose their welcomes, issue the coupons and write the intents: all or nothing.
 
     The same code always meets the row of its first try: settled ones stay as they are, an intent without outcome (we
     were killed between the two) is gone on with, and WeCom's own 41051 tells when it had been sent after all.
     """
+    known = [_know(conn, added, now) for added in adds]
+    admits = _Admits(conn, {one.person_id for one in known}, now)
+    return [_prepare(conn, one, _choose_first(playbooks, one, admits), shop, now) for one in known]
+
+
+def _know(conn: Connection, added: Added, now: datetime) -> _Known:
     contact = profiles.ensure_contact(conn, added.external_userid, now=now)
     before = profiles.find_follow_user(conn, added.userid, added.external_userid)
-    is_confirmation = before is not None and before.is_half and not before.ended_by and not added.is_half
-    tells = "contact.confirmed" if is_confirmation else "contact.added"
     profiles.ensure_follow_user(
         conn,
         added.userid,
@@ -127,34 +153,71 @@ def prepare(conn: Connection, added: Added, playbooks: Sequence[Playbook], shop:
         is_half=added.is_half,
         followed_at=added.created_at,
     )
-    facts = _facts(conn, added)
-    _learn_member(conn, added, now)
-    event = Event(
-        "contact.added", added.created_at, contact.person_id, added.external_userid, added.userid, facts=facts
+    return _Known(
+        added=added,
+        event=Event(
+            "contact.added",
+            added.created_at,
+            contact.person_id,
+            added.external_userid,
+            added.userid,
+            facts=_facts(conn, added),
+        ),
+        person_id=contact.person_id,
+        member_name=_learn_member(conn, added, now),
+        is_confirmation=before is not None and before.is_half and not before.ended_by and not added.is_half,
     )
-    chosen = _first_that_holds(conn, choose(playbooks, event), contact.person_id, now) if added.welcome_code else None
+
+
+class _Admits:
+    """Whom of a batch a condition admits: asked once for all of them."""
+
+    def __init__(self, conn: Connection, person_ids: set[int], now: datetime) -> None:
+        self._conn, self._person_ids, self._now = conn, person_ids, now
+        self._admitted: dict[int, set[int]] = {}
+
+    def __call__(self, condition: Any, person_id: int) -> bool:
+        if condition is None:
+            return True
+        if id(condition) not in self._admitted:
+            self._admitted[id(condition)] = holding(self._conn, condition, self._person_ids, self._now)
+        return person_id in self._admitted[id(condition)]
+
+
+def _choose_first(playbooks: Sequence[Playbook], known: _Known, admits: _Admits) -> Chosen | None:
+    if not known.added.welcome_code:
+        return None
+    for chosen in choose(playbooks, known.event):
+        if all(admits(asked, known.person_id) for asked in (chosen.playbook.enter_if, chosen.step.condition)):
+            return chosen
+    return None
+
+
+def _prepare(conn: Connection, known: _Known, chosen: Chosen | None, shop: Shop, now: datetime) -> Prepared:
+    added = known.added
     row = {
         "kind": "welcome",
         "userid": added.userid,
         "external_userid": added.external_userid,
-        "person_id": contact.person_id,
+        "person_id": known.person_id,
         "playbook_key": chosen.playbook.key if chosen else "",
         "step_id": chosen.step.id if chosen else "",
         "once": added.once,
         "received_at": added.received_at,
         "decided_at": now,
         "outcome": "intent" if chosen else "none",
-        "reason": "" if chosen else _why_nothing(added, is_confirmation),
+        "reason": "" if chosen else _why_nothing(added, known.is_confirmation),
         "correlation": added.correlation,
     }
     send_id = conn.execute(_intend(conn.dialect.name), row).scalar_one_or_none()
+    tells, facts = known.tells, known.event.facts
     if send_id is None:
         earlier = conn.execute(select(send.c.id, send.c.outcome).where(send.c.once == added.once)).one()
         if earlier.outcome != "intent":
-            return Prepared(earlier.id, contact.person_id, tells, facts, is_settled=True)
+            return Prepared(earlier.id, known.person_id, tells, facts, is_settled=True)
         send_id = earlier.id
-    prepared = Prepared(send_id, contact.person_id, tells, facts, chosen, is_settled=chosen is None)
-    return prepared if chosen is None else _with_content(conn, prepared, chosen, event, added, shop, now)
+    prepared = Prepared(send_id, known.person_id, tells, facts, chosen, is_settled=chosen is None)
+    return prepared if chosen is None else _with_content(conn, prepared, chosen, known, shop, now)
 
 
 @cache
@@ -162,17 +225,20 @@ def _intend(dialect: str) -> Any:
     return insert_for(dialect, send).on_conflict_do_nothing().returning(send.c.id)
 
 
-def _learn_member(conn: Connection, added: Added, now: datetime) -> None:
-    """A member whose name we do not know yet is asked for, beside the welcome."""
-    if profiles.find_member(conn, added.userid) is None:
-        item = queue.Item(
-            lane="sync",
-            kind="member.refresh",
-            payload={"userid": added.userid},
-            dedupe_key=f"member.refresh:{added.userid.lower()}",
-            correlation=added.correlation,
-        )
-        queue.add(conn, item, now=now)
+def _learn_member(conn: Connection, added: Added, now: datetime) -> str:
+    """The member's name; one that we do not know yet is '' and asked for, beside the welcome."""
+    member = profiles.find_member(conn, added.userid)
+    if member is not None:
+        return str(member.alias or member.name)
+    item = queue.Item(
+        lane="sync",
+        kind="member.refresh",
+        payload={"userid": added.userid},
+        dedupe_key=f"member.refresh:{added.userid.lower()}",
+        correlation=added.correlation,
+    )
+    queue.add(conn, item, now=now)
+    return ""
 
 
 def _facts(conn: Connection, added: Added) -> dict[str, Any]:
@@ -184,14 +250,6 @@ def _facts(conn: Connection, added: Added) -> dict[str, Any]:
     return facts
 
 
-def _first_that_holds(conn: Connection, found: list[Chosen], person_id: int, now: datetime) -> Chosen | None:
-    for chosen in found:
-        conditions = (chosen.playbook.enter_if, chosen.step.condition)
-        if all(condition is None or holds(conn, condition, person_id, now) for condition in conditions):
-            return chosen
-    return None
-
-
 def _why_nothing(added: Added, is_confirmation: bool) -> str:
     if added.welcome_code:
         return "没有匹配的欢迎语"
@@ -201,14 +259,12 @@ def _why_nothing(added: Added, is_confirmation: bool) -> str:
 
 
 def _with_content(
-    conn: Connection, prepared: Prepared, chosen: Chosen, event: Event, added: Added, shop: Shop, now: datetime
+    conn: Connection, prepared: Prepared, chosen: Chosen, known: _Known, shop: Shop, now: datetime
 ) -> Prepared:
     assert chosen.step.content is not None  # noqa: S101 - choose() takes no other
-    member = profiles.find_member(conn, added.userid)
-    name = (member.alias or member.name) if member else ""
-    values: dict[str, Any] = {"shop": shop.name, "staff": name or f"{shop.name}顾问"}
+    values: dict[str, Any] = {"shop": shop.name, "staff": known.member_name or f"{shop.name}顾问"}
     cards = {}
-    reason = engine.coupon_reason(chosen.playbook.key, engine.run_key(chosen.playbook, event))
+    reason = engine.coupon_reason(chosen.playbook.key, engine.run_key(chosen.playbook, known.event))
     for key in _coupon_keys(chosen.step):
         try:
             issue = coupons.issue(conn, batch_key=key, person_id=prepared.person_id, reason_key=reason, now=now)

@@ -67,12 +67,11 @@ def _ask_details(services: Services, added: welcome.Added) -> "asyncio.Task[Deta
 
 
 def _prepare_many(conn: Connection, adds: list[tuple[welcome.Added, Services]]) -> list[welcome.Prepared]:
-    return [
-        welcome.prepare(
-            conn, added, list(playbooks_of(services).current.values()), _shop(services), now=services.clock.now()
-        )
-        for added, services in adds
-    ]
+    services = adds[0][1]
+    playbooks = list(playbooks_of(services).current.values())
+    return welcome.prepare_many(
+        conn, [added for added, _ in adds], playbooks, _shop(services), now=services.clock.now()
+    )
 
 
 async def _greet(
