@@ -162,7 +162,9 @@ send = Table(
     Index("ix_send_contact", "external_userid", "decided_at"),
     Index("ix_send_decided_at", "decided_at"),
     Index(
-        "ix_send_open", "decided_at", sqlite_where=text("outcome = 'intent'"), postgresql_where=text("outcome = 'intent'")
+        "ix_send_open",
+        "decided_at",
+        sqlite_where=text("outcome = 'intent'"),
+        postgresql_where=text("outcome = 'intent'"),
     ),
 )
-
