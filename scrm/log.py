@@ -21,6 +21,7 @@ def configure_logs(*, as_json: bool | None = None, level: int = logging.INFO) ->
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
         _redact,
     ]
     structlog.configure(

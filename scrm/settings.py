@@ -99,7 +99,6 @@ class Playbooks(_Section):
 
     dir: Path = Path("config/playbooks")
     quiet: str = "21:30-09:00"
-    remind_minutes: int = Field(30, ge=1)
 
     @field_validator("quiet")
     @classmethod
@@ -217,4 +216,6 @@ def _found(tree: dict[str, Any], where: tuple[str, ...]) -> str:
 
 
 def _sentence(expected: str) -> str:
+    if found := re.search(r"at least (\d+) (?:items|characters?)", expected):
+        return f"expected at least {found[1]} character{'s' if found[1] != '1' else ''}"
     return expected if expected.startswith("expected") else "expected: " + expected[:1].lower() + expected[1:]

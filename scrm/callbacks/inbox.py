@@ -17,6 +17,7 @@ from scrm.work import queue
 KIND = "callback"
 
 _WELCOME = re.compile(rb"<WelcomeCode>(?:<!\[CDATA\[)?[^<\]]")
+_MEMBER = re.compile(rb"<UserID>(?:<!\[CDATA\[)?([A-Za-z0-9_\-@.]{1,64})")
 _CONTACT = re.compile(rb"<ExternalUserID>(?:<!\[CDATA\[)?([A-Za-z0-9_\-@.]{1,64})")
 
 
@@ -35,15 +36,24 @@ class Incoming:
 def incoming(body: bytes, received_at: datetime) -> Incoming:
     """The body is only looked at, not parsed: which lane it belongs to, and which contact it speaks of."""
     digest = hashlib.sha256(body).digest()
-    contact = _CONTACT.search(body)
+    has_code = bool(_WELCOME.search(body))
     return Incoming(
         digest=digest,
         body=body,
         received_at=received_at,
-        lane="welcome" if _WELCOME.search(body) else "event",
-        order_key=f"contact:{contact[1].decode()}" if contact else None,
+        lane="welcome" if has_code else "event",
+        order_key=_order_key(body, has_code),
         correlation=digest.hex()[:16],
     )
+
+
+def _order_key(body: bytes, has_code: bool) -> str | None:
+    """Events of one contact wait for each other; a welcome only for another one of the same member."""
+    contact, member = _CONTACT.search(body), _MEMBER.search(body)
+    if contact is None:
+        return None
+    key = f"contact:{contact[1].decode()}"
+    return f"{key}:{member[1].decode().lower()}" if has_code and member else key
 
 
 async def accept(db: Database, body: bytes, received_at: datetime) -> bool:

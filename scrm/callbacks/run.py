@@ -19,6 +19,7 @@ async def run_callback(services: Services, item: Claimed) -> None:
     kept = await services.db.read(inbox.get_kept, digest)
     try:
         event = parse_event(kept.body)
+        _require_pair(event)
     except Unreadable as error:
         log.warning("callback.unreadable", reason=str(error))
         await _record(services, digest, "unreadable", Event("", "", kept.received_at, {}), str(error))
@@ -37,6 +38,13 @@ async def run_callback(services: Services, item: Claimed) -> None:
         await _record(services, digest, "failed", event, f"{type(error).__name__}: {error}")
         raise
     await _record(services, digest, "done", event)
+    log.info("callback.handled", event_name=event.name, change_type=event.change_type)
+
+
+def _require_pair(event: Event) -> None:
+    """Every contact event names a member and a contact (doc 92130); without them it is about nobody."""
+    if event.name == "change_external_contact" and not (event.text("UserID") and event.text("ExternalUserID")):
+        raise Unreadable("客户事件里缺少 UserID 或 ExternalUserID")
 
 
 async def _record(services: Services, digest: bytes, state: str, event: Event, error: str = "") -> None:

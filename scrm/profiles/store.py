@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, delete, func, select, update
 
 from scrm.db import insert_for, upsert
 from scrm.db.vault import Vault, mask_phone
@@ -42,7 +42,7 @@ _FIND_CONTACT = select(external_contact.c.external_userid, external_contact.c.pe
 )
 _ADD_PERSON = person.insert().returning(person.c.id)
 _FIND_FOLLOW_USER = select(follow_user).where(
-    follow_user.c.userid == bindparam("userid"), follow_user.c.external_userid == bindparam("external_userid")
+    func.lower(follow_user.c.userid) == bindparam("folded"), follow_user.c.external_userid == bindparam("contact")
 )
 _FIND_MEMBER = select(member).where(member.c.folded == bindparam("folded"))
 
@@ -60,8 +60,15 @@ def _add_identity(dialect: str) -> Any:
 
 @cache
 def _renew_follow_user(dialect: str, is_half: bool, has_state: bool) -> Any:
+    """An add that was overtaken by a later deletion does not bring the relation back: order is not guaranteed."""
     insert = insert_for(dialect, follow_user)
-    changes: dict[str, Any] = {"ended_by": "", "ended_at": None}
+    is_over = follow_user.c.ended_at > insert.excluded.followed_at
+    comes_back = and_(follow_user.c.ended_by != "", follow_user.c.ended_at <= insert.excluded.followed_at)
+    changes: dict[str, Any] = {
+        "ended_by": case((is_over, follow_user.c.ended_by), else_=""),
+        "ended_at": case((is_over, follow_user.c.ended_at), else_=None),
+        "followed_at": case((comes_back, insert.excluded.followed_at), else_=follow_user.c.followed_at),
+    }
     if not is_half:
         changes["is_half"] = False
     if has_state:
@@ -117,24 +124,26 @@ def ensure_follow_user(
 
 
 def end_follow_user(
-    conn: Connection, userid: str, external_userid: str, *, ended_by: str, ended_at: datetime
-) -> int | None:
-    """Mark the relation as ended by 'customer' or 'member'; the person's id, or None when it had ended before."""
-    return conn.execute(
-        update(follow_user)
-        .where(
-            follow_user.c.userid == userid,
-            follow_user.c.external_userid == external_userid,
+    conn: Connection, userid: str, external_userid: str, person_id: int, *, ended_by: str, ended_at: datetime
+) -> None:
+    """Mark the relation as ended by 'customer' or 'member'; also one whose add has not come yet."""
+    over = {"ended_by": ended_by, "ended_at": ended_at}
+    relation = {"userid": userid, "external_userid": external_userid, "person_id": person_id, "followed_at": ended_at}
+    conn.execute(
+        upsert(follow_user, conn)
+        .values(**relation, **over)
+        .on_conflict_do_update(
+            index_elements=["userid", "external_userid"],
+            set_=over,
             # One-way relations (the customer deleted the member) can still be deleted by the member.
-            follow_user.c.ended_by.not_in([ended_by, "member"]),
+            where=follow_user.c.ended_by.not_in([ended_by, "member"]),
         )
-        .values(ended_by=ended_by, ended_at=ended_at)
-        .returning(follow_user.c.person_id)
-    ).scalar_one_or_none()
+    )
 
 
 def find_follow_user(conn: Connection, userid: str, external_userid: str) -> Row[Any] | None:
-    return conn.execute(_FIND_FOLLOW_USER, {"userid": userid, "external_userid": external_userid}).one_or_none()
+    """The relation, however the userid is spelt: WeCom does not tell apart upper and lower case."""
+    return conn.execute(_FIND_FOLLOW_USER, {"folded": userid.lower(), "contact": external_userid}).one_or_none()
 
 
 def access_contact(conn: Connection, userid: str, external_userid: str) -> Row[Any]:
@@ -199,9 +208,9 @@ def save_contact(conn: Connection, details: Details, *, vault: Vault, now: datet
     conn.execute(
         update(external_contact).where(external_contact.c.external_userid == contact.external_userid).values(**values)
     )
-    conn.execute(
-        update(person).where(person.c.id == contact.person_id, person.c.name == "").values(name=values["name"])
-    )
+    # A name that came from WeCom follows WeCom; one that somebody gave stays.
+    followed = person.c.name.in_(["", contact.name])
+    conn.execute(update(person).where(person.c.id == contact.person_id, followed).values(name=values["name"]))
     if told.get("unionid"):
         add_identity(conn, contact.person_id, "wx_unionid", told["unionid"], source="auto", now=now)
     for follow in details.follow_users:

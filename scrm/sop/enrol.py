@@ -148,7 +148,7 @@ def enrol(
     """Begin a run; None when there is one with its key, the person does not fit, or no member can speak for us."""
     assert event.person_id is not None  # noqa: S101 - the callers have checked
     try:
-        key = engine.run_key(playbook, event, _last_run(conn, playbook, event.person_id))
+        key = engine.run_key(playbook, event, last_run(conn, playbook, event.person_id))
     except ScrmError as error:
         log.warning("sop.not_enrolled", playbook=playbook.key, reason=error.text)
         return None
@@ -219,7 +219,7 @@ def _welcomes(
     return rows
 
 
-def _last_run(conn: Connection, playbook: Playbook, person_id: int) -> LastRun | None:
+def last_run(conn: Connection, playbook: Playbook, person_id: int) -> LastRun | None:
     if playbook.reentry_every is None:
         return None
     row = store.find_last_run(conn, playbook.key, person_id)

@@ -332,7 +332,7 @@ class _Stage:
             return
         if given.event.startswith("contact.lost_by_"):
             by = given.event.removeprefix("contact.lost_by_")
-            profiles.end_follow_user(conn, USERID, EXTERNAL_USERID, ended_by=by, ended_at=now)
+            profiles.end_follow_user(conn, USERID, EXTERNAL_USERID, self.person_id, ended_by=by, ended_at=now)
         event = Event(given.event, now, self.person_id, EXTERNAL_USERID, USERID, given.key, dict(given.facts))
         publish(conn, [event], now=now)
 
@@ -356,7 +356,7 @@ class _Stage:
         prepared = await services.db.write(partial(welcome.prepare, now=now), added, playbooks, shop)
         if not prepared.is_settled:
             message = welcome.compose(prepared, NICKNAME, shop, now=now)
-            outcome = await welcome.deliver(services.wecom, services.clock, added, message, prepared.send_id)
+            outcome = await welcome.deliver(services.wecom, services.clock, added, message, prepared)
             await services.db.write(welcome.record_many, [welcome.Settled(outcome, added, prepared, now)])
             self._tell(f"欢迎语 {outcome.outcome}：{message.text}")
         event = Event(

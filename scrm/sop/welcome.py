@@ -25,16 +25,18 @@ from scrm.profiles import store as profiles
 from scrm.profiles.conditions import holding
 from scrm.sop import engine
 from scrm.sop.content import Shop
+from scrm.sop.enrol import last_run
 from scrm.sop.models import send, task
 from scrm.sop.schema import Channel, Playbook, Step
 from scrm.sop.triggers import starts
 from scrm.wecom.client import WeCom
-from scrm.wecom.errors import RetryClass, WeComError
+from scrm.wecom.errors import RetryClass, WeComError, WeComUnreachable
 from scrm.work import queue
 
 CODE_LIFE = timedelta(seconds=20)
 _MARGIN = timedelta(milliseconds=500)
 _TASK_LIFE = timedelta(hours=24)
+_NO_CONSENT_YET = 41053  # consent brings a new code, and the welcome with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class Prepared:
     facts: Mapping[str, Any]
     chosen: Chosen | None = None
     is_settled: bool = False
+    # A try before this one may have reached WeCom: we were killed before its outcome was written.
+    was_begun: bool = False
     values: Mapping[str, Any] = field(default_factory=dict)
     coupons: Mapping[str, content.CouponCard] = field(default_factory=dict)
 
@@ -144,6 +148,8 @@ def prepare_many(
 def _know(conn: Connection, added: Added, now: datetime) -> _Known:
     contact = profiles.ensure_contact(conn, added.external_userid, now=now)
     before = profiles.find_follow_user(conn, added.userid, added.external_userid)
+    if before is not None:
+        added = replace(added, userid=before.userid)
     profiles.ensure_follow_user(
         conn,
         added.userid,
@@ -215,8 +221,15 @@ def _prepare(conn: Connection, known: _Known, chosen: Chosen | None, shop: Shop,
         earlier = conn.execute(select(send.c.id, send.c.outcome).where(send.c.once == added.once)).one()
         if earlier.outcome != "intent":
             return Prepared(earlier.id, known.person_id, tells, facts, is_settled=True)
-        send_id = earlier.id
-    prepared = Prepared(send_id, known.person_id, tells, facts, chosen, is_settled=chosen is None)
+    prepared = Prepared(
+        send_id if send_id is not None else earlier.id,
+        known.person_id,
+        tells,
+        facts,
+        chosen,
+        is_settled=chosen is None,
+        was_begun=send_id is None,
+    )
     return prepared if chosen is None else _with_content(conn, prepared, chosen, known, shop, now)
 
 
@@ -262,9 +275,10 @@ def _with_content(
     conn: Connection, prepared: Prepared, chosen: Chosen, known: _Known, shop: Shop, now: datetime
 ) -> Prepared:
     assert chosen.step.content is not None  # noqa: S101 - choose() takes no other
-    values: dict[str, Any] = {"shop": shop.name, "staff": known.member_name or f"{shop.name}顾问"}
+    values: dict[str, Any] = {"shop": shop.name, "staff": known.member_name or "顾问"}
     cards = {}
-    reason = engine.coupon_reason(chosen.playbook.key, engine.run_key(chosen.playbook, known.event))
+    last = last_run(conn, chosen.playbook, known.person_id)
+    reason = engine.coupon_reason(chosen.playbook.key, engine.run_key(chosen.playbook, known.event, last))
     for key in _coupon_keys(chosen.step):
         try:
             issue = coupons.issue(conn, batch_key=key, person_id=prepared.person_id, reason_key=reason, now=now)
@@ -311,34 +325,62 @@ def compose(prepared: Prepared, nickname: str, shop: Shop, *, now: datetime) -> 
     )
 
 
-async def deliver(wecom: WeCom, clock: Clock, added: Added, message: Message, send_id: int) -> Outcome:
+async def deliver(wecom: WeCom, clock: Clock, added: Added, message: Message, prepared: Prepared) -> Outcome:
     """Call WeCom until it is sent, was sent, or cannot be any more; at least one try, whatever the clocks say."""
     # Our clock and WeCom's may differ: a code that looks dead on arrival is tried once all the same.
     until = max(added.created_at + CODE_LIFE, min(added.received_at, clock.now()) + timedelta(seconds=1)) - _MARGIN
     kept = {"text": message.text, "attachments": message.attachments}
     text, attachments, pause = message.text, message.attachments, 0.4
+    perhaps_sent = prepared.was_begun
     while True:
         try:
             await wecom.send_welcome_msg(added.welcome_code, text, attachments)
-            return Outcome(send_id, "sent", clock.now(), content=kept)
+            return Outcome(prepared.send_id, "sent", clock.now(), content=kept)
         except WeComError as error:
-            if error.errcode == 41051:
-                return Outcome(send_id, "done_by_other", None, error.errcode, error.text, kept)
-            if error.errcode == 41050:
-                return Outcome(send_id, "too_late", None, error.errcode, error.text, kept)
+            if error.errcode in (41050, 41051):
+                outcome, reason = _spent(error.errcode, perhaps_sent)
+                sent_at = clock.now() if outcome == "sent" else None
+                return Outcome(prepared.send_id, outcome, sent_at, error.errcode, reason, kept)
             if error.retry_class in (RetryClass.PARAMETER, RetryClass.MEDIA) and attachments:
                 text, attachments = message.plain, []
                 continue
+            perhaps_sent = perhaps_sent or (isinstance(error, WeComUnreachable) and error.perhaps_done)
             if not _may_pass(error) or clock.now() + timedelta(seconds=pause) > until:
-                return Outcome(send_id, "failed", None, error.errcode, error.text, kept)
+                outcome = "unknown" if perhaps_sent else "failed"
+                return Outcome(prepared.send_id, outcome, None, error.errcode, _why_failed(error, perhaps_sent), kept)
         await clock.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
         pause = min(pause * 2, 3.0)
 
 
+def _spent(errcode: int, perhaps_sent: bool) -> tuple[str, str]:
+    """The code cannot be used (any more): by whom it was used depends on what we did before."""
+    if errcode == 41051:
+        if perhaps_sent:
+            return "sent", "上一次请求没有等到回应，企业微信确认欢迎语已经送达"
+        return "done_by_other", "客户已经开口，或欢迎语已由其他应用发出，无需再发"
+    if perhaps_sent:
+        return "unknown", "上一次请求没有等到回应，20 秒已过，无法确认是否送达"
+    return "too_late", "超过 20 秒，欢迎语 code 已失效"
+
+
+def _why_failed(error: WeComError, perhaps_sent: bool) -> str:
+    """The final reason: nothing is tried again after this."""
+    if perhaps_sent:
+        return "企业微信没有及时回应，无法确认欢迎语是否送达"
+    if error.errcode == 41053:
+        return "客户还没有同意会话存档，同意后会再发欢迎语"
+    if error.errcode == 41096:
+        return "其他应用一直占用着欢迎语，20 秒内没能发出"
+    if _may_pass(error):
+        return f"企业微信繁忙（{error.errcode}），20 秒内没能发出"
+    return error.text
+
+
 def _may_pass(error: WeComError) -> bool:
-    """-1, 45009, 45033, time-outs, and 41096 (another app is sending and may yet fail)."""
+    """-1, 45009, 45033, time-outs, a token that another process replaced, and 41096 (another app may yet fail)."""
     return error.errcode == 41096 or error.retry_class in (
         RetryClass.TRANSIENT,
+        RetryClass.TOKEN,
         RetryClass.WINDOW,
         RetryClass.CONFLICT,
     )
@@ -358,7 +400,7 @@ def record_many(conn: Connection, settled: list[Settled]) -> list[None]:
     """For `Database.together`: the ledger's outcome, and a task for the member when the customer got nothing."""
     conn.execute(_RECORD, [_outcome_row(one.outcome) for one in settled])
     for one in settled:
-        if one.outcome.outcome in ("failed", "too_late"):
+        if one.outcome.outcome in ("failed", "too_late", "unknown") and one.outcome.errcode != _NO_CONSENT_YET:
             _ask_member(conn, one)
     return [None] * len(settled)
 
@@ -391,7 +433,9 @@ def _ask_member(conn: Connection, settled: Settled) -> None:
             userid=added.userid,
             external_userid=added.external_userid,
             person_id=settled.prepared.person_id,
-            title="欢迎语没有送达，请亲自打个招呼",
+            title="欢迎语可能没有送达，请看一眼聊天"
+            if outcome.outcome == "unknown"
+            else "欢迎语没有送达，请亲自打个招呼",
             text=outcome.content.get("text", ""),
             attachments=messages,
             reason=outcome.reason[:300],

@@ -12,6 +12,8 @@ from scrm.db import insert_for, signal
 from scrm.work.models import DEAD, LEASED, WAITING, work_item
 
 LEASE = timedelta(seconds=60)
+# A welcome code lives twenty seconds: when its worker dies, another one must come in time.
+_LEASES = {"welcome": timedelta(seconds=6)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +130,16 @@ def _claim(dialect: str) -> Any:
     )
 
 
+def lease_of(lane: str) -> timedelta:
+    return _LEASES.get(lane, LEASE)
+
+
 def claim(conn: Connection, lane: str, *, now: datetime, limit: int = 100) -> list[Claimed]:
     """Take the oldest due items of a lane under a lease of a minute.
 
     An item whose predecessor of the same order key is still open stays where it is.
     """
-    wanted = {"of_lane": lane, "at": now, "until": now + LEASE, "most": limit}
+    wanted = {"of_lane": lane, "at": now, "until": now + lease_of(lane), "most": limit}
     rows = conn.execute(_claim(conn.dialect.name), wanted).all()
     return sorted((Claimed(**row._mapping) for row in rows), key=lambda claimed: claimed.id)
 
@@ -173,10 +179,18 @@ def revive(conn: Connection, item_id: int, *, now: datetime) -> bool:
     return revived.one_or_none() is not None
 
 
+def has_expired(conn: Connection, *, now: datetime) -> bool:
+    expired = select(work_item.c.id).where(literal_column("work_item.state = 1"), work_item.c.lease_until < now)
+    return conn.execute(expired.limit(1)).first() is not None
+
+
 def release_expired(conn: Connection, *, now: datetime, held: Sequence[int] = ()) -> int:
     """Renew the leases of what we hold, then let go what a dead worker held; returns how many came back."""
     if held:
-        conn.execute(update(work_item).where(work_item.c.id.in_(list(held))).values(lease_until=now + LEASE))
+        mine = work_item.c.id.in_(list(held))
+        conn.execute(update(work_item).where(mine).values(lease_until=now + LEASE))
+        for lane, lease in _LEASES.items():
+            conn.execute(update(work_item).where(mine, work_item.c.lane == lane).values(lease_until=now + lease))
     back = conn.execute(
         update(work_item)
         .where(literal_column("work_item.state = 1"), work_item.c.lease_until < now)

@@ -21,7 +21,7 @@ Execute = Callable[[Any, queue.Claimed], Awaitable[None]]
 LANES = {"welcome": 200, "event": 24, "step": 8, "send": 8, "sync": 8, "bulk": 2}
 URGENT = "welcome"
 POLL_SECONDS = 5.0
-SWEEP_SECONDS = 15.0
+SWEEP_SECONDS = 2.0
 _STOP_SECONDS = 10.0
 
 
@@ -156,8 +156,11 @@ class Worker:
         while True:
             await self._clock.sleep(SWEEP_SECONDS)
             try:
+                now = self._clock.now()
+                if not self._held and not await self._db.read(queue.has_expired, now=now):
+                    continue
                 # What runs here stays ours, however long it takes and however the clock jumps.
-                if await self._db.write(queue.release_expired, now=self._clock.now(), held=list(self._held)):
+                if await self._db.write(queue.release_expired, now=now, held=list(self._held)):
                     self.wake(set(LANES))
             except Exception as error:
                 log.error("work.sweep_failed", error=_text(error))

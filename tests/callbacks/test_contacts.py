@@ -1,7 +1,8 @@
 """Edits and deletions: state is fetched, relations end, what runs for them ends."""
 
+from scrm.callbacks.models import inbox_event
 from scrm.events import event
-from scrm.profiles.models import follow_user, follow_user_tag
+from scrm.profiles.models import follow_user, follow_user_tag, person
 from scrm.sop.models import enrolment
 from tests.fakes import wecom as fake
 from tests.world import XIAOMAN, World
@@ -63,3 +64,42 @@ async def test_a_deletion_that_arrives_after_the_customer_came_back_is_old_news(
     await world.settle()
     (follow,) = await world.rows(follow_user)
     assert follow.ended_by == ""
+
+
+async def test_an_old_add_that_comes_after_the_deletion_begins_nothing(world: World) -> None:
+    created_at = int(world.clock.now().timestamp())
+    del world.wecom.contacts[XIAOMAN]  # WeCom: 84061
+    gone = fake.event_xml("del_external_contact", created_at=created_at, UserID="lina", ExternalUserID=XIAOMAN)
+    await world.tell(gone)
+    await world.settle()
+    old = fake.event_xml("add_external_contact", created_at=created_at - 5, UserID="lina", ExternalUserID=XIAOMAN)
+    await world.tell(old)
+    await world.settle()
+    (follow,) = await world.rows(follow_user)
+    assert follow.ended_by == "member"
+    assert await world.rows(enrolment) == []
+
+
+async def test_a_member_is_the_same_however_wecom_spells_the_userid(world: World) -> None:
+    await world.add()
+    world.clock.advance(hours=1)
+    await world.lose("del_external_contact", userid="LINA")
+    (follow,) = await world.rows(follow_user)
+    assert (follow.userid, follow.ended_by) == ("lina", "member")
+
+
+async def test_a_new_name_in_wecom_is_the_persons_new_name(world: World) -> None:
+    await world.add()
+    world.wecom.add_contact(XIAOMAN, "小满满", "lina")
+    await edit(world)
+    await world.settle()
+    await world.pass_time(seconds=3)
+    assert [row.name for row in await world.rows(person)] == ["小满满"]
+
+
+async def test_a_contact_event_about_nobody_is_kept_and_shown(world: World) -> None:
+    await world.tell(fake.event_xml("add_external_contact", created_at=1772416800, UserID="lina", WelcomeCode="x"))
+    await world.settle()
+    (kept,) = await world.rows(inbox_event)
+    assert (kept.state, kept.error) == ("unreadable", "客户事件里缺少 UserID 或 ExternalUserID")
+    assert await world.rows(follow_user) == []

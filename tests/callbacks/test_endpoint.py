@@ -33,7 +33,8 @@ async def test_an_event_is_on_disk_with_its_work_before_it_is_answered(world: Wo
     (item,) = await world.rows(work_item)
     assert kept.state == "new"
     assert b"edit_external_contact" in kept.body
-    assert (item.kind, item.order_key, item.correlation) == ("callback", f"contact:{XIAOMAN}", kept.correlation)
+    key = f"contact:{XIAOMAN}:lina"
+    assert (item.kind, item.order_key, item.correlation) == ("callback", key, kept.correlation)
 
 
 async def test_an_add_with_a_welcome_code_takes_the_fast_lane_and_everything_else_does_not(world: World) -> None:

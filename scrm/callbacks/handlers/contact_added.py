@@ -79,7 +79,7 @@ async def _greet(
 ) -> None:
     nickname = await _nickname(asked, services.settings.wecom.name_budget_ms / 1000)
     message = welcome.compose(prepared, nickname, _shop(services), now=services.clock.now())
-    outcome = await welcome.deliver(services.wecom, services.clock, added, message, prepared.send_id)
+    outcome = await welcome.deliver(services.wecom, services.clock, added, message, prepared)
     now = services.clock.now()
     WELCOMES.labels(outcome.outcome).inc()
     WELCOME_SECONDS.observe((now - added.received_at).total_seconds())

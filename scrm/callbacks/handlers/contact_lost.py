@@ -34,7 +34,10 @@ def _end_and_tell(conn: Connection, callback: Callback, ended_by: str, now: date
     follow = profiles.find_follow_user(conn, userid, external_userid)
     if follow is not None and follow.followed_at > event.created_at and not follow.ended_by:
         return  # an old deletion that came after the customer had added the member again
-    profiles.end_follow_user(conn, userid, external_userid, ended_by=ended_by, ended_at=event.created_at)
+    userid = follow.userid if follow is not None else userid
+    profiles.end_follow_user(
+        conn, userid, external_userid, contact.person_id, ended_by=ended_by, ended_at=event.created_at
+    )
     lost = Event(
         name=f"contact.lost_by_{ended_by}",
         occurred_at=event.created_at,

@@ -86,8 +86,16 @@ def keep(
             bind_orders(conn, contact.person_id, unionid=unionid, now=now)
         for phone in phones:
             bind_orders(conn, contact.person_id, phone_lookup=vault.lookup(phone), now=now)
-    if added is not None:
+    if added is not None and not _is_over(conn, external_userid, added):
         publish(conn, [_added_event(external_userid, contact.person_id, added)], now=now, correlation=correlation)
+
+
+def _is_over(conn: Connection, external_userid: str, added: Mapping[str, Any]) -> bool:
+    """The add was overtaken by a later deletion: nothing begins."""
+    follow = profiles.find_follow_user(conn, added["userid"], external_userid)
+    if follow is None or not follow.ended_by:
+        return False
+    return bool(follow.ended_at > datetime.fromisoformat(added["occurred_at"]))
 
 
 def _added_event(external_userid: str, person_id: int, added: Mapping[str, Any]) -> Event:
