@@ -60,12 +60,7 @@ WORK_KINDS = {
     "sop.remind": "提醒员工",
     "sop.mark_tag": "同步标签到企业微信",
 }
-EVENTS = {
-    **conditions.EVENTS,
-    "contact.confirmed": "员工通过了客户的添加",
-    "order.bound": "员工绑定了订单",
-    "task.sent": "员工发送了待办消息",
-}
+EVENTS = conditions.EVENTS
 IDENTITIES = {
     "wecom_external_userid": "企业微信客户",
     "wx_unionid": "微信 UnionID",

@@ -56,22 +56,23 @@ MAX_LEAVES = 200
 # What the timeline may hold; a condition about anything else would wait for ever.
 EVENTS = {
     "contact.added": "客户添加了员工",
-    "contact.half_added": "客户添加了员工（待通过）",
-    "contact.edited": "客户资料更新",
+    "contact.confirmed": "员工通过了客户的添加",
     "contact.lost_by_customer": "客户删除了员工",
     "contact.lost_by_member": "员工删除了客户",
-    "identity.bound": "客户身份已绑定",
     "order.created": "下单",
     "order.paid": "付款",
     "order.shipped": "发货",
     "order.delivered": "签收",
     "order.completed": "交易成功",
     "order.closed": "交易关闭",
+    "order.bound": "员工绑定了订单",
     "refund.opened": "发起售后",
     "refund.closed": "售后结束",
     "coupon.issued": "领到券",
     "coupon.opened": "打开券",
     "coupon.redeemed": "核销券",
+    "coupon.sent": "员工发送了券",
+    "task.sent": "员工发送了待办消息",
 }
 FLAGS = {
     "optout.all": "拒绝一切消息",
