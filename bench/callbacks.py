@@ -23,10 +23,10 @@ from tests import postgresql_server
 from tests.fakes import wecom as fake
 from tests.server_process import ROOT, ServerProcess, environment, start, start_serve
 
-ROUNDS = 3
-SECONDS = 3.0
+ROUNDS = 5
+SECONDS = 2.0
 CONNECTIONS = 64
-MOST_PER_ROUND = 40_000
+MOST_PER_ROUND = 25_000
 NOBODY = "http://127.0.0.1:9"  # no WeCom is called without a worker
 
 
