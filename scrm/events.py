@@ -82,7 +82,7 @@ def record(conn: Connection, events: Iterable[Event], *, now: datetime, correlat
 
 def get_event(conn: Connection, event_id: int) -> Event | None:
     row = conn.execute(select(event).where(event.c.id == event_id)).one_or_none()
-    return None if row is None else _event(row)
+    return None if row is None else event_of(row)
 
 
 def list_events(conn: Connection, person_id: int, *, before: int | None = None, limit: int = 50) -> list[Event]:
@@ -91,7 +91,7 @@ def list_events(conn: Connection, person_id: int, *, before: int | None = None, 
     if before is not None:
         query = query.where(event.c.id < before)
     rows = conn.execute(query.order_by(event.c.occurred_at.desc(), event.c.id.desc()).limit(limit))
-    return [_event(row) for row in rows]
+    return [event_of(row) for row in rows]
 
 
 def _values(told: Event, now: datetime, correlation: str) -> dict[str, Any]:
@@ -109,7 +109,8 @@ def _values(told: Event, now: datetime, correlation: str) -> dict[str, Any]:
     }
 
 
-def _event(row: Any) -> Event:
+def event_of(row: Any) -> Event:
+    """A row of the table as the event it keeps."""
     return Event(
         name=row.name,
         occurred_at=row.occurred_at,

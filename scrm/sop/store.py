@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from scrm.db import upsert
-from scrm.events import Event, event
+from scrm.events import Event, event, event_of
 from scrm.profiles.models import external_contact, follow_user, member, person
 from scrm.sop.models import enrolment, send, step_run, task
 
@@ -259,18 +259,7 @@ def list_events_of(
         .order_by(event.c.id)
     )
     for row in rows:
-        found.setdefault(row.person_id, []).append(
-            Event(
-                name=row.name,
-                occurred_at=row.occurred_at,
-                person_id=row.person_id,
-                external_userid=row.external_userid,
-                userid=row.userid,
-                key=row.key,
-                facts=row.facts,
-                id=row.id,
-            )
-        )
+        found.setdefault(row.person_id, []).append(event_of(row))
     return found
 
 
