@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import fcntl
 import os
 import signal
 import socket
@@ -17,7 +16,7 @@ from sqlalchemy import make_url
 from scrm import __version__
 from scrm.errors import ScrmError, WrongUse
 from scrm.log import configure_logs
-from scrm.settings import Settings, load_database_settings, load_settings
+from scrm.settings import load_database_settings, load_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -113,12 +112,13 @@ def _add_feature_commands(commands: "argparse._SubParsersAction[argparse.Argumen
 
 async def _serve(arguments: argparse.Namespace) -> int:
     from scrm.app import build_app, open_services, publish_playbooks
+    from scrm.db.serving import serve_alone
 
     overrides = {key: value for key in ("host", "port") if (value := getattr(arguments, key)) is not None}
     settings = load_settings(server=overrides)
     configure_logs()
     host = settings.server.host
-    with bound(host, settings.server.port) as listener, _only_writer(settings):
+    with bound(host, settings.server.port) as listener, serve_alone(settings.database.url.get_secret_value()):
         async with open_services(settings) as services:
             await _require_migrated(services)
             await publish_playbooks(services)
@@ -264,25 +264,6 @@ async def until_stopped() -> None:
     for one in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(one, stopped.set)
     await stopped.wait()
-
-
-@contextmanager
-def _only_writer(settings: Settings) -> Iterator[None]:
-    """SQLite mode is one serving process: a second one is told so at once."""
-    url = make_url(settings.database.url.get_secret_value())
-    if url.get_backend_name() != "sqlite" or not url.database:
-        yield
-        return
-    path = Path(url.database + ".lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ScrmError(
-                f"{url.database} is served by another process: stop it first, or use PostgreSQL for several"
-            ) from None
-        yield
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from scrm.clock import Clock, SystemClock
 from scrm.commerce import coupons
 from scrm.commerce.connectors.reader import Scratch, Sheet, clean, normalise_heading, open_sheet
 from scrm.db import Database, Priority
+from scrm.db.serving import in_turns
 from scrm.errors import Invalid
 
 _HEADINGS = ("券码", "优惠券码", "兑换码", "code", "coupon_code")
@@ -24,13 +26,13 @@ class CodeCounts:
     rejected: list[str] = field(default_factory=list)
 
 
-async def import_codes(db: Database, path: Path, batch_key: str) -> CodeCounts:
+async def import_codes(db: Database, path: Path, batch_key: str, clock: Clock | None = None) -> CodeCounts:
     """Read codes (text, one a line, or a table with a column 券码) into the pool; a code counts once in all batches.
 
     Raises Invalid when the batch is unknown or takes no codes, or the file cannot be read.
     """
     await db.read(_require_pool, batch_key)
-    counts = CodeCounts()
+    counts, clock = CodeCounts(), clock or SystemClock()
     pending: dict[str, None] = {}
     for number, text in _read_codes(path):
         counts.codes += 1
@@ -43,16 +45,17 @@ async def import_codes(db: Database, path: Path, batch_key: str) -> CodeCounts:
             continue
         pending[code] = None
         if len(pending) == _CHUNK:
-            await _add(db, batch_key, list(pending), counts)
+            await _add(db, batch_key, list(pending), counts, clock)
             pending.clear()
-    await _add(db, batch_key, list(pending), counts)
+    await _add(db, batch_key, list(pending), counts, clock)
     return counts
 
 
-async def _add(db: Database, batch_key: str, codes: list[str], counts: CodeCounts) -> None:
-    added = await db.write_as(Priority.IMPORT, coupons.add_codes, batch_key, codes)
-    counts.added += added
-    counts.known += len(codes) - added
+async def _add(db: Database, batch_key: str, codes: list[str], counts: CodeCounts, clock: Clock) -> None:
+    async for turn in in_turns(db.url, clock, codes):
+        added = await db.write_as(Priority.IMPORT, turn.timed(coupons.add_codes), batch_key, turn.rows)
+        counts.added += added
+        counts.known += len(turn.rows) - added
 
 
 def _require_pool(conn: Connection, batch_key: str) -> None:

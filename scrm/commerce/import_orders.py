@@ -22,6 +22,7 @@ from scrm.commerce.connectors import KNOWN_HEADINGS, Connector, Context, Parser,
 from scrm.commerce.connectors.reader import Line, Scratch, Sheet, clean, open_sheet, read_id, read_moment
 from scrm.commerce.spool import Spool
 from scrm.db import Database, Priority
+from scrm.db.serving import Turn, in_turns
 from scrm.db.vault import Vault
 from scrm.errors import Invalid
 
@@ -215,20 +216,22 @@ class _Reading:
     # -- writing
 
     async def _save(self, batch: list[Order]) -> None:
-        if not batch:
-            return
+        async for turn in in_turns(self.into.db.url, self.into.clock, batch):
+            await self._save_at_once(turn)
+
+    async def _save_at_once(self, turn: Turn[Order]) -> None:
         write = _preview if self.into.dry_run else store.save_orders
         now = self.into.clock.now()
         try:
             saved = await self.into.db.write_as(
-                Priority.IMPORT, write, batch, now=now, vault=self.into.vault, route="file"
+                Priority.IMPORT, turn.timed(write), turn.rows, now=now, vault=self.into.vault, route="file"
             )
         except _Undo as undo:
             saved = undo.saved
         for one in saved:
             name = "unchanged" if one.result == "stale" else one.result
             setattr(self.counts, name, getattr(self.counts, name) + 1)
-        self.counts.lines += sum(len(order.lines or ()) for order in batch)
+        self.counts.lines += sum(len(order.lines or ()) for order in turn.rows)
 
     async def _start(self) -> int:
         if self.into.dry_run:
