@@ -251,6 +251,9 @@ async def listening(app: web.Application, listener: socket.socket) -> AsyncItera
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
     await runner.setup()
     try:
+        # What start-up made stays for good: the collector need not walk through it while callbacks wait.
+        gc.collect()
+        gc.freeze()
         await web.SockSite(runner, listener, backlog=1024).start()
         yield
     finally:
