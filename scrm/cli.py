@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import gc
+import logging
 import os
 import signal
 import socket
@@ -161,7 +162,7 @@ def _migrate(arguments: argparse.Namespace) -> int:
 async def _demo(arguments: argparse.Namespace) -> int:
     from scrm.demo import run_demo
 
-    configure_logs()
+    configure_logs(level=logging.WARNING)  # the three addresses must be easy to find
     return await run_demo(arguments.host, arguments.port, arguments.dir)
 
 
