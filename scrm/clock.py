@@ -5,6 +5,15 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+# What lies outside was not meant, and near the year 1 or 9999 cannot even be told in another zone.
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+def is_plausible(moment: datetime) -> bool:
+    """Whether somebody can mean it: from 2000 to 2099; `moment` is aware."""
+    return EARLIEST <= moment < LATEST
+
 
 class Clock(Protocol):
     """Time as the product sees it; tests and the sandbox move it."""

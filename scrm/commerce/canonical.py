@@ -1,12 +1,14 @@
 """The canonical order that every channel is translated into, and its reading from JSON."""
 
 import re
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
+from scrm.clock import is_plausible
 from scrm.errors import Invalid, ScrmError
 
 MOST_ORDERS = 1000
@@ -163,6 +165,16 @@ _NOT_KEPT = frozenset(
         "last_seen_route",
     }
 )
+# Cut to what a column takes (snapshot.py), or sealed: nothing is found by them.
+_FREE_TEXT = frozenset(
+    ("title", "spec", "raw_status", "buyer_note", "seller_note", "receiver", "receiver_mask", "carrier_name", "reason")
+)
+_MOMENTS = tuple(name for name in Order.__struct_fields__ if name.endswith("_at"))
+_PART_MOMENTS = (
+    ("payments", ("paid_at",)),
+    ("shipments", ("shipped_at", "delivered_at")),
+    ("refunds", ("created_at", "finished_at")),
+)
 _FIELDS = frozenset(Order.__struct_fields__) | _NOT_KEPT
 _LINE_FIELDS = frozenset(Line.__struct_fields__)
 
@@ -191,9 +203,50 @@ def read_items(body: bytes) -> list[Any]:
 def read_order(item: Any) -> Order:
     """One order from plain JSON values; raises Invalid with one line that names field, expectation and finding."""
     try:
-        return msgspec.convert(item, Order)
+        order = msgspec.convert(item, Order)
     except msgspec.ValidationError as error:
         raise Invalid(_explain(str(error), item)) from None
+    if found := find_nul(order):
+        raise Invalid(f"{found[0]}：不能含有空字符 \\u0000，收到 {msgspec.json.encode(found[1]).decode()[:60]}")
+    if wrong := find_implausible(order):
+        raise Invalid(f"{wrong[0]}：时间应在 2000 年到 2099 年之间，收到 {wrong[1].isoformat()}")
+    return order
+
+
+def find_implausible(order: Order) -> tuple[str, datetime] | None:
+    """The first time that no order can have, with its path; None when all are from 2000 to 2099."""
+    for name in _MOMENTS:
+        moment = getattr(order, name)
+        if moment is not None and not is_plausible(moment):
+            return name, moment
+    for part, names in _PART_MOMENTS:
+        for index, one in enumerate(getattr(order, part) or ()):
+            for name in names:
+                moment = getattr(one, name)
+                if moment is not None and not is_plausible(moment):
+                    return f"{part}[{index}].{name}", moment
+    return None
+
+
+def find_nul(order: Order) -> tuple[str, str] | None:
+    """The first text with a NUL, with its path: PostgreSQL keeps none. From free text it is left out later."""
+    if rb"\u0000" not in msgspec.json.encode(order):
+        return None
+    return next(_texts_with_nul(msgspec.to_builtins(order), ""), None)
+
+
+def _texts_with_nul(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str) and "\0" in value:
+        yield path, value
+    elif isinstance(value, list):
+        for index, one in enumerate(value):
+            yield from _texts_with_nul(one, f"{path}[{index}]")
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            if "\0" in name:
+                yield path, name
+            elif path == "buyer_ref" or name not in _FREE_TEXT:
+                yield from _texts_with_nul(one, f"{path}.{name}" if path else name)
 
 
 def unknown_fields(item: Any) -> list[str]:

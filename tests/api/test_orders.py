@@ -128,6 +128,45 @@ async def test_nul_and_overlong_texts_are_cut_to_what_both_databases_take(api: A
     assert result["result"] == "created"
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"order_no": "M\0 1"}, r'order_no：不能含有空字符 \u0000，收到 "M\u0000 1"'),
+        ({"shop_key": "\0"}, "shop_key：不能含有空字符"),
+        ({"buyer_ref": {"nick": "小\0满"}}, "buyer_ref.nick：不能含有空字符"),
+        ({"buyer_ref": {"ni\0ck": "小满"}}, "buyer_ref：不能含有空字符"),
+        ({"lines": [{"line_key": "1"}, {"merchant_sku": "\0"}]}, "lines[1].merchant_sku：不能含有空字符"),
+        ({"shipments": [{"tracking_no": "SF1", "line_keys": ["\0"]}]}, "shipments[0].line_keys[0]：不能含有空字符"),
+    ],
+)
+async def test_a_nul_in_what_identifies_rejects_that_order_alone(api: Api, change: dict[str, Any], says: str) -> None:
+    bad, good = await post(api, ORDER | change, ORDER)
+    assert (bad["result"], good["result"]) == ("rejected", "created")
+    assert says in bad["error"]
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"ordered_at": "0001-01-01T00:00:00+23:00"}, "ordered_at"),
+        ({"paid_at": "9999-12-31T23:59:59-12:00"}, "paid_at"),
+        ({"platform_updated_at": "1999-12-31T23:59:59Z"}, "platform_updated_at"),
+        ({"payments": [{"paid_at": "2100-01-01T00:00:00Z"}]}, "payments[0].paid_at"),
+        ({"refunds": [{"refund_no": "R1", "status": "refunded", "created_at": "0001-01-01T00:00:00Z"}]}, "created_at"),
+        ({"shipments": [{"tracking_no": "SF1", "delivered_at": "9999-01-01T00:00:00Z"}]}, "shipments[0].delivered_at"),
+    ],
+)
+async def test_a_time_that_nobody_means_is_rejected(api: Api, change: dict[str, Any], path: str) -> None:
+    (result,) = await post(api, ORDER | change)
+    assert result["result"] == "rejected"
+    assert f"{path}：时间应在 2000 年到 2099 年之间，收到 " in result["error"]
+
+
+async def test_the_first_and_last_moments_are_taken(api: Api) -> None:
+    (result,) = await post(api, ORDER | {"ordered_at": "2000-01-01T00:00:00Z", "paid_at": "2099-12-31T23:59:59Z"})
+    assert result["result"] == "created"
+
+
 async def test_the_buyers_totals_follow_at_once(api: Api, services: Services) -> None:
     def add(conn: Any) -> int:
         person_id = conn.execute(
