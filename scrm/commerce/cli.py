@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scrm.clock import SystemClock, monotonic
+from scrm.commerce.connectors import CONNECTORS
 from scrm.commerce.import_coupons import import_codes
 from scrm.commerce.import_orders import Counts, Into, Progress, import_orders, spare_the_collector
 from scrm.db import Database
@@ -16,8 +17,8 @@ from scrm.db.vault import Vault
 from scrm.errors import ScrmError, WrongUse
 from scrm.settings import Settings
 
-# Formats that docs/import.md names; those without a connector are refused with what to do instead.
-FORMATS = ("taobao", "jd", "pdd", "doudian", "kuaishou", "xhs", "wxstore", "youzan", "shopify", "generic")
+# Those without a connector yet are refused by name, with what to do instead.
+_PLANNED = ("jd", "pdd", "doudian", "kuaishou", "xhs", "wxstore", "youzan", "shopify")
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -27,7 +28,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
     orders = kinds.add_parser("orders", help="order files as the platforms export them")
     orders.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    orders.add_argument("--format", choices=FORMATS, help="default: recognised by the headings")
+    formats = ",".join(connector.key for connector in CONNECTORS)
+    orders.add_argument("--format", metavar=f"{{{formats}}}", help="default: recognised by the headings")
     orders.add_argument("--shop", default="", metavar="KEY", help="which of your shops the orders are from")
     orders.add_argument("--dry-run", action="store_true", help="read, check and count; keep nothing")
     orders.add_argument("--json", action="store_true", help="the last line is a JSON object of counts")
@@ -43,6 +45,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 async def run_orders(arguments: argparse.Namespace, settings: Settings) -> int:
     """0 when something could be imported (or there was nothing wrong), 1 when every order was rejected."""
     _require_files(arguments.files)
+    _require_format(arguments.format)
     if len(arguments.shop) > 80:
         raise WrongUse(f"--shop: found {len(arguments.shop)} characters; expected at most 80")
     spare_the_collector()
@@ -98,6 +101,18 @@ def _require_files(paths: list[Path]) -> None:
             raise WrongUse(f"找不到文件 {path}：请检查路径")
 
 
+def _require_format(key: str | None) -> None:
+    known = [connector.key for connector in CONNECTORS]
+    if key is None or key in known:
+        return
+    if key in _PLANNED:
+        raise WrongUse(
+            f"--format：还不支持 {'、'.join(_PLANNED)}，收到 {key}；可用的有 {'、'.join(known)}，"
+            "其他平台的订单请整理成通用表格（docs/import.md）"
+        )
+    raise WrongUse(f"--format：没有格式 {key[:40]}，可用的有 {'、'.join(known)}；不写则按表头识别")
+
+
 async def _require_migrated(db: Database) -> None:
     try:
         found = await asyncio.wait_for(db.read(current_revision), 30)
@@ -116,6 +131,8 @@ def _tell_orders(counts: Counts, arguments: argparse.Namespace, seconds: float) 
         f"未变 {counts.unchanged}，拒绝 {counts.rejected}{speed}",
         file=out,
     )
+    for reason in counts.reasons if arguments.dry_run else ():
+        print(reason, file=out)
     for path in counts.error_files:
         print(f"不能导入的行和原因在 {path}，改正后可直接再导入这个文件", file=out)
     _end_with_json(arguments, counts.as_dict())

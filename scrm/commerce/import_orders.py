@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from scrm.clock import Clock
 from scrm.commerce import store
-from scrm.commerce.canonical import Order
+from scrm.commerce.canonical import Order, find_implausible, find_nul
 from scrm.commerce.connectors import KNOWN_HEADINGS, Connector, Context, Parser, find_connector, recognise
 from scrm.commerce.connectors.reader import Line, Scratch, Sheet, clean, open_sheet, read_id, read_moment
 from scrm.commerce.spool import Spool
@@ -29,6 +29,7 @@ from scrm.errors import Invalid
 CHUNK = 500
 _SEE = 2000
 MOST_ROWS = 1000
+_SHOWN = 20
 REASON = "原因"
 
 
@@ -43,6 +44,8 @@ class Counts:
     unchanged: int = 0
     rejected: int = 0
     error_files: list[str] = field(default_factory=list)
+    # The first few, for a dry run, which writes no file of them.
+    reasons: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, int]:
         """The figures alone."""
@@ -143,8 +146,10 @@ class _Reading:
             chunk = await asyncio.to_thread(_take, items)
             while chunk:
                 writing = asyncio.create_task(self._save([item.order for item in chunk if isinstance(item, _Good)]))
-                errors.add(self.parser, [item for item in chunk if isinstance(item, _Bad)])
-                self.counts.rejected += sum(isinstance(item, _Bad) for item in chunk)
+                bad = [item for item in chunk if isinstance(item, _Bad)]
+                errors.add(self.parser, bad)
+                self.counts.rejected += len(bad)
+                self.counts.reasons += [item.reason for item in bad[: _SHOWN - len(self.counts.reasons)]]
                 self.counts.orders += len(chunk)
                 following = asyncio.create_task(asyncio.to_thread(_take, items))
                 await asyncio.wait([writing, following])
@@ -370,18 +375,35 @@ def _check(order: Order) -> None:
             raise ValueError(f"商品“{line.title[:20]}”的金额不能是负数")
     if order.ordered_at is None and order.paid_at is None:
         raise ValueError("没有下单时间")
+    if wrong := find_implausible(order):
+        name = _MOMENTS.get(wrong[0], wrong[0])
+        raise ValueError(f"“{name}”应在 2000 年到 2099 年之间，看到 {wrong[1]:%Y-%m-%d %H:%M}（UTC）")
+    if found := find_nul(order):
+        raise ValueError(f"{found[0]} 含有空字符")
+
+
+_MOMENTS = {
+    "ordered_at": "下单时间",
+    "paid_at": "付款时间",
+    "shipped_at": "发货时间",
+    "delivered_at": "签收时间",
+    "completed_at": "完成时间",
+    "closed_at": "关闭时间",
+    "platform_updated_at": "更新时间",
+}
 
 
 class _ErrorFiles:
     """NAME.errors.csv beside each file, there when the whole import is done; NAME.errors.csv may itself be imported."""
 
     def __init__(self, originals: list[Path], sheets: list[Sheet], *, dry_run: bool) -> None:
-        self._targets = {id(sheet): _errors_path(path, dry_run) for path, sheet in zip(originals, sheets, strict=True)}
+        self._targets = {id(sheet): _errors_path(path) for path, sheet in zip(originals, sheets, strict=True)}
+        self._keeps = not dry_run
         self._open: dict[int, tuple[Path, IO[str], Any]] = {}
 
     def add(self, parser: Parser, items: list[_Bad]) -> None:
-        """Write bad rows as they stood, with the reason behind."""
-        for item in items:
+        """Write bad rows as they stood, with the reason behind; a dry run writes nothing at all."""
+        for item in items if self._keeps else ():
             self._write(parser.sheet, item.lines, item.reason)
             if parser.details is not None:
                 self._write(parser.details, item.details, item.reason)
@@ -416,11 +438,9 @@ class _ErrorFiles:
             part.unlink()
 
 
-def _errors_path(path: Path, dry_run: bool) -> Path:
+def _errors_path(path: Path) -> Path:
     folder = path.parent if os.access(path.parent, os.W_OK) else Path.cwd()
-    stem = path.name.removesuffix(path.suffix)
-    # A dry run must not take the good rows out of a file that is being mended.
-    return folder / f"{stem if dry_run else stem.removesuffix('.errors')}.errors.csv"
+    return folder / f"{path.name.removesuffix(path.suffix).removesuffix('.errors')}.errors.csv"
 
 
 def _hash(paths: Sequence[Path]) -> str:

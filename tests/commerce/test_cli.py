@@ -58,9 +58,34 @@ def test_a_missing_file_is_wrong_use_in_one_line(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_format_without_a_connector_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["import", "orders", copy(tmp_path, "generic.csv"), "--format", "jd"]) == 1
+def test_a_format_without_a_connector_is_wrong_use_and_says_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for key, says in (("jd", "还不支持 jd、"), ("nothing", "没有格式 nothing，可用的有 taobao、generic")):
+        assert run(["import", "orders", copy(tmp_path, "generic.csv"), "--format", key]) == 2
+        said = capsys.readouterr().err
+        assert says in said
+        assert said.count("\n") == 1
+    run(["import", "orders", copy(tmp_path, "generic.csv"), "--format", "jd"])
     assert "通用表格" in capsys.readouterr().err
+
+
+def test_help_offers_only_formats_that_work(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(["import", "orders", "--help"])
+    said = capsys.readouterr().out
+    assert "--format {taobao,generic}" in said
+    assert "youzan" not in said
+
+
+def test_a_dry_run_shows_reasons_and_leaves_nothing_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = copy(tmp_path, "taobao_orders.csv")
+    before = sorted(tmp_path.glob("*.csv*"))
+    assert run(["import", "orders", path, "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "试运行，没有写入" in out
+    assert "“买家实际支付金额”应为金额" in out
+    assert sorted(tmp_path.glob("*.csv*")) == before
 
 
 def test_codes_go_into_a_pool(tmp_path: Path, sqlite_url: str, capsys: pytest.CaptureFixture[str]) -> None:

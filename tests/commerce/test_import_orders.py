@@ -1,6 +1,7 @@
 """Order files as shops really export them come in whole, once, and what is wrong comes back mended-ready."""
 
 import csv
+import os
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -242,6 +243,31 @@ async def test_a_dry_run_counts_and_keeps_nothing(db: Database, vault: Vault, tm
     into = Into(db=db, vault=vault, clock=FakeClock(NOW), zone=ZoneInfo("Asia/Shanghai"), dry_run=True)
     assert figures(await import_orders(into, copied(tmp_path, "generic.csv"))) == (2, 3, 2, 0, 0, 0)
     assert await db.read(lambda conn: conn.execute(select(orders.c.id)).all()) == []
+
+
+async def test_a_dry_run_writes_no_file_and_tells_the_reasons(db: Database, vault: Vault, tmp_path: Path) -> None:
+    into = Into(db=db, vault=vault, clock=FakeClock(NOW), zone=ZoneInfo("Asia/Shanghai"), dry_run=True)
+    paths = copied(tmp_path, "taobao_orders.csv", "taobao_details.csv")
+    before = os.listdir(tmp_path)
+    counts = await import_orders(into, paths)
+    assert set(os.listdir(tmp_path)) - set(before) <= {"scrm.db-wal", "scrm.db-shm"}
+    assert (counts.rejected, counts.error_files) == (1, [])
+    assert counts.reasons == ["第 6 行：“买家实际支付金额”应为金额，如 128.00，看到“八十八”"]
+
+
+@pytest.mark.parametrize(
+    ("moment", "says"),
+    [
+        ("0001-01-01T00:00:00+23:00", "应为时间"),
+        ("1899-06-01 10:00:00", "“下单时间”应在 2000 年到 2099 年之间，看到 1899-06-01"),
+        ("9999-12-31 23:59:59", "“下单时间”应在 2000 年到 2099 年之间，看到 9999-12-31"),
+    ],
+)
+async def test_a_time_that_nobody_means_rejects_the_order(into: Into, tmp_path: Path, moment: str, says: str) -> None:
+    text = f"order_no,status,ordered_at,paid\nA1,paid,{moment},1\nA2,paid,2026-06-01 10:00:00,1\n"
+    counts = await import_orders(into, written(tmp_path, text))
+    assert (counts.created, counts.rejected) == (1, 1)
+    assert says in counts.reasons[0]
 
 
 async def test_an_older_export_never_takes_a_refund_back(into: Into, tmp_path: Path) -> None:

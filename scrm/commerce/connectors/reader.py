@@ -129,10 +129,9 @@ def _moment_of(text: str, zone: ZoneInfo) -> datetime:
         if _SERIAL.fullmatch(text):
             day = datetime(1899, 12, 30) + timedelta(seconds=round(float(text) * 86400))  # noqa: DTZ001
             return _at(day, zone)
-        aware = datetime.fromisoformat(text)
+        return _at(datetime.fromisoformat(text), zone)
     except (ValueError, OverflowError):
         raise ValueError(f"应为时间，如 2026-06-18 20:00:00，看到“{text[:30]}”") from None
-    return _at(aware, zone)
 
 
 def _at(moment: datetime, zone: ZoneInfo) -> datetime:
