@@ -1,16 +1,18 @@
 """What every page shares: who is signed in, proof against forged writes, and errors a reader can use."""
 
 import hmac
+import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
 
 from scrm import sessions
-from scrm.errors import Forbidden, ScrmError, Unauthorized
+from scrm.errors import Forbidden, Invalid, NotFound, ScrmError, Unauthorized
 from scrm.services import SERVICES, Services
 from scrm.sessions import SignedIn
 from web.render import render
@@ -24,6 +26,7 @@ MEMBER = web.RequestKey("member", SignedIn)
 
 _PAGES = ("/sidebar/", "/console/")
 _SAFE = {"GET", "HEAD", "OPTIONS"}
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 def signed_in(request: web.Request) -> SignedIn:
@@ -78,6 +81,33 @@ async def show_errors(request: web.Request, handler: Handler) -> web.StreamRespo
         return _answer(request, 500, "failed", f"页面出错了，请稍后重试。反馈时请提供编号 {number}")
 
 
+# The customers' own pages say in their own words that there is nothing.
+_OWN_WORDS = "/c/"
+
+
+@web.middleware
+async def refuse_unkeepable(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A NUL in the address or in a page's form is nobody's typing, and PostgreSQL cannot even look for it."""
+    if "%00" in request.raw_path:
+        if "\0" in request.path and not request.path.startswith(_OWN_WORDS):
+            raise NotFound(_HTTP_TEXTS[404])
+        require_keepable(request.query)
+    if request.method not in _SAFE and request.path.startswith(_PAGES) and request.content_type in _FORMS:
+        require_keepable(await request.post())
+    return await handler(request)
+
+
+def require_keepable(values: Mapping[Any, Any]) -> None:
+    """Raises Invalid when a text cannot be kept: NUL, which PostgreSQL refuses, or half a character."""
+    for name, value in values.items():
+        for text in (name, value):
+            if isinstance(text, str) and _UNKEEPABLE.search(text):
+                shown = _UNKEEPABLE.sub("�", str(name))[:40]
+                raise Invalid(f"“{shown}”含有无法保存的字符（空字符或残缺的字符），请删去后再提交")
+
+
+_UNKEEPABLE = re.compile("[\0\ud800-\udfff]")
+
 _HTTP_TEXTS = {
     404: "没有这个页面",
     405: "不支持这样访问",
@@ -121,7 +151,7 @@ async def _refuse_forgery(request: web.Request, services: Services) -> None:
     """The token of the session in a header or field, and no foreign Origin."""
     member = signed_in(request)
     given = request.headers.get("X-CSRF", "")
-    if not given and request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
+    if not given and request.content_type in _FORMS:
         given = str((await request.post()).get("csrf", ""))
     origin = request.headers.get("Origin")
     ours = {urlsplit(services.settings.server.public_url).netloc, request.host}
@@ -131,4 +161,4 @@ async def _refuse_forgery(request: web.Request, services: Services) -> None:
         raise Forbidden("页面已过期，请刷新后再试")
 
 
-MIDDLEWARES = (show_errors, know_member)
+MIDDLEWARES = (show_errors, know_member, refuse_unkeepable)

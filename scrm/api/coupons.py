@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from scrm.commerce import coupons
 from scrm.errors import Invalid
+from scrm.http import require_keepable
 from scrm.services import SERVICES
 
 routes = web.RouteTableDef()
@@ -39,9 +40,11 @@ async def redeem(request: web.Request) -> web.Response:
 
 def _read(body: bytes) -> Redemption:
     try:
-        return msgspec.json.decode(body, type=Redemption)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        asked = msgspec.json.decode(body, type=Redemption)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Invalid('请求体应为 {"code": "券码", "order_no": "可选", "store": "可选"}，值都是文本') from None
+    require_keepable(msgspec.structs.asdict(asked))
+    return asked
 
 
 def describe(coupon: coupons.Issue) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
+from scrm.api.parameters import MOST_DIGITS, read_number
 from scrm.errors import Invalid, NotFound
 from scrm.events import list_events
 from scrm.profiles import store
@@ -27,15 +28,15 @@ async def find_customer(request: web.Request) -> web.Response:
 
 @routes.get(r"/api/v1/customers/{person_id:\d+}")
 async def get_customer(request: web.Request) -> web.Response:
-    found = await request.app[SERVICES].db.read(_describe, int(request.match_info["person_id"]))
+    found = await request.app[SERVICES].db.read(_describe, _person_id(request))
     return web.json_response(found)
 
 
 @routes.get(r"/api/v1/customers/{person_id:\d+}/timeline")
 async def get_timeline(request: web.Request) -> web.Response:
     """The newest events first; `before` (an event id) and `limit` (<= 200) page through them."""
-    person_id = int(request.match_info["person_id"])
-    before, limit = _number(request, "before"), _number(request, "limit")
+    person_id = _person_id(request)
+    before, limit = read_number(request, "before"), read_number(request, "limit")
     events = await request.app[SERVICES].db.read(
         list_events, person_id, before=before, limit=min(limit or 50, _MOST_EVENTS)
     )
@@ -54,11 +55,11 @@ async def get_timeline(request: web.Request) -> web.Response:
     return web.json_response({"items": items})
 
 
-def _number(request: web.Request, name: str) -> int | None:
-    text = request.query.get(name, "")
-    if text and not text.isdigit():
-        raise Invalid(f"参数 {name}：收到“{text[:40]}”，需要非负整数")
-    return int(text) if text else None
+def _person_id(request: web.Request) -> int:
+    digits = request.match_info["person_id"]
+    if len(digits) > MOST_DIGITS:
+        raise NotFound(f"没有客户 {digits[:40]}")
+    return int(digits)
 
 
 def _by_external_userid(conn: Connection, external_userid: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
+from scrm.api.parameters import read_number
 from scrm.errors import Invalid
 from scrm.services import SERVICES
 from scrm.sop import store
@@ -31,8 +32,8 @@ async def list_tasks(request: web.Request) -> web.Response:
         external_userid=query.get("external_userid") or None,
         state=state,
         now=now,
-        before=_number(request, "before"),
-        limit=min(_number(request, "limit") or 100, _MOST),
+        before=read_number(request, "before"),
+        limit=min(read_number(request, "limit") or 100, _MOST),
     )
     return web.json_response({"items": [_describe(row, now) for row in rows]})
 
@@ -59,13 +60,6 @@ def _describe(row: Any, now: datetime) -> dict[str, Any]:
         "ended_at": _iso(row.ended_at),
         "created_at": _iso(row.created_at),
     }
-
-
-def _number(request: web.Request, name: str) -> int | None:
-    text = request.query.get(name, "")
-    if text and not (text.isascii() and text.isdigit()):
-        raise Invalid(f"参数 {name}：收到“{text[:40]}”，需要非负整数")
-    return int(text[:18]) if text else None
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -21,7 +21,8 @@ async def show_coupon(request: web.Request) -> web.Response:
     """The coupon with its code as text and QR while it can be used; what became of it otherwise."""
     services = request.app[SERVICES]
     now = services.clock.now()
-    coupon = await services.db.read(coupons.find_by_token, request.match_info["token"])
+    token = request.match_info["token"]
+    coupon = await services.db.read(coupons.find_by_token, token) if token.isascii() and token.isprintable() else None
     if coupon is None:
         return _hidden(render(request, "customer/no_coupon.html", status=404))
     if coupon.opened_at is None:

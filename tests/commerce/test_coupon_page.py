@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from sqlalchemy import Connection
+from yarl import URL
 
 from scrm.app import build_app
 from scrm.commerce import coupons, pages
@@ -104,3 +105,11 @@ async def test_an_unknown_link_is_a_friendly_404(page: Page) -> None:
 def test_the_time_left_is_said_as_people_say_it(left: timedelta, words: str) -> None:
     now = datetime(2026, 6, 18, 12, 0, tzinfo=UTC)
     assert pages.describe_expiry(now + left, now, ZoneInfo("Asia/Shanghai"))[0] == words
+
+
+@pytest.mark.parametrize("token", ["%00", "A%00B", "%EF%BF%BD", "%0A"])
+async def test_an_address_that_cannot_be_a_coupon_is_told_as_kindly_as_an_unknown_one(page: Page, token: str) -> None:
+    unknown = await page.get("/c/unknown")
+    response = await page.get(URL(f"/c/{token}", encoded=True))
+    assert response.status == 404
+    assert await response.text() == await unknown.text()
