@@ -8,12 +8,13 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
+from scrm.clock import is_plausible
 from scrm.commerce import coupons, words
 from scrm.commerce.store import OrderView, bind_order_manually, find_orders
 from scrm.content.attachments import chat_attachments, coupon_link
 from scrm.errors import Conflict, Invalid, NotFound, ScrmError
 from scrm.events import Event, record
-from scrm.http import signed_in, wants_json
+from scrm.http import require_keepable, signed_in, wants_json
 from scrm.profiles.store import access_contact
 from scrm.services import SERVICES
 from scrm.sidebar.cards import orders as order_cards
@@ -36,10 +37,11 @@ async def _fields(request: web.Request) -> Fields:
         return dict(await request.post())
     try:
         body = await request.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Invalid("请求内容不是 JSON。") from None
     if not isinstance(body, dict):
         raise Invalid("请求内容应为 JSON 对象。")
+    require_keepable(body)
     return body
 
 
@@ -102,7 +104,7 @@ def _moment(text: str) -> datetime:
         moment = datetime.fromtimestamp(int(text), UTC) if text.isdigit() else datetime.fromisoformat(text)
     except (ValueError, OverflowError, OSError):
         moment = None
-    if moment is None or moment.tzinfo is None:
+    if moment is None or moment.tzinfo is None or not is_plausible(moment):
         raise Invalid("没有看懂推迟到什么时候，请重新选择。")
     return moment.astimezone(UTC)
 
@@ -118,8 +120,12 @@ async def _answer(request: web.Request, view: TaskView) -> web.Response:
 @for_members
 async def show_top(request: web.Request) -> web.StreamResponse:
     """The top of the page as it is now; `?task=` the one to show or to tell of."""
-    task_id = request.query.get("task", "")
-    return await _top(request, visit_of(request, task_id=int(task_id) if task_id.isdigit() else None))
+    return await _top(request, visit_of(request, task_id=_id(request.query.get("task", ""))))
+
+
+def _id(text: str) -> int | None:
+    """None for what is the number of nothing."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
 async def _top(request: web.Request, visit: Visit) -> web.Response:
@@ -224,9 +230,7 @@ async def bind_order(request: web.Request) -> web.StreamResponse:
     chosen = str(fields.get("order_id") or "")
     values: dict[str, Any] = {"order_no": order_no, "problem": "", "done": "", "choices": []}
     try:
-        outcome = await request.app[SERVICES].db.write(
-            _bind, visit, order_no, int(chosen) if chosen.isdigit() else None
-        )
+        outcome = await request.app[SERVICES].db.write(_bind, visit, order_no, _id(chosen))
     except ScrmError as error:
         values["problem"] = error.text
     else:

@@ -105,9 +105,12 @@ def _moment(text: str) -> tuple[datetime, int] | None:
         return None
     at, _, rank = text.partition(".")
     try:
-        return datetime.fromtimestamp(int(at) / 1000, UTC), int(rank)
+        moment, number = datetime.fromtimestamp(int(at) / 1000, UTC), int(rank)
     except (ValueError, OverflowError, OSError):
         raise Invalid("页码不对，请刷新页面。") from None
+    if abs(number) >= 2**63:
+        raise Invalid("页码不对，请刷新页面。")
+    return moment, number
 
 
 routes: list[web.AbstractRouteDef] = [*own, *acts.routes, *link.routes, *signature.routes]

@@ -231,6 +231,8 @@ async def test_older_happenings_follow_without_gaps_or_repeats(world: World, lin
 
 async def test_a_page_number_that_means_nothing_is_said_so(world: World, lina: Member) -> None:
     await world.add()
+    for before in ("1.99999999999999999999", "99999999999999999999.1"):
+        assert (await lina.get(f"/sidebar/contacts/{XIAOMAN}/timeline?before={before}", htmx=True)).status == 422
     response = await lina.get(f"/sidebar/contacts/{XIAOMAN}/timeline?before=x.y", htmx=True)
     assert response.status == 422
     assert "请刷新页面" in await response.text()

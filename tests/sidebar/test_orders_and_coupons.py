@@ -28,6 +28,8 @@ async def test_a_number_of_two_shops_is_asked_about(world: World, lina: Member) 
     html = await lina.press(ORDERS, order_no="1000")
     assert "是哪一个" in html
     assert "京东 · 清透防晒乳" in words(html)
+    for nothing in ("²", "9" * 30):
+        assert "是哪一个" in await lina.press(ORDERS, order_no="1000", order_id=nothing)
     chosen = html.split("京东")[0].rsplit('value="', 1)[1].split('"')[0]
     assert "已绑定到这位客户" in await lina.press(ORDERS, order_no="1000", order_id=chosen)
 

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from scrm.sop.models import send, task
 from tests.sidebar.conftest import Member, words
@@ -187,3 +188,30 @@ async def test_a_body_that_is_no_object_is_refused(world: World, lina: Member, t
         )
         assert response.status == 422
     assert (await lina.get(f"/sidebar/contacts/{XIAOMAN}/now")).status == 200
+
+
+@pytest.mark.parametrize(
+    "until",
+    ["0001-01-01T00:00:00+23:00", "9999-12-31T23:59:59-12:00", "²", "9" * 40, "253402300799", "0", "2026-03-09"],
+)
+async def test_a_moment_that_nobody_means_is_no_moment(lina: Member, task_id: int, until: str) -> None:
+    response = await lina.tap(f"/sidebar/tasks/{task_id}/postpone", until=until)
+    assert response.status == 422
+    assert "没有看懂推迟到什么时候" in (await response.json())["error"]["message"]
+
+
+@pytest.mark.parametrize("number", ["%C2%B2", "9" * 30, "-1", "x"])
+async def test_a_task_that_cannot_be_is_no_task_to_show(lina: Member, task_id: int, number: str) -> None:
+    response = await lina.get(URL(f"{PAGE}/now?task={number}", encoded=True))  # type: ignore[arg-type]
+    assert response.status == 200
+
+
+async def test_what_cannot_be_kept_is_refused_in_one_line(lina: Member, task_id: int) -> None:
+    for text in ("您好\0", "您好\ud800"):
+        response = await lina.tap(f"/sidebar/tasks/{task_id}/release", text=text)
+        assert response.status == 422
+        assert "“text”含有无法保存的字符" in (await response.json())["error"]["message"]
+    headers = {"Cookie": f"scrm_session={lina.token}", "X-CSRF": lina.csrf}
+    path = f"/sidebar/tasks/{task_id}/skip"
+    response = await lina.world.client.post(path, data={"reason": "不\0用"}, headers=headers)
+    assert response.status == 422
