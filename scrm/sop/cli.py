@@ -4,6 +4,7 @@ import argparse
 import difflib
 import json
 import logging
+import os
 import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ import structlog
 from scrm.clock import SystemClock
 from scrm.db import Database
 from scrm.errors import NotFound, WrongUse
-from scrm.settings import Settings
+from scrm.settings import Settings, load_settings
 from scrm.sop import published as publishing
 from scrm.sop.parse import Known, PlaybookErrors
 from scrm.sop.schema import Playbook, Window
@@ -28,7 +29,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """`scrm playbook lint|test|rehearse|diff|apply|export|schema`."""
     playbook = commands.add_parser("playbook", help="check, rehearse and publish playbooks (SOP)")
     acts = playbook.add_subparsers(dest="act", required=True, metavar="ACT")
-    files = "YAML files or directories; config/playbooks by default"
+    files = "YAML files or directories; playbooks.dir of your settings by default"
     for name, run, help_text in (
         ("lint", run_lint, "say what is wrong with files, with line numbers"),
         ("test", run_test, "play the tests that stand in files"),
@@ -48,7 +49,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 async def run_lint(arguments: argparse.Namespace, settings: Settings | None) -> int:
     """Exit code 1 when a file cannot be published."""
-    sound, lines = _read_all(_files(arguments.files))
+    sound, lines = _read_all(_files(arguments.files, settings))
     _print_errors(lines)
     for path, playbook in sound:
         print(f"{path}：没有问题（{playbook.title}，{len(playbook.steps)} 步，{len(playbook.tests)} 个测试）")
@@ -57,17 +58,17 @@ async def run_lint(arguments: argparse.Namespace, settings: Settings | None) -> 
 
 async def run_test(arguments: argparse.Namespace, settings: Settings | None) -> int:
     """Exit code 1 when a test came otherwise than expected."""
-    return await _play(arguments, tells_story=False)
+    return await _play(arguments, settings, tells_story=False)
 
 
 async def run_rehearse(arguments: argparse.Namespace, settings: Settings | None) -> int:
     """Like `test`, with the story of each."""
-    return await _play(arguments, tells_story=True)
+    return await _play(arguments, settings, tells_story=True)
 
 
 async def run_diff(arguments: argparse.Namespace, settings: Settings) -> int:
     """Prints unified diffs; exit code 0 also when there are differences."""
-    sound, lines = _read_all(_files(arguments.files))
+    sound, lines = _read_all(_files(arguments.files, settings))
     _print_errors(lines)
     async with _database(settings) as db:
         kept = await db.read(publishing.list_sources)
@@ -83,7 +84,7 @@ async def run_apply(arguments: argparse.Namespace, settings: Settings) -> int:
     """Publishes all sound files in one transaction; exit code 1 when one is refused."""
     async with _database(settings) as db:
         known = await db.read(publishing.known_from, quiet=_quiet(settings))
-        sound, lines = _read_all(_files(arguments.files), known)
+        sound, lines = _read_all(_files(arguments.files, settings), known)
         _print_errors(lines)
         for path, playbook in sound:
             changed = await db.write(partial(publishing.publish, now=SystemClock().now()), playbook)
@@ -111,11 +112,11 @@ async def run_schema(arguments: argparse.Namespace, settings: Settings | None) -
     return 0
 
 
-async def _play(arguments: argparse.Namespace, *, tells_story: bool) -> int:
+async def _play(arguments: argparse.Namespace, settings: Settings | None, *, tells_story: bool) -> int:
     from scrm.sop.rehearse import run_tests
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    sound, lines = _read_all(_files(arguments.files))
+    sound, lines = _read_all(_files(arguments.files, settings))
     _print_errors(lines)
     passed = failed = 0
     for path, playbook in sound:
@@ -136,10 +137,10 @@ def _beside(path: Path) -> list[Playbook]:
     return [playbook for _, playbook in sound]
 
 
-def _files(named: Iterable[Path]) -> list[Path]:
+def _files(named: Iterable[Path], settings: Settings | None) -> list[Path]:
     """Directories stand for the playbooks in them; raises WrongUse for what is not there."""
     files: list[Path] = []
-    for path in list(named) or [DIRECTORY]:
+    for path in list(named) or [settings.playbooks.dir if settings else _directory()]:
         if path.is_dir():
             files += publishing.list_files(path)
         elif path.is_file():
@@ -147,6 +148,18 @@ def _files(named: Iterable[Path]) -> list[Path]:
         else:
             raise WrongUse(f"{path}: found no such file; expected a playbook (YAML) or a directory of them")
     return files
+
+
+def _directory() -> Path:
+    """`playbooks.dir`, also where the other settings are not complete: files are checked before there is a server."""
+    if directory := os.environ.get("SCRM_PLAYBOOKS__DIR"):
+        return Path(directory)
+    try:
+        return load_settings().playbooks.dir
+    except WrongUse:
+        if (named := os.environ.get("SCRM_CONFIG")) and not Path(named).is_file():
+            raise
+        return DIRECTORY
 
 
 def _read_all(files: Iterable[Path], known: Known | None = None) -> tuple[list[tuple[Path, Playbook]], list[str]]:
