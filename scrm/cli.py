@@ -2,21 +2,16 @@
 
 import argparse
 import asyncio
-import gc
 import logging
-import os
-import signal
-import socket
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 
-from aiohttp import web
 from sqlalchemy import make_url
 
 from scrm import __version__
 from scrm.errors import ScrmError, WrongUse
+from scrm.listening import bound, listening, until_stopped
 from scrm.log import configure_logs
 from scrm.settings import load_database_settings, load_settings
 
@@ -225,50 +220,6 @@ async def _require_migrated(services: object) -> None:
 def _database_trouble(url: str, error: Exception) -> str:
     shown = make_url(url).render_as_string(hide_password=True)
     return f"database.url: {shown} cannot be used ({type(error).__name__}: {str(error).splitlines()[0][:160]})"
-
-
-@contextmanager
-def bound(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket of ours before anything else is begun; one clear line when the port is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        # Two servers may bind one port while neither listens: listening makes it ours.
-        listener.listen(1024)
-    except (OSError, OverflowError) as error:
-        listener.close()
-        reason = os.strerror(error.errno or 0) if isinstance(error, OSError) else "no such port"
-        raise ScrmError(
-            f"port {port} on {host} cannot be used ({reason}): choose another one with --port, or stop what listens there"
-        ) from None
-    with listener:
-        yield listener
-
-
-@asynccontextmanager
-async def listening(app: web.Application, listener: socket.socket) -> AsyncIterator[None]:
-    """Serve inside; requests under way at the end are finished."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
-    await runner.setup()
-    try:
-        # What start-up made stays for good: the collector need not walk through it while callbacks wait.
-        gc.collect()
-        gc.freeze()
-        await web.SockSite(runner, listener, backlog=1024).start()
-        yield
-    finally:
-        await runner.cleanup()
-
-
-async def until_stopped() -> None:
-    """Ctrl-C or SIGTERM."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for one in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(one, stopped.set)
-    await stopped.wait()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import aiohttp
 from aiohttp import web
 from sqlalchemy import Connection
 
-from scrm import cli
 from scrm.app import build_app, open_services, publish_playbooks
 from scrm.callbacks.handlers import refresh
 from scrm.clock import SandboxClock
@@ -20,6 +19,7 @@ from scrm.commerce.store import save_orders
 from scrm.contact_ways.store import save_contact_way
 from scrm.db.migrate import migrate
 from scrm.http import COOKIE
+from scrm.listening import bound, listening, until_stopped
 from scrm.profiles.store import save_member, set_role
 from scrm.sandbox import Sandbox, SandboxConfig
 from scrm.services import Services
@@ -50,7 +50,7 @@ WECHAT_USERS = {
 
 async def run_demo(host: str, port: int, directory: Path) -> int:
     """Until Ctrl-C; the demo's data is made anew at each start."""
-    with cli.bound(host, port) as listener:
+    with bound(host, port) as listener:
         url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{listener.getsockname()[1]}"  # noqa: S104
         settings = _settings(url, directory)
         _start_afresh(directory)
@@ -69,10 +69,10 @@ async def run_demo(host: str, port: int, directory: Path) -> int:
 async def _run(app: web.Application, sandbox: Sandbox, listener: socket.socket, services: Services, url: str) -> None:
     await sandbox.start()
     try:
-        async with cli.listening(app, listener):
+        async with listening(app, listener):
             await services.db.write(_meet_old_friends, sandbox, services.clock.now())
             print(_welcome(url), flush=True)
-            await cli.until_stopped()
+            await until_stopped()
             print("\n正在退出……", flush=True)
     finally:
         await sandbox.stop()
@@ -80,7 +80,7 @@ async def _run(app: web.Application, sandbox: Sandbox, listener: socket.socket, 
 
 async def run_sandbox(settings: Settings, host: str, port: int) -> int:
     """Only the sandbox, for an SCRM that runs elsewhere with wecom.api_base = http://host:port/sandbox."""
-    with cli.bound(host, port) as listener:
+    with bound(host, port) as listener:
         url = f"http://{host}:{listener.getsockname()[1]}"
         config = _sandbox_config(settings, url, scrm_url=settings.server.public_url)
         async with aiohttp.ClientSession() as http:
@@ -89,11 +89,11 @@ async def run_sandbox(settings: Settings, host: str, port: int) -> int:
             app = web.Application()
             app.add_routes(sandbox.routes())
             await sandbox.start()
-            async with cli.listening(app, listener):
+            async with listening(app, listener):
                 print(
                     f"企业微信沙箱：{url}/sandbox/\n请设置 SCRM_WECOM__API_BASE={url}/sandbox（oauth_base、login_base 同）"
                 )
-                await cli.until_stopped()
+                await until_stopped()
             await sandbox.stop()
     return 0
 
