@@ -12,7 +12,7 @@ from typing import Any
 import uvloop
 from aiohttp import web
 
-from scrm.cli import bound, listening, until_stopped
+from scrm.listening import bound, listening, until_stopped
 from tests.fakes.wecom import FakeWeCom, Json
 
 _WELCOME = "externalcontact/send_welcome_msg"

@@ -9,9 +9,9 @@ import uvloop
 from sqlalchemy import Connection
 
 from scrm.app import build_app, open_services
-from scrm.cli import bound, listening, until_stopped
 from scrm.db import Database
 from scrm.db.database import Priority
+from scrm.listening import bound, listening, until_stopped
 from scrm.settings import load_settings
 
 Row = TypeVar("Row")
