@@ -155,10 +155,9 @@ async def test_killed_in_a_burst_it_loses_no_acknowledged_add_and_greets_nobody_
     assert set(customers.acknowledged) <= machine.kept_codes()
     assert wecom.used_codes.keys() == machine.kept_codes()
     outcomes = dict(machine.rows("SELECT outcome, count(*) FROM send WHERE kind = 'welcome' GROUP BY outcome"))
-    # Said before the kill and not yet written down: WeCom's 41051 tells so at the second try.
-    assert set(outcomes) <= {"sent", "done_by_other"}, outcomes
-    assert sum(outcomes.values()) == len(machine.kept_codes())
-    assert outcomes.get("done_by_other", 0) >= sum(times > 1 for times in wecom.used_codes.values())
+    assert outcomes == {"sent": len(machine.kept_codes())}
+    # A code is tried again only when a kill came between the call and its outcome; WeCom's 41051 then says it was sent.
+    assert max(wecom.used_codes.values()) <= 1 + 2
     assert server.stop() == 0
 
 
