@@ -31,7 +31,8 @@ from scrm.sidebar import pages as sidebar_pages
 from scrm.sop import enrol, reminders, tick
 from scrm.sop.actions import tagging
 from scrm.sop.shelf import house_of, playbooks_of
-from scrm.wecom.client import App, WeCom
+from scrm.wecom.calls import App
+from scrm.wecom.client import WeCom
 from scrm.wecom.crypto import CallbackCrypto
 from scrm.work.worker import Execute, Worker
 

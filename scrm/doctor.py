@@ -44,9 +44,9 @@ async def _house(services: Services) -> list[tuple[bool, str]]:
 async def _wecom(services: Services) -> list[tuple[bool, str]]:
     """The calls that fail first in a new corp: token, trusted IP, contact permission, ticket."""
     checks = (
-        ("企业微信 Secret 与可信 IP", services.wecom.jsapi_ticket),
-        ("应用票据（侧边栏签名）", services.wecom.agent_ticket),
-        ("客户联系权限", services.wecom.get_follow_user_list),
+        ("企业微信 Secret 与可信 IP", services.wecom.tickets.jsapi_ticket),
+        ("应用票据（侧边栏签名）", services.wecom.tickets.agent_ticket),
+        ("客户联系权限", services.wecom.contacts.get_follow_user_list),
     )
     lines = []
     for name, call in checks:

@@ -155,7 +155,7 @@ async def identify(services: Services, code: str) -> str:
     Raises LoginFailed with the reason in words, Unavailable when WeCom does not answer.
     """
     try:
-        told = await services.wecom.get_user_info(code)
+        told = await services.wecom.members.get_user_info(code)
     except WeComError as error:
         log.warning("login.refused", errcode=error.errcode)
         if error.errcode in (40029, 42003, 42022):
@@ -193,7 +193,7 @@ async def _know_member(services: Services, userid: str) -> str:
 async def _profile(services: Services, userid: str) -> dict[str, object]:
     """What we may read of a member; outside the app's visible range that is nothing (60111, 60011)."""
     try:
-        return await services.wecom.get_user(userid)
+        return await services.wecom.members.get_user(userid)
     except WeComError as error:
         log.info("login.profile_unreadable", errcode=error.errcode)
         return {}

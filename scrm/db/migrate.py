@@ -20,19 +20,19 @@ def migrate(url: str) -> None:
 
 
 def newest_revision() -> str:
-    return ScriptDirectory(str(_SCRIPTS)).get_current_head() or ""
+    return ",".join(sorted(ScriptDirectory(str(_SCRIPTS)).get_heads()))
 
 
 def current_revision(conn: Connection) -> str:
     """The revision the database is at; empty when it was never migrated."""
-    return MigrationContext.configure(conn).get_current_revision() or ""
+    return ",".join(sorted(MigrationContext.configure(conn).get_current_heads()))
 
 
 def _upgrade(conn: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS))
     config.attributes["connection"] = conn
-    command.upgrade(config, "head")
+    command.upgrade(config, "heads")
 
 
 def _with_connection(url: str, act: Callable[[Connection], None]) -> None:

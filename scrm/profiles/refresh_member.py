@@ -16,7 +16,7 @@ async def run_refresh_member(services: Services, item: Claimed) -> None:
     """A member outside the app's visible range stays known by userid alone; that is no error."""
     userid = item.payload["userid"]
     try:
-        user = await services.wecom.get_user(userid)
+        user = await services.wecom.members.get_user(userid)
     except WeComError as error:
         if error.retry_class not in (RetryClass.PARAMETER, RetryClass.RELATION) and error.errcode != 60011:
             raise

@@ -35,7 +35,9 @@ async def show_signature(request: web.Request) -> web.Response:
     if (given.scheme, given.netloc) != (ours.scheme, ours.netloc):
         raise Invalid(f"只能为 {ours.scheme}://{ours.netloc} 下的页面签名，请检查 server.public_url 与访问地址是否一致")
     try:
-        ticket = await (services.wecom.agent_ticket() if kind == "agent_config" else services.wecom.jsapi_ticket())
+        ticket = await (
+            services.wecom.tickets.agent_ticket() if kind == "agent_config" else services.wecom.tickets.jsapi_ticket()
+        )
     except WeComError as error:
         raise Unavailable(f"取不到企业微信票据：{error.text}") from None
     nonce, timestamp = secrets.token_hex(8), int(services.clock.now().timestamp())

@@ -37,7 +37,8 @@ from scrm.sop.rehearsed_orders import RehearsedOrders
 from scrm.sop.schema import Playbook
 from scrm.sop.shelf import playbooks_of, shop_of
 from scrm.sop.tick import next_due_at, tick
-from scrm.wecom.client import App, WeCom
+from scrm.wecom.calls import App
+from scrm.wecom.client import WeCom
 from scrm.work import queue
 from scrm.work.worker import LANES, Worker
 

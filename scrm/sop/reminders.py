@@ -128,7 +128,7 @@ async def run_remind(services: Services, item: queue.Claimed) -> None:
     if body is None:
         return
     try:
-        answer = await services.wecom.send_message(body, duplicate_check=item.attempts > 1)
+        answer = await services.wecom.messages.send_message(body, duplicate_check=item.attempts > 1)
     except WeComError as error:
         await services.db.write(_note_failure, payload, error, services.clock.now())
         if error.retry_class in (RetryClass.PARAMETER, RetryClass.RELATION):

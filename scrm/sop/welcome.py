@@ -334,7 +334,7 @@ async def deliver(wecom: WeCom, clock: Clock, added: Added, message: Message, pr
     perhaps_sent = prepared.was_begun
     while True:
         try:
-            await wecom.send_welcome_msg(added.welcome_code, text, attachments)
+            await wecom.customer_messages.send_welcome_msg(added.welcome_code, text, attachments)
             return Outcome(prepared.send_id, "sent", clock.now(), content=kept)
         except WeComError as error:
             if error.errcode in (41050, 41051):

@@ -23,7 +23,8 @@ from scrm.sop.models import enrolment, playbook, playbook_version, send, step_ru
 from scrm.sop.published import Published
 from scrm.sop.schema import Channel, Content, Goal, Guards, Late, Playbook, Step, Trigger, When, Window
 from scrm.sop.timing import parse_when, parse_window
-from scrm.wecom.client import App, WeCom
+from scrm.wecom.calls import App
+from scrm.wecom.client import WeCom
 from scrm.work.worker import Worker
 from tests.fakes import wecom as fake
 from tests.fakes.clock import FakeClock

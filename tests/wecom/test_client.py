@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrm.wecom.client import App, WeCom
+from scrm.wecom.calls import App
+from scrm.wecom.client import WeCom
 from scrm.wecom.errors import RetryClass, WeComError, WeComUnreachable
 from scrm.wecom.events import Unreadable, parse_event, parse_xml
 from tests.fakes import wecom as fake
@@ -26,7 +27,7 @@ async def client(wecom: FakeWeCom, clock: FakeClock) -> AsyncIterator[WeCom]:
 
 
 async def test_many_callers_share_one_token(client: WeCom, wecom: FakeWeCom) -> None:
-    await asyncio.gather(*(client.get_external_contact(XIAOMAN) for _ in range(20)))
+    await asyncio.gather(*(client.contacts.get_external_contact(XIAOMAN) for _ in range(20)))
     assert wecom.tokens_given == 1
 
 
@@ -34,23 +35,23 @@ async def test_many_callers_share_one_token(client: WeCom, wecom: FakeWeCom) -> 
 async def test_a_dead_token_is_refreshed_once_and_the_call_repeated(
     client: WeCom, wecom: FakeWeCom, errcode: int
 ) -> None:
-    await client.get_follow_user_list()
+    await client.contacts.get_follow_user_list()
     wecom.say("externalcontact/get_follow_user_list", errcode)
-    await client.get_follow_user_list()
+    await client.contacts.get_follow_user_list()
     assert wecom.tokens_given == 2
     wecom.say("externalcontact/get_follow_user_list", errcode, errcode)
     with pytest.raises(WeComError) as caught:
-        await client.get_follow_user_list()
+        await client.contacts.get_follow_user_list()
     assert caught.value.errcode == errcode
 
 
 async def test_a_token_is_renewed_before_it_ends(client: WeCom, wecom: FakeWeCom, clock: FakeClock) -> None:
-    await client.get_follow_user_list()
+    await client.contacts.get_follow_user_list()
     clock.advance(seconds=7200 * 0.89)
-    await client.get_follow_user_list()
+    await client.contacts.get_follow_user_list()
     assert wecom.tokens_given == 1
     clock.advance(seconds=7200 * 0.02)
-    await client.get_follow_user_list()
+    await client.contacts.get_follow_user_list()
     assert wecom.tokens_given == 2
 
 
@@ -58,40 +59,40 @@ async def test_a_wrong_secret_is_not_asked_for_in_a_loop(client: WeCom, wecom: F
     wecom.say("gettoken", 40001)
     for _ in range(5):
         with pytest.raises(WeComError) as caught:
-            await client.get_follow_user_list()
+            await client.contacts.get_follow_user_list()
         assert caught.value.errcode == 40001
         assert caught.value.retry_class is RetryClass.CONFIGURATION
     assert len(wecom.called("gettoken")) == 1
     clock.advance(seconds=61)
-    await client.get_follow_user_list()
+    await client.contacts.get_follow_user_list()
 
 
 async def test_reads_of_one_endpoint_keep_to_five_at_a_time_and_slow_down_when_told(
     client: WeCom, wecom: FakeWeCom
 ) -> None:
     wecom.delay = 0.01
-    await asyncio.gather(*(client.get_external_contact(XIAOMAN) for _ in range(30)))
+    await asyncio.gather(*(client.contacts.get_external_contact(XIAOMAN) for _ in range(30)))
     assert wecom.most_under_way["externalcontact/get"] == 5
     wecom.say("externalcontact/get", 45033, 45033, 45033)
-    await asyncio.gather(*(client.get_external_contact(XIAOMAN) for _ in range(3)), return_exceptions=True)
+    await asyncio.gather(*(client.contacts.get_external_contact(XIAOMAN) for _ in range(3)), return_exceptions=True)
     wecom.most_under_way.clear()
-    await asyncio.gather(*(client.get_external_contact(XIAOMAN) for _ in range(6)))
+    await asyncio.gather(*(client.contacts.get_external_contact(XIAOMAN) for _ in range(6)))
     assert wecom.most_under_way["externalcontact/get"] < 5
 
 
 async def test_an_error_says_in_chinese_what_to_do_and_never_the_token(client: WeCom, wecom: FakeWeCom) -> None:
     wecom.say("user/get", 60020)
     with pytest.raises(WeComError) as caught:
-        await client.get_user("lina")
+        await client.members.get_user("lina")
     assert "可信" in caught.value.text
     assert "token-1" not in str(caught.value)
 
 
 async def test_no_answer_in_time_is_an_error_that_may_have_been_carried_out(client: WeCom, wecom: FakeWeCom) -> None:
-    await client.get_follow_user_list()
+    await client.contacts.get_follow_user_list()
     wecom.delay = 1.0
     with pytest.raises(WeComUnreachable) as caught:
-        await client.get_user("lina")
+        await client.members.get_user("lina")
     assert caught.value.perhaps_done
     assert caught.value.retry_class is RetryClass.TRANSIENT
     assert "token" not in str(caught.value)
@@ -101,7 +102,7 @@ async def test_nobody_listening_is_an_error_that_was_not_carried_out(clock: Fake
     app = App(fake.CORP_ID, 1, "s", api_base=f"http://127.0.0.1:{unused_tcp_port}")
     async with aiohttp.ClientSession() as http:
         with pytest.raises(WeComUnreachable) as caught:
-            await WeCom(http, clock, app).get_user("lina")
+            await WeCom(http, clock, app).members.get_user("lina")
     assert not caught.value.perhaps_done
 
 
@@ -112,7 +113,7 @@ async def test_followers_beyond_the_first_page_are_fetched_too(client: WeCom, we
         {**page, "follow_user": [{"userid": "a"}], "next_cursor": "c2"},
         {**page, "follow_user": [{"userid": "b"}]},
     )
-    found = await client.get_external_contact("wm1")
+    found = await client.contacts.get_external_contact("wm1")
     assert [follow["userid"] for follow in found["follow_user"]] == ["a", "b"]
 
 

@@ -60,7 +60,7 @@ def _ask_details(services: Services, added: welcome.Added) -> "asyncio.Task[Deta
         return None
 
     async def ask() -> Details:
-        answer = await services.wecom.get_external_contact(added.external_userid)
+        answer = await services.wecom.contacts.get_external_contact(added.external_userid)
         return Details(answer["external_contact"], answer["follow_user"])
 
     return asyncio.create_task(ask())

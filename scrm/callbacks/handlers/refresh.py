@@ -57,7 +57,7 @@ async def run_refresh(services: Services, item: queue.Claimed) -> None:
     external_userid, added = item.payload["external_userid"], item.payload.get("added")
     details = None
     try:
-        answer = await services.wecom.get_external_contact(external_userid)
+        answer = await services.wecom.contacts.get_external_contact(external_userid)
         details = Details(answer["external_contact"], answer["follow_user"])
     except WeComError as error:
         is_last_try = error.retry_class in (RetryClass.RELATION, RetryClass.PARAMETER) or item.attempts > 3

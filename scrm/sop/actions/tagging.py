@@ -24,7 +24,7 @@ async def run_mark_tag(services: Services, item: queue.Claimed) -> None:
         added = await _ensure_tags(services, list(payload["add"]))
         removed = await services.db.read(profiles.find_tags, list(payload["remove"])) if payload["remove"] else []
         if added or removed:
-            await services.wecom.mark_tag(
+            await services.wecom.corp_tags.mark_tag(
                 payload["userid"],
                 payload["external_userid"],
                 add_tag=[tag.tag_id for tag in added],
@@ -45,11 +45,11 @@ async def _ensure_tags(services: Services, names: list[str]) -> list[Row[Any]]:
     known = await services.db.read(profiles.find_tags, names)
     if not _unknown(names, known):
         return _one_each(names, known)
-    groups = await services.wecom.get_corp_tag_list()
+    groups = await services.wecom.corp_tags.get_corp_tag_list()
     await services.db.write(_remember, groups)
     known = await services.db.read(profiles.find_tags, names)
     if unknown := _unknown(names, known):
-        group = await services.wecom.add_corp_tag(GROUP, unknown)
+        group = await services.wecom.corp_tags.add_corp_tag(GROUP, unknown)
         await services.db.write(_remember, [group])
         known = await services.db.read(profiles.find_tags, names)
     return _one_each(names, known)

@@ -1,0 +1,123 @@
+"""How a call of WeCom's server API is made: token, pace, deadline, and the answer judged by its errcode first."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import aiohttp
+import msgspec
+
+from scrm.clock import Clock, monotonic
+from scrm.wecom.errors import RetryClass, WeComError, WeComUnreachable
+from scrm.wecom.pacing import Pace
+from scrm.wecom.tokens import TokenKeeper
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The self-built app we call as."""
+
+    corp_id: str
+    agent_id: int
+    secret: str
+    api_base: str = "https://qyapi.weixin.qq.com"
+    timeout_seconds: float = 5.0
+    read_concurrency: int = 5
+    welcome_concurrency: int = 64
+
+    def __repr__(self) -> str:
+        return f"App(corp_id={self.corp_id!r}, agent_id={self.agent_id})"
+
+
+class Calls:
+    """Calls as one app. Each raises WeComError with WeCom's code, or WeComUnreachable."""
+
+    def __init__(self, http: aiohttp.ClientSession, clock: Clock, app: App) -> None:
+        self.app = app
+        self._http = http
+        self.clock = clock
+        self._timeout = aiohttp.ClientTimeout(total=app.timeout_seconds)
+        self._paces: dict[str, Pace] = {
+            "externalcontact/send_welcome_msg": Pace(app.welcome_concurrency),
+            "message/send": Pace(16),
+        }
+        self._token = TokenKeeper(clock, self._fetch_token)
+        self._observers: list[Any] = []
+
+    def observe(self, observer: Any) -> None:
+        """`observer(path, errcode, seconds)` is told of every answer; None stands for no answer."""
+        self._observers.append(observer)
+
+    def has_room(self, path: str) -> bool:
+        """Whether a call of this endpoint would start at once."""
+        return self._pace(path).has_room
+
+    async def get(self, path: str, **params: str) -> Json:
+        return await self._call("GET", path, params, None)
+
+    async def post(self, path: str, body: Json) -> Json:
+        return await self._call("POST", path, {}, body)
+
+    async def _call(self, method: Literal["GET", "POST"], path: str, params: dict[str, str], body: Json | None) -> Json:
+        token = await self._token.get()
+        async with self._pace(path).one():
+            try:
+                return await self._request(method, path, {**params, "access_token": token}, body)
+            except WeComError as error:
+                if error.retry_class is not RetryClass.TOKEN:
+                    raise
+        token = await self._token.refresh(token)
+        async with self._pace(path).one():
+            return await self._request(method, path, {**params, "access_token": token}, body)
+
+    async def _request(self, method: str, path: str, params: dict[str, str], body: Json | None) -> Json:
+        started, errcode = monotonic(), None
+        pace = self._pace(path)
+        try:
+            answer = await self._exchange(method, path, params, body)
+            errcode = int(answer.get("errcode") or 0)
+            if errcode:
+                if errcode == 45033:
+                    pace.slower()
+                raise WeComError(errcode, str(answer.get("errmsg", "")), path=path)
+            pace.faster()
+            return answer
+        finally:
+            for observer in self._observers:
+                observer(path, errcode, monotonic() - started)
+
+    async def _exchange(self, method: str, path: str, params: dict[str, str], body: Json | None) -> Json:
+        url = f"{self.app.api_base}/cgi-bin/{path}"
+        data = None if body is None else msgspec.json.encode(body)
+        headers = {} if data is None else {"Content-Type": "application/json"}
+        try:
+            async with self._http.request(
+                method, url, params=params, data=data, headers=headers, timeout=self._timeout, allow_redirects=False
+            ) as response:
+                raw = await response.read()
+                if response.status != 200:
+                    raise WeComUnreachable(f"HTTP {response.status}", path=path)
+        except aiohttp.ClientConnectorError as error:
+            raise WeComUnreachable(type(error).__name__, path=path, perhaps_done=False) from None
+        except (aiohttp.ClientError, TimeoutError) as error:
+            # The address holds the token: the error's own text must not travel on.
+            raise WeComUnreachable(type(error).__name__, path=path) from None
+        try:
+            answer = msgspec.json.decode(raw)
+        except msgspec.DecodeError:
+            raise WeComUnreachable("the answer is not JSON", path=path) from None
+        if not isinstance(answer, dict):
+            raise WeComUnreachable("the answer is not a JSON object", path=path)
+        return answer
+
+    def _pace(self, path: str) -> Pace:
+        pace = self._paces.get(path)
+        if pace is None:
+            pace = self._paces[path] = Pace(self.app.read_concurrency)
+        return pace
+
+    async def _fetch_token(self) -> tuple[str, int]:
+        params = {"corpid": self.app.corp_id, "corpsecret": self.app.secret}
+        answer = await self._request("GET", "gettoken", params, None)
+        return str(answer["access_token"]), int(answer["expires_in"])
