@@ -1,5 +1,6 @@
 """How a call of WeCom's server API is made: token, pace, deadline, and the answer judged by its errcode first."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,6 +31,15 @@ class App:
         return f"App(corp_id={self.corp_id!r}, agent_id={self.agent_id})"
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list: its items, the whole answer, and the cursor to go on from (empty at the end)."""
+
+    items: list[Any]
+    next_cursor: str
+    answer: Json
+
+
 class Calls:
     """Calls as one app. Each raises WeComError with WeCom's code, or WeComUnreachable."""
 
@@ -58,6 +68,25 @@ class Calls:
 
     async def post(self, path: str, body: Json) -> Json:
         return await self._call("POST", path, {}, body)
+
+    async def pages(
+        self, path: str, body: Json, items_key: str, *, start: str = "", method: Literal["GET", "POST"] = "POST"
+    ) -> AsyncIterator[Page]:
+        """The pages of a list with `cursor` and `next_cursor`; keep `next_cursor` and pass it as `start` to resume.
+
+        An empty or short page is no end, only an empty cursor is; so is one that was seen before, which would never
+        end. 50100 says that the cursor is no longer known: begin again without one.
+        """
+        cursor, seen = start, {start}
+        while True:
+            asked = {**body, "cursor": cursor} if cursor else body
+            answer = await (self.post(path, asked) if method == "POST" else self.get(path, **asked))
+            cursor = str(answer.get("next_cursor") or "")
+            is_last = not cursor or cursor in seen
+            seen.add(cursor)
+            yield Page(list(answer.get(items_key) or []), "" if is_last else cursor, answer)
+            if is_last:
+                return
 
     async def _call(self, method: Literal["GET", "POST"], path: str, params: dict[str, str], body: Json | None) -> Json:
         token = await self._token.get()

@@ -117,6 +117,23 @@ async def test_followers_beyond_the_first_page_are_fetched_too(client: WeCom, we
     assert [follow["userid"] for follow in found["follow_user"]] == ["a", "b"]
 
 
+async def test_a_list_ends_with_an_empty_cursor_or_one_seen_before_and_resumes_anywhere(
+    client: WeCom, wecom: FakeWeCom
+) -> None:
+    path = "externalcontact/batch/get_by_user"
+    first: dict[str, Any] = {"errcode": 0, "external_contact_list": [1], "next_cursor": "c2"}
+    empty = {"errcode": 0, "external_contact_list": [], "next_cursor": "c3"}
+    for last in ({"errcode": 0, "external_contact_list": [2], "next_cursor": ""}, {"errcode": 0}, first):
+        wecom.say(path, first, empty, last)
+        pages = [page async for page in client.pages(path, {"limit": 100}, "external_contact_list")]
+        assert [page.next_cursor for page in pages] == ["c2", "c3", ""]
+        assert [page.items for page in pages[:2]] == [[1], []]
+    wecom.say(path, {"errcode": 0, "external_contact_list": [3]})
+    resumed = [page.items async for page in client.pages(path, {"limit": 100}, "external_contact_list", start="c9")]
+    assert resumed == [[3]]
+    assert wecom.called(path)[-1]["cursor"] == "c9"
+
+
 def test_elements_that_repeat_or_nest_are_kept() -> None:
     xml = (
         "<xml><CreateTime>1</CreateTime><MsgType>event</MsgType><Event>change_external_chat</Event>"
