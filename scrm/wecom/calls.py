@@ -40,6 +40,18 @@ class Page:
     answer: Json
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A body that is no JSON: a file with its multipart frame, ready to be sent."""
+
+    content_type: str
+    content: bytes
+
+
+# A file of 20 MB needs longer than an ordinary call.
+UPLOAD_SECONDS = 60.0
+
+
 class Calls:
     """Calls as one app. Each raises WeComError with WeCom's code, or WeComUnreachable."""
 
@@ -69,6 +81,10 @@ class Calls:
     async def post(self, path: str, body: Json) -> Json:
         return await self._call("POST", path, {}, body)
 
+    async def upload(self, path: str, form: Form, **params: str) -> Json:
+        """A POST of a file; answers and errors as with `post`, but it may take a minute."""
+        return await self._call("POST", path, params, form)
+
     async def pages(
         self, path: str, body: Json, items_key: str, *, start: str = "", method: Literal["GET", "POST"] = "POST"
     ) -> AsyncIterator[Page]:
@@ -88,7 +104,9 @@ class Calls:
             if is_last:
                 return
 
-    async def _call(self, method: Literal["GET", "POST"], path: str, params: dict[str, str], body: Json | None) -> Json:
+    async def _call(
+        self, method: Literal["GET", "POST"], path: str, params: dict[str, str], body: Json | Form | None
+    ) -> Json:
         token = await self._token.get()
         async with self._pace(path).one():
             try:
@@ -100,7 +118,7 @@ class Calls:
         async with self._pace(path).one():
             return await self._request(method, path, {**params, "access_token": token}, body)
 
-    async def _request(self, method: str, path: str, params: dict[str, str], body: Json | None) -> Json:
+    async def _request(self, method: str, path: str, params: dict[str, str], body: Json | Form | None) -> Json:
         started, errcode = monotonic(), None
         pace = self._pace(path)
         try:
@@ -116,13 +134,17 @@ class Calls:
             for observer in self._observers:
                 observer(path, errcode, monotonic() - started)
 
-    async def _exchange(self, method: str, path: str, params: dict[str, str], body: Json | None) -> Json:
+    async def _exchange(self, method: str, path: str, params: dict[str, str], body: Json | Form | None) -> Json:
         url = f"{self.app.api_base}/cgi-bin/{path}"
-        data = None if body is None else msgspec.json.encode(body)
-        headers = {} if data is None else {"Content-Type": "application/json"}
+        data, headers, timeout = None, {}, self._timeout
+        if isinstance(body, Form):
+            data, headers = body.content, {"Content-Type": body.content_type}
+            timeout = aiohttp.ClientTimeout(total=max(UPLOAD_SECONDS, self.app.timeout_seconds))
+        elif body is not None:
+            data, headers = msgspec.json.encode(body), {"Content-Type": "application/json"}
         try:
             async with self._http.request(
-                method, url, params=params, data=data, headers=headers, timeout=self._timeout, allow_redirects=False
+                method, url, params=params, data=data, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
                 raw = await response.read()
                 if response.status != 200:
