@@ -7,7 +7,8 @@ from scrm.callbacks.handlers import router
 from scrm.callbacks.metrics import CALLBACK_EVENTS
 from scrm.callbacks.router import Callback
 from scrm.services import Services
-from scrm.wecom.events import Event, Unreadable, parse_event
+from scrm.wecom.callback_xml import Unreadable
+from scrm.wecom.events import Event, parse_event
 from scrm.work.queue import Claimed
 
 log = structlog.get_logger()

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scrm.wecom.callback_xml import Unreadable, parse_xml
 from scrm.wecom.calls import App
 from scrm.wecom.client import WeCom
 from scrm.wecom.errors import RetryClass, WeComError, WeComUnreachable
-from scrm.wecom.events import Unreadable, parse_event, parse_xml
+from scrm.wecom.events import parse_event
 from tests.fakes import wecom as fake
 from tests.fakes.clock import FakeClock
 from tests.fakes.wecom import FakeWeCom
