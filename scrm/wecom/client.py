@@ -8,8 +8,10 @@ from scrm.wecom.contact_ways import ContactWays
 from scrm.wecom.contacts import Contacts
 from scrm.wecom.corp_tags import CorpTags
 from scrm.wecom.customer_messages import CustomerMessages
+from scrm.wecom.media import Media
 from scrm.wecom.members import Members
 from scrm.wecom.messages import Messages
+from scrm.wecom.moments import Moments
 from scrm.wecom.tickets import Tickets
 
 
@@ -22,6 +24,8 @@ class WeCom(Calls):
         self.contact_ways = ContactWays(self)
         self.corp_tags = CorpTags(self)
         self.customer_messages = CustomerMessages(self)
+        self.media = Media(self)
         self.members = Members(self)
         self.messages = Messages(self)
+        self.moments = Moments(self)
         self.tickets = Tickets(self)
