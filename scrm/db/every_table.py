@@ -6,10 +6,11 @@ from scrm.callbacks import models as callbacks
 from scrm.commerce import models as commerce
 from scrm.contact_ways import models as contact_ways
 from scrm.db.tables import metadata
+from scrm.group_chats import models as group_chats
 from scrm.profiles import models as profiles
 from scrm.sop import models as sop
 from scrm.work import models as work
 
-FEATURES = (api, callbacks, commerce, contact_ways, events, profiles, sessions, sop, work)
+FEATURES = (api, callbacks, commerce, contact_ways, events, group_chats, profiles, sessions, sop, work)
 
 __all__ = ["FEATURES", "metadata"]
