@@ -1,9 +1,10 @@
-"""Channel codes (渠道活码): which state stands for which channel."""
+"""Channel codes (渠道活码) and acquisition links (获客链接): which state stands for which channel."""
 
-from sqlalchemy import Boolean, Column, String, Table, text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, SmallInteger, String, Table, text
 
-from scrm.db.tables import Json, UtcDateTime, metadata
+from scrm.db.tables import BigId, Json, UtcDateTime, metadata
 
+# One channel: a code that is scanned, or a link that carries a state.
 contact_way = Table(
     "contact_way",
     metadata,
@@ -17,4 +18,101 @@ contact_way = Table(
     Column("qr_code", String(512), nullable=False, server_default=text("''")),
     Column("skip_verify", Boolean, nullable=False, server_default=text("true")),
     Column("created_at", UtcDateTime, nullable=False),
+    # The acquisition link whose customer_channel this is; empty for a code.
+    Column("link_id", String(64), nullable=False, server_default=text("''")),
+    # scrm.contact_ways.plan.Plan: shifts, backup, caps, tags, remark, welcomes.
+    Column("plan", Json, nullable=False, server_default=text("'{}'")),
+    # What WeCom was last told: {"user": [...], "party": [...], "skip_verify": true}.
+    Column("live", Json, nullable=False, server_default=text("'{}'")),
+    # Why WeCom does not have what we want, in words.
+    Column("problem", String(300), nullable=False, server_default=text("''")),
+    # When who receives may change next; None when it never does.
+    Column("check_at", UtcDateTime),
+    Column("updated_at", UtcDateTime),
+    Column("deleted_at", UtcDateTime),
+    Index("ix_contact_way_check_at", "check_at"),
+    Index("ix_contact_way_link_id", "link_id"),
+)
+
+# Whose a state is: every feature that hands one to WeCom claims it here first.
+state_owner = Table(
+    "state_owner",
+    metadata,
+    Column("state", String(64), primary_key=True),
+    # contact_way, acquisition, join_way ...
+    Column("owner_kind", String(32), nullable=False),
+    Column("owner_id", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+# The ledger: one row for each time a customer came through a channel.
+way_add = Table(
+    "way_add",
+    metadata,
+    Column("event_id", BigId, primary_key=True, autoincrement=False),
+    Column("state", String(64), nullable=False),
+    Column("userid", String(64), nullable=False),
+    Column("external_userid", String(64), nullable=False),
+    Column("person_id", BigInteger, nullable=False),
+    Column("added_at", UtcDateTime, nullable=False),
+    # When this relation ended, by whichever side; None while it lives.
+    Column("lost_at", UtcDateTime),
+    Index("ix_way_add_state", "state", "added_at"),
+    Index("ix_way_add_added_at", "added_at"),
+    Index("ix_way_add_pair", "external_userid", "userid"),
+)
+
+acquisition_link = Table(
+    "acquisition_link",
+    metadata,
+    Column("link_id", String(64), primary_key=True),
+    Column("title", String(80), nullable=False, server_default=text("''")),
+    Column("url", String(512), nullable=False, server_default=text("''")),
+    Column("userids", Json, nullable=False, server_default=text("'[]'")),
+    Column("party", Json, nullable=False, server_default=text("'[]'")),
+    Column("skip_verify", Boolean, nullable=False, server_default=text("true")),
+    # ok, unavailable (nobody of it can be added), deleted
+    Column("condition", String(16), nullable=False, server_default=text("'ok'")),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("checked_at", UtcDateTime),
+)
+
+# What WeCom tells of a link's customers (docs 97298, 97299).
+acquisition_customer = Table(
+    "acquisition_customer",
+    metadata,
+    Column("link_id", String(64), primary_key=True),
+    Column("external_userid", String(64), primary_key=True),
+    Column("userid", String(64), primary_key=True),
+    Column("state", String(64), nullable=False, server_default=text("''")),
+    # 0 no message yet, 1 the customer wrote, 2 unknown
+    Column("chat_status", SmallInteger, nullable=False, server_default=text("2")),
+    Column("started_chat_at", UtcDateTime),
+    Column("noticed_at", UtcDateTime, nullable=False),
+)
+
+# Steps towards an add that WeCom counts out to us without naming anybody: opened, asked.
+acquisition_step = Table(
+    "acquisition_step",
+    metadata,
+    Column("link_id", String(64), primary_key=True),
+    Column("state", String(64), primary_key=True),
+    Column("day", String(10), primary_key=True),  # the shop's day, 2026-03-01
+    Column("step", String(24), primary_key=True),  # open_profile, friend_request, message_from_customer
+    Column("times", Integer, nullable=False, server_default=text("0")),
+)
+
+# One row: what is left of what the corp bought.
+acquisition_quota = Table(
+    "acquisition_quota",
+    metadata,
+    Column("id", SmallInteger, primary_key=True),
+    Column("total", Integer, nullable=False, server_default=text("0")),
+    Column("balance", Integer, nullable=False, server_default=text("0")),
+    # [{"expire_date": epoch seconds, "balance": n}]
+    Column("parts", Json, nullable=False, server_default=text("'[]'")),
+    # The latest warning: '', balance_low, balance_exhausted, quota_expire_soon
+    Column("warning", String(24), nullable=False, server_default=text("''")),
+    Column("warned_at", UtcDateTime),
+    Column("checked_at", UtcDateTime),
 )

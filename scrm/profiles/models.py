@@ -111,8 +111,34 @@ follow_user_tag = Table(
     Column("group_name", String(80), nullable=False, server_default=text("''")),
     Column("tag_name", String(80), nullable=False, server_default=text("''")),
     Column("type", SmallInteger, nullable=False, server_default=text("1")),
+    # Who put it: wecom (a member in the client, or before our time), staff, playbook, channel, import, api.
+    Column("source", String(16), nullable=False, server_default=text("'wecom'")),
+    Column("reason", String(200), nullable=False, server_default=text("''")),
+    Column("put_at", UtcDateTime),
+    Column("expires_at", UtcDateTime),
     Index("ix_follow_user_tag_contact", "external_userid"),
     Index("ix_follow_user_tag_tag_id", "tag_id"),
+    Index("ix_follow_user_tag_expires_at", "expires_at"),
+)
+
+# What we want a relation's tags to be and WeCom was not told yet; the latest wish about a tag counts.
+tag_wish = Table(
+    "tag_wish",
+    metadata,
+    Column("userid", String(64), primary_key=True),
+    Column("external_userid", String(64), primary_key=True),
+    # A tag's name as authors write it, or its id.
+    Column("tag", String(80), primary_key=True),
+    Column("is_wanted", Boolean, nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("reason", String(200), nullable=False, server_default=text("''")),
+    Column("expires_at", UtcDateTime),
+    Column("wanted_at", UtcDateTime, nullable=False),
+    # Grows with each change, so that an answer to an older wish does not settle a newer one.
+    Column("turn", Integer, nullable=False, server_default=text("0")),
+    # Why it cannot be had, in words; empty while it waits.
+    Column("problem", String(300), nullable=False, server_default=text("''")),
+    Index("ix_tag_wish_wanted_at", "wanted_at"),
 )
 
 corp_tag = Table(
@@ -123,6 +149,9 @@ corp_tag = Table(
     Column("group_id", String(64), nullable=False, server_default=text("''")),
     Column("group_name", String(80), nullable=False, server_default=text("''")),
     Column("is_deleted", Boolean, nullable=False, server_default=text("false")),
+    # WeCom shows the larger first, tags within their group and groups among each other.
+    Column("sort_order", BigInteger, nullable=False, server_default=text("0")),
+    Column("group_order", BigInteger, nullable=False, server_default=text("0")),
     Index("ix_corp_tag_name", "tag_name"),
 )
 

@@ -3,6 +3,7 @@
 import aiohttp
 
 from scrm.clock import Clock
+from scrm.wecom.acquisition import Acquisition
 from scrm.wecom.calls import App, Calls
 from scrm.wecom.contact_ways import ContactWays
 from scrm.wecom.contacts import Contacts
@@ -20,6 +21,7 @@ class WeCom(Calls):
 
     def __init__(self, http: aiohttp.ClientSession, clock: Clock, app: App) -> None:
         super().__init__(http, clock, app)
+        self.acquisition = Acquisition(self)
         self.contacts = Contacts(self)
         self.contact_ways = ContactWays(self)
         self.corp_tags = CorpTags(self)
