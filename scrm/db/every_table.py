@@ -9,8 +9,9 @@ from scrm.db.tables import metadata
 from scrm.group_chats import models as group_chats
 from scrm.profiles import models as profiles
 from scrm.sop import models as sop
+from scrm.sync import models as sync
 from scrm.work import models as work
 
-FEATURES = (api, callbacks, commerce, contact_ways, events, group_chats, profiles, sessions, sop, work)
+FEATURES = (api, callbacks, commerce, contact_ways, events, group_chats, profiles, sessions, sop, sync, work)
 
 __all__ = ["FEATURES", "metadata"]

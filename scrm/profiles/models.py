@@ -168,3 +168,31 @@ member = Table(
     Column("is_active", Boolean, nullable=False, server_default=text("true")),
     Column("refreshed_at", UtcDateTime),
 )
+
+department = Table(
+    "department",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(80), nullable=False, server_default=text("''")),
+    Column("parent_id", Integer, nullable=False, server_default=text("0")),
+    # A larger number comes first.
+    Column("sort_order", BigInteger, nullable=False, server_default=text("0")),
+)
+
+member_department = Table(
+    "member_department",
+    metadata,
+    Column("userid", String(64), primary_key=True),
+    Column("department_id", Integer, primary_key=True),
+    Index("ix_member_department_department_id", "department_id"),
+)
+
+# Members with the 客户联系 function, as get_follow_user_list names them; `ended_at` when it does no more.
+customer_contact_member = Table(
+    "customer_contact_member",
+    metadata,
+    Column("userid", String(64), primary_key=True),
+    # Since when we would have been told of this member's customers: what is older was there before we looked.
+    Column("watched_since", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+)
