@@ -49,10 +49,19 @@ async def _ensure_tags(services: Services, names: list[str]) -> list[Row[Any]]:
     await services.db.write(_remember, groups)
     known = await services.db.read(profiles.find_tags, names)
     if unknown := _unknown(names, known):
-        group = await services.wecom.corp_tags.add_corp_tag(GROUP, unknown)
-        await services.db.write(_remember, [group])
+        await services.db.write(_remember, await _make_tags(services, unknown))
         known = await services.db.read(profiles.find_tags, names)
     return _one_each(names, known)
+
+
+async def _make_tags(services: Services, names: list[str]) -> list[dict[str, Any]]:
+    """The groups with the new tags; 40071 says that somebody made one a moment ago, so the library has it now."""
+    try:
+        return [await services.wecom.corp_tags.add_corp_tag(GROUP, names)]
+    except WeComError as error:
+        if error.errcode != 40071:
+            raise
+        return await services.wecom.corp_tags.get_corp_tag_list()
 
 
 def _unknown(names: list[str], known: list[Row[Any]]) -> list[str]:
