@@ -11,6 +11,7 @@ from aiohttp import web
 
 from scrm.errors import Conflict, Invalid, ScrmError
 
+from . import confirming
 from .faults import Faults
 from .rendering import ZONE
 from .sandbox import Sandbox
@@ -35,6 +36,11 @@ class Control:
             "delete_contact": self.delete_contact,
             "edit_contact": self.edit_contact,
             "card": self.card,
+            "confirm_mass_message": self.confirm_mass_message,
+            "personal_mass_message": self.personal_mass_message,
+            "publish_moment": self.publish_moment,
+            "react_to_moment": self.react_to_moment,
+            "finish_upload": self.finish_upload,
             "wechat_user": self.wechat_user,
             "burst": self.burst,
             "clock": self.clock,
@@ -49,6 +55,7 @@ class Control:
             "app_messages": self.app_messages,
             "calls": self.calls,
             "deliveries": self.deliveries,
+            "sending": self.sending,
         }
 
     async def act(self, request: web.Request) -> web.Response:
@@ -122,6 +129,33 @@ class Control:
         await self.sandbox.press_card(
             _text(body, "userid"), _text(body, "msgid"), _text(body, "key"), body.get("selected")
         )
+        return {}
+
+    async def confirm_mass_message(self, body: Json) -> Json:
+        """{userid, msgid, chat_ids?}: the member sends what the app prepared."""
+        chats = body.get("chat_ids") or []
+        return confirming.confirm_mass_message(self.sandbox, _text(body, "userid"), _text(body, "msgid"), chats)
+
+    async def personal_mass_message(self, body: Json) -> Json:
+        """{userid, text, external_userids}: a member's own mass message."""
+        targets = [str(each) for each in body.get("external_userids") or []]
+        userid, text = _text(body, "userid"), _text(body, "text")
+        return {"msgid": confirming.send_personal_mass_message(self.sandbox, userid, text, targets)}
+
+    async def publish_moment(self, body: Json) -> Json:
+        """{userid, moment_id}"""
+        confirming.publish_moment(self.sandbox, _text(body, "userid"), _text(body, "moment_id"))
+        return {}
+
+    async def react_to_moment(self, body: Json) -> Json:
+        """{userid, external_userid, moment_id, kind: like | comment}"""
+        names = [_text(body, name) for name in ("userid", "external_userid", "moment_id", "kind")]
+        confirming.react_to_moment(self.sandbox, *names)
+        return {}
+
+    async def finish_upload(self, body: Json) -> Json:
+        """{jobid}: tell the app that upload_by_url is done."""
+        confirming.tell_upload_finished(self.sandbox, _text(body, "jobid"))
         return {}
 
     async def wechat_user(self, body: Json) -> Json:
@@ -223,6 +257,10 @@ class Control:
         member = self.sandbox.get_member(request.query.get("userid", ""))
         inbox = self.sandbox.world.app_messages.get(member.userid, [])
         return {"messages": [dataclasses.asdict(message) for message in inbox]}
+
+    def sending(self, request: web.Request) -> Json:
+        """Mass messages and moments, with what waits for whom."""
+        return dataclasses.asdict(self.sandbox.world.sending)
 
     def calls(self, request: web.Request) -> Json:
         """?endpoint= narrows to one."""

@@ -356,6 +356,10 @@ class Sandbox:
         self.world.welcome_codes[code] = WelcomeCode(code, pair.userid, pair.external_userid, created_at)
         return code
 
+    def tell(self, title: str, event: str, fields: list[tuple[str, str | int]]) -> None:
+        """Push an event that has no change type; `title` is for the console's list."""
+        self._push(title, event, "", fields)
+
     def _ids(self, pair: Pair) -> list[tuple[str, str | int]]:
         return [("UserID", pair.userid), ("ExternalUserID", pair.external_userid)]
 

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
 
+from .sending import Sending
+
 AVATAR_COLORS = ("blue", "teal", "violet", "orange", "rose", "green", "indigo", "amber")
 MEDIA_LIFE = timedelta(days=3)
 WELCOME_LIFE = timedelta(seconds=20)
@@ -177,6 +179,7 @@ class World:
     media: dict[str, Media] = field(default_factory=dict)
     response_codes: dict[str, tuple[str, datetime]] = field(default_factory=dict)  # code: (msgid, made at)
     sent_bodies: dict[str, tuple[datetime, str]] = field(default_factory=dict)  # duplicate check: (until, msgid)
+    sending: Sending = field(default_factory=Sending)
     revision: int = 0
     _customers: dict[str, WechatUser] = field(default_factory=dict)
     _by_member: dict[str, dict[str, Pair]] = field(default_factory=dict)

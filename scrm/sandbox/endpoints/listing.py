@@ -7,7 +7,7 @@ from aiohttp import web
 
 from ..call import Call, read_text
 from ..world import Json
-from . import access, contact_ways, contacts, media, members, messages, tags, welcome
+from . import access, contact_ways, contacts, mass_messages, media, members, messages, moments, tags, welcome
 
 
 @dataclass(frozen=True)
@@ -65,4 +65,20 @@ ENDPOINTS: dict[str, Endpoint] = {
     "media/uploadimg": Endpoint(media.uploadimg),
     "media/upload_attachment": Endpoint(media.upload_attachment),
     "media/get": Endpoint(media.media_get),
+    "media/upload_by_url": Endpoint(media.upload_by_url),
+    "media/get_upload_by_url_result": Endpoint(media.get_upload_by_url_result),
+    "externalcontact/add_msg_template": _contacts(mass_messages.add_msg_template, fail_list=[]),
+    "externalcontact/remind_groupmsg_send": _contacts(mass_messages.remind_groupmsg_send),
+    "externalcontact/cancel_groupmsg_send": _contacts(mass_messages.cancel_groupmsg_send),
+    "externalcontact/get_groupmsg_list_v2": _contacts(mass_messages.get_groupmsg_list_v2, group_msg_list=[]),
+    "externalcontact/get_groupmsg_task": _contacts(mass_messages.get_groupmsg_task, task_list=[]),
+    "externalcontact/get_groupmsg_send_result": _contacts(mass_messages.get_groupmsg_send_result, send_list=[]),
+    "externalcontact/add_moment_task": _contacts(moments.add_moment_task),
+    "externalcontact/get_moment_task_result": _contacts(moments.get_moment_task_result),
+    "externalcontact/cancel_moment_task": _contacts(moments.cancel_moment_task),
+    "externalcontact/get_moment_list": _contacts(moments.get_moment_list, moment_list=[]),
+    "externalcontact/get_moment_task": _contacts(moments.get_moment_task, task_list=[]),
+    "externalcontact/get_moment_customer_list": _contacts(moments.get_moment_customer_list, customer_list=[]),
+    "externalcontact/get_moment_send_result": _contacts(moments.get_moment_send_result, customer_list=[]),
+    "externalcontact/get_moment_comments": _contacts(moments.get_moment_comments, comment_list=[], like_list=[]),
 }

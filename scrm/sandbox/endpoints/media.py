@@ -1,5 +1,7 @@
 """Uploaded files; the three doors do not share their ids (doc 90253, 90256, 95098)."""
 
+from datetime import timedelta
+
 from aiohttp import web
 
 from ..call import Call, Upload
@@ -31,8 +33,50 @@ def uploadimg(call: Call) -> Json:
     """A picture that never expires, by address."""
     if call.upload and len(call.upload.content) > 2 * MEGABYTE:
         raise Refusal(45001)
+    _count_picture(call)
     media = _keep(call, "image", "uploadimg")
     return {"url": f"{call.config.base_url}/media/{media.id}"}
+
+
+def _count_picture(call: Call) -> None:
+    """1,000 a day and 3,000 in 30 days for the whole corp (doc 90256)."""
+    made = [at for at in call.world.sending.pictures if call.now - at < timedelta(days=30)]
+    if len(made) >= 3000 or sum(1 for at in made if call.now - at < timedelta(days=1)) >= 1000:
+        raise Refusal(45009)
+    call.world.sending.pictures = [*made, call.now]
+
+
+def upload_by_url(call: Call) -> Json:
+    """A job that is done at once; an address that cannot be fetched shows in its result (doc 96219)."""
+    if call.number("scene", 0) != 1:
+        raise Refusal(40058, "invalid Request Parameter, scene must be 1")
+    kind = call.text("type")
+    if kind not in ("video", "file"):
+        raise Refusal(40004)
+    filename = call.text("filename", missing=40058, size=128)
+    url = call.text("url", missing=40058, size=1024)
+    call.text("md5", missing=40058)
+    number = call.world.next_number()
+    media_id = f"3*1*{call.world.make_id('', f'media/{number}', 60)}"
+    errcode = 0 if url.startswith(("http://", "https://")) else 830001
+    if not errcode:
+        media = Media(media_id, kind, filename, "application/octet-stream", url.encode(), call.now, "by_url")
+        call.world.media[media_id] = media
+    jobid = call.world.make_id("job", f"media/{number}", 40)
+    call.world.sending.url_jobs[jobid] = (media_id, errcode)
+    return {"jobid": jobid}
+
+
+def get_upload_by_url_result(call: Call) -> Json:
+    """Status 2 with the id, or 3 with the reason."""
+    found = call.world.sending.url_jobs.get(call.text("jobid", missing=40058))
+    if found is None:
+        raise Refusal(40058, "invalid Request Parameter, unknown jobid")
+    media_id, errcode = found
+    if errcode:
+        return {"status": 3, "detail": {"errcode": errcode, "errmsg": "invalid url"}}
+    created_at = str(int(call.now.timestamp()))
+    return {"status": 2, "detail": {"errcode": 0, "errmsg": "ok", "media_id": media_id, "created_at": created_at}}
 
 
 def _keep(call: Call, kind: str, door: str) -> Media:

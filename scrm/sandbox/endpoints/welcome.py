@@ -20,7 +20,7 @@ def send_welcome_msg(call: Call) -> Json:
     if len(attachments) > MOST_ATTACHMENTS:
         raise Refusal(41064)
     messages = [("text", {"content": words})] if words else []
-    messages += [_attachment(call, item) for item in attachments]
+    messages += [check_attachment(call, item) for item in attachments]
     if not messages:
         raise Refusal(40058, "invalid Request Parameter, text and attachments are both empty")
     if call.faults.consent_missing:
@@ -49,7 +49,8 @@ def _deliver(call: Call, code: WelcomeCode, messages: list[tuple[str, Json]]) ->
         call.world.append(pair, call.now, "member", kind, content, via="welcome")
 
 
-def _attachment(call: Call, item: object) -> tuple[str, Json]:
+def check_attachment(call: Call, item: object) -> tuple[str, Json]:
+    """Kind and content of one attachment, with the name and size of its file; refused as WeCom refuses it."""
     kind = item.get("msgtype") if isinstance(item, dict) else None
     content = item.get(kind) if isinstance(item, dict) and isinstance(kind, str) else None
     if kind not in ("image", "link", "miniprogram", "video", "file") or not isinstance(content, dict):
