@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy import Connection, Row
 
 from scrm.errors import ScrmError
+from scrm.profiles import tags
 from scrm.services import Services
 from scrm.sop import content, engine, reminders, store
 from scrm.sop.actions import Actor, Effects, find_action, task
@@ -247,16 +248,28 @@ class _Outcome:
                 if row["enrolment_id"] in made
             ],
         )
-        queue.add_many(
-            conn,
-            [_tag_work(actor, effects, made) for actor, effects in self.tag_changes if actor.enrolment_id in made],
-            now=self.now,
-        )
+        self._change_tags(conn, made)
         store.save_progress(conn, self.progress)
         store.end_runs(conn, self.endings, now=self.now)
         for reason, ids in self.withdrawals.items():
             store.withdraw_tasks(conn, ids, reason, now=self.now)
         store.finish_idle(conn, self.idle, now=self.now)
+
+    def _change_tags(self, conn: Connection, made: dict[int, int]) -> None:
+        """Wishes first, so that what several steps want of one contact becomes one call."""
+        changes = [(actor, effects) for actor, effects in self.tag_changes if actor.enrolment_id in made]
+        for actor, effects in changes:
+            tags.wish(
+                conn,
+                actor.userid,
+                actor.external_userid,
+                add=effects.add_tags,
+                remove=effects.remove_tags,
+                source="playbook",
+                reason=f"{actor.playbook_title}：{actor.step_title}",
+                now=self.now,
+            )
+        queue.add_many(conn, [_tag_work(actor, effects, made) for actor, effects in changes], now=self.now)
 
 
 def _note(case: Case, outcome: _Outcome) -> None:
@@ -348,8 +361,8 @@ def _tag_work(actor: Actor, effects: Effects, made: dict[int, int]) -> queue.Ite
             "remove": effects.remove_tags,
             "step_run_id": made[actor.enrolment_id],
             "failed": "；".join(effects.failures),
+            "is_wished": True,
         },
-        # Parallel calls on one pair are refused with 45035 (doc 92118).
-        order_key=f"tags:{actor.userid}:{actor.external_userid}",
+        order_key=tags.order_key(actor.userid, actor.external_userid),
         correlation=actor.correlation,
     )
