@@ -23,7 +23,7 @@ from scrm.commerce import pages as commerce_pages
 from scrm.console import pages as console_pages
 from scrm.db import Database
 from scrm.db.vault import Vault
-from scrm.profiles import refresh_member
+from scrm.profiles import mark_tags, refresh_member, tags
 from scrm.schedule import Schedule
 from scrm.services import SERVICES, Services
 from scrm.settings import Settings
@@ -40,6 +40,7 @@ log = structlog.get_logger()
 
 TICK_SECONDS = 1.0
 RELOAD_SECONDS = 5.0
+SLOW_SECONDS = 20.0
 
 # Which function does which kind of work.
 EXECUTORS: Mapping[str, Execute] = {
@@ -49,6 +50,8 @@ EXECUTORS: Mapping[str, Execute] = {
     "sop.event": enrol.run_event,
     "sop.remind": reminders.run_remind,
     "sop.mark_tag": tagging.run_mark_tag,
+    tags.MARK: mark_tags.run_mark,
+    mark_tags.LIBRARY: mark_tags.run_library,
 }
 
 ROUTES = (
@@ -144,6 +147,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule = Schedule()
     schedule.every(TICK_SECONDS, lambda: tick.tick(services), "sop.tick")
     schedule.every(RELOAD_SECONDS, lambda: services.db.read(published.refresh), "sop.reload")
+    schedule.every(SLOW_SECONDS, lambda: mark_tags.tick(services), "tags.expire")
     await services.worker.start()
     schedule.start()
     try:

@@ -1,6 +1,6 @@
 """To react to another callback: write a module here, and name its router below."""
 
-from scrm.callbacks.handlers import contact_added, contact_edited, contact_lost
+from scrm.callbacks.handlers import contact_added, contact_edited, contact_lost, tag_changed
 from scrm.callbacks.router import Router
 
 # Known, counted, and nothing to do (docs 92130, 90240, 97299): kept in the inbox all the same.
@@ -29,5 +29,6 @@ router = Router(
     contact_added.router,
     contact_edited.router,
     contact_lost.router,
+    tag_changed.router,
     unused=UNUSED,
 )
