@@ -128,6 +128,20 @@ class Shop(_Section):
         return ZoneInfo(self.timezone)
 
 
+class ContentSettings(_Section):
+    """Where the originals of pictures, films and files are kept; back it up together with the database."""
+
+    media_dir: Path = Path("var/media")
+
+
+class MassMessages(_Section):
+    """How many mass messages one customer may get from the whole shop; 0 leaves only WeCom's own limit."""
+
+    per_day: int = Field(1, ge=0)
+    per_week: int = Field(3, ge=0)
+    per_month: int = Field(8, ge=0)
+
+
 class Settings(_Section):
     """All settings; build with `load_settings`."""
 
@@ -137,6 +151,8 @@ class Settings(_Section):
     security: Security
     playbooks: Playbooks = Playbooks()
     shop: Shop = Shop()
+    content: ContentSettings = ContentSettings()
+    mass_messages: MassMessages = MassMessages()
 
 
 def load_settings(environ: dict[str, str] | None = None, **overrides: dict[str, Any]) -> Settings:

@@ -5,13 +5,33 @@ from scrm.api import models as api
 from scrm.callbacks import models as callbacks
 from scrm.commerce import models as commerce
 from scrm.contact_ways import models as contact_ways
+from scrm.content.media import models as media
 from scrm.db.tables import metadata
 from scrm.group_chats import models as group_chats
+from scrm.mass_messages import models as mass_messages
+from scrm.moments import models as moments
 from scrm.profiles import models as profiles
 from scrm.sop import models as sop
 from scrm.sync import models as sync
+from scrm.transfers import models as transfers
 from scrm.work import models as work
 
-FEATURES = (api, callbacks, commerce, contact_ways, events, group_chats, profiles, sessions, sop, sync, work)
+FEATURES = (
+    api,
+    callbacks,
+    commerce,
+    contact_ways,
+    events,
+    group_chats,
+    mass_messages,
+    media,
+    moments,
+    profiles,
+    sessions,
+    sop,
+    sync,
+    transfers,
+    work,
+)
 
 __all__ = ["FEATURES", "metadata"]

@@ -1,0 +1,1 @@
+"""Moments (客户朋友圈): prepared by us, published by members."""
