@@ -14,3 +14,8 @@ WELCOMES = Counter("scrm_welcomes_total", "Welcomes by outcome", ["outcome"])
 WELCOME_SECONDS = Histogram(
     "scrm_welcome_seconds", "Seconds from callback to settled welcome", buckets=(0.1, 0.2, 0.4, 0.8, 1.5, 3, 6, 12, 20)
 )
+FETCHES = Counter(
+    "scrm_callback_fetches_total",
+    "Fetches that events asked for: asked of WeCom, coalesced with another event's, or covered by a later one",
+    ["kind", "outcome"],
+)

@@ -136,10 +136,10 @@ async def test_a_rightly_signed_body_nobody_understands_is_kept_and_answered(wor
 
 async def test_an_unknown_event_is_kept_counted_and_shown(world: World) -> None:
     await world.tell(fake.event_xml("brand_new", event="change_the_world", created_at=1772416800))
-    await world.tell(fake.event_xml("create", event="change_external_tag", created_at=1772416800, Id="et1"))
+    await world.tell(fake.event_xml("", event="change_domain_ip", created_at=1772416800))
     await world.settle()
     states = {row.name: row.state for row in await world.rows(inbox_event)}
-    assert states == {"change_the_world": "unknown", "change_external_tag": "unused"}
+    assert states == {"change_the_world": "unknown", "change_domain_ip": "unused"}
     metrics = await (await world.client.get("/metrics")).text()
     assert 'state="unknown"' in metrics
     assert "change_the_world" not in metrics

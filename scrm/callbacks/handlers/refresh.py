@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from scrm.callbacks.metrics import FETCHES
 from scrm.callbacks.router import Callback
 from scrm.commerce.store import bind_orders
 from scrm.db.vault import Vault
@@ -34,7 +35,14 @@ async def learn_contact(callback: Callback, tells: str, facts: Mapping[str, Any]
     external_userid = event.text("ExternalUserID")
     if details is not None:
         await services.db.write(
-            keep, external_userid, details, added, services.vault, services.clock.now(), callback.correlation
+            keep,
+            external_userid,
+            details,
+            added,
+            services.vault,
+            services.clock.now(),
+            callback.correlation,
+            callback.received_at,
         )
         return
     item = queue.Item(
@@ -53,9 +61,17 @@ def _leave_many(conn: Connection, left: list[tuple[queue.Item, datetime]]) -> li
 
 
 async def run_refresh(services: Services, item: queue.Claimed) -> None:
-    """Work of kind contact.refresh. A contact that WeCom will not show (84061: half added, or gone) is no error."""
+    """Work of kind contact.refresh. A contact that WeCom will not show (84061: half added, or gone) is no error.
+
+    With `after` in its payload and nothing `added`, a fetch that began since then has done it already.
+    """
     external_userid, added = item.payload["external_userid"], item.payload.get("added")
+    if added is None and await _is_covered(services, external_userid, item.payload.get("after")):
+        FETCHES.labels(KIND, "covered").inc()
+        return
+    asked_at = services.clock.now()
     details = None
+    FETCHES.labels(KIND, "asked").inc()
     try:
         answer = await services.wecom.contacts.get_external_contact(external_userid)
         details = Details(answer["external_contact"], answer["follow_user"])
@@ -64,8 +80,15 @@ async def run_refresh(services: Services, item: queue.Claimed) -> None:
         if not (is_last_try and (added or error.retry_class is RetryClass.RELATION)):
             raise
     await services.db.write(
-        keep, external_userid, details, added, services.vault, services.clock.now(), item.correlation
+        keep, external_userid, details, added, services.vault, services.clock.now(), item.correlation, asked_at
     )
+
+
+async def _is_covered(services: Services, external_userid: str, after: str | None) -> bool:
+    if after is None:
+        return False
+    refreshed_at = await services.db.read(profiles.find_refreshed_at, external_userid)
+    return refreshed_at is not None and refreshed_at >= datetime.fromisoformat(after)
 
 
 def keep(
@@ -76,11 +99,15 @@ def keep(
     vault: Vault,
     now: datetime,
     correlation: str,
+    asked_at: datetime,
 ) -> None:
-    """One transaction: the contact, the orders that now have a buyer, and the event that playbooks wait for."""
+    """One transaction: the contact, the orders that now have a buyer, and the event that playbooks wait for.
+
+    The contact is as fresh as the question (`asked_at`): what happened while the answer travelled is not in it.
+    """
     contact = profiles.ensure_contact(conn, external_userid, now=now)
     if details is not None:
-        phones = profiles.save_contact(conn, details, vault=vault, now=now)
+        phones = profiles.save_contact(conn, details, vault=vault, now=asked_at)
         unionid = details.external_contact.get("unionid") or None
         if unionid:
             bind_orders(conn, contact.person_id, unionid=unionid, now=now)
@@ -100,14 +127,15 @@ def _is_over(conn: Connection, external_userid: str, added: Mapping[str, Any]) -
 
 def _added_event(external_userid: str, person_id: int, added: Mapping[str, Any]) -> Event:
     occurred_at = datetime.fromisoformat(added["occurred_at"])
-    userid = added["userid"]
+    userid, name = added["userid"], added["name"]
+    # The same for both names: an add that is worked again may take itself for another kind of add.
+    kind = "contact.add" if name in ("contact.added", "contact.confirmed") else name
     return Event(
-        name=added["name"],
+        name=name,
         occurred_at=occurred_at,
         person_id=person_id,
         external_userid=external_userid,
         userid=userid,
         facts=dict(added["facts"]),
-        # The same for both names: an add that is worked again may take itself for another kind of add.
-        once=f"contact.add:{userid}:{external_userid}:{int(occurred_at.timestamp())}",
+        once=f"{kind}:{userid}:{external_userid}:{int(occurred_at.timestamp())}",
     )

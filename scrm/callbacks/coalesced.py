@@ -1,0 +1,46 @@
+"""Storms of events about one subject become one fetch: thousands of edits in a row say nothing but "look again"."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from scrm.callbacks.metrics import FETCHES
+from scrm.callbacks.router import Callback
+from scrm.work import queue
+
+# Events of one span of time share a fetch, which begins after the span has ended: an event can never be taken for
+# answered by a fetch that began before it.
+SPAN = timedelta(seconds=2)
+# WeCom writes some of what an event tells only after it has told (doc 92130).
+_SETTLES_IN = timedelta(seconds=1)
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+async def fetch_soon(callback: Callback, kind: str, subject: str, payload: dict[str, Any]) -> None:
+    """One item of `kind` for all events about `subject` of the same span, group-committed.
+
+    `payload` gets `after` (ISO): a fetch begun then or later has seen them all.
+    """
+    now = callback.services.clock.now()
+    after = now - (now - _EPOCH) % SPAN + SPAN + _SETTLES_IN
+    item = queue.Item(
+        lane="sync",
+        kind=kind,
+        payload={**payload, "after": after.isoformat()},
+        due_at=after,
+        order_key=subject,
+        dedupe_key=f"{kind}:{subject}:{int(after.timestamp())}",
+        correlation=callback.correlation,
+    )
+    is_first = await callback.services.db.together(_want_many, (item, now))
+    if not is_first:
+        FETCHES.labels(kind, "coalesced").inc()
+
+
+def _want_many(conn: Connection, wanted: list[tuple[queue.Item, datetime]]) -> list[bool]:
+    firsts: dict[str | None, queue.Item] = {}
+    for item, _ in wanted:
+        firsts.setdefault(item.dedupe_key, item)
+    added = {key: queue.add(conn, item, now=wanted[-1][1]) for key, item in firsts.items()}
+    return [added.pop(item.dedupe_key, False) for item, _ in wanted]
