@@ -57,6 +57,8 @@ MAX_LEAVES = 200
 EVENTS = {
     "contact.added": "客户添加了员工",
     "contact.confirmed": "员工通过了客户的添加",
+    "contact.archiving_agreed": "客户同意会话存档",
+    "contact.transfer_failed": "客户转接失败",
     "contact.lost_by_customer": "客户删除了员工",
     "contact.lost_by_member": "员工删除了客户",
     "order.created": "下单",

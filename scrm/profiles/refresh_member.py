@@ -2,12 +2,14 @@
 
 import structlog
 
-from scrm.profiles.store import save_member
+from scrm.profiles.store import find_member, save_member, save_member_left
 from scrm.services import Services
 from scrm.wecom.errors import RetryClass, WeComError
 from scrm.work.queue import Claimed
 
 KIND = "member.refresh"
+
+_NOBODY = 60111  # the company has no such userid (any more)
 
 log = structlog.get_logger()
 
@@ -21,6 +23,12 @@ async def run_refresh_member(services: Services, item: Claimed) -> None:
         if error.retry_class not in (RetryClass.PARAMETER, RetryClass.RELATION) and error.errcode != 60011:
             raise
         log.warning("member.unreadable", errcode=error.errcode)
+        if error.errcode == _NOBODY:
+            now = services.clock.now()
+            await services.db.write(save_member_left, userid, left_at=now, now=now)
+            return
+        if await services.db.read(find_member, userid) is not None:
+            return
         user = {"name": ""}
     await services.db.write(
         save_member,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, delete, func, or_, select, update
 
 from scrm.db import insert_for, upsert
 from scrm.db.vault import Vault, mask_phone
@@ -60,19 +60,22 @@ def _add_identity(dialect: str) -> Any:
 
 @cache
 def _renew_follow_user(dialect: str, is_half: bool, has_state: bool) -> Any:
-    """An add that was overtaken by a later deletion does not bring the relation back: order is not guaranteed."""
+    """An add that was overtaken by a later deletion or a later add changes nothing: order is not guaranteed."""
     insert = insert_for(dialect, follow_user)
     is_over = follow_user.c.ended_at > insert.excluded.followed_at
-    comes_back = and_(follow_user.c.ended_by != "", follow_user.c.ended_at <= insert.excluded.followed_at)
+    # A deletion that came before every add stands for the add as well, until one comes.
+    is_first = follow_user.c.followed_at == follow_user.c.ended_at
+    is_newest = or_(is_first, insert.excluded.followed_at >= follow_user.c.followed_at)
     changes: dict[str, Any] = {
         "ended_by": case((is_over, follow_user.c.ended_by), else_=""),
         "ended_at": case((is_over, follow_user.c.ended_at), else_=None),
-        "followed_at": case((comes_back, insert.excluded.followed_at), else_=follow_user.c.followed_at),
+        "followed_at": case((is_newest, insert.excluded.followed_at), else_=follow_user.c.followed_at),
     }
     if not is_half:
         changes["is_half"] = False
     if has_state:
-        changes["state"] = insert.excluded.state
+        is_wanted = or_(is_newest, follow_user.c.state == "")
+        changes["state"] = case((is_wanted, insert.excluded.state), else_=follow_user.c.state)
     return insert.on_conflict_do_update(index_elements=["userid", "external_userid"], set_=changes)
 
 
@@ -126,7 +129,10 @@ def ensure_follow_user(
 def end_follow_user(
     conn: Connection, userid: str, external_userid: str, person_id: int, *, ended_by: str, ended_at: datetime
 ) -> None:
-    """Mark the relation as ended by 'customer' or 'member'; also one whose add has not come yet."""
+    """Mark the relation as ended by 'customer' or 'member'; also one whose add has not come yet.
+
+    Whatever order they come in, the latest deletion stands; of two in one second the member's.
+    """
     over = {"ended_by": ended_by, "ended_at": ended_at}
     relation = {"userid": userid, "external_userid": external_userid, "person_id": person_id, "followed_at": ended_at}
     conn.execute(
@@ -135,10 +141,28 @@ def end_follow_user(
         .on_conflict_do_update(
             index_elements=["userid", "external_userid"],
             set_=over,
-            # One-way relations (the customer deleted the member) can still be deleted by the member.
-            where=follow_user.c.ended_by.not_in([ended_by, "member"]),
+            where=or_(follow_user.c.ended_by == "", _is_later(ended_by, ended_at)),
         )
     )
+
+
+def _is_later(ended_by: str, ended_at: datetime) -> ColumnElement[bool]:
+    """One-way relations (the customer deleted the member) can still be deleted by the member."""
+    later = follow_user.c.ended_at < ended_at
+    if ended_by != "member":
+        return later
+    return or_(later, and_(follow_user.c.ended_by == "customer", follow_user.c.ended_at == ended_at))
+
+
+def find_refreshed_at(conn: Connection, external_userid: str) -> datetime | None:
+    """When WeCom was last asked about the contact; None when it never was."""
+    row = conn.execute(_FIND_REFRESHED_AT, {"external_userid": external_userid}).one_or_none()
+    return None if row is None else row.refreshed_at
+
+
+_FIND_REFRESHED_AT = select(external_contact.c.refreshed_at).where(
+    external_contact.c.external_userid == bindparam("external_userid")
+)
 
 
 def find_follow_user(conn: Connection, userid: str, external_userid: str) -> Row[Any] | None:
@@ -462,6 +486,19 @@ def save_member(
         upsert(member, conn)
         .values(userid=userid, folded=userid.lower(), **values)
         .on_conflict_do_update(index_elements=["folded"], set_=values)
+    )
+
+
+def save_member_left(conn: Connection, userid: str, *, left_at: datetime, now: datetime) -> None:
+    """The member left the company or the app's visible range; what was asked of WeCom since then stands."""
+    conn.execute(
+        upsert(member, conn)
+        .values(userid=userid, folded=userid.lower(), name="", is_active=False, refreshed_at=now)
+        .on_conflict_do_update(
+            index_elements=["folded"],
+            set_={"is_active": False},
+            where=or_(member.c.refreshed_at.is_(None), member.c.refreshed_at <= left_at),
+        )
     )
 
 
