@@ -9,8 +9,9 @@ import msgspec
 
 from scrm.clock import Clock, monotonic
 from scrm.wecom.errors import RetryClass, WeComError, WeComUnreachable
-from scrm.wecom.pacing import Pace
-from scrm.wecom.tokens import TokenKeeper
+from scrm.wecom.pacing import Pace, is_bulk, patience, seconds_left
+from scrm.wecom.tokens import Fetch, MemoryTokens, TokenKeeper, TokenStore
+from scrm.wecom.windows import Ledger, MemoryLedger, Windows
 
 Json = dict[str, Any]
 
@@ -53,19 +54,36 @@ UPLOAD_SECONDS = 60.0
 
 
 class Calls:
-    """Calls as one app. Each raises WeComError with WeCom's code, or WeComUnreachable."""
+    """Calls as one app. Each raises WeComError with WeCom's code, WindowFull, or WeComUnreachable.
 
-    def __init__(self, http: aiohttp.ClientSession, clock: Clock, app: App) -> None:
+    `tokens` and `ledger` are what processes share: tokens and tickets, and how often each endpoint was called.
+    """
+
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        clock: Clock,
+        app: App,
+        tokens: TokenStore | None = None,
+        ledger: Ledger | None = None,
+    ) -> None:
         self.app = app
         self._http = http
         self.clock = clock
-        self._timeout = aiohttp.ClientTimeout(total=app.timeout_seconds)
+        self._tokens = tokens or MemoryTokens()
+        self._windows = Windows(ledger or MemoryLedger(), clock, app.corp_id)
         self._paces: dict[str, Pace] = {
             "externalcontact/send_welcome_msg": Pace(app.welcome_concurrency),
             "message/send": Pace(16),
         }
-        self._token = TokenKeeper(clock, self._fetch_token)
+        self._token = self.keeper("access_token", self._fetch_token)
         self._observers: list[Any] = []
+
+    def keeper(self, kind: str, fetch: Fetch) -> TokenKeeper:
+        """Keeps a token or ticket of this app, shared with every process that has the same secret."""
+        app = self.app
+        name = "|".join((app.api_base, app.corp_id, str(app.agent_id), app.secret, kind))
+        return TokenKeeper(name, self._tokens, self.clock, fetch)
 
     def observe(self, observer: Any) -> None:
         """`observer(path, errcode, seconds)` is told of every answer; None stands for no answer."""
@@ -73,17 +91,17 @@ class Calls:
 
     def has_room(self, path: str) -> bool:
         """Whether a call of this endpoint would start at once."""
-        return self._pace(path).has_room
+        return self._pace(path).has_room and not self._windows.is_closed(path)
 
     async def get(self, path: str, **params: str) -> Json:
-        return await self._call("GET", path, params, None)
+        return await self._call(_Request("GET", path, params))
 
     async def post(self, path: str, body: Json) -> Json:
-        return await self._call("POST", path, {}, body)
+        return await self._call(_Request("POST", path, {}, body))
 
     async def upload(self, path: str, form: Form, **params: str) -> Json:
         """A POST of a file; answers and errors as with `post`, but it may take a minute."""
-        return await self._call("POST", path, params, form)
+        return await self._call(_Request("POST", path, params, form))
 
     async def pages(
         self, path: str, body: Json, items_key: str, *, start: str = "", method: Literal["GET", "POST"] = "POST"
@@ -104,63 +122,81 @@ class Calls:
             if is_last:
                 return
 
-    async def _call(
-        self, method: Literal["GET", "POST"], path: str, params: dict[str, str], body: Json | Form | None
-    ) -> Json:
+    async def _call(self, request: "_Request") -> Json:
         token = await self._token.get()
-        async with self._pace(path).one():
-            try:
-                return await self._request(method, path, {**params, "access_token": token}, body)
-            except WeComError as error:
-                if error.retry_class is not RetryClass.TOKEN:
-                    raise
-        token = await self._token.refresh(token)
-        async with self._pace(path).one():
-            return await self._request(method, path, {**params, "access_token": token}, body)
-
-    async def _request(self, method: str, path: str, params: dict[str, str], body: Json | Form | None) -> Json:
-        started, errcode = monotonic(), None
-        pace = self._pace(path)
         try:
-            answer = await self._exchange(method, path, params, body)
-            errcode = int(answer.get("errcode") or 0)
+            return await self._in_turn(request, token)
+        except WeComError as error:
+            if error.errcode in (40001, 40013):
+                await self._token.refuse(error)
+            if error.retry_class is not RetryClass.TOKEN:
+                raise
+        return await self._in_turn(request, await self._token.refresh(token))
+
+    async def _in_turn(self, request: "_Request", token: str) -> Json:
+        """When the endpoint's rate window and its concurrency allow it, or not at all."""
+        path = request.path
+        body = request.body if isinstance(request.body, dict) else {}
+        await self._windows.enter(path, body, is_bulk=is_bulk(), patience=patience())
+        try:
+            async with self._pace(path).one():
+                return await self._request(request, token)
+        except TimeoutError:
+            raise WeComUnreachable("its deadline came before its turn", path=path, perhaps_done=False) from None
+
+    async def _request(self, request: "_Request", token: str) -> Json:
+        started, errcode = monotonic(), None
+        path = request.path
+        try:
+            answer = await self._exchange(request, token)
+            errcode = _errcode(answer, path)
             if errcode:
-                if errcode == 45033:
-                    pace.slower()
-                raise WeComError(errcode, str(answer.get("errmsg", "")), path=path)
-            pace.faster()
+                raise self._judged(errcode, str(answer.get("errmsg", "")), path)
+            self._pace(path).faster()
+            self._windows.opened(path)
             return answer
         finally:
             for observer in self._observers:
                 observer(path, errcode, monotonic() - started)
 
-    async def _exchange(self, method: str, path: str, params: dict[str, str], body: Json | Form | None) -> Json:
-        url = f"{self.app.api_base}/cgi-bin/{path}"
-        data, headers, timeout = None, {}, self._timeout
-        if isinstance(body, Form):
-            data, headers = body.content, {"Content-Type": body.content_type}
-            timeout = aiohttp.ClientTimeout(total=max(UPLOAD_SECONDS, self.app.timeout_seconds))
-        elif body is not None:
-            data, headers = msgspec.json.encode(body), {"Content-Type": "application/json"}
+    def _judged(self, errcode: int, errmsg: str, path: str) -> WeComError:
+        if errcode == 45033:
+            self._pace(path).slower()
+        rest = self._windows.close(path) if errcode == 45009 else None
+        return WeComError(errcode, errmsg, path=path, retry_after=rest)
+
+    async def _exchange(self, request: "_Request", token: str) -> Json:
+        path = request.path
+        data, content_type = request.payload()
         try:
             async with self._http.request(
-                method, url, params=params, data=data, headers=headers, timeout=timeout, allow_redirects=False
+                request.method,
+                f"{self.app.api_base}/cgi-bin/{path}",
+                params={**request.params, "access_token": token} if token else request.params,
+                data=data,
+                headers={"Content-Type": content_type} if content_type else {},
+                timeout=self._timeout(request),
+                allow_redirects=False,
             ) as response:
                 raw = await response.read()
-                if response.status != 200:
-                    raise WeComUnreachable(f"HTTP {response.status}", path=path)
         except aiohttp.ClientConnectorError as error:
             raise WeComUnreachable(type(error).__name__, path=path, perhaps_done=False) from None
         except (aiohttp.ClientError, TimeoutError) as error:
             # The address holds the token: the error's own text must not travel on.
             raise WeComUnreachable(type(error).__name__, path=path) from None
-        try:
-            answer = msgspec.json.decode(raw)
-        except msgspec.DecodeError:
-            raise WeComUnreachable("the answer is not JSON", path=path) from None
-        if not isinstance(answer, dict):
-            raise WeComUnreachable("the answer is not a JSON object", path=path)
+        answer = _object(raw)
+        if response.status != 200 and not (answer and answer.get("errcode")):
+            raise WeComUnreachable(f"HTTP {response.status}", path=path)
+        if answer is None:
+            raise WeComUnreachable("the answer is no JSON object", path=path)
         return answer
+
+    def _timeout(self, request: "_Request") -> aiohttp.ClientTimeout:
+        most = self.app.timeout_seconds
+        if isinstance(request.body, Form):
+            most = max(UPLOAD_SECONDS, most)
+        left = seconds_left()
+        return aiohttp.ClientTimeout(total=most if left is None else max(0.001, min(most, left)))
 
     def _pace(self, path: str) -> Pace:
         pace = self._paces.get(path)
@@ -170,5 +206,40 @@ class Calls:
 
     async def _fetch_token(self) -> tuple[str, int]:
         params = {"corpid": self.app.corp_id, "corpsecret": self.app.secret}
-        answer = await self._request("GET", "gettoken", params, None)
-        return str(answer["access_token"]), int(answer["expires_in"])
+        return living(await self._in_turn(_Request("GET", "gettoken", params), ""), "access_token", "gettoken")
+
+
+def living(answer: Json, key: str, path: str) -> tuple[str, int]:
+    """A token or ticket and the seconds it lives; raises WeComUnreachable when the answer holds none."""
+    value, seconds = answer.get(key), answer.get("expires_in", 7200)
+    if not isinstance(value, str) or not value or not isinstance(seconds, int):
+        raise WeComUnreachable(f"the answer holds no {key}", path=path)
+    return value, seconds
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: Literal["GET", "POST"]
+    path: str
+    params: dict[str, str]
+    body: Json | Form | None = None
+
+    def payload(self) -> tuple[bytes | None, str]:
+        if isinstance(self.body, Form):
+            return self.body.content, self.body.content_type
+        return (None, "") if self.body is None else (msgspec.json.encode(self.body), "application/json")
+
+
+def _object(raw: bytes) -> Json | None:
+    try:
+        answer = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _errcode(answer: Json, path: str) -> int:
+    try:
+        return int(answer.get("errcode") or 0)
+    except (TypeError, ValueError):
+        raise WeComUnreachable("the answer's errcode is no number", path=path) from None

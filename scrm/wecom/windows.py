@@ -1,0 +1,264 @@
+"""How often an endpoint may be called: WeCom's documented windows, kept across processes and never exceeded (doc 90312).
+
+A call is counted in a slot of two seconds. It may reach WeCom as late as its time-out allows, and another may arrive
+at once, so a window of ours is longer than WeCom's by a slot and a time-out.
+"""
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Protocol
+
+from scrm.clock import Clock
+from scrm.wecom.errors import WindowFull
+
+SLOT_SECONDS = 2
+MARGIN_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most so many calls in any span of so many seconds."""
+
+    most: int
+    seconds: int
+
+    def share(self, part: float) -> "Limit":
+        return replace(self, most=max(1, int(self.most * part)))
+
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+
+# One corp and one endpoint. The limits of one IP are twice and four times as high: one corp never meets them.
+BASE = (Limit(10_000, MINUTE), Limit(150_000, HOUR))
+
+# A process may make one call in a hundred without asking the others, so that everyday traffic needs no shared count;
+# the shared count leaves a tenth for that: enough for ten processes.
+POCKET = tuple(limit.share(0.01) for limit in BASE)
+SHARED = tuple(limit.share(0.9) for limit in BASE)
+
+# What runs in bulk leaves the rest of a window to customers who add somebody just now.
+BULK_SHARE = 0.8
+
+# Endpoints with limits of their own; each call is counted for all.
+SPECIAL: dict[str, tuple[Limit, ...]] = {
+    "get_jsapi_ticket": (Limit(100, HOUR),),
+    "ticket/get": (Limit(100, HOUR),),
+    "media/uploadimg": (Limit(1000, DAY), Limit(3000, 30 * DAY)),
+    "externalcontact/add_moment_task": (Limit(10, MINUTE), Limit(100_000, 30 * DAY)),
+    "appchat/create": (Limit(1000, DAY),),
+    "appchat/update": (Limit(1000, HOUR),),
+}
+
+
+def _receivers(body: dict[str, Any]) -> list[str]:
+    return [userid.lower() for userid in str(body.get("touser") or "").split("|") if userid and userid != "@all"]
+
+
+def _group_message(body: dict[str, Any]) -> list[str]:
+    return [str(body["msgid"])] if body.get("msgid") else []
+
+
+# Limits that hold for each of the things a body names. WeCom drops what a member gets beyond them without a word.
+KEYED: dict[str, tuple[Callable[[dict[str, Any]], list[str]], tuple[Limit, ...]]] = {
+    "message/send": (_receivers, (Limit(30, MINUTE), Limit(1000, HOUR))),
+    "externalcontact/remind_groupmsg_send": (_group_message, (Limit(3, DAY),)),
+}
+
+# How long WeCom shuts an endpoint that answered 45009; it does not say which window was full.
+_CLOSED_SECONDS = (MINUTE, HOUR, DAY)
+
+
+def _own_limits(path: str, body: dict[str, Any]) -> Iterator[tuple[list[str], tuple[Limit, ...]]]:
+    if path in SPECIAL:
+        yield [f"{path}:all"], SPECIAL[path]
+    if path in KEYED:
+        keys_of, limits = KEYED[path]
+        if keys := [f"{path}:{key}" for key in dict.fromkeys(keys_of(body))]:
+            yield keys, limits
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """How many calls may be made in the slot that began at `slot`; with none, how many seconds to wait."""
+
+    count: int
+    slot: int
+    retry_after: float = 0.0
+
+
+class Ledger(Protocol):
+    """Counts calls by key for everybody who shares a limit."""
+
+    async def take(self, keys: Sequence[str], limits: Sequence[Limit], count: int, *, now: datetime) -> Grant:
+        """Count up to `count` calls for each of the keys, as many as all of them have room for."""
+        ...
+
+
+def slot_of(now: datetime) -> int:
+    """Seconds since 1970 at which the slot of this moment began."""
+    return int(now.timestamp()) // SLOT_SECONDS * SLOT_SECONDS
+
+
+def counts_from(limit: Limit, now: datetime) -> float:
+    """Slots that began after this moment (seconds since 1970) still count."""
+    return now.timestamp() - limit.seconds - SLOT_SECONDS - MARGIN_SECONDS
+
+
+def seconds_until_room(limit: Limit, oldest_slot: int, now: datetime) -> float:
+    """Until the oldest slot that counts does so no more."""
+    return max(0.05, oldest_slot - counts_from(limit, now))
+
+
+class MemoryLedger:
+    """For one process, and for tests."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, dict[int, int]] = defaultdict(dict)
+
+    async def take(self, keys: Sequence[str], limits: Sequence[Limit], count: int, *, now: datetime) -> Grant:
+        slot, room, wait = slot_of(now), count, 0.0
+        for key in keys:
+            taken = self._forget(key, limits, now)
+            for limit in limits:
+                counted = [at for at in taken if at > counts_from(limit, now)]
+                left = limit.most - sum(taken[at] for at in counted)
+                room = min(room, left)
+                if left <= 0:
+                    wait = max(wait, seconds_until_room(limit, min(counted), now))
+        if room <= 0:
+            return Grant(0, slot, wait)
+        for key in keys:
+            self._taken[key][slot] = self._taken[key].get(slot, 0) + room
+        return Grant(room, slot)
+
+    def _forget(self, key: str, limits: Sequence[Limit], now: datetime) -> dict[int, int]:
+        taken = self._taken[key]
+        oldest = min(counts_from(limit, now) for limit in limits)
+        while taken and (first := next(iter(taken))) <= oldest:
+            del taken[first]
+        return taken
+
+
+class Windows:
+    """The gate in front of every call of one corp and app."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, corp: str) -> None:
+        self._ledger, self._clock, self._corp = ledger, clock, corp
+        self._pockets: dict[str, _Pocket] = defaultdict(_Pocket)
+        self._gates: dict[tuple[str, bool], _Gate] = {}
+        self._closed: dict[str, tuple[datetime, int]] = {}
+
+    def is_closed(self, path: str) -> bool:
+        return self._closed_for(path) > 0
+
+    async def enter(self, path: str, body: dict[str, Any], *, is_bulk: bool, patience: float) -> None:
+        """Count a call that is made at once; waits up to `patience` seconds for room, else raises WindowFull."""
+        gate = self._gates.get((path, is_bulk))
+        if gate is None:
+            gate = self._gates[path, is_bulk] = _Gate()
+        until = self._clock.now() + timedelta(seconds=patience)
+        if gate.lock.locked() or not self._pass_at_once(gate, path, is_bulk):
+            async with gate.lock:  # first come, first served; only the first one asks
+                await self._wait_for(partial(self._pass, gate, path, is_bulk), path, until)
+        for keys, limits in _own_limits(path, body):
+            await self._wait_for(partial(self._take, keys, limits), path, until)
+
+    def close(self, path: str) -> float:
+        """WeCom said 45009: nothing more until its window is over. Returns the seconds of rest."""
+        now = self._clock.now()
+        until, level = self._closed.get(path, (now, -1))
+        if level < 0 or now >= until:
+            # Full again right after it was opened: then it was a longer window.
+            level = min(level + 1, len(_CLOSED_SECONDS) - 1)
+            until = now + timedelta(seconds=_CLOSED_SECONDS[level])
+            self._closed[path] = until, level
+        return (until - now).total_seconds()
+
+    def opened(self, path: str) -> None:
+        """A call went through."""
+        if self._closed and not self.is_closed(path):
+            self._closed.pop(path, None)
+
+    async def _wait_for(self, attempt: Callable[[], Awaitable[float]], path: str, until: datetime) -> None:
+        while wait := await attempt():
+            if self._clock.now() + timedelta(seconds=wait) > until:
+                raise WindowFull(path, wait)
+            await self._clock.sleep(wait)
+
+    def _closed_for(self, path: str) -> float:
+        known = self._closed.get(path)
+        return 0.0 if known is None else max(0.0, (known[0] - self._clock.now()).total_seconds())
+
+    def _pass_at_once(self, gate: "_Gate", path: str, is_bulk: bool) -> bool:
+        """With what this process has in its pocket, or was granted for this slot."""
+        if self._closed_for(path):
+            return False
+        now = self._clock.now()
+        return gate.spend(now) or (not is_bulk and self._pockets[path].spend(now))
+
+    async def _pass(self, gate: "_Gate", path: str, is_bulk: bool) -> float:
+        """0 when the call may be made, else the seconds to wait."""
+        if closed := self._closed_for(path):
+            return closed
+        if self._pass_at_once(gate, path, is_bulk):
+            return 0.0
+        limits = [limit.share(BULK_SHARE) for limit in SHARED] if is_bulk else SHARED
+        now = self._clock.now()
+        grant = await self._ledger.take([f"{self._corp}:{path}"], limits, gate.want(now), now=now)
+        if grant.count and gate.receive(grant, self._clock.now()):
+            return 0.0
+        return grant.retry_after or 0.01  # the slot was over before the answer came: ask again
+
+    async def _take(self, keys: list[str], limits: tuple[Limit, ...]) -> float:
+        grant = await self._ledger.take([f"{self._corp}:{key}" for key in keys], limits, 1, now=self._clock.now())
+        return 0.0 if grant.count else grant.retry_after
+
+
+class _Pocket:
+    """The calls of one endpoint that a process makes without asking the others."""
+
+    def __init__(self) -> None:
+        self._made: tuple[deque[float], ...] = tuple(deque() for _ in POCKET)
+
+    def spend(self, now: datetime) -> bool:
+        for limit, made in zip(POCKET, self._made, strict=True):
+            start = counts_from(limit, now)
+            while made and made[0] <= start:
+                made.popleft()
+            if len(made) >= limit.most:
+                return False
+        for made in self._made:
+            made.append(now.timestamp())
+        return True
+
+
+class _Gate:
+    """What was granted to this process for the slot of now, and how much to ask for next."""
+
+    _FEWEST, _MOST = 4, 512
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self._slot, self._left, self._asked = 0, 0, 0
+
+    def spend(self, now: datetime) -> bool:
+        if self._left <= 0 or self._slot != slot_of(now):
+            return False
+        self._left -= 1
+        return True
+
+    def want(self, now: datetime) -> int:
+        """Twice as much each time within a slot; half of the last one's at the begin of a new one."""
+        is_same = self._slot == slot_of(now)
+        wanted = self._asked * 2 if is_same else (self._asked - self._left) // 2
+        self._asked = min(self._MOST, max(self._FEWEST, wanted))
+        return self._asked
+
+    def receive(self, grant: Grant, now: datetime) -> bool:
+        """Keep the grant and spend one of it; False when its slot is over."""
+        self._slot, self._left = grant.slot, grant.count
+        return self.spend(now)
