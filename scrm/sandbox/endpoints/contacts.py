@@ -130,6 +130,9 @@ def remark(call: Call) -> Json:
     return {}
 
 
+MOST_TAGS_ON_A_PAIR = 3000
+
+
 def mark_tag(call: Call) -> Json:
     """Put corp tags on a relation and take them off (doc 92118)."""
     pair = call.pair()
@@ -139,7 +142,10 @@ def mark_tag(call: Call) -> Json:
     if any(call.world.find_tag(tag_id) is None for tag_id in add + remove):
         raise Refusal(40068)
     kept = [tag_id for tag_id in pair.tag_ids if tag_id not in remove]
-    pair.tag_ids = list(dict.fromkeys(kept + add))
+    marked = list(dict.fromkeys(kept + add))
+    if len(marked) > MOST_TAGS_ON_A_PAIR:
+        raise Refusal(40144, "tag count of the customer reached the limit")
+    pair.tag_ids = marked
     call.world.touch()
     return {}
 

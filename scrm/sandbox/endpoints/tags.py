@@ -2,7 +2,9 @@
 
 from ..call import Call, read_text
 from ..errors import Refusal
-from ..world import Json, Tag, TagGroup
+from ..world import Json, Tag, TagGroup, World
+
+MOST_TAGS = 10_000
 
 
 def get_corp_tag_list(call: Call) -> Json:
@@ -55,8 +57,16 @@ def add_corp_tag(call: Call) -> Json:
     living = {tag.name for tag in group.tags if not tag.is_deleted}
     if living & rows.keys():
         raise Refusal(40071)
+    if sum(not tag.is_deleted for each in call.world.tag_groups for tag in each.tags) + len(rows) > MOST_TAGS:
+        raise Refusal(40126, "tag count of the corp reached the limit")
     tags = [
-        Tag(call.world.make_id("et", f"{group.id}/{name}/{call.world.next_number()}"), name, call.now, order)
+        Tag(
+            call.world.make_id("et", f"{group.id}/{name}/{call.world.next_number()}"),
+            name,
+            call.now,
+            order,
+            is_of_app=True,
+        )
         for name, order in rows.items()
     ]
     group.tags.extend(tags)
@@ -85,5 +95,71 @@ def _group_for(call: Call) -> TagGroup:
         raise Refusal(40058, "invalid Request Parameter, group_id and group_name are both empty")
     if len(name) > 30:
         raise Refusal(40072)
-    group = next((group for group in call.world.tag_groups if group.name == name), None)
+    living = (group for group in call.world.tag_groups if not all(tag.is_deleted for tag in group.tags))
+    group = next((group for group in living if group.name == name), None)
     return group or TagGroup(call.world.make_id("et", f"group/{name}"), name, call.now, call.number("order", 0))
+
+
+def edit_corp_tag(call: Call) -> Json:
+    """Rename or re-sort a tag or a group that the app made; names stay unique."""
+    asked = call.text("id", missing=40068)
+    name = call.text("name")
+    if len(name) > 30:
+        raise Refusal(40072)
+    groups = [group for group in call.world.tag_groups if not all(tag.is_deleted for tag in group.tags)]
+    group = next((group for group in groups if group.id == asked), None)
+    found = call.world.find_tag(asked)
+    if group is not None:
+        siblings, thing = {each.name for each in groups if each is not group}, group
+    elif found is not None:
+        siblings = {tag.name for tag in found[0].tags if tag is not found[1] and not tag.is_deleted}
+        thing = found[1]
+    else:
+        raise Refusal(40068)
+    _must_own(group.tags if group is not None else [found[1]] if found else [])
+    if name in siblings:
+        raise Refusal(40071)
+    thing.name = name or thing.name
+    thing.order = call.number("order", thing.order)
+    call.world.touch()
+    return {}
+
+
+def del_corp_tag(call: Call) -> Json:
+    """Tags go from every customer; a group goes with its last tag."""
+    tag_ids, group_ids = call.texts("tag_id"), call.texts("group_id")
+    if not tag_ids and not group_ids:
+        raise Refusal(40058, "invalid Request Parameter, tag_id and group_id are both empty")
+    known = {group.id for group in call.world.tag_groups}
+    if set(group_ids) - known or any(call.world.find_tag(tag_id) is None for tag_id in tag_ids):
+        raise Refusal(40068)
+    gone = [
+        tag
+        for group in call.world.tag_groups
+        for tag in group.tags
+        if not tag.is_deleted and (tag.id in tag_ids or group.id in group_ids)
+    ]
+    _must_own(gone)
+    delete_tags(call.world, gone)
+    return {}
+
+
+def delete_tags(world: World, gone: list[Tag]) -> None:
+    """End these tags, also on the customers who carry them."""
+    ids = {tag.id for tag in gone}
+    for tag in gone:
+        tag.is_deleted = True
+    for pair in world.pairs.values():
+        if ids & set(pair.tag_ids):
+            pair.tag_ids = [tag_id for tag_id in pair.tag_ids if tag_id not in ids]
+    world.touch()
+
+
+def _must_own(tags: list[Tag]) -> None:
+    if not all(tag.is_of_app for tag in tags):
+        raise Refusal(81011, "no privilege to edit the tag")
+
+
+def get_strategy_tag_list(call: Call) -> Json:
+    """The corp of the sandbox has no management groups (doc 94882)."""
+    return {"tag_group": []}
