@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
 
+from .acquisition import AcquisitionState
 from .sending import Sending
 
 AVATAR_COLORS = ("blue", "teal", "violet", "orange", "rose", "green", "indigo", "amber")
@@ -136,6 +137,7 @@ class Tag:
     created_at: datetime
     order: int = 0
     is_deleted: bool = False
+    is_of_app: bool = False  # an app edits and deletes only what it made (doc 92117)
 
 
 @dataclass
@@ -175,6 +177,7 @@ class World:
     app_messages: dict[str, list[AppMessage]] = field(default_factory=dict)
     welcome_codes: dict[str, WelcomeCode] = field(default_factory=dict)
     tag_groups: list[TagGroup] = field(default_factory=list)
+    acquisition: AcquisitionState = field(default_factory=AcquisitionState)
     departments: list[str] = field(default_factory=list)  # index + 1 is the id; the first is the root
     media: dict[str, Media] = field(default_factory=dict)
     response_codes: dict[str, tuple[str, datetime]] = field(default_factory=dict)  # code: (msgid, made at)

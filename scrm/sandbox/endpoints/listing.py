@@ -7,7 +7,7 @@ from aiohttp import web
 
 from ..call import Call, read_text
 from ..world import Json
-from . import access, contact_ways, contacts, mass_messages, media, members, messages, moments, tags, welcome
+from . import access, acquisition, contact_ways, contacts, mass_messages, media, members, messages, moments, tags, welcome
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,18 @@ ENDPOINTS: dict[str, Endpoint] = {
     ),
     "externalcontact/get_corp_tag_list": _contacts(tags.get_corp_tag_list, tag_group=[]),
     "externalcontact/add_corp_tag": _contacts(tags.add_corp_tag),
+    "externalcontact/edit_corp_tag": _contacts(tags.edit_corp_tag),
+    "externalcontact/del_corp_tag": _contacts(tags.del_corp_tag),
+    "externalcontact/get_strategy_tag_list": _contacts(tags.get_strategy_tag_list, tag_group=[]),
+    "externalcontact/customer_acquisition/list_link": _contacts(acquisition.list_link, link_id_list=[]),
+    "externalcontact/customer_acquisition/get": _contacts(acquisition.get),
+    "externalcontact/customer_acquisition/create_link": _contacts(acquisition.create_link),
+    "externalcontact/customer_acquisition/update_link": _contacts(acquisition.update_link),
+    "externalcontact/customer_acquisition/delete_link": _contacts(acquisition.delete_link),
+    "externalcontact/customer_acquisition/customer": _contacts(acquisition.customer, customer_list=[]),
+    "externalcontact/customer_acquisition/statistic": _contacts(acquisition.statistic),
+    "externalcontact/customer_acquisition/get_chat_info": _contacts(acquisition.get_chat_info),
+    "externalcontact/customer_acquisition_quota": _contacts(acquisition.quota, quota_list=[]),
     "externalcontact/add_contact_way": _contacts(contact_ways.add_contact_way),
     "externalcontact/get_contact_way": _contacts(contact_ways.get_contact_way),
     "externalcontact/list_contact_way": _contacts(contact_ways.list_contact_way, contact_way=[]),
