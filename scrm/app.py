@@ -23,6 +23,7 @@ from scrm.commerce import pages as commerce_pages
 from scrm.console import pages as console_pages
 from scrm.db import Database
 from scrm.db.vault import Vault
+from scrm.group_chats import refresh as refresh_group_chat
 from scrm.profiles import mark_tags, refresh_member, tags
 from scrm.schedule import Schedule
 from scrm.services import SERVICES, Services
@@ -47,6 +48,7 @@ EXECUTORS: Mapping[str, Execute] = {
     inbox.KIND: run.run_callback,
     refresh.KIND: refresh.run_refresh,
     refresh_member.KIND: refresh_member.run_refresh_member,
+    refresh_group_chat.KIND: refresh_group_chat.run_refresh,
     "sop.event": enrol.run_event,
     "sop.remind": reminders.run_remind,
     "sop.mark_tag": tagging.run_mark_tag,

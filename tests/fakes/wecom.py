@@ -34,11 +34,16 @@ class FakeWeCom:
         self.under_way: Counter[str] = Counter()
         self.most_under_way: Counter[str] = Counter()
         self._queued: dict[str, deque[Answer]] = defaultdict(deque)
+        self._always: dict[str, Callable[[Json], Json]] = {}
         self.app = web.Application()
         self.app.router.add_route("*", "/cgi-bin/{path:.+}", self._answer)
 
     def say(self, path: str, *answers: Answer) -> None:
         self._queued[path].extend(answers)
+
+    def always(self, path: str, answer: Callable[[Json], Json]) -> None:
+        """What a path answers when nothing is queued for it."""
+        self._always[path] = answer
 
     def called(self, path: str) -> list[Json]:
         return [body for called, body in self.calls if called == path]
@@ -83,6 +88,8 @@ class FakeWeCom:
             return {**ok, "access_token": f"token-{self.tokens_given}", "expires_in": 7200}
         if request.query.get("access_token") != f"token-{self.tokens_given}":
             return {"errcode": 40014, "errmsg": "invalid access_token"}
+        if path in self._always:
+            return {**ok, **self._always[path](body)}
         if path == "externalcontact/get":
             contact = self.contacts.get(body.get("external_userid", ""))
             return {**ok, **contact} if contact else {"errcode": 84061, "errmsg": "not external contact"}
