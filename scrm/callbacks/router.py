@@ -1,6 +1,6 @@
 """From an event and its change type to the one function that handles it."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -24,11 +24,11 @@ Key = tuple[str, str]
 
 
 class Router:
-    """Handlers by (event, change_type); `unused` are those we know and need not act on."""
+    """Handlers by (event, change_type); `unused` are those we know and need not act on, with the reason (Chinese)."""
 
-    def __init__(self, *routers: "Router", unused: Iterable[Key] = ()) -> None:
+    def __init__(self, *routers: "Router", unused: Mapping[Key, str] | None = None) -> None:
         self._handlers: dict[Key, Handler] = {}
-        self._unused = set(unused)
+        self._unused = unused or {}
         for router in routers:
             if double := self._handlers.keys() & router._handlers.keys():
                 raise ValueError(f"two handlers for {sorted(double)}")
@@ -45,8 +45,12 @@ class Router:
         return self._handlers.get((event.name, event.change_type))
 
     def is_unused(self, event: Event) -> bool:
-        """Known, and nothing to do: by its full key, or by its name alone."""
-        return (event.name, event.change_type) in self._unused or (event.name, "*") in self._unused
+        """Known, and nothing to do."""
+        return self.find(event) is None and self.why_unused(event.name, event.change_type) is not None
+
+    def why_unused(self, name: str, change_type: str) -> str | None:
+        """The reason, by the event's full key or by its name alone; None for an event that we do not know."""
+        return self._unused.get((name, change_type)) or self._unused.get((name, "*"))
 
     def keys(self) -> list[Key]:
         return sorted(self._handlers)
