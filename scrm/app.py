@@ -9,6 +9,7 @@ from aiohttp import web
 
 import web.render as rendering
 from scrm import http, login, operations
+from scrm.allowances import DatabaseLedger
 from scrm.api import auth as api_auth
 from scrm.api import coupons as api_coupons
 from scrm.api import customers as api_customers
@@ -21,6 +22,7 @@ from scrm.callbacks.handlers import refresh
 from scrm.clock import Clock, SystemClock
 from scrm.commerce import pages as commerce_pages
 from scrm.console import pages as console_pages
+from scrm.credentials import DatabaseTokens
 from scrm.db import Database
 from scrm.db.vault import Vault
 from scrm.group_chats import refresh as refresh_group_chat
@@ -77,6 +79,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
     """Everything that handlers reach, closed in the right order at the end."""
     clock = clock or SystemClock()
     db = Database(settings.database.url.get_secret_value())
+    vault = Vault(settings.security.secret_key.get_secret_value())
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
         services = Services(
@@ -84,8 +87,8 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             clock=clock,
             db=db,
             http=session,
-            wecom=WeCom(session, clock, wecom_app(settings)),
-            vault=Vault(settings.security.secret_key.get_secret_value()),
+            wecom=WeCom(session, clock, wecom_app(settings), DatabaseTokens(db, vault), DatabaseLedger(db)),
+            vault=vault,
             worker=Worker(db, clock),
         )
         services.worker.prepare(services, EXECUTORS)

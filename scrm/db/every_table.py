@@ -1,6 +1,6 @@
 """Imports every feature's tables, for migrations only; nothing else may import this module."""
 
-from scrm import events, sessions
+from scrm import allowances, credentials, events, sessions
 from scrm.api import models as api
 from scrm.callbacks import models as callbacks
 from scrm.commerce import models as commerce
@@ -17,10 +17,12 @@ from scrm.transfers import models as transfers
 from scrm.work import models as work
 
 FEATURES = (
+    allowances,
     api,
     callbacks,
     commerce,
     contact_ways,
+    credentials,
     events,
     group_chats,
     mass_messages,

@@ -208,14 +208,17 @@ class Windows:
             return 0.0
         limits = [limit.share(BULK_SHARE) for limit in SHARED] if is_bulk else SHARED
         now = self._clock.now()
-        grant = await self._ledger.take([f"{self._corp}:{path}"], limits, gate.want(now), now=now)
+        grant = await self._ledger.take([self._key(path)], limits, gate.want(now), now=now)
         if grant.count and gate.receive(grant, self._clock.now()):
             return 0.0
         return grant.retry_after or 0.01  # the slot was over before the answer came: ask again
 
     async def _take(self, keys: list[str], limits: tuple[Limit, ...]) -> float:
-        grant = await self._ledger.take([f"{self._corp}:{key}" for key in keys], limits, 1, now=self._clock.now())
+        grant = await self._ledger.take([self._key(key) for key in keys], limits, 1, now=self._clock.now())
         return 0.0 if grant.count else grant.retry_after
+
+    def _key(self, text: str) -> str:
+        return f"{self._corp}:{text}"[:200]
 
 
 class _Pocket:
