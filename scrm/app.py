@@ -34,6 +34,8 @@ from scrm.sidebar import pages as sidebar_pages
 from scrm.sop import enrol, reminders, tick
 from scrm.sop.actions import tagging
 from scrm.sop.shelf import house_of, playbooks_of
+from scrm.transfers import ask, groups, unassigned
+from scrm.transfers import begin as transfers
 from scrm.wecom.calls import App
 from scrm.wecom.client import WeCom
 from scrm.wecom.crypto import CallbackCrypto
@@ -56,6 +58,10 @@ EXECUTORS: Mapping[str, Execute] = {
     "sop.mark_tag": tagging.run_mark_tag,
     tags.MARK: mark_tags.run_mark,
     mark_tags.LIBRARY: mark_tags.run_library,
+    transfers.ASK: ask.run_ask,
+    transfers.POLL: ask.run_poll,
+    transfers.GROUPS: groups.run_groups,
+    transfers.UNASSIGNED: unassigned.run_unassigned,
 }
 
 ROUTES = (
@@ -121,7 +127,8 @@ def build_app(
     """The web application; `with_worker` also runs durable work and ticks in this process."""
     settings = services.settings
     app = web.Application(
-        middlewares=[*http.MIDDLEWARES, api_auth.require_api_key], client_max_size=settings.server.body_limit
+        middlewares=[endpoint.straight_in, *http.MIDDLEWARES, api_auth.require_api_key],
+        client_max_size=settings.server.body_limit,
     )
     app[SERVICES] = services
     app[endpoint.CRYPTO] = CallbackCrypto(

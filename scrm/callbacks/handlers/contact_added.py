@@ -14,7 +14,9 @@ from scrm.services import Services
 from scrm.sop import welcome
 from scrm.sop.content import Shop
 from scrm.sop.shelf import playbooks_of
+from scrm.transfers import takeover
 from scrm.wecom.errors import WeComError
+from scrm.wecom.events import ContactAdded
 
 log = structlog.get_logger()
 router = Router()
@@ -30,23 +32,32 @@ async def contact_added(callback: Callback) -> None:
     asked = _ask_details(services, added) if added.welcome_code else None
     try:
         prepared = await services.db.together(_prepare_many, (added, services))
+        if prepared is None:
+            return  # taken over from another member: no second welcome, and nothing begins anew
         if not prepared.is_settled:
             await _greet(services, added, prepared, asked)
         details = await _details(asked)
     finally:
         if asked is not None:
             asked.cancel()
-    await learn_contact(callback, prepared.tells, prepared.facts, details)
+    await learn_contact(callback, _tells(callback, prepared), prepared.facts, details)
+
+
+def _tells(callback: Callback, prepared: welcome.Prepared) -> str:
+    """Consent comes to a relation that began with an add of its own."""
+    if callback.event.change_type == "msg_audit_approved":
+        return "contact.archiving_agreed"
+    return prepared.tells
 
 
 def _added(callback: Callback) -> welcome.Added:
-    event = callback.event
+    event = ContactAdded.of(callback.event)
     return welcome.Added(
-        userid=event.text("UserID"),
-        external_userid=event.text("ExternalUserID"),
-        state=event.text("State"),
-        welcome_code=event.text("WelcomeCode"),
-        is_half=event.change_type == "add_half_external_contact",
+        userid=event.userid,
+        external_userid=event.external_userid,
+        state=event.state,
+        welcome_code=event.welcome_code,
+        is_half=event.is_half,
         created_at=event.created_at,
         received_at=callback.received_at,
         digest=callback.digest,
@@ -66,12 +77,24 @@ def _ask_details(services: Services, added: welcome.Added) -> "asyncio.Task[Deta
     return asyncio.create_task(ask())
 
 
-def _prepare_many(conn: Connection, adds: list[tuple[welcome.Added, Services]]) -> list[welcome.Prepared]:
-    services = adds[0][1]
+def _prepare_many(conn: Connection, adds: list[tuple[welcome.Added, Services]]) -> list[welcome.Prepared | None]:
+    """None stands for a takeover, which is completed here."""
+    services, now = adds[0][1], adds[0][1].clock.now()
+    taken = {added: _handed(added) for added, _ in adds}
+    takeovers = takeover.find_takeovers(conn, taken.values())
+    greeted = []
+    for added, _ in adds:
+        if (added.userid, added.external_userid) in takeovers and not added.state:
+            takeover.take_over(conn, services, taken[added], now=now)
+        else:
+            greeted.append(added)
     playbooks = list(playbooks_of(services).current.values())
-    return welcome.prepare_many(
-        conn, [added for added, _ in adds], playbooks, _shop(services), now=services.clock.now()
-    )
+    prepared = dict(zip(greeted, welcome.prepare_many(conn, greeted, playbooks, _shop(services), now=now), strict=True))
+    return [prepared.get(added) for added, _ in adds]
+
+
+def _handed(added: welcome.Added) -> takeover.Added:
+    return takeover.Added(added.userid, added.external_userid, added.state, added.created_at)
 
 
 async def _greet(

@@ -7,6 +7,8 @@ from sqlalchemy import Connection
 from scrm.callbacks.router import Callback, Router
 from scrm.events import Event, publish
 from scrm.profiles import store as profiles
+from scrm.transfers.takeover import is_handed_over
+from scrm.wecom.events import ContactLost
 
 router = Router()
 
@@ -24,17 +26,27 @@ async def lost_by_member(callback: Callback) -> None:
 
 
 async def _end(callback: Callback, ended_by: str) -> None:
-    await callback.services.db.write(_end_and_tell, callback, ended_by, callback.services.clock.now())
+    await callback.services.db.together(_end_many, (callback, ended_by, callback.services.clock.now()))
+
+
+def _end_many(conn: Connection, ends: list[tuple[Callback, str, datetime]]) -> list[None]:
+    for callback, ended_by, now in ends:
+        _end_and_tell(conn, callback, ended_by, now)
+    return [None] * len(ends)
 
 
 def _end_and_tell(conn: Connection, callback: Callback, ended_by: str, now: datetime) -> None:
-    event = callback.event
-    userid, external_userid = event.text("UserID"), event.text("ExternalUserID")
+    event = ContactLost.of(callback.event)
+    userid, external_userid = event.userid, event.external_userid
     contact = profiles.ensure_contact(conn, external_userid, now=now)
     follow = profiles.find_follow_user(conn, userid, external_userid)
-    if follow is not None and follow.followed_at > event.created_at and not follow.ended_by:
+    if follow is not None and follow.followed_at > event.created_at:
         return  # an old deletion that came after the customer had added the member again
     userid = follow.userid if follow is not None else userid
+    if ended_by == "member" and is_handed_over(
+        conn, callback.services, userid, external_userid, event.source, at=event.created_at, now=now
+    ):
+        return  # a transfer of ours is done: what runs goes on with the new owner
     profiles.end_follow_user(
         conn, userid, external_userid, contact.person_id, ended_by=ended_by, ended_at=event.created_at
     )
@@ -44,7 +56,7 @@ def _end_and_tell(conn: Connection, callback: Callback, ended_by: str, now: date
         person_id=contact.person_id,
         external_userid=external_userid,
         userid=userid,
-        facts={"source": event.text("Source")},
+        facts={"source": event.source},
         once=f"contact.lost:{userid}:{external_userid}:{int(event.created_at.timestamp())}:{ended_by}",
     )
     publish(conn, [lost], now=now, correlation=callback.correlation)

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from scrm.callbacks.router import Callback, Router
 from scrm.events import Event, publish
 from scrm.profiles import store as profiles
+from scrm.transfers import takeover
 from scrm.wecom.events import TransferFailed
 
 router = Router()
@@ -20,6 +21,8 @@ async def transfer_failed(callback: Callback) -> None:
 
 def _tell(conn: Connection, callback: Callback, now: datetime) -> None:
     event = TransferFailed.of(callback.event)
+    if takeover.fail(conn, event.userid, event.external_userid, event.fail_reason, now=now):
+        return  # a transfer that was begun here: it has its own words
     contact = profiles.ensure_contact(conn, event.external_userid, now=now)
     failed = Event(
         name="contact.transfer_failed",

@@ -1,0 +1,83 @@
+"""What runs for a customer goes on with another member, who finds the open tasks in the own words and name."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select, update
+
+from scrm.services import Services
+from scrm.sop import content
+from scrm.sop.facts import Due
+from scrm.sop.models import enrolment, task
+from scrm.sop.shelf import find_version, playbooks_of, shop_of
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """How much changed hands."""
+
+    runs: int
+    tasks: int
+
+
+def hand_over(
+    conn: Connection, services: Services, userid: str, external_userid: str, taker: str, *, now: datetime
+) -> HandedOver:
+    """Active runs and open tasks of one pair become the taker's, with texts filled anew; again changes nothing.
+
+    A tap that was under way with the old member (released, not confirmed) is open again for the new one.
+    """
+    # The runs before the tasks, as everywhere: a tick that holds a run has written its task before we look.
+    runs = conn.execute(
+        update(enrolment)
+        .where(
+            enrolment.c.state == "active",
+            enrolment.c.external_userid == external_userid,
+            func.lower(enrolment.c.userid) == userid.lower(),
+        )
+        .values(userid=taker)
+        .returning(enrolment)
+    ).all()
+    tasks = conn.execute(
+        update(task)
+        .where(
+            task.c.state == "open",
+            task.c.external_userid == external_userid,
+            func.lower(task.c.userid) == userid.lower(),
+        )
+        .values(userid=taker, released_at=None, reminder="waiting")
+        .returning(task.c.id, task.c.enrolment_id, task.c.step_id)
+    ).all()
+    _say_anew(conn, services, {run.id: run for run in runs}, tasks, now)
+    return HandedOver(len(runs), len(tasks))
+
+
+def _say_anew(
+    conn: Connection, services: Services, runs: dict[int, Row[Any]], tasks: "list[Row[Any]] | Any", now: datetime
+) -> None:
+    """The old texts name the old member; one that cannot be filled any more stays as it was."""
+    published, shop = playbooks_of(services), shop_of(services)
+    for one in tasks:
+        run = runs.get(one.enrolment_id)
+        playbook = find_version(conn, published, run.playbook_key, run.version) if run is not None else None
+        if run is None or playbook is None:
+            continue
+        step = next((step for step in playbook.steps if step.id == one.step_id), None)
+        if step is None or step.content is None:
+            continue
+        due = Due(run, playbook, step)
+        filled = content.fill(conn, due, content.load_values(conn, [due], shop)[run.id], shop, now)
+        if filled.text:
+            conn.execute(update(task).where(task.c.id == one.id).values(_said(filled)))
+
+
+def _said(filled: content.Filled) -> dict[str, Any]:
+    return {"text": filled.text, "attachments": filled.attachments}
+
+
+def count_running(conn: Connection, userid: str) -> tuple[int, int]:
+    """(active runs, open tasks) of a member: what a hand-over would move at most."""
+    active = select(func.count()).where(enrolment.c.state == "active", func.lower(enrolment.c.userid) == userid.lower())
+    waiting = select(func.count()).where(task.c.state == "open", func.lower(task.c.userid) == userid.lower())
+    return conn.execute(active).scalar_one(), conn.execute(waiting).scalar_one()
