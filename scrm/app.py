@@ -34,6 +34,8 @@ from scrm.sidebar import pages as sidebar_pages
 from scrm.sop import enrol, reminders, tick
 from scrm.sop.actions import tagging
 from scrm.sop.shelf import house_of, playbooks_of
+from scrm.sync import nightly, repairs
+from scrm.sync import runs as sync_runs
 from scrm.transfers import ask, groups, unassigned
 from scrm.transfers import begin as transfers
 from scrm.wecom.calls import App
@@ -53,6 +55,8 @@ EXECUTORS: Mapping[str, Execute] = {
     refresh.KIND: refresh.run_refresh,
     refresh_member.KIND: refresh_member.run_refresh_member,
     refresh_group_chat.KIND: refresh_group_chat.run_refresh,
+    sync_runs.KIND: sync_runs.run_asked,
+    repairs.CHECK_KIND: repairs.run_check_added,
     "sop.event": enrol.run_event,
     "sop.remind": reminders.run_remind,
     "sop.mark_tag": tagging.run_mark_tag,
@@ -160,6 +164,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(TICK_SECONDS, lambda: tick.tick(services), "sop.tick")
     schedule.every(RELOAD_SECONDS, lambda: services.db.read(published.refresh), "sop.reload")
     schedule.every(SLOW_SECONDS, lambda: mark_tags.tick(services), "tags.expire")
+    schedule.every(nightly.TICK_SECONDS, lambda: nightly.tick(services), "sync.nightly")
     await services.worker.start()
     schedule.start()
     try:

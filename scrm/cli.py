@@ -55,6 +55,7 @@ def _in_event_loop(work: Coroutine[None, None, int]) -> int:
 def _parser() -> argparse.ArgumentParser:
     from scrm.commerce import cli as commerce
     from scrm.sop import cli as sop
+    from scrm.sync import cli as sync
 
     parser = argparse.ArgumentParser(prog="scrm", description="企业微信社交客户管理：欢迎、画像、侧边栏与 SOP 剧本。")
     parser.add_argument("--version", action="version", version=f"scrm {__version__}")
@@ -82,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument("--host", default="127.0.0.1")
     sandbox.add_argument("--port", type=int, default=8090)
     sandbox.set_defaults(run=_sandbox)
+
+    sync.add_parser(commands).set_defaults(run=_sync)
 
     doctor = commands.add_parser("doctor", help="check settings, database, queue and the way to WeCom")
     doctor.set_defaults(run=_doctor)
@@ -166,6 +169,16 @@ async def _sandbox(arguments: argparse.Namespace) -> int:
 
     configure_logs()
     return await run_sandbox(load_settings(), arguments.host, arguments.port)
+
+
+async def _sync(arguments: argparse.Namespace) -> int:
+    from scrm.app import open_services
+    from scrm.sync.cli import run_sync
+
+    configure_logs(level=logging.WARNING)  # the progress line must not be torn
+    async with open_services(load_settings()) as services:
+        await _require_migrated(services)
+        return await run_sync(arguments, services)
 
 
 async def _doctor(arguments: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from scrm.errors import WrongUse
 from scrm.services import Services
+from scrm.sync import contacts, follow_users, members, tags
 from scrm.work.progress import Progress
 
 # (services, progress, full): compares what WeCom says with what we keep and writes only the difference. It must be
@@ -23,7 +24,12 @@ class Source:
 
 
 # What customers carry comes before the customers: tags are named, and members known, when customers are kept.
-SOURCES: tuple[Source, ...] = ()
+SOURCES: tuple[Source, ...] = (
+    Source("members", "部门与员工", members.run),
+    Source("follow_users", "客户联系成员", follow_users.run),
+    Source("tags", "企业标签", tags.run),
+    Source("contacts", "客户", contacts.run),
+)
 
 
 def choose(keys: Iterable[str]) -> Sequence[Source]:
