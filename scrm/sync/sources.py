@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from scrm.errors import WrongUse
+from scrm.group_chats import sync as group_chats
 from scrm.services import Services
 from scrm.sync import contacts, follow_users, members, tags
 from scrm.work.progress import Progress
@@ -29,6 +30,7 @@ SOURCES: tuple[Source, ...] = (
     Source("follow_users", "客户联系成员", follow_users.run),
     Source("tags", "企业标签", tags.run),
     Source("contacts", "客户", contacts.run),
+    Source("groups", "客户群", group_chats.run),
 )
 
 
