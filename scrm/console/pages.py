@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from scrm.console import contact_ways, customers, playbooks, repairs, sends, today
+from scrm.console import contact_ways, customers, playbooks, repairs, sends, today, transfers
 from scrm.console.door import for_managers
 from scrm.http import sign_out
 from web.render import render
@@ -33,5 +33,6 @@ routes: list[web.AbstractRouteDef] = [
     *contact_ways.routes,
     *playbooks.routes,
     *sends.routes,
+    *transfers.routes,
     *repairs.routes,
 ]

@@ -57,6 +57,10 @@ WORK_KINDS = {
     "contact.refresh": "更新客户资料",
     "member.refresh": "更新员工资料",
     "sop.event": "事件触发剧本",
+    "transfer.ask": "提交客户转接",
+    "transfer.poll": "查询转接结果",
+    "transfer.groups": "转接客户群",
+    "transfer.unassigned": "读取离职待分配客户",
     "sop.remind": "提醒员工",
     "sop.mark_tag": "同步标签到企业微信",
 }

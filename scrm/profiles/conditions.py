@@ -58,6 +58,7 @@ EVENTS = {
     "contact.added": "客户添加了员工",
     "contact.confirmed": "员工通过了客户的添加",
     "contact.archiving_agreed": "客户同意会话存档",
+    "contact.taken_over": "客户转给了另一位员工",
     "contact.transfer_failed": "客户转接失败",
     "contact.lost_by_customer": "客户删除了员工",
     "contact.lost_by_member": "员工删除了客户",
@@ -75,6 +76,12 @@ EVENTS = {
     "coupon.redeemed": "核销券",
     "coupon.sent": "员工发送了券",
     "task.sent": "员工发送了待办消息",
+    "kf.entered": "进入微信客服",
+    "kf.message": "在微信客服发来消息",
+    "oa.subscribed": "关注了公众号",
+    "oa.unsubscribed": "取消关注公众号",
+    "oa.scanned": "扫了公众号二维码",
+    "oa.message": "给公众号发来消息",
 }
 FLAGS = {
     "optout.all": "拒绝一切消息",
