@@ -71,8 +71,9 @@ def _renew_follow_user(dialect: str, is_half: bool, has_state: bool) -> Any:
         "ended_at": case((is_over, follow_user.c.ended_at), else_=None),
         "followed_at": case((is_newest, insert.excluded.followed_at), else_=follow_user.c.followed_at),
     }
-    if not is_half:
-        changes["is_half"] = False
+    # The add that stands decides; of a half and a full one in the same second the full one.
+    is_newer = or_(is_first, insert.excluded.followed_at > follow_user.c.followed_at)
+    changes["is_half"] = case((is_newer if is_half else is_newest, is_half), else_=follow_user.c.is_half)
     if has_state:
         is_wanted = or_(is_newest, follow_user.c.state == "")
         changes["state"] = case((is_wanted, insert.excluded.state), else_=follow_user.c.state)
