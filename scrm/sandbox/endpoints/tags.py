@@ -109,6 +109,7 @@ def edit_corp_tag(call: Call) -> Json:
     groups = [group for group in call.world.tag_groups if not all(tag.is_deleted for tag in group.tags)]
     group = next((group for group in groups if group.id == asked), None)
     found = call.world.find_tag(asked)
+    thing: Tag | TagGroup
     if group is not None:
         siblings, thing = {each.name for each in groups if each is not group}, group
     elif found is not None:
