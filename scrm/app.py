@@ -22,10 +22,13 @@ from scrm.callbacks.handlers import refresh
 from scrm.clock import Clock, SystemClock
 from scrm.commerce import pages as commerce_pages
 from scrm.console import pages as console_pages
+from scrm.content.media import copies
 from scrm.credentials import DatabaseTokens
 from scrm.db import Database
 from scrm.db.vault import Vault
 from scrm.group_chats import refresh as refresh_group_chat
+from scrm.mass_messages import dispatch, results
+from scrm.mass_messages import plan as mass_plan
 from scrm.profiles import mark_tags, refresh_member, tags
 from scrm.schedule import Schedule
 from scrm.services import SERVICES, Services
@@ -48,6 +51,7 @@ log = structlog.get_logger()
 TICK_SECONDS = 1.0
 RELOAD_SECONDS = 5.0
 SLOW_SECONDS = 20.0
+HOUR_SECONDS = 3600.0
 
 # Which function does which kind of work.
 EXECUTORS: Mapping[str, Execute] = {
@@ -66,6 +70,8 @@ EXECUTORS: Mapping[str, Execute] = {
     transfers.POLL: ask.run_poll,
     transfers.GROUPS: groups.run_groups,
     transfers.UNASSIGNED: unassigned.run_unassigned,
+    mass_plan.PREPARE: mass_plan.run_prepare,
+    mass_plan.CREATE: dispatch.run_create,
 }
 
 ROUTES = (
@@ -165,6 +171,9 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(RELOAD_SECONDS, lambda: services.db.read(published.refresh), "sop.reload")
     schedule.every(SLOW_SECONDS, lambda: mark_tags.tick(services), "tags.expire")
     schedule.every(nightly.TICK_SECONDS, lambda: nightly.tick(services), "sync.nightly")
+    schedule.every(SLOW_SECONDS, lambda: results.poll(services), "mass_messages.results")
+    schedule.every(HOUR_SECONDS, lambda: results.notice_others(services), "mass_messages.others")
+    schedule.every(SLOW_SECONDS, lambda: copies.renew(services), "media.renew")
     await services.worker.start()
     schedule.start()
     try:

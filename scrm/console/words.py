@@ -63,6 +63,8 @@ WORK_KINDS = {
     "transfer.unassigned": "读取离职待分配客户",
     "sop.remind": "提醒员工",
     "sop.mark_tag": "同步标签到企业微信",
+    "mass_message.prepare": "整理群发名单",
+    "mass_message.create": "创建群发任务",
 }
 EVENTS = conditions.EVENTS
 IDENTITIES = {

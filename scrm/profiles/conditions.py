@@ -76,6 +76,7 @@ EVENTS = {
     "coupon.redeemed": "核销券",
     "coupon.sent": "员工发送了券",
     "task.sent": "员工发送了待办消息",
+    "mass_message.sent": "收到群发消息",
     "kf.entered": "进入微信客服",
     "kf.message": "在微信客服发来消息",
     "oa.subscribed": "关注了公众号",

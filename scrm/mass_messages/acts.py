@@ -1,0 +1,88 @@
+"""What a manager does with a mass message that waits: remind the members, or stop it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from scrm.errors import Conflict, NotFound
+from scrm.mass_messages import store
+from scrm.mass_messages.dispatch import note_cancelled
+from scrm.services import Services
+from scrm.wecom.errors import WeComError
+
+
+@dataclass(frozen=True, slots=True)
+class Reminded:
+    """How many members were reminded; `problem` says why others were not."""
+
+    members: int
+    problem: str = ""
+
+
+async def remind(services: Services, message_id: int) -> Reminded:
+    """Tell the members who have not confirmed; each at most three times in 24 hours. Raises NotFound, Conflict."""
+    parts = [row for row in await _parts(services, message_id) if row.state == "created" and row.confirmed_at is None]
+    if not parts:
+        raise Conflict("没有待确认的员工，不用提醒。")
+    reminded, problem = 0, ""
+    for row in parts:
+        if not await services.db.write(store.take_reminder, row.id, services.clock.now()):
+            problem = "部分员工 24 小时内已提醒 3 次，企业微信不允许再提醒。"
+            continue
+        try:
+            await services.wecom.customer_messages.remind_groupmsg_send(row.msgid)
+            reminded += 1
+        except WeComError as error:
+            problem = error.text
+    if not reminded:
+        raise Conflict(problem)
+    return Reminded(reminded, problem)
+
+
+async def cancel(services: Services, message_id: int) -> int:
+    """Stop what has not gone out; what was sent stays. Returns how many parts were stopped; raises NotFound, Conflict."""
+    parts = await services.db.write(_stop, message_id, services.clock.now())
+    stopped, problem = 0, ""
+    for row in parts:
+        try:
+            await services.wecom.customer_messages.cancel_groupmsg_send(row.msgid)
+        except WeComError as error:
+            if error.errcode != 41093:
+                problem = error.text
+                continue
+        await services.db.write(note_cancelled, row.id, services.clock.now())
+        stopped += 1
+    if problem:
+        raise Conflict(f"有 {len(parts) - stopped} 位员工的群发没能停止：{problem}")
+    return stopped
+
+
+def _stop(conn: Connection, message_id: int, now: datetime) -> list[Row[Any]]:
+    """Nothing new is made from here on; returns the parts that WeCom must be told of."""
+    row = store.find_message(conn, message_id)
+    if row is None or row.origin != "own":
+        raise NotFound("没有这条群发。")
+    row = store.lock_message(conn, message_id)
+    if row.state == "done":
+        raise Conflict("这条群发已经结束，不用停止。")
+    store.change_message(conn, message_id, state="cancelled", ended_at=row.ended_at or now)
+    store.cancel_planned(conn, message_id)
+    made = []
+    for part in store.list_parts(conn, message_id):
+        if part.state == "planned":
+            note_cancelled(conn, part.id, now)
+        elif part.state == "created":
+            made.append(part)
+    return made
+
+
+async def _parts(services: Services, message_id: int) -> list[Row[Any]]:
+    def look(conn: Connection) -> list[Row[Any]]:
+        row = store.find_message(conn, message_id)
+        if row is None or row.origin != "own":
+            raise NotFound("没有这条群发。")
+        return store.list_parts(conn, message_id)
+
+    return await services.db.read(look)

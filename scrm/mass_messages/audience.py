@@ -1,0 +1,206 @@
+"""Whom a mass message is for: the choice, its SQL, and what it would come to before anything is made."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, false, func, or_, select
+
+from scrm.db.json_text import json_text
+from scrm.errors import Invalid
+from scrm.mass_messages.models import mass_message_target
+from scrm.profiles.models import external_contact, follow_user, follow_user_tag, member, person
+from scrm.settings import MassMessages
+
+# States in which a customer's place is taken: it was sent, or still may be.
+COUNTED = ("planned", "waiting", "sent")
+SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Customers of any of these members who have any of these tags and came by any of these channels.
+
+    What is left empty does not narrow; with nothing chosen at all nobody is meant.
+    """
+
+    userids: tuple[str, ...] = ()
+    tag_ids: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    # Of a group mass message: these groups, each with its owner.
+    chats: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.userids or self.tag_ids or self.states or self.chats)
+
+    def as_json(self) -> dict[str, Any]:
+        lists = {"userids": self.userids, "tag_ids": self.tag_ids, "states": self.states, "chats": self.chats}
+        return {
+            key: [list(each) if isinstance(each, tuple) else each for each in value] for key, value in lists.items()
+        }
+
+
+def read_audience(value: Mapping[str, Any]) -> Audience:
+    """What was kept in the row."""
+    return Audience(
+        userids=tuple(value.get("userids") or ()),
+        tag_ids=tuple(value.get("tag_ids") or ()),
+        states=tuple(value.get("states") or ()),
+        chats=tuple((str(chat), str(owner)) for chat, owner in value.get("chats") or ()),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How many a customer may get: (since when, how many), ours and WeCom's own."""
+
+    limits: tuple[tuple[datetime, int], ...]
+
+
+def quota_at(now: datetime, house: MassMessages, zone: ZoneInfo) -> Quota:
+    """Ours by rolling days; WeCom's as many in a calendar month as it has days (doc 92135, 2025-11-17). Pure."""
+    local = now.astimezone(zone)
+    month = local.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    days = ((month + timedelta(days=32)).replace(day=1) - month).days
+    ours = ((1, house.per_day), (7, house.per_week), (30, house.per_month))
+    limits = [(now - timedelta(days=span), most) for span, most in ours if most]
+    return Quota((*limits, (month, days)))
+
+
+def is_over(quota: Quota, target: ColumnElement[str], besides: int | None = None) -> ColumnElement[bool]:
+    """Whether a customer or group may get no more; `besides` is a message whose own places do not count."""
+    taken = mass_message_target.alias("taken")
+    conditions = []
+    for since, most in quota.limits:
+        query = (
+            select(func.count())
+            .select_from(taken)
+            .where(taken.c.target == target, taken.c.state.in_(COUNTED), taken.c.counted_at > since)
+        )
+        if besides is not None:
+            query = query.where(taken.c.mass_message_id != besides)
+        conditions.append(query.correlate_except(taken).scalar_subquery() >= most)
+    return or_(*conditions) if conditions else false()
+
+
+def refuses() -> ColumnElement[bool]:
+    """The person wants no messages, or no promotions."""
+    flags = [json_text(person.c.optout, key) == "true" for key in ("all", "promo")]
+    return func.coalesce(or_(*(func.coalesce(flag, false()) for flag in flags)), false())
+
+
+def contacts(audience: Audience) -> Select[Any]:
+    """Rows (target, userid, person_id, is_refused) of living relations; one customer may stand there several times."""
+    f = follow_user
+    query = (
+        select(
+            f.c.external_userid.label("target"),
+            f.c.userid,
+            f.c.person_id,
+            f.c.followed_at,
+            refuses().label("is_refused"),
+        )
+        .join(person, person.c.id == f.c.person_id)
+        .where(f.c.ended_by == "", f.c.is_half.is_(False), _is_meant(audience))
+    )
+    gone = exists().where(member.c.folded == func.lower(f.c.userid), member.c.is_active.is_(False))
+    return query.where(~gone)
+
+
+def _is_meant(audience: Audience) -> ColumnElement[bool]:
+    if audience.is_empty or audience.chats:
+        return false()
+    f = follow_user
+    conditions: list[ColumnElement[bool]] = []
+    if audience.userids:
+        conditions.append(func.lower(f.c.userid).in_([userid.lower() for userid in audience.userids]))
+    if audience.states:
+        conditions.append(f.c.state.in_(audience.states))
+    if audience.tag_ids:
+        has_tag = exists().where(
+            follow_user_tag.c.external_userid == f.c.external_userid,
+            follow_user_tag.c.tag_id.in_(audience.tag_ids),
+        )
+        conditions.append(has_tag)
+    return and_(*conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a message would come to; `over` shows the first fifty who had enough already."""
+
+    customers: int
+    refused: int
+    over_quota: int
+    by_member: dict[str, int] = field(default_factory=dict)
+    over: Sequence[Any] = ()
+
+    @property
+    def reachable(self) -> int:
+        return sum(self.by_member.values())
+
+
+def forecast(conn: Connection, audience: Audience, quota: Quota) -> Forecast:
+    """Counted in the database, before anything is written; the customer goes to who followed him first."""
+    if audience.chats:
+        return _forecast_chats(conn, audience, quota)
+    rows = contacts(audience).subquery()
+    rank = func.row_number().over(partition_by=rows.c.target, order_by=(rows.c.followed_at, rows.c.userid))
+    ranked = select(rows, rank.label("rank")).subquery()
+    over = is_over(quota, ranked.c.target)
+    each = select(
+        ranked.c.target, ranked.c.userid, ranked.c.person_id, ranked.c.is_refused, over.label("is_over")
+    ).where(ranked.c.rank == 1)
+    one = each.subquery()
+    counts = conn.execute(
+        select(one.c.is_refused, one.c.is_over, one.c.userid, func.count().label("customers")).group_by(
+            one.c.is_refused, one.c.is_over, one.c.userid
+        )
+    ).all()
+    names = (
+        select(one.c.target, one.c.person_id, external_contact.c.name)
+        .outerjoin(external_contact, external_contact.c.external_userid == one.c.target)
+        .where(one.c.is_over, ~one.c.is_refused)
+        .order_by(one.c.target)
+        .limit(SHOWN)
+    )
+    return Forecast(
+        customers=sum(row.customers for row in counts),
+        refused=sum(row.customers for row in counts if row.is_refused),
+        over_quota=sum(row.customers for row in counts if row.is_over and not row.is_refused),
+        by_member={row.userid: row.customers for row in counts if not row.is_over and not row.is_refused},
+        over=list(conn.execute(names)),
+    )
+
+
+def _forecast_chats(conn: Connection, audience: Audience, quota: Quota) -> Forecast:
+    full = full_targets(conn, [chat for chat, _ in audience.chats], quota)
+    by_member: dict[str, int] = {}
+    for chat, owner in audience.chats:
+        if chat not in full:
+            by_member[owner] = by_member.get(owner, 0) + 1
+    return Forecast(len(audience.chats), 0, len(full), by_member)
+
+
+def full_targets(conn: Connection, targets: Sequence[str], quota: Quota) -> set[str]:
+    """Those of the targets that may get no more."""
+    full: set[str] = set()
+    taken = mass_message_target
+    for since, most in quota.limits:
+        rows = conn.execute(
+            select(taken.c.target)
+            .where(taken.c.target.in_(targets), taken.c.state.in_(COUNTED), taken.c.counted_at > since)
+            .group_by(taken.c.target)
+            .having(func.count() >= most)
+        )
+        full |= {row.target for row in rows}
+    return full
+
+
+def check_audience(audience: Audience) -> None:
+    """Raises Invalid when nobody was chosen: an empty choice never means everybody."""
+    if audience.is_empty:
+        raise Invalid("还没有选择发给谁，请至少选一位员工、一个标签或一个渠道。")

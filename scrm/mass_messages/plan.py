@@ -1,0 +1,150 @@
+"""From a form to parts: the message is kept, its audience written down piece by piece, then one part per member."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from scrm.content.media import store as media
+from scrm.content.render import LINK_DESC_BYTES, LINK_TITLE_BYTES, WELCOME_TEXT_BYTES
+from scrm.db import Priority
+from scrm.errors import Invalid
+from scrm.mass_messages import store
+from scrm.mass_messages.audience import Audience, Forecast, check_audience, forecast, quota_at
+from scrm.services import Services
+from scrm.wecom.customer_messages import MOST_ATTACHMENTS, MOST_CHATS
+from scrm.work import queue
+
+PREPARE, CREATE = "mass_message.prepare", "mass_message.create"
+CHUNK = 1000
+
+
+async def foresee(services: Services, audience: Audience) -> Forecast:
+    """How many it would reach and who had enough already; nothing is written. Raises Invalid."""
+    check_audience(audience)
+    now, settings = services.clock.now(), services.settings
+    return await services.db.read(forecast, audience, quota_at(now, settings.mass_messages, settings.shop.zone))
+
+
+async def create(
+    services: Services,
+    audience: Audience,
+    *,
+    text: str,
+    attachments: Sequence[Mapping[str, Any]] = (),
+    title: str = "",
+    once: str | None = None,
+    created_by: str = "",
+) -> int:
+    """Keep the message and begin to prepare it; the same `once` twice is one message. Returns its id; raises Invalid."""
+    check_audience(audience)
+    text = text.strip()
+    check_content(text, attachments)
+    if len(audience.chats) > MOST_CHATS:
+        raise Invalid(f"一次最多选 {MOST_CHATS} 个客户群，现在选了 {len(audience.chats)} 个。")
+    values = {
+        "kind": "group" if audience.chats else "single",
+        "title": title.strip()[:80],
+        "text": text,
+        "attachments": [dict(each) for each in attachments],
+        "audience": audience.as_json(),
+        "once": once,
+        "created_by": created_by,
+        "created_at": services.clock.now(),
+    }
+    return await services.db.write(_create, values, services.clock.now())
+
+
+def _create(conn: Connection, values: dict[str, Any], now: datetime) -> int:
+    _check_media(conn, values["attachments"])
+    message_id = store.add_message(conn, values)
+    if message_id is None:
+        known = store.find_message_once(conn, values["once"])
+        assert known is not None  # noqa: S101 - the conflict was with it
+        return known
+    item = queue.Item(lane="bulk", kind=PREPARE, payload={"id": message_id}, dedupe_key=f"{PREPARE}:{message_id}")
+    queue.add(conn, item, now=now)
+    return message_id
+
+
+def check_content(text: str, attachments: Sequence[Mapping[str, Any]]) -> None:
+    """Raises Invalid for what WeCom would refuse (doc 92135). Pure."""
+    if not text and not attachments:
+        raise Invalid("群发内容是空的，请写文字或加附件。")
+    if (size := len(text.encode())) > WELCOME_TEXT_BYTES:
+        over = -(-(size - WELCOME_TEXT_BYTES) // 3)
+        raise Invalid(
+            f"文字太长：最多 {WELCOME_TEXT_BYTES} 字节（约 {WELCOME_TEXT_BYTES // 3} 个汉字），请删掉约 {over} 个字。"
+        )
+    if len(attachments) > MOST_ATTACHMENTS:
+        raise Invalid(f"附件有 {len(attachments)} 个，最多 {MOST_ATTACHMENTS} 个。")
+    for each in attachments:
+        if "link" in each:
+            _check_link(each["link"])
+        elif "media" not in each:
+            raise Invalid("附件只能是链接，或素材库里的图片、视频、文件。")
+
+
+def _check_link(link: Mapping[str, Any]) -> None:
+    title, url = str(link.get("title") or ""), str(link.get("url") or "")
+    if not title:
+        raise Invalid("链接缺少标题。")
+    if len(title.encode()) > LINK_TITLE_BYTES:
+        raise Invalid(f"链接标题太长，最多 {LINK_TITLE_BYTES // 3} 个汉字。")
+    if len(str(link.get("desc") or "").encode()) > LINK_DESC_BYTES:
+        raise Invalid(f"链接描述太长，最多 {LINK_DESC_BYTES // 3} 个汉字。")
+    if not re.match(r"https?://[^/\s]+", url) or len(url) > 2048:
+        raise Invalid("链接地址要以 http:// 或 https:// 开头，最多 2048 个字符。")
+
+
+def _check_media(conn: Connection, attachments: Sequence[Mapping[str, Any]]) -> None:
+    wanted = [str(each["media"]) for each in attachments if "media" in each]
+    known = media.find_originals(conn, wanted)
+    for name in wanted:
+        if name not in known or known[name].is_hidden:
+            raise Invalid("选中的素材已被删除，请重新选择。")
+        if known[name].kind == "voice":
+            raise Invalid("群发不支持语音，请换成图片、视频或文件。")
+
+
+async def run_prepare(services: Services, item: queue.Claimed) -> None:
+    """Work of kind "mass_message.prepare": a thousand customers in each transaction; a kill resumes where it was."""
+    settings = services.settings
+    while True:
+        now = services.clock.now()
+        quota = quota_at(now, settings.mass_messages, settings.shop.zone)
+        if not await services.db.write_as(Priority.IMPORT, _prepare_some, int(item.payload["id"]), quota, now):
+            return
+
+
+def _prepare_some(conn: Connection, message_id: int, quota: Any, now: datetime) -> bool:
+    """True when there is more to write down."""
+    row = store.lock_message(conn, message_id)
+    if row.state != "preparing":
+        return False
+    if row.kind == "group":
+        store.add_chats(conn, row, quota, now)
+    elif store.add_targets(conn, row, quota, now, CHUNK):
+        return True
+    made = store.add_parts(conn, row)
+    store.change_message(conn, message_id, state="running")
+    for part_id, userid in made:
+        queue_create(conn, message_id, part_id, userid, now)
+    store.end_if_over(conn, message_id, now)
+    return False
+
+
+def queue_create(
+    conn: Connection, message_id: int, part_id: int, userid: str, now: datetime, due_at: datetime | None = None
+) -> None:
+    """One member's parts of a message are made one after the other, so that WeCom's list tells them apart."""
+    item = queue.Item(
+        lane="send",
+        kind=CREATE,
+        payload={"part_id": part_id},
+        due_at=due_at,
+        order_key=f"mass_message:{message_id}:{userid}",
+    )
+    queue.add(conn, item, now=now)

@@ -1,0 +1,367 @@
+"""All SQL about mass messages."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, case, exists, func, select, update
+
+from scrm.db import upsert
+from scrm.db.bulk import insert_rows
+from scrm.db.tables import to_millis
+from scrm.mass_messages import audience as audiences
+from scrm.mass_messages.audience import Quota
+from scrm.mass_messages.models import mass_message, mass_message_part, mass_message_target
+from scrm.profiles.models import external_contact, follow_user, member, person
+
+message, part, target = mass_message, mass_message_part, mass_message_target
+
+MOST_IN_PART = {"single": 10_000, "group": 2_000}
+REMINDERS = 3
+REMINDED_WITHIN = timedelta(hours=24)
+_OPEN = ("planned", "intent", "created")
+
+
+def add_message(conn: Connection, values: Mapping[str, Any]) -> int | None:
+    """None when the same form was sent before."""
+    statement = upsert(message, conn).values(**values).on_conflict_do_nothing(index_elements=["once"])
+    return conn.execute(statement.returning(message.c.id)).scalar_one_or_none()
+
+
+def find_message(conn: Connection, message_id: int) -> Row[Any] | None:
+    return conn.execute(select(message).where(message.c.id == message_id)).one_or_none()
+
+
+def find_message_once(conn: Connection, once: str) -> int | None:
+    return conn.execute(select(message.c.id).where(message.c.once == once)).scalar_one_or_none()
+
+
+def lock_message(conn: Connection, message_id: int) -> Row[Any]:
+    return conn.execute(_locked(conn, select(message).where(message.c.id == message_id))).one()
+
+
+def lock_part(conn: Connection, part_id: int) -> Row[Any]:
+    return conn.execute(_locked(conn, select(part).where(part.c.id == part_id))).one()
+
+
+def _locked(conn: Connection, query: Any) -> Any:
+    return query.with_for_update() if conn.dialect.name == "postgresql" else query
+
+
+def change_message(conn: Connection, message_id: int, **values: Any) -> None:
+    conn.execute(update(message).where(message.c.id == message_id).values(**values))
+
+
+def change_part(conn: Connection, part_id: int, /, **values: Any) -> None:
+    conn.execute(update(part).where(part.c.id == part_id).values(**values))
+
+
+def list_messages(conn: Connection, *, before: int | None = None, limit: int = 30) -> list[Row[Any]]:
+    """Our own, the newest first, each with its counts."""
+    query = select(message).where(message.c.origin == "own")
+    if before is not None:
+        query = query.where(message.c.id < before)
+    return list(conn.execute(query.order_by(message.c.id.desc()).limit(limit)))
+
+
+def count_states(conn: Connection, message_ids: Collection[int]) -> dict[int, dict[str, int]]:
+    """By message: how many customers or groups are in each state."""
+    rows = conn.execute(
+        select(target.c.mass_message_id, target.c.state, func.count().label("targets"))
+        .where(target.c.mass_message_id.in_(list(message_ids)))
+        .group_by(target.c.mass_message_id, target.c.state)
+    )
+    counts: dict[int, dict[str, int]] = {}
+    for row in rows:
+        counts.setdefault(row.mass_message_id, {})[row.state] = row.targets
+    return counts
+
+
+def list_parts(conn: Connection, message_id: int) -> list[Row[Any]]:
+    """Each member's share with what became of it, and the member's name."""
+    counts = (
+        select(
+            target.c.part_id,
+            func.count().label("targets"),
+            func.count(case((target.c.state == "sent", 1))).label("sent"),
+            func.count(case((target.c.state == "waiting", 1))).label("waiting"),
+        )
+        .where(target.c.mass_message_id == message_id)
+        .group_by(target.c.part_id)
+        .subquery()
+    )
+    query = (
+        select(part, counts.c.targets, counts.c.sent, counts.c.waiting, member.c.name.label("member_name"))
+        .outerjoin(counts, counts.c.part_id == part.c.id)
+        .outerjoin(member, member.c.folded == func.lower(part.c.userid))
+        .where(part.c.mass_message_id == message_id)
+        .order_by(part.c.id)
+    )
+    return list(conn.execute(query))
+
+
+def list_targets(
+    conn: Connection, message_id: int, state: str = "", *, after: str = "", limit: int = 50
+) -> list[Row[Any]]:
+    """Customers or groups with their names, by id."""
+    query = (
+        select(target, external_contact.c.name, member.c.name.label("member_name"))
+        .outerjoin(external_contact, external_contact.c.external_userid == target.c.target)
+        .outerjoin(member, member.c.folded == func.lower(target.c.userid))
+        .where(target.c.mass_message_id == message_id, target.c.target > after)
+    )
+    if state:
+        query = query.where(target.c.state == state)
+    return list(conn.execute(query.order_by(target.c.target).limit(limit)))
+
+
+# Writing the audience down -----------------------------------------------------------------------------------------------
+
+
+def add_targets(conn: Connection, row: Row[Any], quota: Quota, now: datetime, limit: int) -> bool:
+    """The next `limit` rows of the audience, each customer with one member; False when that was the last."""
+    chosen = audiences.read_audience(row.audience)
+    query = audiences.contacts(chosen).where(follow_user.c.external_userid > row.prepared_until)
+    query = query.order_by(follow_user.c.external_userid, follow_user.c.followed_at, follow_user.c.userid).limit(limit)
+    found = conn.execute(query).all()
+    firsts: dict[str, Row[Any]] = {}
+    for each in found:
+        firsts.setdefault(each.target, each)
+    if firsts:
+        full = audiences.full_targets(conn, list(firsts), quota)
+        states = {
+            name: "refused" if each.is_refused else "over_quota" if name in full else "planned"
+            for name, each in firsts.items()
+        }
+        values = [
+            {**_target_of(row.id, name, each.userid, states[name], now), "person_id": each.person_id}
+            for name, each in firsts.items()
+        ]
+        insert_rows(conn, target, values, skip_known=True)
+        change_message(conn, row.id, prepared_until=found[-1].target)
+    return len(found) == limit
+
+
+def add_chats(conn: Connection, row: Row[Any], quota: Quota, now: datetime) -> None:
+    """The groups of a group mass message, each with its owner."""
+    chats = dict(audiences.read_audience(row.audience).chats)
+    full = audiences.full_targets(conn, list(chats), quota)
+    values = [
+        {**_target_of(row.id, chat, owner, "over_quota" if chat in full else "planned", now), "person_id": None}
+        for chat, owner in chats.items()
+    ]
+    if values:
+        insert_rows(conn, target, values, skip_known=True)
+
+
+def _target_of(message_id: int, name: str, userid: str, state: str, now: datetime) -> dict[str, Any]:
+    return {
+        "mass_message_id": message_id,
+        "target": name,
+        "part_id": None,
+        "userid": userid,
+        "state": state,
+        "counted_at": now,
+        "is_sent": False,
+    }
+
+
+def add_parts(conn: Connection, row: Row[Any]) -> list[tuple[int, str]]:
+    """One part for each member and 10,000 customers (2,000 groups); returns (id, userid)."""
+    most, free = MOST_IN_PART[row.kind], target.alias("free_target")
+    open_ones = and_(target.c.mass_message_id == row.id, target.c.state == "planned", target.c.part_id.is_(None))
+    shares = conn.execute(
+        select(target.c.userid, func.count().label("targets"))
+        .where(open_ones)
+        .group_by(target.c.userid)
+        .order_by(target.c.userid)
+    ).all()
+    made = []
+    for share in shares:
+        for _ in range(-(-share.targets // most)):
+            part_id = conn.execute(
+                part.insert().values(mass_message_id=row.id, userid=share.userid).returning(part.c.id)
+            ).scalar_one()
+            names = (
+                select(free.c.target)
+                .where(
+                    free.c.mass_message_id == row.id,
+                    free.c.state == "planned",
+                    free.c.part_id.is_(None),
+                    free.c.userid == share.userid,
+                )
+                .order_by(free.c.target)
+                .limit(most)
+            )
+            conn.execute(
+                update(target)
+                .where(target.c.mass_message_id == row.id, target.c.target.in_(names))
+                .values(part_id=part_id)
+            )
+            made.append((part_id, share.userid))
+    return made
+
+
+# Before and after the call -----------------------------------------------------------------------------------------------
+
+
+def drop_unreachable(conn: Connection, row: Row[Any], kind: str, quota: Quota) -> None:
+    """Who is no contact any more, refused meanwhile, or had enough meanwhile, leaves the part before the call."""
+    mine = and_(target.c.part_id == row.id, target.c.state == "planned")
+    if kind == "single":
+        living = exists().where(
+            follow_user.c.external_userid == target.c.target,
+            follow_user.c.userid == target.c.userid,
+            follow_user.c.ended_by == "",
+        )
+        conn.execute(update(target).where(mine, ~living).values(state="lost"))
+        refused = exists().where(person.c.id == target.c.person_id, audiences.refuses())
+        conn.execute(update(target).where(mine, refused).values(state="refused"))
+    over = audiences.is_over(quota, target.c.target, besides=row.mass_message_id)
+    conn.execute(update(target).where(mine, over).values(state="over_quota"))
+
+
+def list_part_targets(conn: Connection, part_id: int, *states: str) -> list[str]:
+    query = select(target.c.target).where(target.c.part_id == part_id, target.c.state.in_(states))
+    return list(conn.execute(query.order_by(target.c.target)).scalars())
+
+
+def move_targets(
+    conn: Connection, part_id: int, state: str, *, before: Sequence[str], only: Sequence[str] | None = None
+) -> None:
+    """All targets of a part that are in one of the states `before`, or only those named."""
+    which = and_(target.c.part_id == part_id, target.c.state.in_(before))
+    if only is None:
+        conn.execute(update(target).where(which).values(state=state))
+        return
+    for start in range(0, len(only), 500):
+        some = target.c.target.in_(only[start : start + 500])
+        conn.execute(update(target).where(which, some).values(state=state))
+
+
+def known_msgids(conn: Connection, msgids: Collection[str]) -> set[str]:
+    return set(conn.execute(select(part.c.msgid).where(part.c.msgid.in_(list(msgids)))).scalars())
+
+
+def end_if_over(conn: Connection, message_id: int, now: datetime) -> None:
+    """A message whose parts have all ended is done."""
+    is_open = exists().where(part.c.mass_message_id == message_id, part.c.state.in_(_OPEN))
+    conn.execute(
+        update(message)
+        .where(message.c.id == message_id, message.c.state == "running", ~is_open)
+        .values(state="done", ended_at=now)
+    )
+
+
+# Results -----------------------------------------------------------------------------------------------------------------
+
+
+def has_pollable(conn: Connection, now: datetime) -> bool:
+    return conn.execute(select(part.c.id).where(part.c.poll_at <= now).limit(1)).first() is not None
+
+
+def claim_pollable(conn: Connection, now: datetime, again_at: datetime, limit: int) -> list[Row[Any]]:
+    """Parts whose results are due; the next look is booked at once, so a crash only delays it."""
+    query = select(part.c.id).where(part.c.poll_at <= now).order_by(part.c.poll_at).limit(limit)
+    if conn.dialect.name == "postgresql":
+        query = query.with_for_update(skip_locked=True)
+    ids = list(conn.execute(query).scalars())
+    conn.execute(update(part).where(part.c.id.in_(ids)).values(poll_at=again_at))
+    rows = conn.execute(
+        select(part, message.c.kind)
+        .join(message, message.c.id == part.c.mass_message_id)
+        .where(part.c.id.in_(ids))
+        .order_by(part.c.id)
+    )
+    return list(rows)
+
+
+def note_sent(conn: Connection, part_id: int, sent: Mapping[str, datetime]) -> list[Row[Any]]:
+    """Customers who got it; returns those that were news. What was sent never goes back."""
+    if not sent:
+        return []
+    rows = conn.execute(
+        select(target).where(target.c.part_id == part_id, target.c.target.in_(list(sent)), target.c.is_sent.is_(False))
+    ).all()
+    for row in rows:
+        conn.execute(
+            update(target)
+            .where(target.c.mass_message_id == row.mass_message_id, target.c.target == row.target)
+            .values(state="sent", is_sent=True, counted_at=sent[row.target])
+        )
+    return list(rows)
+
+
+def add_found(conn: Connection, row: Row[Any], sent: Mapping[str, datetime]) -> None:
+    """Groups that the owner chose himself when confirming, and whomever others sent their messages to."""
+    people = conn.execute(
+        select(external_contact.c.external_userid, external_contact.c.person_id).where(
+            external_contact.c.external_userid.in_(list(sent))
+        )
+    )
+    known = {each.external_userid: each.person_id for each in people}
+    values = [
+        {
+            **_target_of(row.mass_message_id, name, row.userid, "waiting", at),
+            "part_id": row.id,
+            "person_id": known.get(name),
+        }
+        for name, at in sent.items()
+    ]
+    if values:
+        insert_rows(conn, target, values, skip_known=True)
+
+
+def has_intents(conn: Connection) -> bool:
+    """Whether some call's outcome is not known yet."""
+    return conn.execute(select(part.c.id).where(part.c.state == "intent").limit(1)).first() is not None
+
+
+def cancel_planned(conn: Connection, message_id: int) -> None:
+    """What stands in no part yet gives its place back."""
+    conn.execute(
+        update(target)
+        .where(target.c.mass_message_id == message_id, target.c.part_id.is_(None), target.c.state == "planned")
+        .values(state="cancelled")
+    )
+
+
+def count_waiting(conn: Connection, part_id: int) -> int:
+    query = select(func.count()).where(target.c.part_id == part_id, target.c.state == "waiting")
+    return int(conn.execute(query).scalar_one())
+
+
+def take_reminder(conn: Connection, part_id: int, now: datetime) -> bool:
+    """Book one of the three reminders of 24 hours; False when they are used up."""
+    row = lock_part(conn, part_id)
+    since = to_millis(now - REMINDED_WITHIN)
+    recent = [at for at in row.reminded if at > since]
+    if row.state != "created" or row.confirmed_at is not None or len(recent) >= REMINDERS:
+        return False
+    change_part(conn, part_id, reminded=[*recent, to_millis(now)])
+    return True
+
+
+# What others sent --------------------------------------------------------------------------------------------------------
+
+
+def add_foreign(
+    conn: Connection, values: Mapping[str, Any], userids: Collection[str], created_at: datetime, poll_at: datetime
+) -> bool:
+    """A mass message that did not come from us, kept for the customers' quota; False when it is known."""
+    message_id = add_message(conn, values)
+    if message_id is None:
+        return False
+    for index, userid in enumerate(sorted(userids)):
+        msgid = values["once"] if index == 0 else f"{values['once']}#{userid}"[:80]
+        conn.execute(
+            part.insert().values(
+                mass_message_id=message_id,
+                userid=userid,
+                state="created",
+                msgid=msgid,
+                created_at=created_at,
+                poll_at=poll_at,
+            )
+        )
+    return True
