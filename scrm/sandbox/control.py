@@ -5,20 +5,23 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from aiohttp import web
 
 from scrm.errors import Conflict, Invalid, ScrmError
 
-from . import confirming
+from . import confirming, gathering
 from .faults import Faults
 from .rendering import ZONE
 from .sandbox import Sandbox
+from .seeding import Seed, seed
 from .world import Json, Message
 
 LONGEST_JUMP = timedelta(days=366)
 MOST_IN_BURST = 5_000
+MOST_SHOWN = 5_000
 NEXT_DAY = re.compile(r"tomorrow (\d{1,2}):(\d{2})")
 Act = Callable[[Json], Awaitable[Json]]
 
@@ -43,6 +46,7 @@ class Control:
             "finish_upload": self.finish_upload,
             "wechat_user": self.wechat_user,
             "burst": self.burst,
+            "seed": self.seed,
             "clock": self.clock,
             "faults": self.faults,
             "fail_next": self.fail_next,
@@ -57,6 +61,8 @@ class Control:
             "deliveries": self.deliveries,
             "sending": self.sending,
         }
+        self._acts |= gathering.acts(sandbox)
+        self._views["groups"] = lambda _: gathering.shown(sandbox)
 
     async def act(self, request: web.Request) -> web.Response:
         """POST: only as application/json, so that no other site's form can do it."""
@@ -180,6 +186,13 @@ class Control:
             await self.sandbox.scan(user.key, config_id)
         return {"count": count}
 
+    async def seed(self, body: Json) -> Json:
+        """{customers, members?, departments?}: a grown shop, without callbacks; 100,000 customers take seconds."""
+        numbers = {name: body[name] for name in ("customers", "members", "departments") if name in body}
+        if "customers" not in numbers or not all(type(value) is int for value in numbers.values()):
+            raise Invalid("customers 应为整数，members、departments 可不写；例如 {\"customers\": 1000}。")
+        return dict(await seed(self.sandbox, Seed(**numbers)))
+
     async def clock(self, body: Json) -> Json:
         """{advance_seconds} or {to: ISO time or "tomorrow HH:MM"}; only forward, at most a year."""
         advance = getattr(self.sandbox.clock, "advance", None)
@@ -235,14 +248,14 @@ class Control:
     # Views
 
     def state(self, request: web.Request) -> Json:
-        """Everything but chats and logs."""
+        """Everything but chats and logs; of customers and relations the first five thousand."""
         world = self.sandbox.world
         return {
             "now": self.sandbox.clock.now().isoformat(),
             "members": [dataclasses.asdict(member) for member in world.members.values()],
-            "wechat_users": [dataclasses.asdict(user) for user in world.wechat_users.values()],
+            "wechat_users": [dataclasses.asdict(user) for user in world.first_users(MOST_SHOWN)],
             "contact_ways": [dataclasses.asdict(way) for way in world.contact_ways.values()],
-            "pairs": [dataclasses.asdict(pair) for pair in world.pairs.values()],
+            "pairs": [dataclasses.asdict(pair) for pair in islice(world.pairs.values(), MOST_SHOWN)],
             "tags": [{"id": tag.id, "name": tag.name, "group": g.name} for g in world.tag_groups for tag in g.tags],
             "faults": _faults(self.sandbox.faults),
         }

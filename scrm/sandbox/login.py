@@ -74,7 +74,7 @@ class LoginPages:
 
         world = self.sandbox.world
         members = [(member, link("sandbox_member", member.userid)) for member in world.members.values()]
-        customers = [(user, link("sandbox_customer", user.key)) for user in world.wechat_users.values()]
+        customers = [(user, link("sandbox_customer", user.key)) for user in world.first_users(200)]
         values = {"title": "选择登录身份", "members": members, "customers": customers[:6]}
         return self.pages.respond("login.html", values)
 

@@ -18,6 +18,8 @@ from .world import AppMessage, ContactWay, Member, Message, Pair, PairState, Wec
 
 SILENCE = timedelta(minutes=5)
 APP = "app"
+# A page that lists a seeded shop shows so many.
+MOST_USERS = 200
 AVATAR_FILLS = {
     "blue": "#4b7bec",
     "teal": "#2a9d8f",
@@ -61,7 +63,7 @@ class SandboxPages:
 
     async def phone(self, request: web.Request) -> web.Response:
         """?user=KEY&with=USERID; &scan=CONFIG_ID opens the name card of a code, as a scanned picture does."""
-        users = list(self.world.wechat_users.values())
+        users = self.world.first_users(MOST_USERS)
         if not users:
             return self._notice("还没有微信用户", "请先在控制台添加一位演示顾客。")
         user = self.world.wechat_users.get(request.query.get("user", ""), users[0])
@@ -129,7 +131,8 @@ class SandboxPages:
         pair = self.world.find_pair(member.userid, other) if other != APP else None
         if pair and pair.state == PairState.DELETED:
             pair = None
-        pairs = [p for p in self.world.pairs_of_member(member.userid) if p.state != PairState.DELETED]
+        newest = self.world.pairs_of_member(member.userid)[-MOST_USERS:]
+        pairs = [pair for pair in newest if pair.state != PairState.DELETED]
         inbox = self.world.app_messages.get(member.userid, [])
         return {
             "me": member,
@@ -184,7 +187,7 @@ class SandboxPages:
             "calls": sandbox.call_log[::-1],
             "deliveries": sandbox.delivery_log[::-1],
             "members": list(self.world.members.values()),
-            "users": list(self.world.wechat_users.values()),
+            "users": self.world.first_users(MOST_USERS),
         }
 
     # Pictures and files

@@ -2,12 +2,14 @@
 
 import hashlib
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
 
 from .acquisition import AcquisitionState
+from .group_chats import GroupChatState
 from .sending import Sending
 
 AVATAR_COLORS = ("blue", "teal", "violet", "orange", "rose", "green", "indigo", "amber")
@@ -43,7 +45,7 @@ class Member:
     position: str = "导购"
 
 
-@dataclass
+@dataclass(slots=True)
 class WechatUser:
     """A person with WeChat on a phone."""
 
@@ -56,7 +58,7 @@ class WechatUser:
     avatar_color: str = "blue"
 
 
-@dataclass
+@dataclass(slots=True)
 class Pair:
     """One member following one customer."""
 
@@ -178,6 +180,7 @@ class World:
     welcome_codes: dict[str, WelcomeCode] = field(default_factory=dict)
     tag_groups: list[TagGroup] = field(default_factory=list)
     acquisition: AcquisitionState = field(default_factory=AcquisitionState)
+    group_chats: GroupChatState = field(default_factory=GroupChatState)
     departments: list[str] = field(default_factory=list)  # index + 1 is the id; the first is the root
     media: dict[str, Media] = field(default_factory=dict)
     response_codes: dict[str, tuple[str, datetime]] = field(default_factory=dict)  # code: (msgid, made at)
@@ -235,6 +238,14 @@ class World:
     def pairs_of_member(self, userid: str) -> list[Pair]:
         """All relations of a member, oldest first."""
         return list(self._by_member.get(userid, {}).values())
+
+    def pairs_after(self, userid: str, start: int) -> Iterator[Pair]:
+        """A member's relations from number `start` on, oldest first; none is ever taken out, so numbers stay."""
+        return itertools.islice(self._by_member.get(userid, {}).values(), start, None)
+
+    def first_users(self, most: int) -> list[WechatUser]:
+        """So many of the WeChat users, for pages that list them."""
+        return list(itertools.islice(self.wechat_users.values(), most))
 
     def count_pairs(self, userid: str) -> int:
         """How many relations a member has."""

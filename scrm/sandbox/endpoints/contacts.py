@@ -81,14 +81,23 @@ def batch_get_by_user(call: Call) -> Json:
         raise Refusal(40058, "invalid Request Parameter, userid_list is empty")
     members = [call.member(userid) for userid in userids]
     limit = min(max(call.number("limit", 50), 1), 100)
-    pairs = [pair for member in members for pair in call.world.pairs_of_member(member.userid) if call.can_use(pair)]
-    start = _read_cursor(call.text("cursor"))
-    page = pairs[start : start + limit]
-    more = start + limit < len(pairs)
-    return {
-        "external_contact_list": [_row(call, pair) for pair in page],
-        "next_cursor": _make_cursor(start + limit) if more else "",
-    }
+    page, cursor = _page(call, [member.userid for member in members], limit)
+    return {"external_contact_list": [_row(call, pair) for pair in page], "next_cursor": cursor}
+
+
+def _page(call: Call, userids: list[str], limit: int) -> tuple[list[Pair], str]:
+    """The relations from the cursor on, and the cursor behind them; it is never empty before the very end."""
+    number, start = _read_cursor(call.text("cursor"))
+    page: list[Pair] = []
+    while number < len(userids):
+        for pair in call.world.pairs_after(userids[number], start):
+            if len(page) == limit:
+                return page, _make_cursor(number, start)
+            start += 1
+            if call.can_use(pair):
+                page.append(pair)
+        number, start = number + 1, 0
+    return page, ""
 
 
 def _row(call: Call, pair: Pair) -> Json:
@@ -99,15 +108,17 @@ def _row(call: Call, pair: Pair) -> Json:
     }
 
 
-def _make_cursor(start: int) -> str:
-    return base64.urlsafe_b64encode(f"after:{start}".encode()).decode()
+def _make_cursor(number: int, start: int) -> str:
+    """Opaque to the caller: which member of the call, and how many of theirs are done."""
+    return base64.urlsafe_b64encode(f"after:{number}:{start}".encode()).decode()
 
 
-def _read_cursor(text: str) -> int:
+def _read_cursor(text: str) -> tuple[int, int]:
     if not text:
-        return 0
+        return 0, 0
     try:
-        return int(base64.urlsafe_b64decode(text).decode().removeprefix("after:"))
+        number, start = base64.urlsafe_b64decode(text).decode().removeprefix("after:").split(":")
+        return int(number), int(start)
     except (binascii.Error, ValueError):
         raise Refusal(40058, "invalid Request Parameter, invalid cursor") from None
 

@@ -7,7 +7,20 @@ from aiohttp import web
 
 from ..call import Call, read_text
 from ..world import Json
-from . import access, acquisition, contact_ways, contacts, mass_messages, media, members, messages, moments, tags, welcome
+from . import (
+    access,
+    acquisition,
+    contact_ways,
+    contacts,
+    group_chats,
+    mass_messages,
+    media,
+    members,
+    messages,
+    moments,
+    tags,
+    welcome,
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,10 @@ ENDPOINTS: dict[str, Endpoint] = {
     "getcallbackip": Endpoint(access.getcallbackip, {"ip_list": []}),
     "user/get": Endpoint(members.user_get),
     "user/simplelist": Endpoint(members.user_simplelist, {"userlist": []}),
+    "user/list": Endpoint(members.user_list, {"userlist": []}),
+    "user/list_id": Endpoint(members.user_list_id, {"dept_user": []}),
+    "department/list": Endpoint(members.department_list, {"department": []}),
+    "department/get": Endpoint(members.department_get),
     "department/simplelist": Endpoint(members.department_simplelist, {"department_id": []}),
     "externalcontact/get_follow_user_list": _contacts(members.get_follow_user_list, follow_user=[]),
     "externalcontact/list": _contacts(contacts.list_contacts, external_userid=[]),
@@ -93,4 +110,17 @@ ENDPOINTS: dict[str, Endpoint] = {
     "externalcontact/get_moment_customer_list": _contacts(moments.get_moment_customer_list, customer_list=[]),
     "externalcontact/get_moment_send_result": _contacts(moments.get_moment_send_result, customer_list=[]),
     "externalcontact/get_moment_comments": _contacts(moments.get_moment_comments, comment_list=[], like_list=[]),
+    "externalcontact/groupchat/list": _contacts(group_chats.list_groups, group_chat_list=[]),
+    "externalcontact/groupchat/get": _contacts(group_chats.get_group),
+    "externalcontact/opengid_to_chatid": _contacts(group_chats.opengid_to_chatid),
+    "externalcontact/groupchat/add_join_way": _contacts(group_chats.add_join_way),
+    "externalcontact/groupchat/get_join_way": _contacts(group_chats.get_join_way),
+    "externalcontact/groupchat/update_join_way": _contacts(group_chats.update_join_way),
+    "externalcontact/groupchat/del_join_way": _contacts(group_chats.del_join_way),
+    "externalcontact/groupchat/statistic": _contacts(group_chats.statistic, items=[]),
+    "externalcontact/groupchat/statistic_group_by_day": _contacts(group_chats.statistic_by_day, items=[]),
+    "externalcontact/group_welcome_template/add": _contacts(group_chats.add_welcome),
+    "externalcontact/group_welcome_template/edit": _contacts(group_chats.edit_welcome),
+    "externalcontact/group_welcome_template/get": _contacts(group_chats.get_welcome),
+    "externalcontact/group_welcome_template/del": _contacts(group_chats.del_welcome),
 }
