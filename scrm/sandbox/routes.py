@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
+from . import group_pages
 from .control import Control
 from .jsapi import JsApi
 from .login import LoginPages
@@ -52,6 +53,7 @@ def make_routes(sandbox: Sandbox) -> Sequence[web.AbstractRouteDef]:
         web.get(base + "/desk", at_home(shown.desk)),
         web.get(base + "/desk/screen", shown.desk_screen),
         web.get(base + "/qr/{config_id}.png", shown.qr),
+        *group_pages.routes(sandbox),
         web.get(base + "/avatar/{key}.svg", shown.avatar),
         web.get(base + "/media/{media_id}", shown.media),
         web.static(base + "/static", FOLDER / "static"),
