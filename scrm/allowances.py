@@ -7,7 +7,16 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Column, Connection, Index, Integer, String, Table, delete, func, select
 
 from scrm.db import Database, Priority, metadata, upsert
-from scrm.wecom.windows import MARGIN_SECONDS, SLOT_SECONDS, Grant, Limit, counts_from, seconds_until_room, slot_of
+from scrm.wecom.windows import (
+    MARGIN_SECONDS,
+    SLOT_SECONDS,
+    Grant,
+    Limit,
+    counts_from,
+    fair_part,
+    seconds_until_room,
+    slot_of,
+)
 
 wecom_allowance = Table(
     "wecom_allowance",
@@ -41,7 +50,7 @@ def take(conn: Connection, keys: Sequence[str], limits: Sequence[Limit], count: 
     slot, room, wait = slot_of(now), count, 0.0
     for limit in limits:
         most_taken, oldest = _most_taken(conn, keys, int(counts_from(limit, now)))
-        room = min(room, limit.most - most_taken)
+        room = min(room, fair_part(limit.most - most_taken))
         if most_taken >= limit.most:
             wait = max(wait, seconds_until_room(limit, oldest, now))
     if room <= 0:

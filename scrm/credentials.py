@@ -7,7 +7,7 @@ from sqlalchemy import Column, Connection, Integer, String, Table, Text, or_, se
 
 from scrm.db import Database, Priority, UtcDateTime, metadata, upsert
 from scrm.db.vault import Vault
-from scrm.wecom.tokens import Kept
+from scrm.wecom.tokens import LEASE, Kept
 
 wecom_token = Table(
     "wecom_token",
@@ -58,13 +58,13 @@ def find_token(conn: Connection, vault: Vault, name_hash: str) -> Kept:
 
 
 def claim_token(conn: Connection, name_hash: str, version: int, *, now: datetime, until: datetime) -> bool:
-    """True for one caller, who holds it until `until`; a claim beyond that was made before the clock went back."""
+    """True for one caller, who holds it until `until`; a claim far beyond that was made before the clock went back."""
     conn.execute(upsert(wecom_token, conn).values(name_hash=name_hash).on_conflict_do_nothing())
     claimed = wecom_token.c.claimed_until
     done = conn.execute(
         update(wecom_token)
         .where(wecom_token.c.name_hash == name_hash, wecom_token.c.version == version)
-        .where(or_(claimed.is_(None), claimed <= now, claimed > until))
+        .where(or_(claimed.is_(None), claimed <= now, claimed > until + LEASE))
         .values(claimed_until=until)
     )
     return done.rowcount == 1

@@ -39,7 +39,7 @@ class TokenStore(Protocol):
     async def claim(self, name: str, version: int, *, now: datetime, until: datetime) -> bool:
         """True for one caller: the version is still this one and nobody else is refreshing.
 
-        A claim that ends before `now`, or after `until` (the clock went back), is nobody's any more.
+        A claim that ends before `now`, or long after `until` (the clock went back), is nobody's any more.
         """
         ...
 
@@ -64,7 +64,7 @@ class MemoryTokens:
 
     async def claim(self, name: str, version: int, *, now: datetime, until: datetime) -> bool:
         held_until = self._claims.get(name)
-        if (held_until and now < held_until <= until) or (await self.look(name)).version != version:
+        if (held_until and now < held_until <= until + LEASE) or (await self.look(name)).version != version:
             return False
         self._claims[name] = until
         return True
@@ -134,5 +134,5 @@ class TokenKeeper:
 
     def _raise_if_refused(self) -> None:
         kept, now = self._kept, self._clock.now()
-        if kept.refused_until is not None and now < kept.refused_until <= now + PAUSE:
+        if kept.refused_until is not None and now < kept.refused_until <= now + 2 * PAUSE:
             raise WeComError(kept.refused, "not asked again yet")

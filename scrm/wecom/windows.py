@@ -113,6 +113,11 @@ def seconds_until_room(limit: Limit, oldest_slot: int, now: datetime) -> float:
     return max(0.05, oldest_slot - counts_from(limit, now))
 
 
+def fair_part(left: int) -> int:
+    """Nobody takes more than half of what is left: what others do not use in time is lost to all."""
+    return min(left, max(1, left // 2))
+
+
 class MemoryLedger:
     """For one process, and for tests."""
 
@@ -126,7 +131,7 @@ class MemoryLedger:
             for limit in limits:
                 counted = [at for at in taken if at > counts_from(limit, now)]
                 left = limit.most - sum(taken[at] for at in counted)
-                room = min(room, left)
+                room = min(room, fair_part(left))
                 if left <= 0:
                     wait = max(wait, seconds_until_room(limit, min(counted), now))
         if room <= 0:
@@ -162,8 +167,12 @@ class Windows:
             gate = self._gates[path, is_bulk] = _Gate()
         until = self._clock.now() + timedelta(seconds=patience)
         if gate.lock.locked() or not self._pass_at_once(gate, path, is_bulk):
-            async with gate.lock:  # first come, first served; only the first one asks
-                await self._wait_for(partial(self._pass, gate, path, is_bulk), path, until)
+            gate.waiting += 1
+            try:
+                async with gate.lock:  # first come, first served; only the first one asks, for all of them
+                    await self._wait_for(partial(self._pass, gate, path, is_bulk), path, until)
+            finally:
+                gate.waiting -= 1
         for keys, limits in _own_limits(path, body):
             await self._wait_for(partial(self._take, keys, limits), path, until)
 
@@ -242,10 +251,11 @@ class _Pocket:
 class _Gate:
     """What was granted to this process for the slot of now, and how much to ask for next."""
 
-    _FEWEST, _MOST = 4, 512
+    _FEWEST, _AHEAD, _MOST = 4, 64, 512
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
+        self.waiting = 0
         self._slot, self._left, self._asked = 0, 0, 0
 
     def spend(self, now: datetime) -> bool:
@@ -255,11 +265,10 @@ class _Gate:
         return True
 
     def want(self, now: datetime) -> int:
-        """Twice as much each time within a slot; half of the last one's at the begin of a new one."""
-        is_same = self._slot == slot_of(now)
-        wanted = self._asked * 2 if is_same else (self._asked - self._left) // 2
-        self._asked = min(self._MOST, max(self._FEWEST, wanted))
-        return self._asked
+        """For all who wait; ahead of those who come, twice as many each time in a slot, as what is left over is lost."""
+        used = self._asked * 2 if self._slot == slot_of(now) else (self._asked - self._left) // 2
+        self._asked = min(self._AHEAD, max(self._FEWEST, used))
+        return min(self._MOST, max(self._asked, self.waiting))
 
     def receive(self, grant: Grant, now: datetime) -> bool:
         """Keep the grant and spend one of it; False when its slot is over."""

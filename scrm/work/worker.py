@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -9,6 +11,7 @@ from sqlalchemy import Connection
 
 from scrm.clock import Clock, monotonic
 from scrm.db import Database
+from scrm.wecom.pacing import in_bulk
 from scrm.work import queue
 from scrm.work.metrics import WORK_SECONDS, WORK_TOTAL
 from scrm.work.retry import next_try
@@ -20,6 +23,8 @@ Execute = Callable[[Any, queue.Claimed], Awaitable[None]]
 # How many items of a lane run at a time. `welcome` waits for no other lane.
 LANES = {"welcome": 200, "event": 24, "step": 8, "send": 8, "sync": 8, "bulk": 2}
 URGENT = "welcome"
+# Their calls of WeCom wait behind all others and leave them a part of every rate window.
+PATIENT = frozenset({"sync", "bulk"})
 POLL_SECONDS = 5.0
 SWEEP_SECONDS = 2.0
 _STOP_SECONDS = 10.0
@@ -70,11 +75,7 @@ class Worker:
         """Run what is due now until nothing is left, in this task (for tests and rehearsals); returns how many."""
         done = 0
         while True:
-            claimed = [
-                item
-                for lane in LANES
-                for item in await self._db.write(queue.claim, lane, now=self._clock.now(), limit=50)
-            ]
+            claimed = await self._db.write(_claim_of_each_lane, now=self._clock.now(), limit=50)
             if not claimed:
                 return done
             await asyncio.gather(*(self._run(item) for item in claimed))
@@ -97,7 +98,8 @@ class Worker:
                 await self._clock.sleep(1.0)
                 continue
             for item in items:
-                task = asyncio.create_task(self._run(item))
+                with in_bulk() if lane in PATIENT else nullcontext():
+                    task = asyncio.create_task(self._run(item))
                 running.add(task)
                 task.add_done_callback(running.discard)
                 task.add_done_callback(lambda _: wake.set())
@@ -178,6 +180,10 @@ class Worker:
             except Exception as error:
                 log.warning("work.listen_lost", error=_text(error))
                 await self._clock.sleep(1.0)
+
+
+def _claim_of_each_lane(conn: Connection, *, now: datetime, limit: int) -> list[queue.Claimed]:
+    return [item for lane in LANES for item in queue.claim(conn, lane, now=now, limit=limit)]
 
 
 def _finish_many(conn: Connection, ids: list[int]) -> list[None]:
