@@ -105,7 +105,6 @@ group_join_code = Table(
     Column("auto_create_room", Boolean, nullable=False, server_default=text("false")),
     Column("room_base_name", String(40), nullable=False, server_default=text("''")),
     Column("room_base_id", Integer, nullable=False, server_default=text("1")),
-    Column("views", Integer, nullable=False, server_default=text("0")),
     Column("created_at", UtcDateTime, nullable=False),
 )
 

@@ -16,6 +16,9 @@ from scrm.group_chats.models import (
     group_chat_hint,
     group_chat_member,
     group_chat_tag,
+    group_join_code,
+    group_join_slot,
+    group_welcome,
 )
 from scrm.profiles.models import external_contact, identity, member
 
@@ -441,6 +444,7 @@ class OwnerFigures:
     owner: str
     name: str
     groups: int
+    members: int
     customers: int
     joined: int
     left: int
@@ -453,6 +457,7 @@ def count_owners(conn: Connection, since: datetime) -> list[OwnerFigures]:
             group_chat.c.owner,
             func.max(member.c.name).label("name"),
             func.count().label("groups"),
+            func.sum(group_chat.c.members).label("members"),
             func.sum(group_chat.c.customers).label("customers"),
         )
         .outerjoin(member, member.c.folded == func.lower(group_chat.c.owner))
@@ -472,6 +477,7 @@ def count_owners(conn: Connection, since: datetime) -> list[OwnerFigures]:
             owner=row.owner,
             name=row.name or row.owner,
             groups=int(row.groups),
+            members=int(row.members or 0),
             customers=int(row.customers or 0),
             joined=counted.get((row.owner, "joined"), 0),
             left=counted.get((row.owner, "left"), 0),
@@ -490,3 +496,114 @@ def recount(conn: Connection, chat_id: str) -> tuple[int, int]:
         .where(row.c.chat_id == chat_id)
     ).one()
     return int(counted[0]), int(counted[1])
+
+
+# Join codes -----------------------------------------------------------------------------------------------------------
+
+
+def find_code(conn: Connection, state: str) -> Row[Any] | None:
+    return conn.execute(select(group_join_code).where(group_join_code.c.state == state)).one_or_none()
+
+
+def find_code_by_token(conn: Connection, token: str) -> Row[Any] | None:
+    return conn.execute(select(group_join_code).where(group_join_code.c.token == token)).one_or_none()
+
+
+def list_codes(conn: Connection) -> list[Row[Any]]:
+    """The newest first."""
+    return list(conn.execute(select(group_join_code).order_by(group_join_code.c.created_at.desc())))
+
+
+def add_code(conn: Connection, values: Mapping[str, Any]) -> None:
+    conn.execute(group_join_code.insert().values(**values))
+
+
+def set_code(conn: Connection, state: str, values: Mapping[str, Any]) -> None:
+    conn.execute(update(group_join_code).where(group_join_code.c.state == state).values(**values))
+
+
+def drop_code(conn: Connection, state: str) -> None:
+    """With its slots; the state stays taken, because customers carry it."""
+    conn.execute(delete(group_join_slot).where(group_join_slot.c.state == state))
+    conn.execute(delete(group_join_code).where(group_join_code.c.state == state))
+
+
+def list_slots(conn: Connection, states: Collection[str]) -> list[Row[Any]]:
+    """The slots of codes in their order, with the group's name, seats taken and end."""
+    return list(
+        conn.execute(
+            select(
+                group_join_slot,
+                group_chat.c.name.label("group_name"),
+                group_chat.c.members,
+                group_chat.c.dismissed_at,
+            )
+            .outerjoin(group_chat, group_chat.c.chat_id == group_join_slot.c.chat_id)
+            .where(among(conn, group_join_slot.c.state, states))
+            .order_by(group_join_slot.c.state, group_join_slot.c.position, group_join_slot.c.id)
+        )
+    )
+
+
+def add_slot(
+    conn: Connection, state: str, *, chat_id: str, config_id: str, qr_code: str, expires_at: datetime | None
+) -> bool:
+    """At the end of the line; False when the group is in it already."""
+    last = select(func.coalesce(func.max(group_join_slot.c.position), 0)).where(group_join_slot.c.state == state)
+    added = conn.execute(
+        upsert(group_join_slot, conn)
+        .values(
+            state=state,
+            position=int(conn.execute(last).scalar_one()) + 1,
+            chat_id=chat_id,
+            config_id=config_id,
+            qr_code=qr_code[:512],
+            expires_at=expires_at,
+        )
+        .on_conflict_do_nothing(index_elements=["state", "chat_id"])
+        .returning(group_join_slot.c.id)
+    )
+    return added.scalar_one_or_none() is not None
+
+
+def drop_slot(conn: Connection, slot_id: int) -> None:
+    conn.execute(delete(group_join_slot).where(group_join_slot.c.id == slot_id))
+
+
+def count_joins_by_state(conn: Connection, states: Collection[str], since: datetime) -> dict[str, tuple[int, int]]:
+    """(all, since then) of customers who joined by each code, from the history."""
+    change = group_chat_change
+    rows = conn.execute(
+        select(
+            change.c.state,
+            func.count().label("times"),
+            func.coalesce(func.sum(case((change.c.at >= since, 1), else_=0)), 0).label("lately"),
+        )
+        .where(change.c.kind == "joined", change.c.type == CUSTOMER, among(conn, change.c.state, states))
+        .group_by(change.c.state)
+    )
+    return {row.state: (int(row.times), int(row.lately)) for row in rows}
+
+
+# Welcome materials ----------------------------------------------------------------------------------------------------
+
+
+def list_welcomes(conn: Connection) -> list[Row[Any]]:
+    """The newest first."""
+    return list(conn.execute(select(group_welcome).order_by(group_welcome.c.created_at.desc())))
+
+
+def find_welcome(conn: Connection, template_id: str) -> Row[Any] | None:
+    return conn.execute(select(group_welcome).where(group_welcome.c.template_id == template_id)).one_or_none()
+
+
+def save_welcome(conn: Connection, template_id: str, values: Mapping[str, Any], *, now: datetime) -> None:
+    conn.execute(
+        upsert(group_welcome, conn)
+        .values(template_id=template_id, created_at=now, changed_at=now, **values)
+        .on_conflict_do_update(index_elements=["template_id"], set_={**values, "changed_at": now})
+    )
+
+
+def drop_welcome(conn: Connection, template_id: str) -> None:
+    conn.execute(delete(group_welcome).where(group_welcome.c.template_id == template_id))

@@ -108,7 +108,6 @@ def upgrade() -> None:
         sa.Column("auto_create_room", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("room_base_name", sa.String(length=40), server_default=sa.text("('')"), nullable=False),
         sa.Column("room_base_id", sa.Integer(), server_default=sa.text("1"), nullable=False),
-        sa.Column("views", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("state", name=op.f("pk_group_join_code")),
         sa.UniqueConstraint("token", name=op.f("uq_group_join_code_token")),
