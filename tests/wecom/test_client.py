@@ -6,6 +6,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from scrm.wecom.calls import App
 from scrm.wecom.client import WeCom
 from scrm.wecom.errors import RetryClass, WeComError, WeComUnreachable
 from scrm.wecom.events import parse_event
+from scrm.wecom.pacing import in_bulk, within
 from tests.fakes import wecom as fake
 from tests.fakes.clock import FakeClock
 from tests.fakes.wecom import FakeWeCom
@@ -105,6 +107,83 @@ async def test_nobody_listening_is_an_error_that_was_not_carried_out(clock: Fake
         with pytest.raises(WeComUnreachable) as caught:
             await WeCom(http, clock, app).members.get_user("lina")
     assert not caught.value.perhaps_done
+
+
+async def test_a_call_refused_with_40001_silences_every_call_for_a_minute_and_then_takes_a_new_token(
+    client: WeCom, wecom: FakeWeCom, clock: FakeClock
+) -> None:
+    wecom.say("user/get", 40001)
+    for _ in range(4):
+        with pytest.raises(WeComError, match="40001"):
+            await client.members.get_user("lina")
+        with pytest.raises(WeComError, match="40001"):
+            await client.contacts.get_follow_user_list()
+    assert len(wecom.called("user/get")) == 1
+    assert wecom.called("externalcontact/get_follow_user_list") == []
+    clock.advance(seconds=61)
+    await client.members.get_user("lina")
+    assert wecom.tokens_given == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "errcode", "perhaps_done"),
+    [
+        (500, '{"errcode": 45035, "errmsg": "conflict"}', 45035, None),
+        (200, '{"errcode": "60020", "external_userid": []}', 60020, None),
+        (502, "<html>bad gateway</html>", -1, True),
+        (404, "", -1, True),
+        (200, "[1]", -1, True),
+        (200, '{"errcode": "what"}', -1, True),
+    ],
+)
+async def test_the_errcode_is_judged_before_the_status_and_the_data(
+    aiohttp_server: Any, clock: FakeClock, status: int, text: str, errcode: int, perhaps_done: bool | None
+) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        if request.path.endswith("gettoken"):
+            return web.json_response({"access_token": "t"})
+        return web.Response(status=status, text=text)
+
+    app = web.Application()
+    app.router.add_route("*", "/{any:.*}", answer)
+    server = await aiohttp_server(app)
+    async with aiohttp.ClientSession() as http:
+        client = WeCom(http, clock, App("ww1", 1, "s", api_base=str(server.make_url("")).rstrip("/")))
+        with pytest.raises(WeComError) as caught:
+            await client.get("externalcontact/list", userid="lina")
+    assert caught.value.errcode == errcode
+    assert getattr(caught.value, "perhaps_done", None) == perhaps_done
+
+
+async def test_a_deadline_ends_the_wait_for_a_turn_and_the_wait_for_an_answer(client: WeCom, wecom: FakeWeCom) -> None:
+    await client.contacts.get_follow_user_list()
+    wecom.delay = 0.3
+    others = [asyncio.create_task(client.contacts.get_external_contact(XIAOMAN)) for _ in range(5)]
+    await asyncio.sleep(0.01)
+    with pytest.raises(WeComUnreachable) as caught, within(0.05):
+        await client.contacts.get_external_contact(XIAOMAN)
+    assert not caught.value.perhaps_done
+    with pytest.raises(WeComUnreachable) as caught, within(0.05):
+        await client.members.get_user("lina")
+    assert caught.value.perhaps_done
+    await asyncio.gather(*others)
+
+
+async def test_bulk_work_waits_behind_everybody_else(client: WeCom, wecom: FakeWeCom) -> None:
+    wecom.delay = 0.01
+    order: list[str] = []
+
+    async def call(kind: str) -> None:
+        await client.contacts.get_external_contact(XIAOMAN)
+        order.append(kind)
+
+    await client.contacts.get_follow_user_list()
+    with in_bulk():
+        tasks = [asyncio.create_task(call("bulk")) for _ in range(15)]
+    await asyncio.sleep(0)
+    tasks += [asyncio.create_task(call("urgent")) for _ in range(5)]
+    await asyncio.gather(*tasks)
+    assert order == ["bulk"] * 5 + ["urgent"] * 5 + ["bulk"] * 10
 
 
 async def test_followers_beyond_the_first_page_are_fetched_too(client: WeCom, wecom: FakeWeCom) -> None:
