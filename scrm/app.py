@@ -22,6 +22,7 @@ from scrm.callbacks.handlers import refresh
 from scrm.clock import Clock, SystemClock
 from scrm.commerce import pages as commerce_pages
 from scrm.console import pages as console_pages
+from scrm.contact_ways import received, ways
 from scrm.content.media import copies
 from scrm.credentials import DatabaseTokens
 from scrm.db import Database
@@ -44,6 +45,7 @@ from scrm.transfers import begin as transfers
 from scrm.wecom.calls import App
 from scrm.wecom.client import WeCom
 from scrm.wecom.crypto import CallbackCrypto
+from scrm.work.queue import Claimed
 from scrm.work.worker import Execute, Worker
 
 log = structlog.get_logger()
@@ -53,6 +55,13 @@ RELOAD_SECONDS = 5.0
 SLOW_SECONDS = 20.0
 HOUR_SECONDS = 3600.0
 
+
+async def _run_event(services: Services, item: Claimed) -> None:
+    """What an event means for the channel it came by, then for the playbooks."""
+    await received.run_event(services, item)
+    await enrol.run_event(services, item)
+
+
 # Which function does which kind of work.
 EXECUTORS: Mapping[str, Execute] = {
     inbox.KIND: run.run_callback,
@@ -61,7 +70,9 @@ EXECUTORS: Mapping[str, Execute] = {
     refresh_group_chat.KIND: refresh_group_chat.run_refresh,
     sync_runs.KIND: sync_runs.run_asked,
     repairs.CHECK_KIND: repairs.run_check_added,
-    "sop.event": enrol.run_event,
+    "sop.event": _run_event,
+    ways.KIND: ways.run_apply,
+    received.REMARK: received.run_remark,
     "sop.remind": reminders.run_remind,
     "sop.mark_tag": tagging.run_mark_tag,
     tags.MARK: mark_tags.run_mark,
@@ -174,6 +185,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(SLOW_SECONDS, lambda: results.poll(services), "mass_messages.results")
     schedule.every(HOUR_SECONDS, lambda: results.notice_others(services), "mass_messages.others")
     schedule.every(SLOW_SECONDS, lambda: copies.renew(services), "media.renew")
+    schedule.every(SLOW_SECONDS, lambda: ways.tick(services), "ways.move")
     await services.worker.start()
     schedule.start()
     try:
