@@ -53,25 +53,39 @@ def publish(conn: Connection, events: Iterable[Event], *, now: datetime, correla
 
     Returns the new ones, with their ids.
     """
+    new = _keep_new(conn, list(events), now, correlation)
+    items = [
+        queue.Item(lane="event", kind="sop.event", payload={"event_id": told.id}, correlation=correlation)
+        for told in new
+        if told.person_id is not None
+    ]
+    queue.add_many(conn, items, now=now)
+    return new
+
+
+def _keep_new(conn: Connection, events: list[Event], now: datetime, correlation: str) -> list[Event]:
+    if len(events) > 1 and all(told.once for told in events):
+        return _keep_new_together(conn, events, now, correlation)
     new = []
     for told in events:
-        row = _values(told, now, correlation)
-        kept = conn.execute(_keep(conn.dialect.name), row).scalar_one_or_none()
-        if kept is None:
-            continue
-        new.append(replace(told, id=kept))
-        if told.person_id is not None:
-            queue.add(
-                conn,
-                queue.Item(lane="event", kind="sop.event", payload={"event_id": kept}, correlation=correlation),
-                now=now,
-            )
+        kept = conn.execute(_keep(conn.dialect.name), _values(told, now, correlation)).first()
+        if kept is not None:
+            new.append(replace(told, id=kept.id))
     return new
+
+
+def _keep_new_together(conn: Connection, events: list[Event], now: datetime, correlation: str) -> list[Event]:
+    by_once: dict[str | None, Event] = {}
+    for told in events:
+        by_once.setdefault(told.once, told)
+    rows = [_values(told, now, correlation) for told in by_once.values()]
+    kept = {row.once: row.id for row in conn.execute(_keep(conn.dialect.name), rows)}
+    return [replace(told, id=kept[told.once]) for told in by_once.values() if told.once in kept]
 
 
 @cache
 def _keep(dialect: str) -> Any:
-    return insert_for(dialect, event).on_conflict_do_nothing().returning(event.c.id)
+    return insert_for(dialect, event).on_conflict_do_nothing().returning(event.c.id, event.c.once)
 
 
 def record(conn: Connection, events: Iterable[Event], *, now: datetime, correlation: str = "") -> None:

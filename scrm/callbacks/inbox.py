@@ -146,11 +146,13 @@ def _payload(row: Incoming) -> str:
     return f'{{"digest":"{row.digest.hex()}"}}'
 
 
-_GET_KEPT = select(inbox_event).where(inbox_event.c.digest == bindparam("digest"))
+_GET_KEPT = select(inbox_event).where(inbox_event.c.digest.in_(bindparam("digests", expanding=True)))
 
 
-def get_kept(conn: Connection, digest: bytes) -> Row[Any]:
-    return conn.execute(_GET_KEPT, {"digest": digest}).one()
+def get_kept_many(conn: Connection, digests: Sequence[bytes]) -> list[Row[Any]]:
+    """For `Database.read_together`; raises KeyError for one that was never kept."""
+    rows = {bytes(row.digest): row for row in conn.execute(_GET_KEPT, {"digests": list(digests)})}
+    return [rows[digest] for digest in digests]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ log = structlog.get_logger()
 async def run_callback(services: Services, item: Claimed) -> None:
     """Raises what the handler raises, so that the worker repeats it; handlers are idempotent and refetch state."""
     digest = bytes.fromhex(item.payload["digest"])
-    kept = await services.db.read(inbox.get_kept, digest)
+    kept = await services.db.read_together(inbox.get_kept_many, digest)
     try:
         event = parse_event(kept.body)
         _require_pair(event)

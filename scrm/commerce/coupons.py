@@ -12,7 +12,7 @@ from scrm.commerce.models import coupon_batch, coupon_code, coupon_issue
 from scrm.commerce.words import COUPON_STATES
 from scrm.content.attachments import CouponCard
 from scrm.db import upsert
-from scrm.db.bulk import among, insert_rows
+from scrm.db.bulk import among, insert_rows, new_ids, update_rows
 from scrm.errors import Conflict, NotFound, ScrmError
 from scrm.events import Event, publish
 
@@ -112,54 +112,89 @@ def issue(conn: Connection, *, batch_key: str, person_id: int, reason_key: str, 
 
     The insert claims (batch, person, reason); whoever comes second, in whichever process, gets the first one's coupon.
     """
-    known = _find(conn, batch_key, person_id, reason_key)
-    if known is not None:
-        return known
+    wanted = (person_id, reason_key)
+    found = issue_many(conn, batch_key, {wanted}, now=now)
+    if wanted not in found:
+        raise SoldOut(_why_sold_out(_get_batch(conn, batch_key)))
+    return found[wanted]
+
+
+def issue_many(
+    conn: Connection, batch_key: str, wanted: set[tuple[int, str]], *, now: datetime
+) -> dict[tuple[int, str], Issue]:
+    """`issue` for many (person_id, reason_key) of one batch; who is missing in the answer got none: sold out.
+
+    To issue of several batches in one transaction, take them in the order of their keys: each is locked.
+    """
+    found = _find_issues(conn, batch_key, wanted)
+    if len(found) == len(wanted):
+        return found
     # The lock on the batch row makes budget and pool exact.
+    batch = _get_batch(conn, batch_key)
+    found = _find_issues(conn, batch_key, wanted)
+    new = sorted(wanted - found.keys())
+    if batch.budget_count is not None:
+        new = new[: max(0, batch.budget_count - batch.issued_count)]
+    codes = _free_codes(conn, batch, len(new))
+    if not codes:
+        return found
+    served = new[: len(codes)]
+    _add_issues(conn, batch, served, codes, now)
+    conn.execute(_COUNT_ISSUES, {"batch_key": batch_key, "issues": len(codes)})
+    found = _find_issues(conn, batch_key, wanted)
+    publish(conn, [_event("coupon.issued", found[one], now) for one in served], now=now)
+    return found
+
+
+def _why_sold_out(batch: Row[Any]) -> str:
+    if batch.budget_count is not None and batch.issued_count >= batch.budget_count:
+        return f"优惠券“{batch.title}”已发完"
+    return f"优惠券“{batch.title}”的券码已发完，请导入新的券码"
+
+
+def _get_batch(conn: Connection, batch_key: str) -> Row[Any]:
     batch = conn.execute(_LOCK_BATCH, {"batch_key": batch_key}).one_or_none()
     if batch is None:
         raise NotFound(f"没有券批次“{batch_key}”")
-    known = _find(conn, batch_key, person_id, reason_key)
-    if known is not None:
-        return known
-    if batch.budget_count is not None and batch.issued_count >= batch.budget_count:
-        raise SoldOut(f"优惠券“{batch.title}”已发完")
-    code = _free_code(conn, batch)
-    row = {
-        "batch_key": batch_key,
-        "person_id": person_id,
-        "reason_key": reason_key,
-        "code": code,
-        "token": secrets.token_urlsafe(18),
-        "issued_at": now,
-        "expires_at": _expiry(batch, now),
-    }
-    issue_id = conn.execute(_ADD_ISSUE, row).scalar_one()
-    if batch.kind == "pool":
-        conn.execute(
-            update(coupon_code)
-            .where(coupon_code.c.batch_key == batch_key, coupon_code.c.code == code)
-            .values(issue_id=issue_id)
+    return batch
+
+
+def _add_issues(
+    conn: Connection, batch: Row[Any], wanted: Sequence[tuple[int, str]], codes: Sequence[str], now: datetime
+) -> None:
+    rows = [
+        {
+            "id": issue_id,
+            "batch_key": batch.key,
+            "person_id": person_id,
+            "reason_key": reason_key,
+            "code": code,
+            "token": secrets.token_urlsafe(18),
+            "issued_at": now,
+            "expires_at": _expiry(batch, now),
+        }
+        for issue_id, (person_id, reason_key), code in zip(
+            new_ids(conn, coupon_issue, len(codes)), wanted, codes, strict=True
         )
-    conn.execute(_COUNT_ISSUE, {"batch_key": batch_key})
-    made = get_issue(conn, issue_id)
-    _tell(conn, "coupon.issued", made, now)
-    return made
+    ]
+    insert_rows(conn, coupon_issue, rows)
+    if batch.kind == "pool":
+        taken = [{"code": row["code"], "issue_id": row["id"]} for row in rows]
+        update_rows(conn, coupon_code, taken, ["issue_id"], key="code")
 
 
-def _free_code(conn: Connection, batch: Row[Any]) -> str:
+def _free_codes(conn: Connection, batch: Row[Any], count: int) -> list[str]:
+    """As many as there are, at most `count`."""
     if batch.kind != "pool":
-        return "".join(secrets.choice(_LETTERS) for _ in range(_CODE_LENGTH))
-    code = conn.execute(
+        return ["".join(secrets.choice(_LETTERS) for _ in range(_CODE_LENGTH)) for _ in range(count)]
+    codes = conn.execute(
         select(coupon_code.c.code)
         .where(coupon_code.c.batch_key == batch.key, coupon_code.c.issue_id.is_(None))
         .order_by(coupon_code.c.code)
-        .limit(1)
+        .limit(count)
         .with_for_update()
-    ).scalar_one_or_none()
-    if code is None:
-        raise SoldOut(f"优惠券“{batch.title}”的券码已发完，请导入新的券码")
-    return str(code)
+    )
+    return list(codes.scalars())
 
 
 def _expiry(batch: Row[Any], now: datetime) -> datetime | None:
@@ -204,7 +239,11 @@ def _find_code(conn: Connection, code: str) -> int:
 
 
 def _tell(conn: Connection, name: str, coupon: Issue, now: datetime, **facts: Any) -> None:
-    told = Event(
+    publish(conn, [_event(name, coupon, now, **facts)], now=now)
+
+
+def _event(name: str, coupon: Issue, now: datetime, **facts: Any) -> Event:
+    return Event(
         name=name,
         occurred_at=now,
         person_id=coupon.person_id,
@@ -212,7 +251,6 @@ def _tell(conn: Connection, name: str, coupon: Issue, now: datetime, **facts: An
         facts={"batch": coupon.batch_key, "title": coupon.title, "face_fen": coupon.face_fen, **facts},
         once=f"{name}:{coupon.id}",
     )
-    publish(conn, [told], now=now)
 
 
 def mark_opened(conn: Connection, issue_id: int, *, now: datetime) -> None:
@@ -251,24 +289,27 @@ _ISSUES = select(*_COLUMNS).join(coupon_batch, coupon_batch.c.key == coupon_issu
 
 # A welcome waits for these: statements that are built once run five times as fast as those built for each use.
 _ISSUE_BY_ID = _ISSUES.where(coupon_issue.c.id == bindparam("issue_id"))
-_ISSUE_OF_REASON = _ISSUES.where(
-    coupon_issue.c.batch_key == bindparam("batch_key"),
-    coupon_issue.c.person_id == bindparam("person_id"),
-    coupon_issue.c.reason_key == bindparam("reason_key"),
-)
 _LOCK_BATCH = select(coupon_batch).where(coupon_batch.c.key == bindparam("batch_key")).with_for_update()
-_ADD_ISSUE = coupon_issue.insert().returning(coupon_issue.c.id)
-_COUNT_ISSUE = (
+_COUNT_ISSUES = (
     update(coupon_batch)
     .where(coupon_batch.c.key == bindparam("batch_key"))
-    .values(issued_count=coupon_batch.c.issued_count + 1)
+    .values(issued_count=coupon_batch.c.issued_count + bindparam("issues"))
 )
 
 
-def _find(conn: Connection, batch_key: str, person_id: int, reason_key: str) -> Issue | None:
-    wanted = {"batch_key": batch_key, "person_id": person_id, "reason_key": reason_key}
-    row = conn.execute(_ISSUE_OF_REASON, wanted).one_or_none()
-    return None if row is None else Issue(**row._mapping)
+def _find_issues(conn: Connection, batch_key: str, wanted: set[tuple[int, str]]) -> dict[tuple[int, str], Issue]:
+    persons = {person_id for person_id, _ in wanted}
+    rows = conn.execute(
+        _ISSUES.add_columns(coupon_issue.c.reason_key).where(
+            coupon_issue.c.batch_key == batch_key, among(conn, coupon_issue.c.person_id, persons)
+        )
+    )
+    found = {}
+    for row in rows:
+        *values, reason_key = row
+        if (row.person_id, reason_key) in wanted:
+            found[row.person_id, reason_key] = Issue(*values)
+    return found
 
 
 def get_issue(conn: Connection, issue_id: int) -> Issue:

@@ -91,7 +91,14 @@ class Database:
         """
         group = self._groups.get(many)
         if group is None:
-            group = self._groups[many] = _Group(self, many, priority)
+            group = self._groups[many] = _Group(lambda rows: self.write_as(priority, many, rows), BATCH_ROWS[priority])
+        return cast(T, await group.add(row))
+
+    async def read_together(self, many: Callable[[Connection, list[Row]], list[T]], row: Row) -> T:
+        """`read` for what is asked a thousand times a second, one by one: who waits is answered by one `many`."""
+        group = self._groups.get(many)
+        if group is None:
+            group = self._groups[many] = _Group(lambda rows: self.read(many, rows), BATCH_ROWS[Priority.CALLBACK])
         return cast(T, await group.add(row))
 
     async def close(self) -> None:
@@ -237,10 +244,10 @@ class _Turnstile:
 
 
 class _Group(Generic[Row, T]):
-    """Rows that wait to be written by the same function."""
+    """Rows that wait for the same function; `run(rows) -> results` is its transaction, of `most` rows at a time."""
 
-    def __init__(self, db: Database, many: Callable[[Connection, list[Row]], list[T]], priority: Priority) -> None:
-        self._db, self._many, self._priority = db, many, priority
+    def __init__(self, run: Callable[[list[Row]], Awaitable[list[T]]], most: int) -> None:
+        self._run, self._most = run, most
         self._rows: list[tuple[Row, asyncio.Future[T]]] = []
         self._writer: asyncio.Task[None] | None = None
 
@@ -257,8 +264,7 @@ class _Group(Generic[Row, T]):
 
     async def _write(self) -> None:
         while self._rows:
-            most = BATCH_ROWS[self._priority]
-            batch, self._rows = self._rows[:most], self._rows[most:]
+            batch, self._rows = self._rows[: self._most], self._rows[self._most :]
             try:
                 await self._commit(batch)
             except Exception as error:
@@ -274,7 +280,7 @@ class _Group(Generic[Row, T]):
 
     async def _commit(self, batch: list[tuple[Row, "asyncio.Future[T]"]]) -> None:
         rows = [row for row, _ in batch]
-        results = await self._db.write_as(self._priority, self._many, rows)
+        results = await self._run(rows)
         for (_, done), result in zip(batch, results, strict=True):
             if not done.done():
                 done.set_result(result)

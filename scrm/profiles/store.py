@@ -1,7 +1,7 @@
 """All SQL about persons, contacts and the members who follow them."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, delete, func, or_, select, update
 
 from scrm.db import insert_for, upsert
+from scrm.db.bulk import among, insert_rows, new_ids
 from scrm.db.vault import Vault, mask_phone
 from scrm.errors import Forbidden
 from scrm.profiles.models import (
@@ -40,17 +41,10 @@ class Contact:
 _FIND_CONTACT = select(external_contact.c.external_userid, external_contact.c.person_id, external_contact.c.name).where(
     external_contact.c.external_userid == bindparam("external_userid")
 )
-_ADD_PERSON = person.insert().returning(person.c.id)
 _FIND_FOLLOW_USER = select(follow_user).where(
     func.lower(follow_user.c.userid) == bindparam("folded"), follow_user.c.external_userid == bindparam("contact")
 )
 _FIND_MEMBER = select(member).where(member.c.folded == bindparam("folded"))
-
-
-@cache
-def _add_contact(dialect: str) -> Any:
-    insert = insert_for(dialect, external_contact)
-    return insert.on_conflict_do_nothing().returning(external_contact.c.person_id)
 
 
 @cache
@@ -88,43 +82,75 @@ def find_contact(conn: Connection, external_userid: str) -> Contact | None:
 def ensure_contact(conn: Connection, external_userid: str, *, now: datetime) -> Contact:
     """The contact, made with a person of its own when WeCom names it for the first time."""
     known = find_contact(conn, external_userid)
-    if known is not None:
-        return known
-    person_id = conn.execute(_ADD_PERSON, {"created_at": now}).scalar_one()
-    contact = {"external_userid": external_userid, "person_id": person_id, "created_at": now}
-    made = conn.execute(_add_contact(conn.dialect.name), contact).scalar_one_or_none()
-    if made is None:  # another process was faster
-        conn.execute(delete(person).where(person.c.id == person_id))
-        known = find_contact(conn, external_userid)
-        assert known is not None  # noqa: S101 - the conflict proves it
-        return known
-    add_identity(conn, person_id, "wecom_external_userid", external_userid, source="auto", now=now)
-    return Contact(external_userid, person_id, "", is_new=True)
+    return known or ensure_contacts(conn, [external_userid], now=now)[external_userid]
 
 
-def ensure_follow_user(
-    conn: Connection,
-    userid: str,
-    external_userid: str,
-    person_id: int,
-    *,
-    state: str,
-    is_half: bool,
-    followed_at: datetime,
-) -> None:
-    """The relation lives (again); what WeCom tells in detail comes with `save_follow_users`.
+def ensure_contacts(conn: Connection, external_userids: Iterable[str], *, now: datetime) -> dict[str, Contact]:
+    """`ensure_contact` for many, in a handful of statements; by external_userid."""
+    wanted = sorted(set(external_userids))
+    known = _find_contacts(conn, wanted)
+    new = [external_userid for external_userid in wanted if external_userid not in known]
+    return known | _add_contacts(conn, new, now) if new else known
+
+
+def _find_contacts(conn: Connection, external_userids: Sequence[str]) -> dict[str, Contact]:
+    rows = conn.execute(
+        select(external_contact.c.external_userid, external_contact.c.person_id, external_contact.c.name).where(
+            among(conn, external_contact.c.external_userid, external_userids)
+        )
+    )
+    return {row.external_userid: Contact(row.external_userid, row.person_id, row.name) for row in rows}
+
+
+def _add_contacts(conn: Connection, external_userids: Sequence[str], now: datetime) -> dict[str, Contact]:
+    persons = dict(zip(external_userids, new_ids(conn, person, len(external_userids)), strict=True))
+    insert_rows(conn, person, [{"id": person_id, "created_at": now} for person_id in persons.values()])
+    contacts = [
+        {"external_userid": external_userid, "person_id": person_id, "created_at": now}
+        for external_userid, person_id in persons.items()
+    ]
+    insert_rows(conn, external_contact, contacts, skip_known=True)
+    made = _find_contacts(conn, external_userids)
+    unused = [person_id for name, person_id in persons.items() if made[name].person_id != person_id]
+    if unused:  # another process was faster
+        conn.execute(delete(person).where(person.c.id.in_(unused)))
+    added = {name: replace(made[name], is_new=True) for name in persons if made[name].person_id == persons[name]}
+    identities = [
+        {
+            "person_id": contact.person_id,
+            "kind": "wecom_external_userid",
+            "value": name,
+            "source": "auto",
+            "created_at": now,
+        }
+        for name, contact in added.items()
+    ]
+    insert_rows(conn, identity, identities, skip_known=True)
+    return made | added
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A member following a contact, as the event of an add tells it."""
+
+    userid: str
+    external_userid: str
+    person_id: int
+    state: str
+    is_half: bool
+    followed_at: datetime
+
+
+def ensure_follow_users(conn: Connection, relations: Iterable[Relation]) -> None:
+    """The relations live (again); what WeCom tells in detail comes with `save_follow_users`.
 
     A full add after a half one confirms it; a half add never turns a full relation back.
     """
-    relation = {
-        "userid": userid,
-        "external_userid": external_userid,
-        "person_id": person_id,
-        "state": state,
-        "is_half": is_half,
-        "followed_at": followed_at,
-    }
-    conn.execute(_renew_follow_user(conn.dialect.name, is_half, bool(state)), relation)
+    kinds: dict[tuple[bool, bool], list[dict[str, Any]]] = {}
+    for relation in sorted(relations, key=lambda one: (one.external_userid, one.userid, one.followed_at)):
+        kinds.setdefault((relation.is_half, bool(relation.state)), []).append(asdict(relation))
+    for (is_half, has_state), rows in sorted(kinds.items()):
+        conn.execute(_renew_follow_user(conn.dialect.name, is_half, has_state), rows)
 
 
 def end_follow_user(
@@ -169,6 +195,27 @@ _FIND_REFRESHED_AT = select(external_contact.c.refreshed_at).where(
 def find_follow_user(conn: Connection, userid: str, external_userid: str) -> Row[Any] | None:
     """The relation, however the userid is spelt: WeCom does not tell apart upper and lower case."""
     return conn.execute(_FIND_FOLLOW_USER, {"folded": userid.lower(), "contact": external_userid}).one_or_none()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a relation stands: the userid as it is spelt here, and whether it lives but waits for the member's yes."""
+
+    userid: str
+    is_half: bool
+
+
+def find_standings(conn: Connection, external_userids: Collection[str]) -> dict[tuple[str, str], Standing]:
+    """Every relation of these contacts, by the folded userid and the external_userid."""
+    rows = conn.execute(
+        select(
+            follow_user.c.userid, follow_user.c.external_userid, follow_user.c.is_half, follow_user.c.ended_by
+        ).where(among(conn, follow_user.c.external_userid, external_userids))
+    )
+    return {
+        (row.userid.lower(), row.external_userid): Standing(row.userid, row.is_half and not row.ended_by)
+        for row in rows
+    }
 
 
 def access_contact(conn: Connection, userid: str, external_userid: str) -> Row[Any]:

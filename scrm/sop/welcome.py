@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
@@ -23,6 +24,7 @@ from scrm.db import insert_for
 from scrm.events import Event
 from scrm.profiles import store as profiles
 from scrm.profiles.conditions import holding
+from scrm.profiles.store import Contact, Relation, Standing
 from scrm.sop import engine
 from scrm.sop.content import Shop
 from scrm.sop.enrol import last_run
@@ -118,9 +120,14 @@ class _Known:
 
     added: Added
     event: Event
-    person_id: int
+    contact: Contact
     member_name: str
     is_confirmation: bool
+    standing: Standing
+
+    @property
+    def person_id(self) -> int:
+        return self.contact.person_id
 
     @property
     def tells(self) -> str:
@@ -140,39 +147,50 @@ def prepare_many(
     The same code always meets the row of its first try: settled ones stay as they are, an intent without outcome (we
     were killed between the two) is gone on with, and WeCom's own 41051 tells when it had been sent after all.
     """
-    known = [_know(conn, added, now) for added in adds]
+    known = _know(conn, adds, now)
     admits = _Admits(conn, {one.person_id for one in known}, now)
-    return [_prepare(conn, one, _choose_first(playbooks, one, admits), shop, now) for one in known]
+    chosen = [_choose_first(playbooks, one, admits) for one in known]
+    prepared = _intend(conn, list(zip(known, chosen, strict=True)), now)
+    return _with_contents(conn, list(zip(known, prepared, strict=True)), shop, now)
 
 
-def _know(conn: Connection, added: Added, now: datetime) -> _Known:
-    contact = profiles.ensure_contact(conn, added.external_userid, now=now)
-    before = profiles.find_follow_user(conn, added.userid, added.external_userid)
+def _know(conn: Connection, adds: Sequence[Added], now: datetime) -> list[_Known]:
+    contacts = profiles.ensure_contacts(conn, [added.external_userid for added in adds], now=now)
+    before = profiles.find_standings(conn, contacts)
+    facts = {state: _facts(conn, state) for state in {added.state for added in adds}}
+    names = {userid: _learn_member(conn, userid, now) for userid in {added.userid for added in adds}}
+    known = []
+    for added in adds:
+        pair = (added.userid.lower(), added.external_userid)
+        one = _known(added, contacts[added.external_userid], before.get(pair), facts[added.state], names[added.userid])
+        known.append(one)
+        before[pair] = one.standing
+    profiles.ensure_follow_users(conn, [_relation(one) for one in known])
+    return known
+
+
+def _known(
+    added: Added, contact: Contact, before: Standing | None, facts: Mapping[str, Any], member_name: str
+) -> _Known:
+    """What an add means depends on how the relation stood `before` it."""
     if before is not None:
         added = replace(added, userid=before.userid)
-    profiles.ensure_follow_user(
-        conn,
-        added.userid,
-        added.external_userid,
+    was_half = before is not None and before.is_half
+    event = Event(
+        "contact.added",
+        added.created_at,
         contact.person_id,
-        state=added.state,
-        is_half=added.is_half,
-        followed_at=added.created_at,
+        added.external_userid,
+        added.userid,
+        facts={**facts, "is_half": added.is_half},
     )
-    return _Known(
-        added=added,
-        event=Event(
-            "contact.added",
-            added.created_at,
-            contact.person_id,
-            added.external_userid,
-            added.userid,
-            facts=_facts(conn, added),
-        ),
-        person_id=contact.person_id,
-        member_name=_learn_member(conn, added, now),
-        is_confirmation=before is not None and before.is_half and not before.ended_by and not added.is_half,
-    )
+    standing = Standing(added.userid, added.is_half and (before is None or was_half))
+    return _Known(added, event, contact, member_name, was_half and not added.is_half, standing)
+
+
+def _relation(known: _Known) -> Relation:
+    added = known.added
+    return Relation(added.userid, added.external_userid, known.person_id, added.state, added.is_half, added.created_at)
 
 
 class _Admits:
@@ -199,9 +217,37 @@ def _choose_first(playbooks: Sequence[Playbook], known: _Known, admits: _Admits)
     return None
 
 
-def _prepare(conn: Connection, known: _Known, chosen: Chosen | None, shop: Shop, now: datetime) -> Prepared:
+def _intend(conn: Connection, wanted: Sequence[tuple[_Known, Chosen | None]], now: datetime) -> list[Prepared]:
+    """The intents as they stand in the ledger now: ours, or those of an earlier try."""
+    # Sorted, so that two processes which work the same adds do not wait for each other crosswise.
+    rows = sorted((_intent(known, chosen, now) for known, chosen in wanted), key=itemgetter("once"))
+    new = {row.once: row.id for row in conn.execute(_insert_intents(conn.dialect.name), rows)}
+    earlier = _earlier_intents(conn, [row["once"] for row in rows if row["once"] not in new])
+    prepared = []
+    for known, chosen in wanted:
+        once = known.added.once
+        send_id = new.pop(once, None)  # of two equal adds in one batch the second meets the first one's row
+        if send_id is None and once not in earlier:
+            earlier |= _earlier_intents(conn, [once])
+        was_begun = send_id is None
+        is_settled = chosen is None or (was_begun and earlier[once].outcome != "intent")
+        prepared.append(
+            Prepared(
+                earlier[once].id if send_id is None else send_id,
+                known.person_id,
+                known.tells,
+                known.event.facts,
+                None if is_settled else chosen,
+                is_settled,
+                was_begun and not is_settled,
+            )
+        )
+    return prepared
+
+
+def _intent(known: _Known, chosen: Chosen | None, now: datetime) -> dict[str, Any]:
     added = known.added
-    row = {
+    return {
         "kind": "welcome",
         "userid": added.userid,
         "external_userid": added.external_userid,
@@ -215,49 +261,39 @@ def _prepare(conn: Connection, known: _Known, chosen: Chosen | None, shop: Shop,
         "reason": "" if chosen else _why_nothing(added, known.is_confirmation),
         "correlation": added.correlation,
     }
-    send_id = conn.execute(_intend(conn.dialect.name), row).scalar_one_or_none()
-    tells, facts = known.tells, known.event.facts
-    if send_id is None:
-        earlier = conn.execute(select(send.c.id, send.c.outcome).where(send.c.once == added.once)).one()
-        if earlier.outcome != "intent":
-            return Prepared(earlier.id, known.person_id, tells, facts, is_settled=True)
-    prepared = Prepared(
-        send_id if send_id is not None else earlier.id,
-        known.person_id,
-        tells,
-        facts,
-        chosen,
-        is_settled=chosen is None,
-        was_begun=send_id is None,
-    )
-    return prepared if chosen is None else _with_content(conn, prepared, chosen, known, shop, now)
 
 
 @cache
-def _intend(dialect: str) -> Any:
-    return insert_for(dialect, send).on_conflict_do_nothing().returning(send.c.id)
+def _insert_intents(dialect: str) -> Any:
+    return insert_for(dialect, send).on_conflict_do_nothing().returning(send.c.id, send.c.once)
 
 
-def _learn_member(conn: Connection, added: Added, now: datetime) -> str:
+def _earlier_intents(conn: Connection, onces: Sequence[str]) -> dict[str, Any]:
+    if not onces:
+        return {}
+    rows = conn.execute(select(send.c.id, send.c.once, send.c.outcome).where(send.c.once.in_(onces)))
+    return {str(row.once): row for row in rows}
+
+
+def _learn_member(conn: Connection, userid: str, now: datetime) -> str:
     """The member's name; one that we do not know yet is '' and asked for, beside the welcome."""
-    member = profiles.find_member(conn, added.userid)
+    member = profiles.find_member(conn, userid)
     if member is not None:
         return str(member.alias or member.name)
     item = queue.Item(
         lane="sync",
         kind="member.refresh",
-        payload={"userid": added.userid},
-        dedupe_key=f"member.refresh:{added.userid.lower()}",
-        correlation=added.correlation,
+        payload={"userid": userid},
+        dedupe_key=f"member.refresh:{userid.lower()}",
     )
     queue.add(conn, item, now=now)
     return ""
 
 
-def _facts(conn: Connection, added: Added) -> dict[str, Any]:
-    """What contact.added tells: playbooks choose by these."""
-    way = find_contact_way(conn, added.state) if added.state else None
-    facts: dict[str, Any] = {"state": added.state, "is_half": added.is_half}
+def _facts(conn: Connection, state: str) -> dict[str, Any]:
+    """What contact.added tells of the channel: playbooks choose by these."""
+    way = find_contact_way(conn, state) if state else None
+    facts: dict[str, Any] = {"state": state}
     if way is not None:
         facts["channel"] = {"kind": way.kind, "title": way.title}
     return facts
@@ -271,21 +307,46 @@ def _why_nothing(added: Added, is_confirmation: bool) -> str:
     return "企业微信没有给欢迎语 code：员工在企微后台已设欢迎语、已经开口聊过，或客户来自其他企业的企业微信"
 
 
+def _with_contents(
+    conn: Connection, intents: Sequence[tuple[_Known, Prepared]], shop: Shop, now: datetime
+) -> list[Prepared]:
+    """The values and coupons of what is to be sent; each batch issues to all who need it at once."""
+    wanted: dict[str, set[tuple[int, str]]] = {}
+    reasons = {}
+    for known, prepared in intents:
+        keys = _coupon_keys(prepared.chosen.step) if prepared.chosen else []
+        if prepared.chosen and keys:
+            reasons[prepared.send_id] = _coupon_reason(conn, prepared.chosen.playbook, known)
+        for key in keys:
+            wanted.setdefault(key, set()).add((known.person_id, reasons[prepared.send_id]))
+    # In the order of their keys: each batch is locked.
+    issued = {key: coupons.issue_many(conn, key, wanted[key], now=now) for key in sorted(wanted)}
+    return [
+        _with_content(known, prepared, issued, reasons.get(prepared.send_id, ""), shop) for known, prepared in intents
+    ]
+
+
+def _coupon_reason(conn: Connection, playbook: Playbook, known: _Known) -> str:
+    last = None if known.contact.is_new else last_run(conn, playbook, known.person_id)
+    return engine.coupon_reason(playbook.key, engine.run_key(playbook, known.event, last))
+
+
 def _with_content(
-    conn: Connection, prepared: Prepared, chosen: Chosen, known: _Known, shop: Shop, now: datetime
+    known: _Known,
+    prepared: Prepared,
+    issued: Mapping[str, Mapping[tuple[int, str], coupons.Issue]],
+    reason: str,
+    shop: Shop,
 ) -> Prepared:
-    assert chosen.step.content is not None  # noqa: S101 - choose() takes no other
+    if prepared.chosen is None:
+        return prepared
     values: dict[str, Any] = {"shop": shop.name, "staff": known.member_name or "顾问"}
     cards = {}
-    last = last_run(conn, chosen.playbook, known.person_id)
-    reason = engine.coupon_reason(chosen.playbook.key, engine.run_key(chosen.playbook, known.event, last))
-    for key in _coupon_keys(chosen.step):
-        try:
-            issue = coupons.issue(conn, batch_key=key, person_id=prepared.person_id, reason_key=reason, now=now)
-        except coupons.SoldOut:
-            continue
-        cards[key] = coupons.card(issue, shop.public_url)
-        values |= content.coupon_values(cards[key], zone=shop.zone)
+    for key in _coupon_keys(prepared.chosen.step):
+        issue = issued[key].get((known.person_id, reason))
+        if issue is not None:  # else it is sold out
+            cards[key] = coupons.card(issue, shop.public_url)
+            values |= content.coupon_values(cards[key], zone=shop.zone)
     return replace(prepared, values=values, coupons=cards)
 
 
