@@ -35,13 +35,14 @@ from scrm.schedule import Schedule
 from scrm.services import SERVICES, Services
 from scrm.settings import Settings
 from scrm.sidebar import pages as sidebar_pages
-from scrm.sop import enrol, reminders, tick
+from scrm.sop import cards, enrol, reminders, tick
 from scrm.sop.actions import tagging
 from scrm.sop.shelf import house_of, playbooks_of
 from scrm.sync import nightly, repairs
 from scrm.sync import runs as sync_runs
 from scrm.transfers import ask, groups, unassigned
 from scrm.transfers import begin as transfers
+from scrm.wechat import kf_answer, kf_sync
 from scrm.wecom.calls import App
 from scrm.wecom.client import WeCom
 from scrm.wecom.crypto import CallbackCrypto
@@ -52,6 +53,8 @@ log = structlog.get_logger()
 
 TICK_SECONDS = 1.0
 RELOAD_SECONDS = 5.0
+# A safety net below the callbacks of customer service.
+KF_SECONDS = 300.0
 SLOW_SECONDS = 20.0
 HOUR_SECONDS = 3600.0
 
@@ -74,6 +77,7 @@ EXECUTORS: Mapping[str, Execute] = {
     ways.KIND: ways.run_apply,
     received.REMARK: received.run_remark,
     "sop.remind": reminders.run_remind,
+    cards.KIND: cards.run_update_card,
     "sop.mark_tag": tagging.run_mark_tag,
     tags.MARK: mark_tags.run_mark,
     mark_tags.LIBRARY: mark_tags.run_library,
@@ -81,6 +85,11 @@ EXECUTORS: Mapping[str, Execute] = {
     transfers.POLL: ask.run_poll,
     transfers.GROUPS: groups.run_groups,
     transfers.UNASSIGNED: unassigned.run_unassigned,
+    kf_sync.SYNC: kf_sync.run_sync,
+    kf_sync.WELCOME: kf_answer.run_welcome,
+    kf_sync.REPLY: kf_answer.run_reply,
+    kf_sync.VISITOR: kf_sync.run_visitor,
+    kf_sync.ACCOUNTS: kf_sync.run_accounts,
     mass_plan.PREPARE: mass_plan.run_prepare,
     mass_plan.CREATE: dispatch.run_create,
 }
@@ -185,6 +194,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(SLOW_SECONDS, lambda: results.poll(services), "mass_messages.results")
     schedule.every(HOUR_SECONDS, lambda: results.notice_others(services), "mass_messages.others")
     schedule.every(SLOW_SECONDS, lambda: copies.renew(services), "media.renew")
+    schedule.every(KF_SECONDS, lambda: kf_sync.poll_accounts(services), "kf.poll")
     schedule.every(SLOW_SECONDS, lambda: ways.tick(services), "ways.move")
     await services.worker.start()
     schedule.start()

@@ -5,7 +5,13 @@ from scrm.profiles import conditions
 from scrm.profiles.words import Word, add_way
 from scrm.sop import tasks
 
-SEND_KINDS = {"welcome": "欢迎语", "app_message": "员工提醒", "chat": "员工发送"}
+SEND_KINDS = {
+    "welcome": "欢迎语",
+    "app_message": "员工提醒",
+    "chat": "员工发送",
+    "kf_welcome": "客服欢迎语",
+    "kf_reply": "客服自动回复",
+}
 SEND_OUTCOMES = {
     "sent": Word("已发送", "good"),
     "failed": Word("失败", "bad"),
@@ -57,11 +63,17 @@ WORK_KINDS = {
     "contact.refresh": "更新客户资料",
     "member.refresh": "更新员工资料",
     "sop.event": "事件触发剧本",
+    "kf.sync": "读取微信客服消息",
+    "kf.welcome": "微信客服欢迎语",
+    "kf.reply": "微信客服自动回复",
+    "kf.visitor": "读取微信客服客户资料",
+    "kf.accounts": "读取微信客服账号",
     "transfer.ask": "提交客户转接",
     "transfer.poll": "查询转接结果",
     "transfer.groups": "转接客户群",
     "transfer.unassigned": "读取离职待分配客户",
     "sop.remind": "提醒员工",
+    "sop.card": "更新提醒卡片",
     "sop.mark_tag": "同步标签到企业微信",
     "mass_message.prepare": "整理群发名单",
     "mass_message.create": "创建群发任务",

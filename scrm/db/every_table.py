@@ -14,6 +14,7 @@ from scrm.profiles import models as profiles
 from scrm.sop import models as sop
 from scrm.sync import models as sync
 from scrm.transfers import models as transfers
+from scrm.wechat import models as wechat
 from scrm.work import models as work
 
 FEATURES = (
@@ -33,6 +34,7 @@ FEATURES = (
     sop,
     sync,
     transfers,
+    wechat,
     work,
 )
 

@@ -10,6 +10,7 @@ from scrm.wecom.contacts import Contacts
 from scrm.wecom.corp_tags import CorpTags
 from scrm.wecom.customer_messages import CustomerMessages
 from scrm.wecom.group_chats import GroupChats
+from scrm.wecom.kf import Kf
 from scrm.wecom.media import Media
 from scrm.wecom.members import Members
 from scrm.wecom.messages import Messages
@@ -38,6 +39,7 @@ class WeCom(Calls):
         self.corp_tags = CorpTags(self)
         self.customer_messages = CustomerMessages(self)
         self.group_chats = GroupChats(self)
+        self.kf = Kf(self)
         self.media = Media(self)
         self.members = Members(self)
         self.messages = Messages(self)

@@ -1,0 +1,213 @@
+"""Customer service: read once, welcomed once, answered by keyword within WeCom's limits, else handed to people."""
+
+import itertools
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from scrm.events import event
+from scrm.profiles.models import external_contact, identity, person
+from scrm.sop.models import send
+from scrm.wechat import store
+from scrm.wechat.keywords import Reply, find_reply, fold
+from scrm.wechat.kf_sync import keep_page, poll_accounts
+from scrm.wechat.models import kf_account, kf_message, kf_visitor
+from scrm.wecom.kf import KfMessage, MessagePage
+from tests.fakes import wecom as fake
+from tests.fakes.kf import KF, FakeKf
+from tests.world import XIAOMAN, World
+
+VISITOR = "wmVisitor000000000000000000000"
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
+
+
+@pytest.fixture
+async def kf(world: World) -> FakeKf:
+    """An account with a welcome, and a library with two keywords."""
+    now = world.clock.now()
+
+    def prepare(conn: Any) -> None:
+        store.ensure_account(conn, KF, now=now)
+        store.change_account(conn, KF, welcome="您好，这里是晴屿美妆，请问有什么可以帮您？")
+        store.save_reply(conn, fold("退货"), "contains", "7 天无理由，运费我们出。", "both", now=now)
+        store.save_reply(conn, fold("地址"), "exact", "上海市徐汇区某路 1 号。", "kf", now=now)
+
+    await world.services.db.write(prepare)
+    return FakeKf(world.wecom, world.clock.now)
+
+
+_tokens = itertools.count()
+
+
+async def tell(world: World, token: str = "") -> None:
+    token = token or f"fresh-{next(_tokens)}"  # WeCom makes a new one for each event
+    created_at = int(world.clock.now().timestamp())
+    xml = (
+        f"<xml><ToUserName>{fake.CORP_ID}</ToUserName><CreateTime>{created_at}</CreateTime><MsgType>event</MsgType>"
+        f"<Event>kf_msg_or_event</Event><Token>{token}</Token><OpenKfId>{KF}</OpenKfId></xml>"
+    )
+    assert (await world.tell(xml)).status == 200
+    await world.settle()
+
+
+async def sends(world: World) -> dict[str, str]:
+    return {row.kind: row.outcome for row in await world.rows(send)}
+
+
+async def test_who_enters_is_welcomed_once_within_the_life_of_the_code(world: World, kf: FakeKf) -> None:
+    kf.enter(VISITOR, "code-1", scene="poster")
+    await tell(world)
+    await tell(world, "the same again")
+    assert kf.said == [("code-1", "您好，这里是晴屿美妆，请问有什么可以帮您？")]
+    assert await sends(world) == {"kf_welcome": "sent"}
+    (visitor,) = await world.rows(kf_visitor)
+    assert visitor.scene == "poster"
+    assert len(await world.rows(event, event.c.name == "kf.entered")) == 1
+
+
+async def test_a_code_of_half_a_minute_ago_is_left_alone(world: World, kf: FakeKf) -> None:
+    kf.enter(VISITOR, "code-1")
+    world.clock.advance(seconds=30)
+    await tell(world)
+    assert kf.said == []
+    assert world.wecom.called("kf/send_msg_on_event") == []
+
+
+async def test_a_keyword_is_answered_once_and_what_nobody_prepared_goes_to_people(world: World, kf: FakeKf) -> None:
+    kf.say(VISITOR, "我想 退 货 可以吗")
+    await tell(world)
+    assert kf.said == [(VISITOR, "7 天无理由，运费我们出。")]
+    kf.say(VISITOR, "你们地址在哪")  # exact does not fit
+    await tell(world)
+    assert len(kf.said) == 1
+    assert kf.states[VISITOR] == 2
+    kf.say(VISITOR, "退货")
+    await tell(world)
+    assert len(kf.said) == 1  # people have it now
+
+
+async def test_the_sixth_answer_is_not_even_tried_until_the_customer_speaks_again(world: World, kf: FakeKf) -> None:
+    kf.say(VISITOR, "退货")
+    await tell(world)
+    await world.services.db.write(store.change_visitor, KF, VISITOR, sent_since=5)
+    kf.messages.append({**kf.messages[-1], "msgid": "of the same moment"})
+    await tell(world)
+    assert len(kf.said) == 1
+    assert {row.outcome: row.reason for row in await world.rows(send)}["none"].startswith(
+        "客户发来消息后已经回复了 5 条"
+    )
+    world.clock.advance(seconds=1)
+    kf.say(VISITOR, "退货")
+    await tell(world)
+    assert len(kf.said) == 2
+
+
+async def test_after_48_hours_nothing_is_sent(world: World, kf: FakeKf) -> None:
+    kf.say(VISITOR, "退货")
+    await tell(world)
+    later = world.clock.now() + timedelta(hours=48, seconds=1)
+    refused = await world.services.db.write(store.take_turn, KF, VISITOR, now=later)
+    assert "48 小时" in refused
+
+
+async def test_history_of_days_ago_is_kept_and_not_answered(world: World, kf: FakeKf) -> None:
+    kf.say(VISITOR, "退货")
+    world.clock.advance(days=2)
+    await tell(world)
+    assert len(await world.rows(kf_message)) == 1
+    assert kf.said == []
+
+
+async def test_pages_are_read_to_the_end_whatever_the_token_says_and_the_cursor_stays(world: World, kf: FakeKf) -> None:
+    kf.page = 3
+    for number in range(8):
+        kf.say(f"{VISITOR}{number}", "在吗")
+    await tell(world, "old token")
+    assert len(await world.rows(kf_message)) == 8
+    (account,) = await world.rows(kf_account)
+    assert account.cursor == "8"
+    world.clock.advance(minutes=5)
+    kf.say(VISITOR, "退货")
+    await poll_accounts(world.services)
+    await world.settle()
+    assert kf.said == [(VISITOR, "7 天无理由，运费我们出。")]
+
+
+async def test_a_page_that_comes_twice_is_one_page_and_moves_nothing_back(world: World, kf: FakeKf) -> None:
+    now = world.clock.now()
+    message = KfMessage("m1", KF, VISITOR, now, 3, "text", content={"content": "退货"})
+    page = MessagePage([message, message], "5", has_more=False)
+    assert await world.services.db.write(keep_page, KF, page, "", now) == 1
+    assert await world.services.db.write(keep_page, KF, page, "", now) == 0
+    await world.settle()
+
+
+async def test_a_kill_between_call_and_outcome_says_it_once(world: World, kf: FakeKf) -> None:
+    answered = kf._send
+
+    def lost(body: dict[str, Any]) -> dict[str, Any]:
+        answered(body)
+        return {"errcode": -1, "errmsg": "system busy"}
+
+    world.wecom.say("kf/send_msg", lost)
+    kf.say(VISITOR, "退货")
+    await tell(world)
+    await world.pass_time(seconds=2)
+    assert len(kf.said) == 1
+    assert await sends(world) == {"kf_reply": "sent"}
+
+
+async def test_what_wechat_could_not_deliver_is_failed_in_the_ledger(world: World, kf: FakeKf) -> None:
+    kf.say(VISITOR, "退货")
+    await tell(world)
+    (msgid,) = kf.msgids
+    kf.tell("msg_send_fail", VISITOR, fail_msgid=msgid, fail_type=10)
+    await tell(world)
+    (row,) = await world.rows(send)
+    assert (row.outcome, row.reason) == ("failed", "微信没有送达：用户拒收")
+
+
+async def test_a_visitor_is_the_person_whom_the_unionid_and_the_contact_mean(world: World, kf: FakeKf) -> None:
+    await world.add()
+    kf.say(XIAOMAN, "在吗")
+    kf.customers[VISITOR] = {"external_userid": VISITOR, "nickname": "路过", "unionid": "oUnionOfVisitor", "gender": 1}
+    kf.say(VISITOR, "在吗")
+    await tell(world)
+    rows = {row.external_userid: row.person_id for row in await world.rows(kf_visitor)}
+    contacts = {row.external_userid: row for row in await world.rows(external_contact)}
+    assert rows == {one: contacts[one].person_id for one in (XIAOMAN, VISITOR)}
+    assert contacts[VISITOR].name == "路过"
+    assert len(await world.rows(person)) == 2
+    assert len(await world.rows(identity, identity.c.value == "oUnionOfVisitor")) == 1
+
+
+LIBRARY = (
+    Reply(1, fold("退货"), "contains", "一"),
+    Reply(2, fold("退货运费"), "contains", "二"),
+    Reply(3, fold("退货 地址"), "exact", "三"),
+    Reply(4, "", "contains", "空关键词"),
+    Reply(5, fold("发票"), "exact", "  "),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("我要退货", 1),
+        ("退货运费谁出", 2),
+        ("退货地址", 3),
+        ("ＶＩＰ想退　货", 1),
+        ("", None),
+        ("   ", None),
+        ("发票", None),
+        ("你好", None),
+    ],
+)
+def test_the_most_particular_keyword_answers_and_nothing_unknown_does(text: str, wanted: int | None) -> None:
+    found = find_reply(LIBRARY, text)
+    assert (found.id if found else None) == wanted
