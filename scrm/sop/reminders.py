@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import Connection, Row
 
 from scrm.services import Services
-from scrm.sop import store, timing
+from scrm.sop import cards, store, timing
 from scrm.sop.guards import House
 from scrm.sop.shelf import house_of
 from scrm.wecom.errors import RetryClass, WeComError
@@ -151,7 +151,7 @@ def _take_body(conn: Connection, payload: dict[str, Any], services: Services) ->
     if not waiting:
         store.change_send(conn, once, outcome="none", reason="待办都已处理，不再提醒")
         return None
-    body = compose(payload["userid"], waiting, services.settings.server.public_url, house_of(services).zone)
+    body = compose(payload["userid"], waiting, services.settings.server.public_url, house_of(services).zone, once)
     store.change_send(conn, once, content={**row.content, "body": body})
     return body
 
@@ -171,17 +171,22 @@ def _note_failure(conn: Connection, payload: dict[str, Any], error: WeComError, 
     store.set_reminder(conn, payload["task_ids"], "unsent")
 
 
-def compose(userid: str, tasks: Sequence[Row[Any]], public_url: str, zone: ZoneInfo) -> dict[str, Any]:
-    """The text_notice card (doc 90236) that leads to the task, or to today's list when there are several. Pure."""
+def compose(userid: str, tasks: Sequence[Row[Any]], public_url: str, zone: ZoneInfo, once: str) -> dict[str, Any]:
+    """The card (doc 90236): of one task with buttons to end it or put it off, of several a link to the list. Pure."""
     first = tasks[0]
     several = len(tasks) > 1
     title = f"{len(tasks)} 位客户等你跟进" if several else f"{_name(first)}等你跟进"
     url = f"{public_url}/sidebar/tasks" + ("" if several else f"?task={first.id}")
+    if several:
+        shape = {"card_type": "text_notice", "jump_list": [{"type": 1, "title": "打开待办", "url": url}]}
+    else:
+        task_id = cards.card_id(first.id, once)
+        shape = {"card_type": "button_interaction", "task_id": task_id, "button_list": cards.buttons(url)}
     return {
         "touser": userid,
         "msgtype": "template_card",
         "template_card": {
-            "card_type": "text_notice",
+            **shape,
             "source": {"desc": "客户跟进", "desc_color": 0},
             "main_title": {"title": title[:_TITLE_CHARS], "desc": _deadline(tasks, zone)[:_DESC_CHARS]},
             "sub_title_text": "" if several else _shortened(first.text, 80),
@@ -189,7 +194,6 @@ def compose(userid: str, tasks: Sequence[Row[Any]], public_url: str, zone: ZoneI
                 {"keyname": "客户" if several else "事项", "value": _line(task, several)[:_VALUE_CHARS]}
                 for task in tasks[:_NAMES_SHOWN]
             ],
-            "jump_list": [{"type": 1, "title": "打开待办", "url": url}],
             "card_action": {"type": 1, "url": url},
         },
     }

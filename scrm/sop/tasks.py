@@ -393,6 +393,33 @@ def _unskip(conn: Connection, services: Services, userid: str, task_id: int, now
     return _stale(conn, services, task, run, now) or _reloaded(conn, task, now)
 
 
+def mark_done(conn: Connection, userid: str, task_id: int, now: datetime) -> TaskView:
+    """The member says that it is done, by his own hand; twice is once. Raises Conflict when it ended otherwise."""
+    task, _ = _locked(conn, userid, task_id)
+    if task.state == "sent":
+        return _reloaded(conn, task, now)
+    if state_of(task, now) not in ("open", "postponed"):
+        raise Conflict(_ended_words(task))
+    if task.released_at is None:
+        _note_intent(conn, task, [], now)
+    _note_sent(conn, task, now)
+    store.change_send(conn, _once(task.id), reason="员工在提醒卡片上点了「已完成」")
+    return _reloaded(conn, task, now)
+
+
+def postpone_soon(conn: Connection, userid: str, task_id: int, now: datetime, zone: ZoneInfo) -> TaskView:
+    """Put it off to the next usual moment; what is put off already stays. Raises Conflict when it expires before."""
+    task, _ = _locked(conn, userid, task_id)
+    if state_of(task, now) == "postponed":
+        return _reloaded(conn, task, now)
+    if state_of(task, now) != "open":
+        raise Conflict(_ended_words(task))
+    choices = postpone_choices(now, zone, task.expires_at)
+    if not choices:
+        raise Conflict("这条待办快到期了，不能再推迟。")
+    return _postpone(conn, userid, task_id, choices[0][1], now, zone)
+
+
 def _postpone(conn: Connection, userid: str, task_id: int, until: datetime, now: datetime, zone: ZoneInfo) -> TaskView:
     task, _ = _locked(conn, userid, task_id)
     if task.state != "open":
