@@ -15,11 +15,9 @@ def database_url(sqlite_url: str) -> str:
 
 async def test_a_button_pressed_in_wecom_ends_the_task_and_greys_the_card(world: World) -> None:
     await world.add()
-    for _ in range(20):
-        await world.pass_time(hours=12)
-        if reminded := [b for b in world.wecom.called("message/send") if "task_id" in b["template_card"]]:
-            break
-        await world.pass_time(minutes=5)
+    await world.pass_time(days=3, hours=1, minutes=30)
+    await world.pass_time(minutes=6)
+    reminded = [body for body in world.wecom.called("message/send") if "task_id" in body["template_card"]]
     card_id = reminded[-1]["template_card"]["task_id"]
     pressed = fake.event_xml(
         "",
