@@ -1,6 +1,8 @@
 """Runs sources one after another, each under a lease: what is cut off goes on, what another process does is waited for."""
 
 import asyncio
+import hashlib
+import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -23,6 +25,7 @@ log = structlog.get_logger()
 KIND = "sync.run"
 LANE = "sync"
 SAVE_SECONDS = 2.0
+_HOST = hashlib.sha256(os.uname().nodename.encode()).hexdigest()[:12]
 LOOK_SECONDS = 2.0
 
 # What is over for this time, but not for another: the run can be gone on with.
@@ -99,23 +102,44 @@ async def run_sources(
 
 
 async def _run(services: Services, source: Source, full: bool, asked_at: datetime, watch: Watch) -> Outcome:
-    holder = secrets.token_hex(8)
-    taken = await services.db.write(
-        store.take_run, source.key, full=full, asked_at=asked_at, holder=holder, now=services.clock.now()
-    )
-    while taken is None:
+    holder = f"{_HOST}:{os.getpid()}:{secrets.token_hex(6)}"
+    while (taken := await _take(services, source, full, asked_at, holder)) is None:
         await _look_on(services, source, watch)
         if await services.db.read(store.is_done_since, source.key, asked_at):
             return await _read_outcome(services, source, watch)
-        taken = await services.db.write(
-            store.take_run, source.key, full=full, asked_at=asked_at, holder=holder, now=services.clock.now()
-        )
     progress = await services.db.read(store.counts_of, taken.id) if taken.is_resumed else Progress()
     log.info("sync.begun", source=source.key, resumed=taken.is_resumed)
     error = await _work(services, source, taken, progress, full, watch)
     watch(source, progress, True)
     log.info("sync.over", source=source.key, done=progress.done, added=progress.added, error=str(error or ""))
     return Outcome(source, progress, error)
+
+
+async def _take(services: Services, source: Source, full: bool, asked_at: datetime, holder: str) -> store.Taken | None:
+    return await services.db.write(
+        store.take_run,
+        source.key,
+        full=full,
+        asked_at=asked_at,
+        holder=holder,
+        is_gone=_is_gone,
+        now=services.clock.now(),
+    )
+
+
+def _is_gone(holder: str) -> bool:
+    """A process of this machine that was killed need not be waited for."""
+    host, _, rest = holder.partition(":")
+    pid = rest.partition(":")[0]
+    if host != _HOST or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 async def _work(

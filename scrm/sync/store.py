@@ -1,6 +1,6 @@
 """All SQL of runs, their parts, and the callbacks they found missing."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -38,15 +38,23 @@ class Taken:
 
 
 def take_run(
-    conn: Connection, source: str, *, full: bool, asked_at: datetime, holder: str, now: datetime
+    conn: Connection,
+    source: str,
+    *,
+    full: bool,
+    asked_at: datetime,
+    holder: str,
+    is_gone: Callable[[str], bool],
+    now: datetime,
 ) -> Taken | None:
     """The open run of a source, or a new one; None while another process works on it.
 
-    `full` does not go on with a run that began before it was asked for.
+    `full` does not go on with a run that began before it was asked for; `is_gone` knows holders that have died.
     """
     row = _open_run(conn, source)
     if row is not None:
-        if row.holder not in ("", holder) and row.lease_until is not None and row.lease_until > now:
+        is_held = row.holder not in ("", holder) and row.lease_until is not None and row.lease_until > now
+        if is_held and not is_gone(row.holder):
             return None
         if now - row.started_at < LONGEST_RUN and not (full and row.started_at < asked_at):
             taken = conn.execute(

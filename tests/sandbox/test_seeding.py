@@ -25,7 +25,7 @@ async def test_a_grown_shop_is_seeded_fast_and_read_in_pages_that_end_only_at_th
     assert len(seen) == seeded["relations"]
     assert await wecom.page("/phone")
     status, refused = await wecom.control("seed", customers=0)
-    assert status == 400
+    assert status == 422
     assert "customers" in refused["error"]
 
 
