@@ -56,7 +56,7 @@ async def _tell(services: Services, pair: tuple[str, str], wishes: Sequence[Wish
         if error.errcode != _UNKNOWN_TAG:
             raise
         # Somebody deleted a tag and we have not heard of it yet.
-        await refresh_library(services)
+        await refresh_library(services, is_omitted_gone=True)
         await _mark_once(services, pair, wishes)
 
 
@@ -140,10 +140,11 @@ def _one_each(names: list[str], known: list[Row[Any]]) -> dict[str, Row[Any]]:
     return found
 
 
-async def refresh_library(services: Services) -> int:
+async def refresh_library(services: Services, *, is_omitted_gone: bool = False) -> int:
     """Make our library WeCom's: one call for all, and one by id for those it left out; returns rows changed.
 
-    A tag is only taken for deleted when WeCom says so, or when it answers without it to its very id (doc 92117).
+    A tag is taken for deleted when WeCom says so (doc 92117). One that it leaves out even when asked by its id may be
+    too new for that answer: it is `is_omitted_gone` only when a call has been refused because of it.
     """
     groups = await services.wecom.corp_tags.get_corp_tag_list()
     changed = await services.db.write(tags.save_library, groups)
@@ -153,8 +154,10 @@ async def refresh_library(services: Services) -> int:
         told = await services.wecom.corp_tags.get_corp_tag_list(tag_id=asked)
         changed += await services.db.write(tags.save_library, told)
         named = {tag.id for group in told for tag in group.tag}
-        await services.db.write(tags.delete_tags, [tag_id for tag_id in asked if tag_id not in named])
-        changed += len([tag_id for tag_id in asked if tag_id not in named])
+        omitted = [tag_id for tag_id in asked if tag_id not in named]
+        if omitted and is_omitted_gone:
+            await services.db.write(tags.delete_tags, omitted)
+            changed += len(omitted)
     return changed
 
 

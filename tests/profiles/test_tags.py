@@ -37,7 +37,8 @@ async def shop(world: World) -> World:
     """小满 is a contact of lina, and the library has three tags."""
     await world.add()
     await world.pass_time(seconds=10)
-    await world.services.db.write(lambda conn: conn.execute(follow_user_tag.delete()))  # what the playbooks marked
+    for table in (follow_user_tag, corp_tag):  # what the playbooks marked
+        await world.services.db.write(lambda conn, table=table: conn.execute(table.delete()))
     world.wecom.say(LIST, library("意向高", "老客", "油皮"))
     await mark_tags.refresh_library(world.services)
     world.wecom.calls.clear()
@@ -52,7 +53,9 @@ async def test_what_several_want_of_one_contact_is_one_call_and_the_last_word_co
     (call,) = shop.wecom.called(MARK)
     assert (sorted(call["add_tag"]), call["remove_tag"]) == (["et油皮", "et老客"], ["et意向高"])
     assert await carried(shop) == {"老客", "油皮"}
-    assert [row.source for row in await shop.rows(follow_user_tag, follow_user_tag.c.tag_name == "老客")] == ["playbook"]
+    assert [row.source for row in await shop.rows(follow_user_tag, follow_user_tag.c.tag_name == "老客")] == [
+        "playbook"
+    ]
     assert not await shop.rows(tag_wish)
     assert not await shop.rows(work_item)
 
