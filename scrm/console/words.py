@@ -62,12 +62,14 @@ WORK_KINDS = {
     "callback": "处理企业微信回调",
     "contact.refresh": "更新客户资料",
     "member.refresh": "更新员工资料",
+    "group_chat.refresh": "更新客户群",
     "sop.event": "事件触发剧本",
     "kf.sync": "读取微信客服消息",
     "kf.welcome": "微信客服欢迎语",
     "kf.reply": "微信客服自动回复",
     "kf.visitor": "读取微信客服客户资料",
     "kf.accounts": "读取微信客服账号",
+    "oa.follower": "读取公众号粉丝资料",
     "transfer.ask": "提交客户转接",
     "transfer.poll": "查询转接结果",
     "transfer.groups": "转接客户群",
@@ -83,6 +85,7 @@ IDENTITIES = {
     "wecom_external_userid": "企业微信客户",
     "wx_unionid": "微信 UnionID",
     "mobile_e164": "手机号",
+    "oa_openid": "公众号 OpenID",
 }
 
 

@@ -62,6 +62,8 @@ EVENTS = {
     "contact.transfer_failed": "客户转接失败",
     "contact.lost_by_customer": "客户删除了员工",
     "contact.lost_by_member": "员工删除了客户",
+    "group.joined": "加入客户群",
+    "group.left": "离开客户群",
     "order.created": "下单",
     "order.paid": "付款",
     "order.shipped": "发货",

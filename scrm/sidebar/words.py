@@ -30,6 +30,9 @@ def tell(name: str, facts: Mapping[str, Any], who: str) -> Line:
         return Line("leave", f"删除了{who or '员工'}")
     if name == "contact.lost_by_member":
         return Line("leave", f"{who or '员工'}删除了客户")
+    if name in ("group.joined", "group.left"):
+        act = "加入客户群" if name == "group.joined" else "被移出客户群" if facts.get("is_removed") else "退出客户群"
+        return Line("person" if name == "group.joined" else "leave", act, str(facts.get("title") or ""))
     if name in ("coupon.issued", "coupon.redeemed"):
         act = "领到" if name == "coupon.issued" else "用掉"
         return Line("coupon", f"{act}{facts.get('title') or '优惠券'}", _order_tail(facts))
