@@ -27,6 +27,7 @@ from scrm.content.media import copies
 from scrm.credentials import DatabaseTokens
 from scrm.db import Database
 from scrm.db.vault import Vault
+from scrm.doctor.checks import domain_file
 from scrm.group_chats import refresh as refresh_group_chat
 from scrm.mass_messages import dispatch, results
 from scrm.mass_messages import plan as mass_plan
@@ -97,6 +98,7 @@ EXECUTORS: Mapping[str, Execute] = {
 ROUTES = (
     endpoint.routes,
     operations.routes,
+    domain_file.routes,
     api_openapi.routes,
     api_orders.routes,
     api_customers.routes,

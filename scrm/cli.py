@@ -87,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     sync.add_parser(commands).set_defaults(run=_sync)
 
     doctor = commands.add_parser("doctor", help="check settings, database, queue and the way to WeCom")
+    doctor.add_argument("--json", action="store_true", help="print what was found as JSON; the exit code is the same")
     doctor.set_defaults(run=_doctor)
 
     user = commands.add_parser("user", help="people and keys")
@@ -182,9 +183,11 @@ async def _sync(arguments: argparse.Namespace) -> int:
 
 
 async def _doctor(arguments: argparse.Namespace) -> int:
-    from scrm.doctor import run_doctor
+    from scrm.app import open_services
+    from scrm.doctor.command import run_doctor
 
-    return await run_doctor(load_settings())
+    async with open_services(load_settings()) as services:
+        return await run_doctor(services, as_json=arguments.json)
 
 
 async def _user_add(arguments: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from scrm.console import contact_ways, customers, playbooks, repairs, sends, today, transfers
+from scrm.console import contact_ways, customers, doctor, playbooks, repairs, sends, today, transfers
 from scrm.console.door import for_managers
 from scrm.http import sign_out
 from web.render import render
@@ -35,4 +35,5 @@ routes: list[web.AbstractRouteDef] = [
     *sends.routes,
     *transfers.routes,
     *repairs.routes,
+    *doctor.routes,
 ]

@@ -104,6 +104,7 @@ TEXTS = {
     90511: "invalid opengid",
     91040: "invalid ticket type",
     830001: "invalid url",
+    301002: "not allow operate another agent with this accesstoken",
 }
 
 

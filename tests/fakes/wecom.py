@@ -45,6 +45,11 @@ class FakeWeCom:
         """What a path answers when nothing is queued for it."""
         self._always[path] = answer
 
+    def forget(self, *paths: str) -> None:
+        """Answers that nobody has asked for; all of them without a path."""
+        for path in paths or list(self._queued):
+            self._queued[path].clear()
+
     def called(self, path: str) -> list[Json]:
         return [body for called, body in self.calls if called == path]
 

@@ -10,6 +10,7 @@ from ..world import Json
 from . import (
     access,
     acquisition,
+    agent,
     contact_ways,
     contacts,
     group_chats,
@@ -49,6 +50,7 @@ ENDPOINTS: dict[str, Endpoint] = {
     "get_jsapi_ticket": Endpoint(access.get_jsapi_ticket, calls_per_hour=100),
     "ticket/get": Endpoint(access.ticket_get, calls_per_hour=100),
     "auth/getuserinfo": Endpoint(access.getuserinfo),
+    "agent/get": Endpoint(agent.agent_get),
     "getcallbackip": Endpoint(access.getcallbackip, {"ip_list": []}),
     "user/get": Endpoint(members.user_get),
     "user/simplelist": Endpoint(members.user_simplelist, {"userlist": []}),
