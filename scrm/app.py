@@ -28,6 +28,7 @@ from scrm.credentials import DatabaseTokens
 from scrm.db import Database
 from scrm.db.vault import Vault
 from scrm.doctor.checks import domain_file
+from scrm.group_chats import pages as group_chat_pages
 from scrm.group_chats import refresh as refresh_group_chat
 from scrm.mass_messages import dispatch, results
 from scrm.mass_messages import plan as mass_plan
@@ -106,6 +107,7 @@ ROUTES = (
     api_tasks.routes,
     api_sends.routes,
     commerce_pages.routes,
+    group_chat_pages.routes,
     login.routes,
     sidebar_pages.routes,
     console_pages.routes,

@@ -2,7 +2,18 @@
 
 from aiohttp import web
 
-from scrm.console import contact_ways, customers, doctor, playbooks, repairs, sends, today, transfers
+from scrm.console import (
+    contact_ways,
+    customers,
+    doctor,
+    group_chats,
+    group_codes,
+    playbooks,
+    repairs,
+    sends,
+    today,
+    transfers,
+)
 from scrm.console.door import for_managers
 from scrm.http import sign_out
 from web.render import render
@@ -31,6 +42,8 @@ routes: list[web.AbstractRouteDef] = [
     *today.routes,
     *customers.routes,
     *contact_ways.routes,
+    *group_chats.routes,
+    *group_codes.routes,
     *playbooks.routes,
     *sends.routes,
     *transfers.routes,
