@@ -1,5 +1,6 @@
 """`scrm sync` as people run it: a process of its own, killed in the middle, beside a server, and refused."""
 
+import argparse
 import asyncio
 import json
 import sys
@@ -8,8 +9,10 @@ import pytest
 
 from scrm.clock import SystemClock
 from scrm.db.serving import serve_alone
+from scrm.errors import WrongUse
 from scrm.profiles.models import external_contact, follow_user
 from scrm.sandbox.seeding import Seed, seed
+from scrm.sync.cli import add_parser, run_sync
 from tests.server_process import environment
 from tests.sync.conftest import Shop
 from tests.waiting import eventually
@@ -73,12 +76,16 @@ async def test_a_sync_beside_a_serving_process_writes_in_turns_and_says_what_it_
     assert len(await shop.rows(external_contact)) == 120
 
 
-async def test_a_sync_that_cannot_be_done_says_why_in_one_line(shop: Shop, command: Command) -> None:
-    code, _, err = await command.run("sync", "--only", "friends")
-    assert code == 2
-    assert "--only：没有 friends，可用的有 members" in err
+async def test_a_sync_that_cannot_be_done_says_why_in_one_line(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(WrongUse, match="--only：没有 friends，可用的有 members"):
+        await run_sync(arguments("--only", "friends"), shop.services)
     shop.sandbox.faults.no_contact_permission = True
-    code, out, _ = await command.run("sync", "--only", "contacts")
-    assert code == 1
+    assert await run_sync(arguments("--only", "contacts"), shop.services) == 1
+    out = capsys.readouterr().out
     assert "可调用接口的应用" in out
     assert "再次运行 scrm sync 会从中断处继续" in out
+
+
+def arguments(*given: str) -> argparse.Namespace:
+    commands = argparse.ArgumentParser().add_subparsers()
+    return add_parser(commands).parse_args(given)
