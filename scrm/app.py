@@ -32,6 +32,8 @@ from scrm.group_chats import pages as group_chat_pages
 from scrm.group_chats import refresh as refresh_group_chat
 from scrm.mass_messages import dispatch, results
 from scrm.mass_messages import plan as mass_plan
+from scrm.moments import publish as moments
+from scrm.moments import results as moment_results
 from scrm.profiles import mark_tags, refresh_member, tags
 from scrm.schedule import Schedule
 from scrm.services import SERVICES, Services
@@ -44,7 +46,8 @@ from scrm.sync import nightly, repairs
 from scrm.sync import runs as sync_runs
 from scrm.transfers import ask, groups, unassigned
 from scrm.transfers import begin as transfers
-from scrm.wechat import kf_answer, kf_sync
+from scrm.wechat import endpoint as official_account
+from scrm.wechat import kf_answer, kf_sync, oa_api, oa_keep
 from scrm.wecom.calls import App
 from scrm.wecom.client import WeCom
 from scrm.wecom.crypto import CallbackCrypto
@@ -92,12 +95,15 @@ EXECUTORS: Mapping[str, Execute] = {
     kf_sync.REPLY: kf_answer.run_reply,
     kf_sync.VISITOR: kf_sync.run_visitor,
     kf_sync.ACCOUNTS: kf_sync.run_accounts,
+    oa_keep.FOLLOWER: oa_api.run_follower,
     mass_plan.PREPARE: mass_plan.run_prepare,
     mass_plan.CREATE: dispatch.run_create,
+    moments.KIND: moments.run_create,
 }
 
 ROUTES = (
     endpoint.routes,
+    official_account.routes,
     operations.routes,
     domain_file.routes,
     api_openapi.routes,
@@ -197,6 +203,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(nightly.TICK_SECONDS, lambda: nightly.tick(services), "sync.nightly")
     schedule.every(SLOW_SECONDS, lambda: results.poll(services), "mass_messages.results")
     schedule.every(HOUR_SECONDS, lambda: results.notice_others(services), "mass_messages.others")
+    schedule.every(SLOW_SECONDS, lambda: moment_results.poll(services), "moments.results")
     schedule.every(SLOW_SECONDS, lambda: copies.renew(services), "media.renew")
     schedule.every(KF_SECONDS, lambda: kf_sync.poll_accounts(services), "kf.poll")
     schedule.every(SLOW_SECONDS, lambda: ways.tick(services), "ways.move")

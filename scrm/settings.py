@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 from sqlalchemy import make_url
@@ -142,6 +143,37 @@ class MassMessages(_Section):
     per_month: int = Field(8, ge=0)
 
 
+class OfficialAccount(_Section):
+    """The Official Account (公众号); without an app_id it is off. The secret is only for reading unionids."""
+
+    app_id: str = ""
+    token: SecretStr = Field(SecretStr(""), max_length=32, validate_default=True)
+    encoding_aes_key: SecretStr = Field(SecretStr(""), validate_default=True)
+    secret: SecretStr = SecretStr("")
+    api_base: HttpUrl = "https://api.weixin.qq.com"
+
+    @field_validator("app_id")
+    @classmethod
+    def _is_app_id(cls, value: str) -> str:
+        if value and not re.fullmatch(r"wx[0-9a-f]{16}", value):
+            raise ValueError("expected wx and 16 digits or letters a-f, as 设置与开发 → 基本配置 shows it")
+        return value
+
+    @field_validator("token")
+    @classmethod
+    def _has_token(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        if info.data.get("app_id") and not value.get_secret_value():
+            raise ValueError("expected the Token of the server configuration, because app_id is set")
+        return value
+
+    @field_validator("encoding_aes_key")
+    @classmethod
+    def _has_aes_key(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        if info.data.get("app_id") and not _AES_KEY.fullmatch(value.get_secret_value()):
+            raise ValueError(f"expected 43 letters and digits, found {len(value.get_secret_value())} characters")
+        return value
+
+
 class Settings(_Section):
     """All settings; build with `load_settings`."""
 
@@ -151,6 +183,7 @@ class Settings(_Section):
     security: Security
     playbooks: Playbooks = Playbooks()
     shop: Shop = Shop()
+    official_account: OfficialAccount = OfficialAccount()
     content: ContentSettings = ContentSettings()
     mass_messages: MassMessages = MassMessages()
 

@@ -13,6 +13,7 @@ from scrm.console import (
     sends,
     today,
     transfers,
+    wechat,
 )
 from scrm.console.door import for_managers
 from scrm.http import sign_out
@@ -47,6 +48,7 @@ routes: list[web.AbstractRouteDef] = [
     *playbooks.routes,
     *sends.routes,
     *transfers.routes,
+    *wechat.routes,
     *repairs.routes,
     *doctor.routes,
 ]

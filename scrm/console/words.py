@@ -79,6 +79,7 @@ WORK_KINDS = {
     "sop.mark_tag": "同步标签到企业微信",
     "mass_message.prepare": "整理群发名单",
     "mass_message.create": "创建群发任务",
+    "moment.create": "创建朋友圈任务",
 }
 EVENTS = conditions.EVENTS
 IDENTITIES = {
