@@ -12,6 +12,8 @@ from scrm.work import queue
 # Events of one span of time share a fetch, which begins after the span has ended: an event can never be taken for
 # answered by a fetch that began before it.
 SPAN = timedelta(seconds=2)
+# A subject that is told of again and again is in a storm: its fetches come further apart.
+STORM_SPAN = timedelta(seconds=10)
 # WeCom writes some of what an event tells only after it has told (doc 92130).
 _SETTLES_IN = timedelta(seconds=1)
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -23,7 +25,8 @@ async def fetch_soon(callback: Callback, kind: str, subject: str, payload: dict[
     `payload` gets `after` (ISO): a fetch begun then or later has seen them all.
     """
     now = callback.services.clock.now()
-    after = now - (now - _EPOCH) % SPAN + SPAN + _SETTLES_IN
+    span = STORM_SPAN if _RECENT.has_seen(subject, now) else SPAN
+    after = now - (now - _EPOCH) % span + span + _SETTLES_IN
     item = queue.Item(
         lane="sync",
         kind=kind,
@@ -36,6 +39,28 @@ async def fetch_soon(callback: Callback, kind: str, subject: str, payload: dict[
     is_first = await callback.services.db.together(_want_many, (item, now))
     if not is_first:
         FETCHES.labels(kind, "coalesced").inc()
+
+
+class _Recent:
+    """Subjects of the present and the last storm span; it decides about haste alone, so each process has its own."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._seen: set[str] = set()
+        self._before: set[str] = set()
+
+    def has_seen(self, subject: str, now: datetime) -> bool:
+        """Whether it was seen before; now it is."""
+        number = (now - _EPOCH) // STORM_SPAN
+        if number != self._number:
+            self._before = self._seen if number == self._number + 1 else set()
+            self._number, self._seen = number, set()
+        was_seen = subject in self._seen or subject in self._before
+        self._seen.add(subject)
+        return was_seen
+
+
+_RECENT = _Recent()
 
 
 def _want_many(conn: Connection, wanted: list[tuple[queue.Item, datetime]]) -> list[bool]:
