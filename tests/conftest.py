@@ -7,13 +7,31 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.fixtures_db", "tests.fixtures_browser", "tests.fixtures_node", "tests.world"]
+pytest_plugins = [
+    "tests.fixtures_db",
+    "tests.fixtures_browser",
+    "tests.fixtures_node",
+    "tests.world",
+    "tests.remembered",
+]
 
 CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 
 # A machine that is busy is no failure, and CI looks at the same examples each time.
 settings.register_profile("scrm", deadline=None, derandomize=CI)
 settings.load_profile("scrm")
+
+
+# One at a time, also when the suite runs in several processes: two browsers, or a process that is killed beside
+# another test's, only take each other's seconds.
+ALONE = ("browser", "chaos")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if any(item.get_closest_marker(mark) for mark in ALONE):
+            item.add_marker(pytest.mark.xdist_group("alone"))
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)

@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import pytest
 from scrm.db.migrate import migrate
 from tests import postgresql_server
 from tests.postgresql_server import Server
+from tests.postgresql_shelf import Shelf
 
-TEMPLATE = "scrm_template"
 _numbers = itertools.count(1)
 
 
@@ -22,18 +23,20 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+def sqlite_url(sqlite_template: Path, sqlite_folder: Path) -> Iterator[str]:
     """A migrated SQLite file of this test's own."""
-    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'scrm.db')}"
+    folder = sqlite_folder / str(next(_numbers))
+    folder.mkdir()
+    yield f"sqlite:///{shutil.copy(sqlite_template, folder / 'scrm.db')}"
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
-def postgresql_url(postgresql_template: Server) -> Iterator[str]:
-    """A migrated PostgreSQL database of this test's own, dropped afterwards."""
-    name = f"scrm_{next(_numbers)}"
-    postgresql_template.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-    yield postgresql_template.url(name)
-    postgresql_template.execute(f"DROP DATABASE {name} WITH (FORCE)")
+def postgresql_url(postgresql_shelf: Shelf) -> Iterator[str]:
+    """A migrated and empty PostgreSQL database that nobody else uses meanwhile."""
+    name = postgresql_shelf.take()
+    yield postgresql_shelf.server.url(name)
+    postgresql_shelf.give_back(name)
 
 
 @pytest.fixture
@@ -46,6 +49,14 @@ def empty_postgresql_url(postgresql_server: Server) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def sqlite_folder() -> Iterator[Path]:
+    """Where databases live that nobody keeps: in memory where there is room, as each COMMIT waits for its disk."""
+    folder = Path(tempfile.mkdtemp(prefix="scrm-sqlite-", dir=postgresql_server.throwaway_place()))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite file that the migrations have run on once."""
     path = tmp_path_factory.mktemp("sqlite") / "template.db"
@@ -54,17 +65,17 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgresql_template(postgresql_server: Server) -> Server:
-    """The server, with a migrated database to copy from."""
-    postgresql_server.execute(f"CREATE DATABASE {TEMPLATE}")
-    migrate(postgresql_server.url(TEMPLATE))
-    return postgresql_server
+def postgresql_shelf(postgresql_server: Server) -> Iterator[Shelf]:
+    """Migrated databases of the run's server, emptied after each use."""
+    with Shelf(postgresql_server) as shelf:
+        migrate(postgresql_server.url(shelf.template))
+        yield shelf
 
 
 @pytest.fixture(scope="session", name="postgresql_server")
 def running_postgresql_server() -> Iterator[Server]:
-    """One real PostgreSQL for the whole run."""
+    """One real PostgreSQL for the whole run, or for each of its processes."""
     if postgresql_server.find_binaries() is None:
         pytest.skip(postgresql_server.HOW_TO_GET_IT)
-    with postgresql_server.running() as server:
+    with postgresql_server.running(place=postgresql_server.throwaway_place()) as server:
         yield server

@@ -22,7 +22,17 @@ import asyncpg
 
 HOW_TO_GET_IT = "没有 PostgreSQL：运行 python3 dev.py setup（pip 版），或 apt-get install -y postgresql"
 START_SECONDS = 30
-FAST_AND_THROWN_AWAY = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "autovacuum=off", "jit=off")
+ROOM_BYTES = 2 << 30
+FAST_AND_THROWN_AWAY = (
+    "fsync=off",
+    "full_page_writes=off",
+    "synchronous_commit=off",
+    "autovacuum=off",
+    "jit=off",
+    "wal_level=minimal",
+    "max_wal_senders=0",
+    "max_wal_size=256MB",
+)
 DURABLE = ("fsync=on", "synchronous_commit=on", "shared_buffers=512MB", "max_wal_size=4GB")
 
 
@@ -63,13 +73,20 @@ def has_both(folder: Path) -> bool:
     return (folder / "initdb").is_file() and (folder / "postgres").is_file()
 
 
+def throwaway_place() -> Path | None:
+    """Memory that looks like a folder, where there is enough of it; None is the system's temporary folder."""
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM_BYTES
+    return memory if roomy else None
+
+
 @contextmanager
-def running(options: tuple[str, ...] = FAST_AND_THROWN_AWAY) -> Iterator[Server]:
+def running(options: tuple[str, ...] = FAST_AND_THROWN_AWAY, place: Path | None = None) -> Iterator[Server]:
     """Start a server with an empty cluster and end it, come what may; raises RuntimeError when it does not start."""
     binaries = find_binaries()
     if binaries is None:
         raise RuntimeError(HOW_TO_GET_IT)
-    folder = Path(tempfile.mkdtemp(prefix="scrm-pg-"))
+    folder = Path(tempfile.mkdtemp(prefix="scrm-pg-", dir=place))
     process = None
     try:
         user = owner(folder)
