@@ -22,7 +22,7 @@ from scrm.callbacks.handlers import refresh
 from scrm.clock import Clock, SystemClock
 from scrm.commerce import pages as commerce_pages
 from scrm.console import pages as console_pages
-from scrm.contact_ways import received, ways
+from scrm.contact_ways import acquisition, received, ways
 from scrm.content.media import copies
 from scrm.credentials import DatabaseTokens
 from scrm.db import Database
@@ -80,6 +80,7 @@ EXECUTORS: Mapping[str, Execute] = {
     repairs.CHECK_KIND: repairs.run_check_added,
     "sop.event": _run_event,
     ways.KIND: ways.run_apply,
+    acquisition.QUOTA: acquisition.run_quota,
     received.REMARK: received.run_remark,
     "sop.remind": reminders.run_remind,
     cards.KIND: cards.run_update_card,

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from scrm.contact_ways import ways
+from scrm.contact_ways import acquisition, ways
 from scrm.errors import WrongUse
 from scrm.group_chats import sync as group_chats
 from scrm.services import Services
@@ -31,6 +31,7 @@ SOURCES: tuple[Source, ...] = (
     Source("follow_users", "客户联系成员", follow_users.run),
     Source("tags", "企业标签", tags.run),
     Source("ways", "渠道活码", ways.sync_ways),
+    Source("links", "获客链接", acquisition.sync_links),
     Source("contacts", "客户", contacts.run),
     Source("groups", "客户群", group_chats.run),
 )

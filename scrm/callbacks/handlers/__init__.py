@@ -1,6 +1,7 @@
 """To react to another callback: write a module here, and name its router below."""
 
 from scrm.callbacks.handlers import (
+    acquisition,
     card_pressed,
     contact_added,
     contact_edited,
@@ -53,6 +54,7 @@ router = Router(
     contact_added.router,
     contact_edited.router,
     contact_lost.router,
+    acquisition.router,
     kf_told.router,
     member_changed.router,
     group_chat_changed.router,
