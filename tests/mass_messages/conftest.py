@@ -18,7 +18,7 @@ from scrm.mass_messages import plan, results
 from scrm.mass_messages.audience import Audience
 from scrm.mass_messages.models import mass_message, mass_message_part, mass_message_target
 from scrm.profiles import store as profiles
-from scrm.profiles.models import follow_user_tag
+from scrm.profiles.models import follow_user, follow_user_tag
 from scrm.sandbox import Sandbox, SandboxConfig
 from scrm.sandbox.sending import MassMessage
 from scrm.sandbox.world import Pair
@@ -46,15 +46,14 @@ class House:
             now = self.clock.now()
             known = profiles.ensure_contact(conn, user.external_userid, now=now)
             for index, userid in enumerate(userids or ("lina",)):
-                profiles.ensure_follow_user(
-                    conn,
-                    userid,
-                    user.external_userid,
-                    known.person_id,
-                    state=state,
-                    is_half=False,
-                    followed_at=now + timedelta(seconds=index),
-                )
+                relation = {
+                    "userid": userid,
+                    "external_userid": user.external_userid,
+                    "person_id": known.person_id,
+                    "state": state,
+                    "followed_at": now + timedelta(seconds=index),
+                }
+                conn.execute(follow_user.insert().values(**relation))
                 rows = [{"userid": userid, "external_userid": user.external_userid, "tag_id": tag} for tag in tags]
                 if rows:
                     conn.execute(follow_user_tag.insert(), rows)
@@ -67,8 +66,8 @@ class House:
         now = self.clock.now()
 
         def end(conn: Connection) -> None:
-            known = profiles.ensure_contact(conn, external_userid, now=now)
-            profiles.end_follow_user(conn, userid, external_userid, known.person_id, ended_by="customer", ended_at=now)
+            pair = (follow_user.c.userid == userid) & (follow_user.c.external_userid == external_userid)
+            conn.execute(follow_user.update().where(pair).values(ended_by="customer", ended_at=now))
 
         await self.services.db.write(end)
 
