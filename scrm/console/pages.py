@@ -11,6 +11,7 @@ from scrm.console import (
     playbooks,
     repairs,
     sends,
+    sync,
     today,
     transfers,
     wechat,
@@ -50,5 +51,6 @@ routes: list[web.AbstractRouteDef] = [
     *transfers.routes,
     *wechat.routes,
     *repairs.routes,
+    *sync.routes,
     *doctor.routes,
 ]

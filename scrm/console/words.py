@@ -62,6 +62,8 @@ WORK_KINDS = {
     "callback": "处理企业微信回调",
     "contact.refresh": "更新客户资料",
     "member.refresh": "更新员工资料",
+    "sync.run": "核对企业微信数据",
+    "sync.check_added": "确认新客户的回调",
     "group_chat.refresh": "更新客户群",
     "sop.event": "事件触发剧本",
     "kf.sync": "读取微信客服消息",
