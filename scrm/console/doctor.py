@@ -18,6 +18,7 @@ STATES = {
     State.WARN: Word("留意", "warn"),
     State.BAD: Word("要处理", "bad"),
     State.UNUSED: Word("未使用"),
+    State.LATER: Word("待检查"),
 }
 
 
@@ -33,6 +34,7 @@ def arranged(results: list[Result]) -> dict[str, Any]:
     return {
         "broken": [result for result in results if result.finding.state is State.BAD],
         "warned": [result for result in results if result.finding.state is State.WARN],
+        "good": sum(result.finding.state is State.GOOD for result in results),
         "groups": [(group, list(found)) for group, found in groupby(results, key=lambda result: result.check.group)],
         "count": len(results),
     }

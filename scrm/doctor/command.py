@@ -6,7 +6,7 @@ from scrm.doctor.examine import Result, examine, is_well
 from scrm.doctor.findings import State
 from scrm.services import Services
 
-_MARKS = {State.GOOD: "✓", State.WARN: "!", State.BAD: "✗", State.UNUSED: "-"}
+_MARKS = {State.GOOD: "✓", State.WARN: "!", State.BAD: "✗", State.UNUSED: "-", State.LATER: "…"}
 
 
 async def run_doctor(services: Services, *, as_json: bool = False) -> int:
@@ -17,7 +17,7 @@ async def run_doctor(services: Services, *, as_json: bool = False) -> int:
 
 
 def as_data(results: list[Result]) -> dict[str, object]:
-    """`ok`, and `checks` with key, title, state (good, warn, bad, unused), found, mend, errcode."""
+    """`ok`, and `checks` with key, title, state (good, warn, bad, unused, later), found, mend, errcode."""
     checks = [
         {
             "key": result.check.key,

@@ -13,6 +13,8 @@ from scrm.wecom.errors import WeComError, WeComUnreachable
 
 log = structlog.get_logger()
 _AT_A_TIME = 6
+# Secret, corp, trusted IP, an app that was stopped, and no way to WeCom at all.
+_STOP_EVERYTHING = frozenset({40001, 40013, 40091, 60020, 50003, 48006, 60031, -1})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,22 @@ async def examine(services: Services) -> list[Result]:
         async with gate:
             return Result(check, await _finding(check, look))
 
-    return list(await asyncio.gather(*(one(check) for check in CHECKS)))
+    return _with_roots(list(await asyncio.gather(*(one(check) for check in CHECKS))))
+
+
+def _with_roots(results: list[Result]) -> list[Result]:
+    """What stops every call is told once, by the first check that met it; the others wait for it."""
+    roots: dict[int, str] = {}
+    told = []
+    for result in results:
+        finding, check = result.finding, result.check
+        root = roots.get(finding.errcode)
+        if root is not None:
+            finding = Finding(State.LATER, f"先修好“{root}”，再检查这一项。")
+        elif finding.state is State.BAD and finding.errcode in _STOP_EVERYTHING:
+            roots[finding.errcode] = check.title
+        told.append(Result(check, finding))
+    return told
 
 
 def is_well(results: list[Result]) -> bool:
@@ -41,7 +58,9 @@ async def _finding(check: Check, look: Look) -> Finding:
     try:
         return await check.examine(look)
     except WeComUnreachable as error:
-        return bad(f"连不上企业微信：{error.errmsg}。", "检查服务器能否访问外网，以及设置里的 wecom.api_base。")
+        if error.errmsg.startswith("HTTP 4"):
+            return bad(f"这个接口的地址不通（{error.errmsg}）。", "检查设置里的 wecom.api_base，以及代理是否改了路径。")
+        return bad(f"连不上企业微信：{error.errmsg}。", "检查服务器能否访问外网，以及设置里的 wecom.api_base。", -1)
     except WeComError as error:
         cause, _, mend = error.text.partition("。")
         return bad(f"{cause}。", mend or "按错误码在 open.work.weixin.qq.com/devtool/query 查询。", error.errcode)

@@ -5,12 +5,17 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Only `bad` makes the command fail; `unused` is a function of WeCom this shop may do without."""
+    """Only `bad` makes the command fail.
+
+    `unused` is a function of WeCom that this shop may do without; `later` could not be looked at before another
+    trouble is mended.
+    """
 
     GOOD = "good"
     WARN = "warn"
     BAD = "bad"
     UNUSED = "unused"
+    LATER = "later"
 
 
 @dataclass(frozen=True, slots=True)
