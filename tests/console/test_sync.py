@@ -56,7 +56,7 @@ async def test_the_page_tells_what_was_compared_and_what_no_callback_told(world:
         "企业微信不提供",
     ):
         assert words in page, words
-    assert "近 30 天：" in page
+    assert "近 30 天 2 次" in page
 
 
 async def test_the_button_leaves_one_sync_as_work(world: World, manager: Visitor) -> None:
