@@ -13,6 +13,7 @@ from scrm.allowances import DatabaseLedger
 from scrm.api import auth as api_auth
 from scrm.api import coupons as api_coupons
 from scrm.api import customers as api_customers
+from scrm.api import group_chats as api_group_chats
 from scrm.api import openapi as api_openapi
 from scrm.api import orders as api_orders
 from scrm.api import sends as api_sends
@@ -110,6 +111,7 @@ ROUTES = (
     api_openapi.routes,
     api_orders.routes,
     api_customers.routes,
+    api_group_chats.routes,
     api_coupons.routes,
     api_tasks.routes,
     api_sends.routes,

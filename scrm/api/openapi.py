@@ -50,6 +50,14 @@ def describe() -> dict[str, Any]:
             "/api/v1/customers/{id}/timeline": {
                 "get": _operation("客户动态，新的在前", path="id", parameters=["before", "limit"], answer="动态列表")
             },
+            "/api/v1/group_chats": {
+                "get": _operation(
+                    "客户群，新的在前", parameters=["owner", "tag", "state", "before", "limit"], answer="客户群列表"
+                )
+            },
+            "/api/v1/group_chats/{chat_id}": {
+                "get": _operation("一个客户群和群里的人", path="chat_id", answer="客户群", errors=(404,))
+            },
             "/api/v1/sends": {
                 "get": _operation("发送账本：欢迎语、提醒、一键发送", parameters=["external_userid"], answer="发送列表")
             },
@@ -109,7 +117,8 @@ def _operation(
         {"name": name, "in": "query", "schema": {"type": "string"}} for name in parameters or ()
     ]
     if path:
-        named.append({"name": path, "in": "path", "required": True, "schema": {"type": "integer"}})
+        kind = "integer" if path == "id" else "string"
+        named.append({"name": path, "in": "path", "required": True, "schema": {"type": kind}})
     if named:
         operation["parameters"] = named
     if body is not None:
