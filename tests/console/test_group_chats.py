@@ -222,7 +222,10 @@ async def test_the_pages_fit_a_desk_and_a_phone(
     manager: Visitor, world: World, groups: FakeGroups, open_page: OpenPage, screenshot: Any, width: int, name: str
 ) -> None:
     world.wecom.always(WAYS.format("add"), lambda _: {"config_id": "config1"})
-    world.wecom.always(WAYS.format("get"), lambda body: {"join_way": {**body, "qr_code": "/static/none.png"}})
+    world.wecom.always(
+        WAYS.format("get"),
+        lambda body: {"join_way": {**body, "qr_code": f"/console/group-codes/{body['config_id']}/none.png"}},
+    )
     await send(manager, "/console/group-codes/new", title="会员福利群", guidance="进群领新人礼", chat_id=[TEA, MILK])
     (code,) = await world.rows(group_join_code)
     page = await open_page(width=width, height=844, phone=width < 500)
@@ -238,8 +241,19 @@ async def test_the_pages_fit_a_desk_and_a_phone(
         "welcomes": "/console/group-welcomes",
         "customer": f"/g/{code.token}",
     }
+    now = int(world.clock.now().timestamp())
+    for day in range(20):  # something to see in the pictures
+        groups.join(TEA, now, *(f"wm{day:015}{number:015}" for number in range(day % 5 + 1)))
+        if day % 3 == 2:
+            groups.leave(TEA, now, f"wm{day:015}{0:015}")
+        await tell(world, groups)
+        world.clock.advance(days=1)
+        now = int(world.clock.now().timestamp())
     for key, path in paths.items():
         await page.goto(base + path)
+        if key == "customer":  # WeCom's picture is not there: ours stands in for it
+            await page.evaluate("src => { document.querySelector('.group-qr').src = src }", f"{paths['code']}/qr.svg")
+            await page.wait_for_timeout(200)
         wide = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         await screenshot(page, f"groups-{key}-{name}")
         assert wide <= 0, f"{path} is {wide} px too wide at {width}"
