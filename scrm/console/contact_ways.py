@@ -1,17 +1,26 @@
-"""渠道活码: which codes there are, who receives, and how many came."""
+"""渠道活码: which codes there are, who receives, how many came; the form that makes and changes them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 from sqlalchemy import Connection
 
 from scrm.console.door import for_managers, page
-from scrm.contact_ways.store import list_contact_ways
-from scrm.reports.channels import Adds, count_adds
+from scrm.contact_ways import ledger, qr, store, ways
+from scrm.contact_ways.forms import Draft, read_draft
+from scrm.contact_ways.plan import EVERY_DAY, Plan, plan_of
+from scrm.contact_ways.registry import check_state
+from scrm.errors import NotFound, ScrmError
 from scrm.services import SERVICES
 from scrm.sop.store import member_names
 
 routes = web.RouteTableDef()
+
+STATE = r"{state:[0-9A-Za-z][0-9A-Za-z_\-]{0,29}}"
+KINDS = ("直播", "投放", "包裹卡", "门店", "私信", "老带新")
+DAYS = "一二三四五六日"
+CREWS = {"": "", "shift": "按排班", "over_cap": "有人已满", "backup": "备用员工"}
 
 
 @routes.get("/console/contact-ways")
@@ -21,16 +30,176 @@ async def contact_ways(request: web.Request) -> web.StreamResponse:
     now, zone = services.clock.now(), services.settings.shop.zone
 
     def look(conn: Connection) -> dict[str, Any]:
-        rows = list_contact_ways(conn)
-        adds = count_adds(conn, now, zone)
-        known = {row.state for row in rows}
+        rows = store.list_contact_ways(conn)
+        channels = store.list_channels_of_links(conn)
+        figures = ledger.figures(conn, now, zone)
+        known = {row.state for row in (*rows, *channels)}
         return {
             "rows": rows,
-            "adds": adds,
-            "nobody": Adds(),
-            "without": adds.get("", Adds()),
-            "unknown": {state: count for state, count in adds.items() if state and state not in known},
-            "names": member_names(conn, {userid for row in rows for userid in row.userids}),
+            "receivers": {row.state: row.live.get("user") or row.userids for row in rows},
+            "figures": figures,
+            "nobody": ledger.Figures(),
+            "without": figures.get("", ledger.Figures()),
+            "unknown": {state: each for state, each in figures.items() if state and state not in known},
+            "names": member_names(conn, {userid for row in rows for userid in _everybody(row)}),
         }
 
     return await page(request, "contact_ways.html", active="contact_ways", **await services.db.read(look))
+
+
+def _everybody(row: Any) -> set[str]:
+    plan = plan_of(row.plan)
+    return {
+        *row.userids,
+        *row.live.get("user", ()),
+        *plan.backup,
+        *(userid for shift in plan.shifts for userid in shift.userids),
+    }
+
+
+@routes.get("/console/contact-ways/new")
+@for_managers
+async def new_way(request: web.Request) -> web.StreamResponse:
+    return await _form(request, Draft("", "", (), True, Plan()))
+
+
+@routes.post("/console/contact-ways/new")
+@for_managers
+async def make_way(request: web.Request) -> web.StreamResponse:
+    services, form = request.app[SERVICES], await request.post()
+    draft = read_draft(form)  # type: ignore[arg-type]
+    state = str(form.get("state", "")).strip()
+
+    def make(conn: Connection) -> str:
+        if state:
+            check_state(state)
+        return ways.make(conn, **_kept(draft), state=state, now=services.clock.now())
+
+    try:
+        made = await services.db.write(make)
+    except ScrmError as error:
+        return await _form(request, draft, problem=error.text, state=state, status=error.status)
+    raise web.HTTPSeeOther(f"/console/contact-ways/{made}")
+
+
+def _kept(draft: Draft) -> dict[str, Any]:
+    return {
+        "title": draft.title,
+        "kind": draft.kind,
+        "userids": draft.userids,
+        "skip_verify": draft.skip_verify,
+        "plan": draft.plan,
+    }
+
+
+async def _form(
+    request: web.Request, draft: Draft, *, problem: str = "", state: str = "", status: int = 200
+) -> web.StreamResponse:
+    members = await request.app[SERVICES].db.read(store.list_receivers)
+    return await page(
+        request,
+        "contact_way_form.html",
+        active="contact_ways",
+        status=status,
+        draft=draft,
+        row=None,
+        state=state,
+        problem=problem,
+        **_choices(members, draft),
+    )
+
+
+def _choices(members: list[Any], draft: Draft) -> dict[str, Any]:
+    """What the form offers; members it knows nothing of (left, out of range) stay chosen until somebody unticks."""
+    offered = {row.userid: row.name or row.userid for row in members}
+    chosen = {*draft.userids, *draft.plan.backup, *(one for each in draft.plan.shifts for one in each.userids)}
+    folded = {userid.lower() for userid in offered}
+    offered |= {userid: userid for userid in sorted(chosen) if userid.lower() not in folded}
+    return {"members": offered, "kinds": KINDS, "days": list(enumerate(DAYS)), "every_day": EVERY_DAY}
+
+
+@routes.get(f"/console/contact-ways/{STATE}")
+@for_managers
+async def contact_way(request: web.Request) -> web.StreamResponse:
+    return await _show(request)
+
+
+async def _show(
+    request: web.Request, draft: Draft | None = None, *, problem: str = "", status: int = 200
+) -> web.StreamResponse:
+    services, state = request.app[SERVICES], request.match_info["state"]
+    now, zone = services.clock.now(), services.settings.shop.zone
+
+    def look(conn: Connection) -> dict[str, Any]:
+        row = _find(conn, state)
+        by_member = ledger.count_by_member(conn, state, ledger.day_start(now, zone))
+        return {
+            "row": row,
+            "members_offered": store.list_receivers(conn),
+            "figures": ledger.figures(conn, now, zone, state=state).get(state, ledger.Figures()),
+            "series": ledger.days(conn, state, now, zone),
+            "today": by_member,
+            "names": member_names(conn, {*_everybody(row), *by_member}),
+        }
+
+    found = await services.db.read(look)
+    row = found["row"]
+    draft = draft or Draft(row.title, row.kind, tuple(row.userids), row.skip_verify, plan_of(row.plan))
+    return await page(
+        request,
+        "contact_way_form.html",
+        active="contact_ways",
+        status=status,
+        draft=draft,
+        state=state,
+        problem=problem,
+        saved="saved" in request.query,
+        most=max((day.adds for day in found["series"]), default=0),
+        **_choices(found.pop("members_offered"), draft),
+        **found,
+    )
+
+
+def _find(conn: Connection, state: str) -> Any:
+    row = store.find_contact_way(conn, state)
+    if row is None or row.deleted_at is not None or row.link_id:
+        raise NotFound("没有这个渠道活码，或者它已经被删除")
+    return row
+
+
+@routes.post(f"/console/contact-ways/{STATE}")
+@for_managers
+async def change_way(request: web.Request) -> web.StreamResponse:
+    services, state, form = request.app[SERVICES], request.match_info["state"], await request.post()
+    row = await services.db.read(_find, state)
+    draft = read_draft(form, plan_of(row.plan))  # type: ignore[arg-type]
+    try:
+        await services.db.write(lambda conn: ways.change(conn, state, **_kept(draft), now=services.clock.now()))
+    except ScrmError as error:
+        return await _show(request, draft, problem=error.text, status=error.status)
+    raise web.HTTPSeeOther(f"/console/contact-ways/{state}?saved")
+
+
+@routes.post(f"/console/contact-ways/{STATE}/delete")
+@for_managers
+async def delete_way(request: web.Request) -> web.StreamResponse:
+    services, state = request.app[SERVICES], request.match_info["state"]
+    await services.db.write(ways.end, state, now=services.clock.now())
+    raise web.HTTPSeeOther("/console/contact-ways")
+
+
+@routes.get(f"/console/contact-ways/{STATE}/qr.{{kind:svg|png}}")
+@for_managers
+async def own_qr(request: web.Request) -> web.StreamResponse:
+    """Our own picture for print; it leads to /w/{state}, where WeCom's is pressed."""
+    services, state = request.app[SERVICES], request.match_info["state"]
+    row = await services.db.read(_find, state)
+    settings = services.settings
+    text = f"{settings.server.public_url.rstrip('/')}/w/{state}"
+    kind = request.match_info["kind"]
+    body = qr.png(text) if kind == "png" else qr.svg(text, settings.shop.name[:1], title=row.title).encode()
+    headers: Mapping[str, str] = {
+        "Content-Disposition": f'inline; filename="{state}.{kind}"',
+        "Cache-Control": "no-cache",
+    }
+    return web.Response(body=body, content_type="image/png" if kind == "png" else "image/svg+xml", headers=headers)

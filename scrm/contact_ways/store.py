@@ -13,7 +13,7 @@ from scrm.contact_ways.plan import Plan, plan_of
 from scrm.contact_ways.registry import Owner
 from scrm.db import upsert
 from scrm.errors import Conflict
-from scrm.profiles.models import external_contact, follow_user
+from scrm.profiles.models import external_contact, follow_user, member
 
 _FIND = select(contact_way).where(contact_way.c.state == bindparam("state"))
 
@@ -222,3 +222,15 @@ def plan_by_state(conn: Connection, state: str) -> Plan | None:
     """The plan of a channel, also of one that was deleted since."""
     row = find_contact_way(conn, state)
     return None if row is None else plan_of(row.plan)
+
+
+def list_receivers(conn: Connection, limit: int = 300) -> list[Row[Any]]:
+    """Active members to choose from: userid and name, by name."""
+    return list(
+        conn.execute(
+            select(member.c.userid, member.c.name)
+            .where(member.c.is_active)
+            .order_by(member.c.name, member.c.userid)
+            .limit(limit)
+        )
+    )
