@@ -23,6 +23,7 @@ from scrm.callbacks.handlers import refresh
 from scrm.clock import Clock, SystemClock
 from scrm.commerce import pages as commerce_pages
 from scrm.console import pages as console_pages
+from scrm.contact_ways import pages as way_pages
 from scrm.contact_ways import acquisition, received, ways
 from scrm.content.media import copies
 from scrm.credentials import DatabaseTokens
@@ -116,6 +117,7 @@ ROUTES = (
     api_tasks.routes,
     api_sends.routes,
     commerce_pages.routes,
+    way_pages.routes,
     group_chat_pages.routes,
     login.routes,
     sidebar_pages.routes,

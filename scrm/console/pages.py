@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from scrm.console import (
+    acquisition,
     contact_ways,
     customers,
     doctor,
@@ -44,6 +45,7 @@ routes: list[web.AbstractRouteDef] = [
     *today.routes,
     *customers.routes,
     *contact_ways.routes,
+    *acquisition.routes,
     *group_chats.routes,
     *group_codes.routes,
     *playbooks.routes,

@@ -63,6 +63,8 @@ PAGES = (
     "/console/customers?q=小满",
     "/console/customers/1",
     "/console/contact-ways",
+    "/console/contact-ways/new",
+    "/console/acquisition",
     "/console/playbooks",
     "/console/playbooks/new-customer",
     "/console/playbooks/first-order-care",

@@ -3,3 +3,4 @@ import "htmx.org";
 import "./console/side-menu.js";
 import "./console/shortcuts.js";
 import "./console/dialogs.js";
+import "./sidebar/copy-text.js";
