@@ -66,6 +66,9 @@ group_chat_change = Table(
     # False: no event told us, a fetch found it; `noticed_at` says when.
     Column("is_told", Boolean, nullable=False, server_default=text("true")),
     Column("noticed_at", UtcDateTime, nullable=False),
+    # It stands on the board of missed callbacks.
+    Column("is_reported", Boolean, nullable=False, server_default=text("false")),
+    Index("ix_group_chat_change_untold", "at", sqlite_where=text("NOT is_told"), postgresql_where=text("NOT is_told")),
     Index("uq_group_chat_change_once", "chat_id", "userid", "kind", "at", unique=True),
     Index("ix_group_chat_change_at", "at"),
 )

@@ -6,7 +6,20 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, delete, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    case,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from scrm.db import upsert
 from scrm.db.bulk import among, insert_rows
@@ -283,6 +296,29 @@ def list_missed(conn: Connection, *, since: datetime, limit: int = 50) -> list[R
             .limit(limit)
         )
     )
+
+
+def take_missed(conn: Connection, *, before: datetime, limit: int = 1000) -> list[Row[Any]]:
+    """Customers' joins and leaves that happened before then and that no event ever told; each is given once.
+
+    With the group's name and owner, and the person when known.
+    """
+    change = group_chat_change
+    rows = list(
+        conn.execute(
+            select(change, group_chat.c.name.label("group_name"), group_chat.c.owner, external_contact.c.person_id)
+            .join(group_chat, group_chat.c.chat_id == change.c.chat_id)
+            .outerjoin(external_contact, external_contact.c.external_userid == change.c.userid)
+            .where(literal_column("NOT group_chat_change.is_told"), change.c.is_reported.is_(False))
+            .where(change.c.type == CUSTOMER, change.c.at < before)
+            .order_by(change.c.at)
+            .limit(limit)
+        )
+    )
+    if rows:
+        ids = [row.id for row in rows]
+        conn.execute(update(change).where(among(conn, change.c.id, ids)).values(is_reported=True))
+    return rows
 
 
 # Tags -----------------------------------------------------------------------------------------------------------------

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from scrm.contact_ways import acquisition, ways
 from scrm.errors import WrongUse
-from scrm.group_chats import sync as group_chats
 from scrm.services import Services
-from scrm.sync import contacts, follow_users, members, tags
+from scrm.sync import contacts, follow_users, groups, members, tags
 from scrm.work.progress import Progress
 
 # (services, progress, full): compares what WeCom says with what we keep and writes only the difference. It must be
@@ -33,7 +32,7 @@ SOURCES: tuple[Source, ...] = (
     Source("ways", "渠道活码", ways.sync_ways),
     Source("links", "获客链接", acquisition.sync_links),
     Source("contacts", "客户", contacts.run),
-    Source("groups", "客户群", group_chats.run),
+    Source("groups", "客户群", groups.run),
 )
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from scrm.group_chats import store, sync
 from scrm.group_chats.models import group_chat, group_chat_change, group_chat_member
+from scrm.sync import groups as on_the_board
+from scrm.sync.models import missed_callback
 from scrm.work.models import work_item
 from scrm.work.progress import Progress
 from tests.fakes.group_chats import GET, LIST, FakeGroups
@@ -82,3 +84,17 @@ async def test_a_corp_with_many_members_is_asked_owner_by_owner_and_a_failing_gr
     assert len(progress.notes) == 1
     assert len(await world.rows(group_chat_member)) == 1
     assert world.wecom.called(LIST)[-1]["owner_filter"]["userid_list"] == ["lina", "wuhao"]
+
+
+async def test_what_no_callback_told_stands_on_the_board_once(world: World, groups: FakeGroups) -> None:
+    now = int(world.clock.now().timestamp())
+    groups.create("wrTea", "lina", now)
+    await on_the_board.run(world.services, Progress(), False)
+    groups.join("wrTea", now + 60, XIAOMAN)
+    groups.take()
+    world.clock.advance(hours=3)
+    for _ in range(2):
+        await on_the_board.run(world.services, Progress(), False)
+    (row,) = await world.rows(missed_callback)
+    assert (row.name, row.source, row.external_userid) == ("group.joined", "groups", XIAOMAN)
+    assert int(row.happened_at.timestamp()) == now + 60

@@ -52,10 +52,18 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=120), server_default=sa.text("('')"), nullable=False),
         sa.Column("is_told", sa.Boolean(), server_default=sa.text("(true)"), nullable=False),
         sa.Column("noticed_at", sa.BigInteger(), nullable=False),
+        sa.Column("is_reported", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_group_chat_change")),
     )
     with op.batch_alter_table("group_chat_change", schema=None) as batch_op:
         batch_op.create_index("ix_group_chat_change_at", ["at"], unique=False)
+        batch_op.create_index(
+            "ix_group_chat_change_untold",
+            ["at"],
+            unique=False,
+            sqlite_where=sa.text("NOT is_told"),
+            postgresql_where=sa.text("NOT is_told"),
+        )
         batch_op.create_index("uq_group_chat_change_once", ["chat_id", "userid", "kind", "at"], unique=True)
 
     op.create_table(
@@ -164,6 +172,11 @@ def downgrade() -> None:
     op.drop_table("group_chat_hint")
     with op.batch_alter_table("group_chat_change", schema=None) as batch_op:
         batch_op.drop_index("uq_group_chat_change_once")
+        batch_op.drop_index(
+            "ix_group_chat_change_untold",
+            sqlite_where=sa.text("NOT is_told"),
+            postgresql_where=sa.text("NOT is_told"),
+        )
         batch_op.drop_index("ix_group_chat_change_at")
 
     op.drop_table("group_chat_change")
