@@ -39,9 +39,10 @@ def complete(conn: Connection, services: Services, row: Row[Any], *, at: datetim
         return False
     contact = profiles.ensure_contact(conn, done.external_userid, now=now)
     giver, taker = done.handover_userid, done.takeover_userid
-    profiles.ensure_follow_user(
-        conn, taker, done.external_userid, contact.person_id, state="", is_half=False, followed_at=at
+    followed = profiles.Relation(
+        taker, done.external_userid, contact.person_id, state="", is_half=False, followed_at=at
     )
+    profiles.ensure_follow_users(conn, [followed])
     profiles.end_follow_user(conn, giver, done.external_userid, contact.person_id, ended_by="member", ended_at=at)
     store.forget_unassigned(conn, giver, done.external_userid)
     moved = hand_over(conn, services, giver, done.external_userid, taker, now=now)
