@@ -25,7 +25,8 @@ async def fetch_soon(callback: Callback, kind: str, subject: str, payload: dict[
     `payload` gets `after` (ISO): a fetch begun then or later has seen them all.
     """
     now = callback.services.clock.now()
-    span = STORM_SPAN if _RECENT.has_seen(subject, now) else SPAN
+    recent: _Recent = callback.services.memory.setdefault(_Recent, _Recent())
+    span = STORM_SPAN if recent.has_seen(subject, now) else SPAN
     after = now - (now - _EPOCH) % span + span + _SETTLES_IN
     item = queue.Item(
         lane="sync",
@@ -42,7 +43,7 @@ async def fetch_soon(callback: Callback, kind: str, subject: str, payload: dict[
 
 
 class _Recent:
-    """Subjects of the present and the last storm span; it decides about haste alone, so each process has its own."""
+    """Subjects of the present and the last storm span; they decide about haste alone, so each process has its own."""
 
     def __init__(self) -> None:
         self._number = 0
@@ -58,9 +59,6 @@ class _Recent:
         was_seen = subject in self._seen or subject in self._before
         self._seen.add(subject)
         return was_seen
-
-
-_RECENT = _Recent()
 
 
 def _want_many(conn: Connection, wanted: list[tuple[queue.Item, datetime]]) -> list[bool]:

@@ -2,7 +2,10 @@
 
 from aiohttp import web
 
-from scrm.callbacks import inbox
+from scrm.callbacks import inbox, store
+from scrm.callbacks.handlers import router
+from scrm.callbacks.masking import masked
+from scrm.callbacks.words import title
 from scrm.console.door import for_managers, page
 from scrm.errors import NotFound
 from scrm.services import SERVICES
@@ -16,9 +19,24 @@ SHOWN = 50
 @routes.get("/console/callbacks")
 @for_managers
 async def callbacks(request: web.Request) -> web.StreamResponse:
-    odd = await request.app[SERVICES].db.read(inbox.list_odd, limit=SHOWN)
-    rows = [(row, show_xml(bytes(row.body))) for row in odd]
-    return await page(request, "callbacks.html", active="callbacks", rows=rows, shown=SHOWN, queued=_queued(request))
+    state = request.query.get("state", "")
+    if state == "handled":
+        return await _handled(request)
+    state = state if state in store.ODD else ""
+    odd = await request.app[SERVICES].db.read(store.list_odd, state, limit=SHOWN)
+    rows = [(row, masked(bytes(row.body))) for row in odd]
+    return await page(
+        request, "callbacks.html", active="callbacks", rows=rows, shown=SHOWN, queued=_queued(request), state=state
+    )
+
+
+async def _handled(request: web.Request) -> web.StreamResponse:
+    """What came lately and was handled, or is known and not used; with the reason."""
+    rows = [
+        (title(row.name, row.change_type), row, router.why_unused(row.name, row.change_type))
+        for row in await request.app[SERVICES].db.read(store.tally)
+    ]
+    return await page(request, "callbacks.html", active="callbacks", tallies=rows, state="handled", window=store.WINDOW)
 
 
 @routes.post(r"/console/callbacks/{id:\d{1,18}}/retry")
@@ -26,7 +44,7 @@ async def callbacks(request: web.Request) -> web.StreamResponse:
 async def retry_callback(request: web.Request) -> web.StreamResponse:
     services = request.app[SERVICES]
     inbox_id = int(request.match_info["id"])
-    rows = await services.db.read(inbox.list_odd, limit=SHOWN)
+    rows = await services.db.read(store.list_odd, limit=SHOWN)
     if inbox_id not in {row.id for row in rows}:
         raise NotFound("这条回调已经处理好了，或者不存在。请刷新列表查看")
     await services.db.write(inbox.run_again, inbox_id, now=services.clock.now())
@@ -61,8 +79,3 @@ def _by_lane(counts: dict[tuple[str, int], int]) -> dict[str, dict[int, int]]:
     for (lane, state), count in counts.items():
         lanes.setdefault(lane, {})[state] = count
     return lanes
-
-
-def show_xml(body: bytes) -> str:
-    """The text as it came; bytes that are no text are shown as such."""
-    return body.decode("utf-8", "backslashreplace")[:20_000]

@@ -23,7 +23,7 @@ async def tell(world: World, name: str, change_type: str = "", **fields: str) ->
         xml = xml.replace("<FromUserName><![CDATA[sys]]></FromUserName>", "")
     assert (await world.tell(xml)).status == 200
     await world.settle()
-    await world.pass_time(seconds=4)
+    await world.pass_time(seconds=12)
 
 
 async def known(world: World) -> dict[str, tuple[str, bool]]:

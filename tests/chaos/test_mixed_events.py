@@ -22,14 +22,14 @@ from tests.chaos.test_kill import Machine
 from tests.fakes import wecom as fake
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.chaos
-
 EVENTS = int(os.environ.get("CHAOS_EVENTS", "1000"))
 DOUBLED = 0.3
 CONNECTIONS = 64
 IN_ORDER = 16
 SEED = 20260301
 PATIENCE = 120 + EVENTS / 10  # seconds; a busy machine is no failure
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(2 * PATIENCE)]
 
 STATE = {
     "relations": "SELECT userid, external_userid, remark, state, add_way, is_half, followed_at, ended_by, ended_at"

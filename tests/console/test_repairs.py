@@ -8,6 +8,7 @@ from scrm.callbacks.models import inbox_event
 from scrm.work import queue
 from scrm.work.models import DEAD, WAITING, work_item
 from tests.console.conftest import Visitor
+from tests.fakes import wecom as fake
 from tests.world import World
 
 UNKNOWN = (
@@ -92,3 +93,24 @@ async def _bury(world: World) -> int:
     (row,) = await world.rows(work_item, work_item.c.id == item_id)
     assert row.state == DEAD
     return item_id
+
+
+async def test_the_board_is_filtered_and_covers_what_is_private(manager: Visitor, world: World) -> None:
+    secret = "<WelcomeCode><![CDATA[WC_secret]]></WelcomeCode><Content>我的电话</Content><Note>13812346620</Note>"
+    await world.tell(UNKNOWN.replace("</xml>", f"{secret}</xml>"))
+    await world.tell("<xml><A>1</A></xml>")
+    await world.settle()
+    page = await manager.get("/console/callbacks?state=unknown")
+    assert "<WelcomeCode><![CDATA[••••]]></WelcomeCode><Content>••••</Content><Note>138****6620</Note>" in page.text
+    assert "无法识别" not in page
+    assert "没有这一类回调" in await manager.get("/console/callbacks?state=failed")
+    assert "change_moon" not in await manager.get("/console/callbacks?state=unreadable")
+
+
+async def test_what_was_handled_or_only_counted_is_summed_up_with_the_reason(manager: Visitor, world: World) -> None:
+    await world.add()
+    await world.tell(fake.event_xml("", created_at=1772416800, event="LOCATION", Latitude="23.1"))
+    await world.settle()
+    page = await manager.get("/console/callbacks?state=handled")
+    assert "添加客户" in page
+    assert "只计数：不收集员工的位置" in page
