@@ -1,0 +1,164 @@
+"""Kept callbacks to applied state: our worker, and the same handlers with one event and one transaction at a time.
+
+Adds without a code, deletions, messages and unknown events; what WeCom has to be asked for is left out, because its
+limits set the pace there.
+"""
+
+import asyncio
+import itertools
+import random
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+import uvloop
+from sqlalchemy import Connection, func, select
+
+from bench.figures import Figure, median, say, tell
+from scrm.app import open_services
+from scrm.callbacks import inbox, run
+from scrm.callbacks.models import inbox_event
+from scrm.db import Database
+from scrm.db.database import Priority
+from scrm.db.migrate import migrate
+from scrm.services import Services
+from scrm.settings import load_settings
+from scrm.work import queue
+from scrm.work.worker import Worker
+from tests import postgresql_server
+from tests.fakes import wecom as fake
+from tests.server_process import environment
+
+ROUNDS = 3
+EVENTS = 1000
+NOBODY = "http://127.0.0.1:9"  # no WeCom is asked
+
+Row = TypeVar("Row")
+T = TypeVar("T")
+
+
+class OneByOne(Database):
+    """A transaction for each row: what a handler does without a group committer."""
+
+    async def together(
+        self, many: Callable[[Connection, list[Row]], list[T]], row: Row, priority: Priority = Priority.WORK
+    ) -> T:
+        return (await self.write_as(priority, many, [row]))[0]
+
+
+def main() -> list[Figure]:
+    with tempfile.TemporaryDirectory(prefix="scrm-bench-") as folder:
+        figures = [measure("SQLite FULL", lambda name: f"sqlite:///{Path(folder) / name}.db")]
+        if postgresql_server.find_binaries() is None:
+            say(f"events: PostgreSQL left out. {postgresql_server.HOW_TO_GET_IT}")
+        else:
+            with postgresql_server.running(postgresql_server.DURABLE) as server:
+                server.execute("CREATE DATABASE ours", "CREATE DATABASE peer")
+                figures.append(measure("PostgreSQL", server.url))
+    return figures
+
+
+def measure(store: str, url_of: Callable[[str], str]) -> Figure:
+    ours, peer = url_of("ours"), url_of("peer")
+    migrate(ours)
+    migrate(peer)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        mine, theirs = runner.run(take_turns(store, ours, peer))
+    return tell(
+        Figure(
+            f"events to applied state, {store}",
+            median(mine),
+            "1/s",
+            peer="the same handlers, one event and one transaction at a time",
+            peer_value=median(theirs),
+            ratio=median([a / b for a, b in zip(mine, theirs, strict=True)]),
+        )
+    )
+
+
+async def take_turns(store: str, ours: str, peer: str) -> tuple[list[float], list[float]]:
+    """Rates of each round; the first round warms up and does not count."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    mine, theirs = [], []
+    numbers = itertools.count()
+    async with opened(ours, Database) as us, opened(peer, OneByOne) as them:
+        for number in range(ROUNDS + 1):
+            bodies = [event(next(numbers)) for _ in range(EVENTS)]
+            rate = await timed(us, bodies, all_lanes)
+            other = await timed(them, bodies[: EVENTS // 5], in_a_row)
+            if number:
+                mine.append(rate)
+                theirs.append(other)
+                say(f"events: {store}, round {number}: ours {rate:.0f}/s, one by one {other:.0f}/s")
+    return mine, theirs
+
+
+@asynccontextmanager
+async def opened(url: str, kind: type[Database]) -> AsyncIterator[Services]:
+    settings = load_settings(environ=environment(url, NOBODY))
+    async with open_services(settings) as services:
+        mine = replace(services, db=kind(url))
+        try:
+            yield mine
+        finally:
+            await mine.db.close()
+
+
+async def timed(services: Services, bodies: list[bytes], work: Callable[[Services], Any]) -> float:
+    """Events per second from the first claim until every one of them has its outcome."""
+    now = services.clock.now()
+    await asyncio.gather(*(inbox.accept(services.db, body, now) for body in bodies))
+    began = time.perf_counter()
+    await work(services)
+    rate = len(bodies) / (time.perf_counter() - began)
+    assert await services.db.read(count_new) == 0
+    return rate
+
+
+async def all_lanes(services: Services) -> None:
+    """The worker as it runs in `scrm serve`; other kinds of work end at once."""
+    worker = Worker(services.db, services.clock)
+    worker.prepare(services, EXECUTORS)
+    await worker.start()
+    while await services.db.read(count_new):  # noqa: ASYNC110 - the worker tells nobody when it is done
+        await asyncio.sleep(0.005)
+    await worker.stop()
+
+
+async def in_a_row(services: Services) -> None:
+    while items := await services.db.write(queue.claim, "event", now=services.clock.now(), limit=1):
+        await EXECUTORS[items[0].kind](services, items[0])
+        await services.db.write(queue.finish, [items[0].id])
+
+
+async def leave(services: Services, item: queue.Claimed) -> None:
+    """Work that an event leaves to other lanes."""
+
+
+EXECUTORS: dict[str, Any] = dict.fromkeys(("contact.refresh", "member.refresh", "sop.event", "sop.mark_tag"), leave)
+EXECUTORS[inbox.KIND] = run.run_callback
+
+
+def count_new(conn: Connection) -> int:
+    """Callbacks without an outcome."""
+    return int(conn.execute(select(func.count()).where(inbox_event.c.state == "new")).scalar_one())
+
+
+def event(number: int) -> bytes:
+    """A shop's mixture: adds, deletions, messages to the app, and something new."""
+    chance = random.Random(number).random()
+    pair = {"UserID": f"u_{number % 50}", "ExternalUserID": f"wmBench{number // 2:0>25}"}
+    at = 1_772_416_800 + number
+    if chance < 0.4:
+        xml = fake.event_xml("add_external_contact", created_at=at, **pair, State="live-1111")
+    elif chance < 0.8:
+        xml = fake.event_xml("del_follow_user", created_at=at, **pair)
+    else:
+        name = "click" if chance < 0.95 else "change_the_moon"
+        xml = fake.event_xml("", event=name, created_at=at, EventKey=str(number))
+    return xml.encode()
