@@ -4,3 +4,4 @@ import "./console/side-menu.js";
 import "./console/shortcuts.js";
 import "./console/dialogs.js";
 import "./sidebar/copy-text.js";
+import "./console/media-upload.js";

@@ -1,0 +1,87 @@
+"""What a manager can choose an audience by, with how many customers each stands for."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, select
+
+from scrm.contact_ways.models import contact_way
+from scrm.group_chats.models import group_chat
+from scrm.profiles.models import corp_tag, follow_user, follow_user_tag, member
+
+SHOWN = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One box to tick; `hint` says more in small letters."""
+
+    key: str
+    text: str
+    customers: int = 0
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """All boxes of the form."""
+
+    members: list[Choice]
+    tags: list[Choice]
+    channels: list[Choice]
+    groups: list[Choice]
+
+
+def list_choices(conn: Connection) -> Choices:
+    """Members who follow somebody, tags that somebody has, channels that brought somebody, groups that live."""
+    return Choices(_members(conn), _tags(conn), _channels(conn), _groups(conn))
+
+
+def _members(conn: Connection) -> list[Choice]:
+    f = follow_user
+    count = func.count().label("customers")
+    rows = conn.execute(
+        select(f.c.userid, func.max(member.c.name).label("name"), count)
+        .outerjoin(member, member.c.folded == func.lower(f.c.userid))
+        .where(f.c.ended_by == "", f.c.is_half.is_(False))
+        .group_by(f.c.userid)
+        .order_by(count.desc(), f.c.userid)
+        .limit(SHOWN)
+    )
+    return [Choice(row.userid, row.name or row.userid, row.customers) for row in rows]
+
+
+def _tags(conn: Connection) -> list[Choice]:
+    count = func.count(follow_user_tag.c.external_userid.distinct()).label("customers")
+    rows = conn.execute(
+        select(corp_tag.c.tag_id, corp_tag.c.tag_name, corp_tag.c.group_name, count)
+        .join(follow_user_tag, follow_user_tag.c.tag_id == corp_tag.c.tag_id)
+        .where(corp_tag.c.is_deleted.is_(False))
+        .group_by(corp_tag.c.tag_id, corp_tag.c.tag_name, corp_tag.c.group_name)
+        .order_by(corp_tag.c.group_name, corp_tag.c.tag_name)
+        .limit(SHOWN)
+    )
+    return [Choice(row.tag_id, row.tag_name, row.customers, row.group_name) for row in rows]
+
+
+def _channels(conn: Connection) -> list[Choice]:
+    f = follow_user
+    count = func.count().label("customers")
+    rows = conn.execute(
+        select(contact_way.c.state, contact_way.c.title, contact_way.c.kind, count)
+        .join(f, f.c.state == contact_way.c.state)
+        .where(f.c.ended_by == "")
+        .group_by(contact_way.c.state, contact_way.c.title, contact_way.c.kind)
+        .order_by(count.desc(), contact_way.c.state)
+        .limit(SHOWN)
+    )
+    return [Choice(row.state, row.title, row.customers, row.kind) for row in rows]
+
+
+def _groups(conn: Connection) -> list[Choice]:
+    rows = conn.execute(
+        select(group_chat.c.chat_id, group_chat.c.name, group_chat.c.owner, group_chat.c.customers)
+        .where(group_chat.c.dismissed_at.is_(None), group_chat.c.owner != "")
+        .order_by(group_chat.c.customers.desc(), group_chat.c.id)
+        .limit(SHOWN)
+    )
+    return [Choice(f"{row.chat_id}|{row.owner}", row.name or "未命名的群", row.customers, row.owner) for row in rows]

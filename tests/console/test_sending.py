@@ -1,0 +1,184 @@
+"""群发, 朋友圈 and 素材库: made by forms, followed on their pages, on a desk and on a phone."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Page as BrowserPage
+
+from scrm.app import open_services
+from scrm.content.media.models import media_original
+from scrm.http import COOKIE
+from scrm.mass_messages import results
+from scrm.mass_messages.models import mass_message
+from scrm.moments.models import moment
+from scrm.services import Services
+from tests.console.conftest import Visitor
+from tests.content.media.test_library import PNG
+from tests.fakes.clock import FakeClock
+from tests.fakes.wecom import FakeWeCom
+from tests.fixtures_browser import OpenPage
+from tests.world import ANING, XIAOMAN, World, make_settings
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """Pages look the same on both databases: one is enough."""
+    return sqlite_url
+
+
+@pytest.fixture
+async def services(database_url: str, clock: FakeClock, wecom: FakeWeCom, tmp_path: Path) -> AsyncIterator[Services]:
+    """With a folder of this test's own for originals."""
+    settings = make_settings(database_url, wecom.url, content={"media_dir": str(tmp_path / "media")})  # type: ignore[attr-defined]
+    async with open_services(settings, clock) as services:
+        yield services
+
+
+OK = {"errcode": 0, "errmsg": "ok"}
+
+
+async def post(visitor: Visitor, path: str, **fields: Any) -> Any:
+    data = {"csrf": visitor.csrf, **fields}
+    return await visitor.world.client.post(path, data=data, headers=visitor.cookie, allow_redirects=False)
+
+
+async def upload(visitor: Visitor, name: str, content: bytes) -> Any:
+    headers = {**visitor.cookie, "X-CSRF": visitor.csrf, "Content-Type": "application/octet-stream"}
+    return await visitor.world.client.put("/console/media", params={"name": name}, data=content, headers=headers)
+
+
+async def prepare(world: World, manager: Visitor) -> str:
+    """Two customers, of whom one confirmed message reaches one; returns the page of the message."""
+    await world.add(XIAOMAN)
+    await world.add(ANING)
+    world.wecom.say("externalcontact/add_msg_template", {**OK, "msgid": "msg1", "fail_list": [ANING]})
+    response = await post(
+        manager, "/console/mass-messages", userid="lina", text="秋季上新，老客专享", title="双 11 预热", once="f1"
+    )
+    assert response.status == 303
+    await world.settle()
+    return str(response.headers["Location"])
+
+
+async def test_a_message_is_made_followed_reminded_and_stopped(manager: Visitor, world: World) -> None:
+    path = await prepare(world, manager)
+    (body,) = world.wecom.called("externalcontact/add_msg_template")
+    assert (body["sender"], sorted(body["external_userid"])) == ("lina", sorted([XIAOMAN, ANING]))
+    page = await manager.get(path)
+    assert "双 11 预热 进行中" in page
+    assert "无法送达 1" in page
+    assert (await post(manager, path + "/remind")).status == 303
+    assert world.wecom.called("externalcontact/remind_groupmsg_send") == [{"msgid": "msg1"}]
+    sent = {**OK, "send_list": [{"external_userid": XIAOMAN, "userid": "lina", "status": 1, "send_time": 1772420000}]}
+    world.wecom.say("externalcontact/get_groupmsg_task", {**OK, "task_list": [{"userid": "lina", "status": 2}]})
+    world.wecom.say("externalcontact/get_groupmsg_send_result", sent)
+    world.clock.advance(minutes=2)
+    await results.poll(world.services)
+    page = await manager.get(path)
+    assert "已结束" in page
+    assert "已发送 1" in page
+    assert (await post(manager, path + "/cancel")).status == 409
+    assert "双 11 预热" in await manager.get("/console/mass-messages")
+
+
+async def test_the_forecast_lists_who_had_enough_and_nothing_is_sent_for_it(manager: Visitor, world: World) -> None:
+    await prepare(world, manager)
+    calls = len(world.wecom.calls)
+    headers = {**manager.cookie, "X-CSRF": manager.csrf, "HX-Request": "true"}
+    response = await world.client.post("/console/mass-messages/forecast", data={"userid": "lina"}, headers=headers)
+    text = await response.text()
+    assert "小满" in text
+    assert "已达群发上限" in text
+    assert len(world.wecom.calls) == calls
+    empty = await world.client.post("/console/mass-messages/forecast", data={"text": "x"}, headers=headers)
+    assert "勾选员工、标签或渠道" in await empty.text()
+
+
+async def test_a_wrong_form_says_why_and_keeps_what_was_written(manager: Visitor, world: World) -> None:
+    await world.add(XIAOMAN)
+    for fields, words in (
+        ({"text": "你好"}, "还没有选择发给谁"),
+        ({"userid": "lina"}, "内容是空的"),
+        ({"userid": "lina", "text": "字" * 1400}, "文字太长"),
+        ({"userid": "lina", "text": "a", "link_title": "t", "link_url": "javascript:1"}, "http://"),
+        ({"userid": "lina", "text": "a", "media": "f" * 64}, "素材已被删除"),
+    ):
+        response = await post(manager, "/console/mass-messages", **fields)
+        text = await response.text()
+        assert response.status == 422, words
+        assert words in text
+        assert str(fields.get("text", "")) in text
+    assert await world.rows(mass_message) == []
+
+
+async def test_the_library_takes_files_of_any_name_and_shows_them_only_to_managers(
+    manager: Visitor, world: World
+) -> None:
+    response = await upload(manager, "../封面.png", PNG)
+    sha256 = (await response.json())["sha256"]
+    refused = await upload(manager, "a.png", b"GIF89a....")
+    assert refused.status == 422
+    assert "请转成 JPG 或 PNG" in await refused.text()
+    big = await upload(manager, "a.zip", b"P" * (20 * 1024 * 1024 + 1))
+    assert "超过 20 MB" in await big.text()
+    (row,) = await world.rows(media_original)
+    assert (row.filename, row.added_by) == ("封面.png", "chenlan")
+    shown = await world.client.get(f"/console/media/{sha256}", headers=manager.cookie)
+    assert (await shown.read(), shown.headers["X-Content-Type-Options"]) == (PNG, "nosniff")
+    stranger = await world.client.get(f"/console/media/{sha256}", allow_redirects=False)
+    assert stranger.status == 302
+    assert (await post(manager, f"/console/media/{sha256}/hide")).status == 303
+    assert "封面.png" not in await manager.get("/console/media")
+
+
+async def test_a_moment_is_made_by_its_form(manager: Visitor, world: World) -> None:
+    await world.add(XIAOMAN)
+    assert (await post(manager, "/console/moments", text="")).status == 422
+    world.wecom.say("externalcontact/add_moment_task", {**OK, "jobid": "job1"})
+    response = await post(manager, "/console/moments", text="新品到店", userid="lina", once="m1")
+    await world.settle()
+    (row,) = await world.rows(moment)
+    assert (row.state, row.jobid) == ("job", "job1")
+    assert "新品到店" in await manager.get(response.headers["Location"])
+    assert "创建中" in await manager.get("/console/moments")
+
+
+async def enter(page: BrowserPage, base: str, manager: Visitor) -> None:
+    await page.context.add_cookies([{"name": COOKIE, "value": manager.token, "url": base}])
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+async def test_the_pages_fit_and_work_in_a_browser(
+    manager: Visitor,
+    world: World,
+    open_page: OpenPage,
+    screenshot: Callable[[BrowserPage, str], Awaitable[Any]],
+    tmp_path: Path,
+    width: int,
+) -> None:
+    path = await prepare(world, manager)
+    base = str(world.client.make_url("")).rstrip("/")
+    page = await open_page(width=width, phone=width < 500)
+    await enter(page, base, manager)
+    picture = tmp_path / "秋季封面.png"
+    picture.write_bytes(PNG)
+    await page.goto(base + "/console/media")
+    await page.set_input_files('input[type="file"]', str(picture))
+    await page.get_by_text("秋季封面.png").wait_for()
+    for name, place in (
+        ("list", "/console/mass-messages"),
+        ("new", "/console/mass-messages/new"),
+        ("one", path),
+        ("media", "/console/media"),
+        ("moments", "/console/moments"),
+        ("moment-new", "/console/moments/new"),
+    ):
+        await page.goto(base + place)
+        if name == "new":
+            await page.get_by_label("文字").fill("今晚八点直播，老客多一份小样")
+            await page.get_by_label("lina").or_(page.locator('input[name="userid"]')).first.check()
+            await page.get_by_text("会收到").wait_for()
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width, place
+        await screenshot(page, f"sending-{name}-{width}")
