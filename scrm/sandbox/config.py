@@ -5,6 +5,18 @@ from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True)
+class OfficialAccountConfig:
+    """The app's Official Account: what its console and the app agree on."""
+
+    app_id: str
+    token: str = field(repr=False)
+    encoding_aes_key: str = field(repr=False)
+    secret: str = field(repr=False)
+    callback_url: str
+    name: str = "晴屿美妆"
+
+
+@dataclass(frozen=True)
 class SandboxConfig:
     """One corp with one self-built app; `public_url` is scheme://host:port of the whole process."""
 
@@ -20,6 +32,7 @@ class SandboxConfig:
     corp_name: str = "晴屿美妆"
     app_name: str = "晴屿 SCRM"
     trusted_hosts: tuple[str, ...] = ()  # besides those of the URLs above, as host:port
+    official_account: OfficialAccountConfig | None = None
     session_cookies: tuple[str, ...] = ()  # the app's login cookies, dropped when the desk changes its member
 
     @property

@@ -1,9 +1,9 @@
 """The sandbox as one object: what people do in it, and the web server part of it."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -356,9 +356,15 @@ class Sandbox:
         self.world.welcome_codes[code] = WelcomeCode(code, pair.userid, pair.external_userid, created_at)
         return code
 
-    def tell(self, title: str, event: str, fields: list[tuple[str, str | int]]) -> None:
-        """Push an event that has no change type; `title` is for the console's list."""
-        self._push(title, event, "", fields)
+    def tell(self, title: str, event: str, fields: list[tuple[str, str | int]], change_type: str = "") -> None:
+        """Push an event; `title` is for the console's list."""
+        self._push(title, event, change_type, fields)
+
+    def later(self, work: "Coroutine[Any, Any, None]") -> None:
+        """Something that happens in its time, unless the sandbox stops before."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._confirmations.add(task)
+        task.add_done_callback(self._confirmations.discard)
 
     def _ids(self, pair: Pair) -> list[tuple[str, str | int]]:
         return [("UserID", pair.userid), ("ExternalUserID", pair.external_userid)]

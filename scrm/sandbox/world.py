@@ -10,7 +10,10 @@ from typing import Any, Literal
 
 from .acquisition import AcquisitionState
 from .group_chats import GroupChatState
+from .kf import KfState
+from .official_account import OfficialAccountState
 from .sending import Sending
+from .transfers import TransferState
 
 AVATAR_COLORS = ("blue", "teal", "violet", "orange", "rose", "green", "indigo", "amber")
 MEDIA_LIFE = timedelta(days=3)
@@ -181,6 +184,9 @@ class World:
     tag_groups: list[TagGroup] = field(default_factory=list)
     acquisition: AcquisitionState = field(default_factory=AcquisitionState)
     group_chats: GroupChatState = field(default_factory=GroupChatState)
+    transfers: TransferState = field(default_factory=TransferState)
+    kf: KfState = field(default_factory=KfState)
+    official_account: OfficialAccountState = field(default_factory=OfficialAccountState)
     departments: list[str] = field(default_factory=list)  # index + 1 is the id; the first is the root
     media: dict[str, Media] = field(default_factory=dict)
     response_codes: dict[str, tuple[str, datetime]] = field(default_factory=dict)  # code: (msgid, made at)

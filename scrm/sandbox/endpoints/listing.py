@@ -14,12 +14,14 @@ from . import (
     contact_ways,
     contacts,
     group_chats,
+    kf,
     mass_messages,
     media,
     members,
     messages,
     moments,
     tags,
+    transfers,
     welcome,
 )
 
@@ -112,6 +114,25 @@ ENDPOINTS: dict[str, Endpoint] = {
     "externalcontact/get_moment_customer_list": _contacts(moments.get_moment_customer_list, customer_list=[]),
     "externalcontact/get_moment_send_result": _contacts(moments.get_moment_send_result, customer_list=[]),
     "externalcontact/get_moment_comments": _contacts(moments.get_moment_comments, comment_list=[], like_list=[]),
+    "externalcontact/transfer_customer": Endpoint(
+        transfers.transfer_customer, {"customer": []}, exclusive=transfers.giver_key, is_about_contacts=True
+    ),
+    "externalcontact/transfer_result": _contacts(transfers.transfer_result, customer=[]),
+    "externalcontact/resigned/transfer_customer": Endpoint(
+        transfers.transfer_resigned, {"customer": []}, exclusive=transfers.giver_key, is_about_contacts=True
+    ),
+    "externalcontact/resigned/transfer_result": _contacts(transfers.resigned_result, customer=[]),
+    "externalcontact/get_unassigned_list": _contacts(transfers.get_unassigned_list, info=[]),
+    "externalcontact/groupchat/onjob_transfer": _contacts(transfers.onjob_group_transfer, failed_chat_list=[]),
+    "externalcontact/groupchat/transfer": _contacts(transfers.group_transfer, failed_chat_list=[]),
+    "kf/account/list": Endpoint(kf.account_list, {"account_list": []}),
+    "kf/add_contact_way": Endpoint(kf.add_contact_way),
+    "kf/sync_msg": Endpoint(kf.sync_msg, {"msg_list": []}),
+    "kf/send_msg": Endpoint(kf.send_msg),
+    "kf/send_msg_on_event": Endpoint(kf.send_msg_on_event),
+    "kf/service_state/get": Endpoint(kf.service_state_get),
+    "kf/service_state/trans": Endpoint(kf.service_state_trans),
+    "kf/customer/batchget": Endpoint(kf.customer_batchget, {"customer_list": []}),
     "externalcontact/groupchat/list": _contacts(group_chats.list_groups, group_chat_list=[]),
     "externalcontact/groupchat/get": _contacts(group_chats.get_group),
     "externalcontact/opengid_to_chatid": _contacts(group_chats.opengid_to_chatid),
