@@ -1,0 +1,140 @@
+"""渠道活码 and 获客链接 as a manager makes, changes and ends them."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from multidict import MultiDict
+from playwright.async_api import Page as BrowserPage
+
+from scrm.contact_ways.forms import read_draft
+from scrm.contact_ways.models import contact_way
+from scrm.contact_ways.plan import Period, Plan, Shift, Welcome, plan_of
+from scrm.errors import Invalid
+from scrm.http import COOKIE
+from scrm.profiles import store as profiles
+from tests.console.conftest import Visitor
+from tests.fixtures_browser import OpenPage
+from tests.world import XIAOMAN, World
+
+MADE = {"errcode": 0, "config_id": "cfg1", "qr_code": "https://wework.qpic.cn/cfg1"}
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
+
+
+async def post(visitor: Visitor, path: str, *fields: tuple[str, str]) -> tuple[int, str]:
+    data = MultiDict([("csrf", visitor.csrf), *fields])
+    response = await visitor.world.client.post(path, data=data, headers=visitor.cookie, allow_redirects=False)
+    return response.status, response.headers.get("Location", "") or await response.text()
+
+
+async def test_a_code_is_made_counted_changed_and_ended_by_its_pages(world: World, manager: Visitor) -> None:
+    world.wecom.say("externalcontact/add_contact_way", MADE)
+    status, where = await post(
+        manager, "/console/contact-ways/new", ("title", "3 月直播间"), ("kind", "直播"), ("state", "live-3"),
+        ("userid", "lina"), ("skip_verify", "1"), ("shift0_userid", "lina"), ("shift0_day", "0"),
+        ("shift0_start", "22:00"), ("shift0_end", "02:00"), ("backup", "wuhao"), ("cap", "20"),
+        ("tags", "直播三月，油皮"), ("remark", "{昵称}-直播"), ("welcome0_text", "夜深了"), ("welcome0_start", "22:00"),
+    )  # fmt: skip
+    assert (status, where) == (303, "/console/contact-ways/live-3")
+    assert "正在向企业微信申请二维码" in await manager.get(where)
+    await world.settle()
+    await world.add(XIAOMAN, State="live-3")
+    await world.settle()
+    page = await manager.get(where)
+    assert all(word in page for word in ("22:00–02:00", "今日新增 1", "下载企业微信原图", "live-3"))
+    assert page.status == 200
+    svg = await world.client.get(f"{where}/qr.svg", headers=manager.cookie)
+    assert svg.content_type == "image/svg+xml"
+    assert "晴" in await svg.text()
+    assert (await (await world.client.get(f"{where}/qr.png", headers=manager.cookie)).read())[:4] == b"\x89PNG"
+    public = await world.client.get("/w/live-3")
+    assert "https://wework.qpic.cn/cfg1" in await public.text()
+    status, body = await post(manager, where, ("title", ""), ("userid", "lina"), ("cap", "abc"))
+    assert (status, "每日上限“abc”不是数字" in body) == (422, True)
+    status, body = await post(manager, where, ("title", "一" * 31), ("userid", "wuhao"))
+    assert (status, "最多 30 个字" in body) == (422, True)
+    status, where_to = await post(manager, where, ("title", "直播间"), ("userid", "wuhao"))
+    assert (status, where_to) == (303, "/console/contact-ways/live-3?saved")
+    await world.pass_time(seconds=6)  # after the count that the add asked for
+    assert world.wecom.called("externalcontact/update_contact_way")[-1] == {
+        "config_id": "cfg1", "user": ["wuhao"], "party": [], "skip_verify": False, "remark": "直播间",
+    }  # fmt: skip
+    assert "直播间" in await manager.get("/console/contact-ways")
+    assert (await post(manager, f"{where}/delete"))[0] == 303
+    await world.settle()
+    assert world.wecom.called("externalcontact/del_contact_way") == [{"config_id": "cfg1"}]
+    assert (await manager.get(where)).status == 404
+    assert (await world.client.get("/w/live-3")).status == 404
+    assert "live-3" in await manager.get("/console/contact-ways")  # who came by it still counts
+
+
+async def test_a_link_is_made_given_a_channel_and_ended(world: World, manager: Visitor) -> None:
+    link = {"link_id": "caA", "link_name": "抖音", "url": "https://work.weixin.qq.com/ca/caA", "create_time": 1}
+    world.wecom.say("externalcontact/customer_acquisition/create_link", 48002, {"errcode": 0, "link": link})
+    status, body = await post(manager, "/console/acquisition", ("title", "抖音"), ("userid", "lina"))
+    assert (status, "企业微信没有接受" in body) == (503, True)
+    assert (await post(manager, "/console/acquisition", ("title", "抖音"), ("userid", "lina")))[0] == 303
+    path = "/console/acquisition/caA"
+    assert (await post(manager, f"{path}/channels", ("title", "达人 A"), ("state", "dy-a")))[0] == 303
+    assert (await post(manager, f"{path}/channels", ("title", "达人 B"), ("state", "dy-a")))[0] == 409
+    page = await manager.get("/console/acquisition")
+    assert "https://work.weixin.qq.com/ca/caA?customer_channel=dy-a" in page
+    assert (await post(manager, path, ("title", "抖音 2"), ("userid", "lina"), ("userid", "wuhao")))[0] == 303
+    assert (await post(manager, f"{path}/delete"))[0] == 303
+    assert "还没有获客链接" in await manager.get("/console/acquisition")
+    assert all(row.deleted_at for row in await world.rows(contact_way, contact_way.c.link_id == "caA"))
+
+
+def test_a_form_is_read_as_it_was_meant() -> None:
+    form = MultiDict(
+        [
+            ("title", " 直播 "), ("userid", "lina"), ("userid", "lina"), ("shift0_start", "09:00"),
+            ("shift2_userid", "wuhao"), ("shift2_day", "5"), ("shift2_day", "6"), ("shift2_end", "18:00"),
+            ("verify_end", "08:00"), ("welcome1_text", "早"), ("tags", "a,b，a、 c"), ("tag_days", "7"),
+        ]
+    )  # fmt: skip
+    kept = Plan(party=(3,), caps={"lina": 5})
+    draft = read_draft(form, kept)
+    assert (draft.title, draft.userids, draft.skip_verify) == ("直播", ("lina",), False)
+    assert draft.plan == Plan(
+        party=(3,), caps={"lina": 5}, shifts=(Shift(end="18:00", days=(5, 6), userids=("wuhao",)),),
+        skip_verify=(Period(end="08:00"),), welcomes=(Welcome(text="早"),), tags=("a", "b", "c"), tag_days=7,
+    )  # fmt: skip
+    for name in ("cap", "tag_days"):
+        with pytest.raises(Invalid, match="不是数字"):
+            read_draft(MultiDict([(name, "-1")]))
+    assert plan_of({}) == Plan()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+async def test_the_form_is_filled_in_by_hand(
+    world: World,
+    manager: Visitor,
+    open_page: OpenPage,
+    screenshot: Callable[[BrowserPage, str], Awaitable[Any]],
+    width: int,
+) -> None:
+    world.wecom.say("externalcontact/add_contact_way", MADE)
+    for userid, name in (("lina", "李娜"), ("wuhao", "吴昊"), ("xuyi", "徐怡")):
+        await world.services.db.write(profiles.save_member, userid, name=name, now=world.clock.now())
+    base = str(world.client.make_url("")).rstrip("/")
+    page = await open_page(width=width, phone=width < 500)
+    await page.context.add_cookies([{"name": COOKIE, "value": manager.token, "url": base}])
+    await page.goto(base + "/console/contact-ways/new")
+    await page.get_by_label("渠道名称").fill("3 月直播间")
+    await page.get_by_role("checkbox", name="李娜").first.check()
+    await page.get_by_text("加一个排班时段").click()
+    await screenshot(page, f"way-new-{width}")
+    await page.screenshot(path=f"var/screenshots/way-new-full-{width}.png", full_page=True)
+    await page.get_by_role("button", name="创建").click()
+    await page.wait_for_url("**/console/contact-ways/*")
+    await world.settle()
+    await page.get_by_role("link", name="下载企业微信原图").wait_for()
+    await page.screenshot(path=f"var/screenshots/way-{width}.png", full_page=True)
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    await page.goto(base + "/console/contact-ways")
+    await screenshot(page, f"ways-{width}")
