@@ -57,6 +57,7 @@ MAX_LEAVES = 200
 EVENTS = {
     "contact.added": "客户添加了员工",
     "contact.confirmed": "员工通过了客户的添加",
+    "contact.chat_started": "获客链接的客户第一次发言",
     "contact.archiving_agreed": "客户同意会话存档",
     "contact.taken_over": "客户转给了另一位员工",
     "contact.transfer_failed": "客户转接失败",
