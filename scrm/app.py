@@ -143,6 +143,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             worker=Worker(db, clock),
         )
         services.worker.prepare(services, EXECUTORS)
+        services.wecom.observe(operations.count_call)
         try:
             yield services
         finally:

@@ -1,7 +1,7 @@
 """What operators look at: /healthz, /readyz and /metrics."""
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
 from sqlalchemy import Connection
 
 from scrm.db.migrate import current_revision, newest_revision
@@ -16,7 +16,17 @@ MAX_QUEUE_SECONDS = 300
 
 _QUEUE_AGE = Gauge("scrm_queue_age_seconds", "Seconds the oldest due work item has waited")
 _QUEUE_ITEMS = Gauge("scrm_queue_items", "Work items by lane and state", ["lane", "state"])
+_CALLS = Counter("scrm_wecom_calls_total", "Calls of WeCom's server API", ["path", "errcode"])
+_CALL_SECONDS = Histogram(
+    "scrm_wecom_call_seconds", "Seconds until WeCom answered", ["path"], buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+)
 _STATES = {WAITING: "waiting", LEASED: "leased", DEAD: "dead"}
+
+
+def count_call(path: str, errcode: int | None, seconds: float) -> None:
+    """Told of every call of WeCom; `errcode` is None where no answer could be read."""
+    _CALLS.labels(path, "none" if errcode is None else str(errcode)).inc()
+    _CALL_SECONDS.labels(path).observe(seconds)
 
 
 @routes.get("/healthz")

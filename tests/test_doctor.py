@@ -10,6 +10,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 from sqlalchemy import update
 
+from scrm import cli
 from scrm.app import build_app, open_services
 from scrm.callbacks import inbox
 from scrm.callbacks.models import inbox_event
@@ -84,6 +85,8 @@ async def test_all_is_well_in_a_shop_that_is_set_up_right(
     told = json.loads(capsys.readouterr().out)
     assert [check["key"] for check in told["checks"]] == [check.key for check in CHECKS]
     assert told["ok"] is False
+    async with services.http.get(f"{services.settings.server.public_url}/metrics") as response:
+        assert 'scrm_wecom_calls_total{errcode="0",path="agent/get"}' in await response.text()
 
 
 def refused(path: str, errcode: int, ip: str = "") -> Break:
@@ -171,3 +174,22 @@ async def test_only_domain_files_beside_the_settings_are_served(services: Servic
     for name in ("WW_verify_ffffffffffffffff.txt", "WW_verify_..%2Fplaybooks.txt"):
         async with services.http.get(f"{base}/{name}") as response:
             assert response.status == 404
+
+
+def test_the_command_says_what_to_mend_first_and_fails(
+    sqlite_url: str, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = make_settings(sqlite_url, f"http://127.0.0.1:{unused_tcp_port}", server={"public_url": "https://x.test"})
+    monkeypatch.setattr("scrm.cli.load_settings", lambda: given)
+    assert cli.run(["doctor"]) == 1
+    printed = capsys.readouterr().out
+    assert "✗ 企业 ID 与 Secret：连不上企业微信" in printed
+    assert "处理：检查服务器能否访问外网" in printed
+    assert "… 企业标签：先修好“企业 ID 与 Secret”" in printed
+
+    monkeypatch.setattr("scrm.cli.load_settings", lambda: make_settings("sqlite://", "http://127.0.0.1:1"))
+    assert cli.run(["doctor", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    first, *others = told["checks"]
+    assert (first["key"], first["state"], first["mend"]) == ("database", "bad", "停止服务后运行 scrm migrate。")
+    assert {check["state"] for check in others} == {"later"}

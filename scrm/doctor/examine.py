@@ -31,7 +31,11 @@ async def examine(services: Services) -> list[Result]:
         async with gate:
             return Result(check, await _finding(check, look))
 
-    return _with_roots(list(await asyncio.gather(*(one(check) for check in CHECKS))))
+    first = await one(CHECKS[0])
+    if first.finding.state is State.BAD:
+        # Without a database there are no tokens, and nothing that could be counted.
+        return [first, *(Result(check, _after(CHECKS[0].title)) for check in CHECKS[1:])]
+    return _with_roots([first, *await asyncio.gather(*(one(check) for check in CHECKS[1:]))])
 
 
 def _with_roots(results: list[Result]) -> list[Result]:
@@ -42,11 +46,15 @@ def _with_roots(results: list[Result]) -> list[Result]:
         finding, check = result.finding, result.check
         root = roots.get(finding.errcode)
         if root is not None:
-            finding = Finding(State.LATER, f"先修好“{root}”，再检查这一项。")
+            finding = _after(root)
         elif finding.state is State.BAD and finding.errcode in _STOP_EVERYTHING:
             roots[finding.errcode] = check.title
         told.append(Result(check, finding))
     return told
+
+
+def _after(root: str) -> Finding:
+    return Finding(State.LATER, f"先修好“{root}”，再检查这一项。")
 
 
 def is_well(results: list[Result]) -> bool:

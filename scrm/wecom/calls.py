@@ -1,6 +1,6 @@
 """How a call of WeCom's server API is made: token, pace, deadline, and the answer judged by its errcode first."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from scrm.wecom.tokens import Fetch, MemoryTokens, TokenKeeper, TokenStore
 from scrm.wecom.windows import Ledger, MemoryLedger, Windows
 
 Json = dict[str, Any]
+Observer = Callable[[str, int | None, float], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Calls:
             "message/send": Pace(16),
         }
         self._token = self.keeper("access_token", self._fetch_token)
-        self._observers: list[Any] = []
+        self._observers: list[Observer] = []
 
     def keeper(self, kind: str, fetch: Fetch) -> TokenKeeper:
         """Keeps a token or ticket of this app, shared with every process that has the same secret."""
@@ -85,7 +86,7 @@ class Calls:
         name = "|".join((app.api_base, app.corp_id, str(app.agent_id), app.secret, kind))
         return TokenKeeper(name, self._tokens, self.clock, fetch)
 
-    def observe(self, observer: Any) -> None:
+    def observe(self, observer: Observer) -> None:
         """`observer(path, errcode, seconds)` is told of every answer; None stands for no answer."""
         self._observers.append(observer)
 

@@ -215,10 +215,12 @@ class Windows:
             return closed
         if self._pass_at_once(gate, path, is_bulk):
             return 0.0
-        limits = [limit.share(BULK_SHARE) for limit in SHARED] if is_bulk else SHARED
         now = self._clock.now()
+        if full := gate.seconds_full(now):
+            return full
+        limits = [limit.share(BULK_SHARE) for limit in SHARED] if is_bulk else SHARED
         grant = await self._ledger.take([self._key(path)], limits, gate.want(now), now=now)
-        if grant.count and gate.receive(grant, self._clock.now()):
+        if gate.receive(grant, now, self._clock.now()):
             return 0.0
         return grant.retry_after or 0.01  # the slot was over before the answer came: ask again
 
@@ -257,6 +259,7 @@ class _Gate:
         self.lock = asyncio.Lock()
         self.waiting = 0
         self._slot, self._left, self._asked = 0, 0, 0
+        self._full = (0.0, 0.0)
 
     def spend(self, now: datetime) -> bool:
         if self._left <= 0 or self._slot != slot_of(now):
@@ -270,7 +273,14 @@ class _Gate:
         self._asked = min(self._AHEAD, max(self._FEWEST, used))
         return min(self._MOST, max(self._asked, self.waiting))
 
-    def receive(self, grant: Grant, now: datetime) -> bool:
-        """Keep the grant and spend one of it; False when its slot is over."""
+    def receive(self, grant: Grant, asked_at: datetime, now: datetime) -> bool:
+        """Keep the grant and spend one of it; False when there is none, or its slot is over."""
         self._slot, self._left = grant.slot, grant.count
+        self._full = (asked_at.timestamp(), 0.0 if grant.count else grant.retry_after)
         return self.spend(now)
+
+    def seconds_full(self, now: datetime) -> float:
+        """What we were told last, without asking again; nothing after the clock went back."""
+        since, seconds = self._full
+        passed = now.timestamp() - since
+        return seconds - passed if 0 <= passed < seconds else 0.0
