@@ -166,7 +166,7 @@ async def test_the_pages_fit_and_work_in_a_browser(
     picture.write_bytes(PNG)
     await page.goto(base + "/console/media")
     await page.set_input_files('input[type="file"]', str(picture))
-    await page.get_by_text("秋季封面.png").wait_for()
+    await page.locator(".table").get_by_text("秋季封面.png").wait_for()
     for name, place in (
         ("list", "/console/mass-messages"),
         ("new", "/console/mass-messages/new"),
