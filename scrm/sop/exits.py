@@ -14,6 +14,8 @@ EVENT_WORDS = {
     "contact.added": "客户添加了员工",
     "contact.lost_by_customer": "客户删除了员工",
     "contact.lost_by_member": "员工删除了客户",
+    "group.joined": "客户加入了客户群",
+    "group.left": "客户离开了客户群",
     "order.created": "客户已下单",
     "order.paid": "订单已付款",
     "order.shipped": "订单已发货",

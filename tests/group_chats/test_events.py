@@ -2,6 +2,7 @@
 
 import copy
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from sqlalchemy import select
 from scrm.events import event
 from scrm.group_chats import store
 from scrm.group_chats.models import group_chat, group_chat_change, group_chat_hint, group_chat_member
+from scrm.sop.models import enrolment
+from scrm.sop.shelf import playbooks_of
 from scrm.work.models import work_item
 from tests.fakes.group_chats import GET, FakeGroups
 from tests.world import ANING, XIAOMAN, World
@@ -188,3 +191,41 @@ async def test_the_counts_on_the_group_and_of_its_days_equal_a_recount(world: Wo
     assert (owner.owner, owner.groups, owner.customers, owner.joined, owner.left) == ("lina", 1, 1, 2, 1)
     joined = await world.services.db.read(lambda conn: conn.execute(select(group_chat.c.customers)).scalar_one())
     assert joined == 1
+
+
+GROUP_PLAYBOOK = """
+playbook: group-newcomer
+title: 进群新人
+trigger: { event: group.joined, where: { state: grp-a } }
+run_key: person
+reentry: never
+goal: { event: order.paid, within: 7d }
+steps:
+  - id: hello
+    title: 打招呼
+    at: T0+30m
+    channel: T
+    late: drop
+    ttl: 24h
+    content: { text: "{{ nickname }}，欢迎进群" }
+exit_if: { any: [{ event: group.left }] }
+"""
+
+
+async def test_coming_into_a_group_starts_its_playbook_and_leaving_ends_it(
+    world: World, groups: FakeGroups, tmp_path: Path
+) -> None:
+    (tmp_path / "group.yaml").write_text(GROUP_PLAYBOOK, "utf-8")
+    published = playbooks_of(world.services)
+    problems = await world.services.db.write(published.publish_dir, tmp_path, now=world.clock.now())
+    assert problems == []
+    await world.add()
+    groups.create(TEA, "wuhao", seconds(world))
+    groups.join(TEA, seconds(world), XIAOMAN, ANING, state="grp-a")
+    await tell(world, groups)
+    (run,) = await world.rows(enrolment, enrolment.c.playbook_key == "group-newcomer")
+    assert (run.external_userid, run.userid, run.state) == (XIAOMAN, "lina", "active")
+    groups.leave(TEA, seconds(world), XIAOMAN)
+    await tell(world, groups)
+    (run,) = await world.rows(enrolment, enrolment.c.playbook_key == "group-newcomer")
+    assert (run.state, "离开了客户群" in run.ended_reason) == ("exited", True)
