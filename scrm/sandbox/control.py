@@ -12,8 +12,9 @@ from aiohttp import web
 
 from scrm.errors import Conflict, Invalid, ScrmError
 
-from . import confirming, gathering
-from .faults import Faults
+from . import confirming, gathering, handing, talking
+from .endpoints.listing import ENDPOINTS
+from .faults import NEEDS_VALUE, TROUBLES, Faults
 from .rendering import ZONE
 from .sandbox import Sandbox
 from .seeding import Seed, seed
@@ -27,7 +28,7 @@ Act = Callable[[Json], Awaitable[Json]]
 
 
 class Control:
-    """POST {base}/control/<act> with a JSON object; the answer is a JSON object, an error {"error": text}."""
+    """POST {base}/api/<act> with a JSON object; the answer is a JSON object, an error {"error": text}."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
@@ -50,6 +51,8 @@ class Control:
             "clock": self.clock,
             "faults": self.faults,
             "fail_next": self.fail_next,
+            "trouble": self.trouble,
+            "heal": self.heal,
             "expire_tokens": self.expire_tokens,
             "verify_url": self.verify_url,
         }
@@ -60,9 +63,27 @@ class Control:
             "calls": self.calls,
             "deliveries": self.deliveries,
             "sending": self.sending,
+            "usage": self.usage,
         }
         self._acts |= gathering.acts(sandbox)
+        self._acts |= handing.acts(sandbox) | talking.acts(sandbox)
+        handing.watch(sandbox)
         self._views["groups"] = lambda _: gathering.shown(sandbox)
+
+    async def index(self, request: web.Request) -> web.Response:
+        """GET {base}/api: everything that can be done and seen here, with the words of its function."""
+        base = f"{self.sandbox.config.base_path}/api"
+        return _json(
+            {
+                "acts": {
+                    name: {"post": f"{base}/{name}", "body": _first_line(act)} for name, act in self._acts.items()
+                },
+                "views": {name: {"get": f"{base}/{name}", "says": _first_line(v)} for name, v in self._views.items()},
+                "troubles": TROUBLES,
+                "switches": _faults(self.sandbox.faults),
+                "endpoints": sorted(ENDPOINTS),
+            }
+        )
 
     async def act(self, request: web.Request) -> web.Response:
         """POST: only as application/json, so that no other site's form can do it."""
@@ -190,7 +211,7 @@ class Control:
         """{customers, members?, departments?}: a grown shop, without callbacks; 100,000 customers take seconds."""
         numbers = {name: body[name] for name in ("customers", "members", "departments") if name in body}
         if "customers" not in numbers or not all(type(value) is int for value in numbers.values()):
-            raise Invalid("customers 应为整数，members、departments 可不写；例如 {\"customers\": 1000}。")
+            raise Invalid('customers 应为整数，members、departments 可不写；例如 {"customers": 1000}。')
         return dict(await seed(self.sandbox, Seed(**numbers)))
 
     async def clock(self, body: Json) -> Json:
@@ -234,8 +255,38 @@ class Control:
         self.sandbox.world.touch()
         return {}
 
+    async def trouble(self, body: Json) -> Json:
+        """{endpoint, kind, value?, times?}: the next calls go wrong; endpoint may hold *, times 0 lasts until heal."""
+        endpoint, kind = _text(body, "endpoint"), _text(body, "kind")
+        value, times = body.get("value", 0), body.get("times", 1)
+        if kind not in TROUBLES:
+            raise Invalid(f"没有这种故障：{kind}，可选 {'、'.join(TROUBLES)}。")
+        if type(value) is not int or type(times) is not int or times < 0:
+            raise Invalid(f"value 应为整数，times 应为不小于 0 的整数，收到「{value}」和「{times}」。")
+        least, most = NEEDS_VALUE.get(kind, (value, value))
+        if not least <= value <= most:
+            raise Invalid(f"{kind} 的 value 应在 {least} 到 {most} 之间，收到「{value}」。")
+        if "*" not in endpoint and endpoint not in ENDPOINTS:
+            raise Invalid(f"沙箱没有接口 {endpoint}；可写 /cgi-bin/ 之后的路径，也可用 *，例如 externalcontact/*。")
+        made = self.sandbox.faults.make_trouble(endpoint, kind, value, times)
+        self.sandbox.world.touch()
+        return dataclasses.asdict(made)
+
+    async def heal(self, body: Json) -> Json:
+        """{number?}: end one trouble; without a number all of them, and every switch is as at the start."""
+        number = body.get("number")
+        if number is not None and type(number) is not int:
+            raise Invalid(f"number 应为故障的编号，收到「{number}」。")
+        self.sandbox.faults.heal(number)
+        self.sandbox.world.touch()
+        return _faults(self.sandbox.faults)
+
     async def expire_tokens(self, body: Json) -> Json:
-        """{}: every access token dies now."""
+        """{errcode?: 42001 | 40014}: every access token dies now; calls with it are answered with this code."""
+        errcode = body.get("errcode", self.sandbox.faults.expired_token_errcode)
+        if errcode not in (42001, 40014):
+            raise Invalid(f"errcode 应为 42001（过期）或 40014（被收回），收到「{errcode}」。")
+        self.sandbox.faults.expired_token_errcode = errcode
         self.sandbox.identity.expire_tokens(self.sandbox.clock.now())
         self.sandbox.world.touch()
         return {}
@@ -276,14 +327,28 @@ class Control:
         return dataclasses.asdict(self.sandbox.world.sending)
 
     def calls(self, request: web.Request) -> Json:
-        """?endpoint= narrows to one."""
-        wanted = request.query.get("endpoint")
-        calls = (call for call in self.sandbox.call_log if wanted in (None, call.endpoint))
-        return {"calls": [dataclasses.asdict(call) for call in calls]}
+        """?endpoint=&errcode= narrow the last two hundred calls."""
+        endpoint, errcode = request.query.get("endpoint"), request.query.get("errcode")
+        calls = [
+            dataclasses.asdict(call)
+            for call in self.sandbox.call_log
+            if endpoint in (None, call.endpoint) and errcode in (None, str(call.errcode))
+        ]
+        return {"calls": calls}
+
+    def usage(self, request: web.Request) -> Json:
+        """How often each endpoint was called and refused, and the most calls in any minute and at one time."""
+        counted = self.sandbox.gateway.usage.items()
+        fields = ("calls", "refused", "most_in_a_minute", "most_at_once")
+        return {"endpoints": {path: {name: getattr(usage, name) for name in fields} for path, usage in counted}}
 
     def deliveries(self, request: web.Request) -> Json:
         """The callbacks with their plain text and their tries."""
         return {"deliveries": [dataclasses.asdict(delivery) for delivery in self.sandbox.delivery_log]}
+
+
+def _first_line(act: Callable[..., Any]) -> str:
+    return (act.__doc__ or "").strip().partition("\n")[0]
 
 
 def _json(value: Json, status: int = 200) -> web.Response:
@@ -306,7 +371,7 @@ def _faults(faults: Faults) -> Json:
 
 def _fault_value(name: str, value: Any) -> Any:
     known = {field.name: field for field in dataclasses.fields(Faults)}
-    if name not in known or name == "errcodes":
+    if name not in known or name in ("errcodes", "troubles"):
         raise Invalid(f"没有这个开关：{name}")
     if name == "retry_delays":
         return tuple(float(item) for item in value)
@@ -315,6 +380,8 @@ def _fault_value(name: str, value: Any) -> Any:
     expected = type(known[name].default)
     if type(value) is not expected:
         raise Invalid(f"开关 {name} 应为 {'true 或 false' if expected is bool else '整数'}，收到「{value}」。")
+    if isinstance(value, int) and value < 0:
+        raise Invalid(f"开关 {name} 不能小于 0，收到「{value}」。")
     return value
 
 

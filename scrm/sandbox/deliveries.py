@@ -1,6 +1,7 @@
 """Callbacks to the app: sealed anew for every try, repeated when they fail, and written down."""
 
 import asyncio
+import random
 import secrets
 from collections import deque
 from dataclasses import dataclass, field
@@ -43,6 +44,7 @@ class Deliveries:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _held: Delivery | None = None
     _count: int = 0
+    _dice: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311  # repeatable on purpose
 
     @property
     def envelope(self) -> Envelope:
@@ -54,8 +56,7 @@ class Deliveries:
         self._count += 1
         delivery = Delivery(self._count, self.clock.now(), title, plain)
         self.log.append(delivery)
-        if self.faults.drop_callbacks > 0:
-            self.faults.drop_callbacks -= 1
+        if self._is_dropped():
             delivery.state = "dropped"
             return delivery
         if self.faults.reorder_callbacks and self._held is None:
@@ -69,9 +70,18 @@ class Deliveries:
             self._send(held)
         return delivery
 
+    def _is_dropped(self) -> bool:
+        if self.faults.drop_callbacks > 0:
+            self.faults.drop_callbacks -= 1
+            return True
+        return self._falls(self.faults.drop_percent)
+
+    def _falls(self, percent: int) -> bool:
+        return percent > 0 and self._dice.random() * 100 < percent
+
     def _send(self, delivery: Delivery) -> None:
         self._start(self._deliver(delivery))
-        if self.faults.duplicate_callbacks:
+        if self.faults.duplicate_callbacks or self._falls(self.faults.duplicate_percent):
             self._start(self._deliver(delivery))
 
     def _start(self, work: "asyncio._CoroutineLike[None]") -> None:
@@ -87,7 +97,7 @@ class Deliveries:
 
     async def _deliver(self, delivery: Delivery) -> None:
         real = SystemClock()
-        await real.sleep(self.faults.callback_delay_ms / 1000)
+        await real.sleep((self.faults.callback_delay_ms + self._dice.random() * self.faults.spread_callbacks_ms) / 1000)
         started = monotonic()
         for delay in (*self.faults.retry_delays, None):
             outcome, is_final = await self._try(delivery.plain)

@@ -1,6 +1,38 @@
 """What can go wrong on WeCom's side, as switches."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from fnmatch import fnmatchcase
+
+# What can become of a call, and what `value` says of it. After the first four nothing was done; after the last two the
+# work was done and only the answer is missing, which is the harder case for a client.
+TROUBLES = {
+    "errcode": "按错误码拒绝，value 为错误码，如 -1、45009、45033",
+    "status": "HTTP 错误页，value 为状态码，如 500、502",
+    "garbage": "应答 200，但内容不是 JSON（value 不用）",
+    "hang_up": "不应答就断开，调用没有执行（value 不用）",
+    "latency": "照常执行，应答晚 value 毫秒",
+    "drip": "照常执行，应答在 value 毫秒内一点一点到",
+    "cut": "照常执行，应答只到一半就断开（value 不用）",
+    "lost": "照常执行，不应答就断开（value 不用）",
+}
+INSTEAD_OF_WORK = ("errcode", "status", "garbage", "hang_up")
+NEEDS_VALUE = {
+    "errcode": (-1_000_000, 100_000_000),
+    "status": (400, 599),
+    "latency": (0, 120_000),
+    "drip": (1, 120_000),
+}
+
+
+@dataclass
+class Trouble:
+    """What happens to the calls of some endpoints; `endpoint` may hold `*`, `times` 0 lasts until it is healed."""
+
+    number: int
+    endpoint: str
+    kind: str
+    value: int = 0
+    times: int = 1
 
 
 @dataclass
@@ -12,14 +44,19 @@ class Faults:
     duplicate_callbacks: bool = False
     reorder_callbacks: bool = False  # of two callbacks in a row, the later goes first
     callback_delay_ms: int = 0
+    drop_percent: int = 0  # of the callbacks; the dice fall the same way in every run
+    duplicate_percent: int = 0
+    spread_callbacks_ms: int = 0  # each callback is late by up to so much, so that they overtake one another
     retry_on_non_200: bool = True  # doc 90238 says yes, doc 90930 says no
     retry_delays: tuple[float, ...] = (1.0, 2.0, 4.0)  # seconds on the machine's own clock
     answer_delay_ms: int = 0
     errcodes: dict[str, tuple[int, int]] = field(default_factory=dict)  # endpoint: (errcode, how many calls)
+    troubles: list[Trouble] = field(default_factory=list)
     expired_token_errcode: int = 42001  # a real expired token was also answered with 40014
     rotate_tokens: bool = False  # every gettoken makes a new one and kills the old
     untrusted_ip: bool = False  # 60020
     no_contact_permission: bool = False  # 48002
+    limits_enforced: bool = True  # rates and parallel calls; the counts go on without
     calls_per_minute: int = 10_000
     parallel_calls: int = 50
     no_welcome_code: bool = False  # an administrator has set a welcome for the member
@@ -42,3 +79,28 @@ class Faults:
         else:
             del self.errcodes[endpoint]
         return errcode
+
+    def make_trouble(self, endpoint: str, kind: str, value: int = 0, times: int = 1) -> Trouble:
+        """One of TROUBLES for the next `times` calls of `endpoint`; the newest that fits a call is the one it meets."""
+        number = 1 + max((trouble.number for trouble in self.troubles), default=0)
+        trouble = Trouble(number, endpoint, kind, value, times)
+        self.troubles.append(trouble)
+        return trouble
+
+    def take_trouble(self, endpoint: str) -> Trouble | None:
+        """What this call meets, counting it off."""
+        trouble = next((one for one in reversed(self.troubles) if fnmatchcase(endpoint, one.endpoint)), None)
+        if trouble is not None and trouble.times:
+            trouble.times -= 1
+            if trouble.times == 0:
+                self.troubles.remove(trouble)
+        return trouble
+
+    def heal(self, number: int | None = None) -> None:
+        """End one trouble, or all of them and set every switch to that of a healthy WeCom."""
+        if number is not None:
+            self.troubles[:] = [one for one in self.troubles if one.number != number]
+            return
+        healthy = Faults()  # everybody holds this object, so it takes on the values of a new one
+        for switch in fields(self):
+            setattr(self, switch.name, getattr(healthy, switch.name))

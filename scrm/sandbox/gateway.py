@@ -18,7 +18,7 @@ from .call import Call, Upload
 from .config import SandboxConfig
 from .endpoints.listing import ENDPOINTS, Endpoint
 from .errors import Refusal
-from .faults import Faults
+from .faults import INSTEAD_OF_WORK, Faults, Trouble
 from .identity import Identity
 from .world import Json, World
 
@@ -26,6 +26,7 @@ ESCAPED_CHARACTER = re.compile(rb"(?<!\\)(?:\\\\)*\\u[0-9a-fA-F]{4}")
 # A control character cannot be written in JSON without an escape.
 ESCAPED_CONTROL = re.compile(rb"\\u00[01][0-9a-fA-F]")
 WRONG_JSON = "Warning: wrong json format. "
+DROPS = 20
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,26 @@ class CallRecord:
     body: Json
     query: dict[str, str]
     answer: Json
+    trouble: str = ""
+
+
+@dataclass
+class Usage:
+    """How hard one endpoint was driven; a minute is any sixty seconds of the sandbox's clock."""
+
+    calls: int = 0
+    refused: int = 0
+    most_in_a_minute: int = 0
+    most_at_once: int = 0
+    latest: deque[float] = field(default_factory=deque, repr=False)
+
+    def count(self, now: datetime) -> None:
+        self.calls += 1
+        at = now.timestamp()
+        self.latest.append(at)
+        while self.latest[0] <= at - 60:
+            self.latest.popleft()
+        self.most_in_a_minute = max(self.most_in_a_minute, len(self.latest))
 
 
 @dataclass
@@ -62,31 +83,43 @@ class Gateway:
     config: SandboxConfig
     clock: Clock
     calls: deque[CallRecord] = field(default_factory=lambda: deque(maxlen=200))
+    usage: dict[str, Usage] = field(default_factory=dict)
     _windows: dict[str, _Window] = field(default_factory=dict)
     _running: Counter[str] = field(default_factory=Counter)
     _busy: set[tuple[str, ...]] = field(default_factory=set)
     _hints: int = 0
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         """HTTP 200 with an errcode, also for refusals; an unknown path is 404 and empty (doc 90664)."""
         path = request.match_info["path"]
         endpoint = ENDPOINTS.get(path)
         if endpoint is None:
             return web.Response(status=404)
         started = monotonic()
+        self.usage.setdefault(path, Usage()).count(self.clock.now())
         call, warning = await self._read(request)
+        trouble = self.faults.take_trouble(path)
+        answer: Json | web.Response
         try:
-            answer = await self._run(path, endpoint, call)
+            if trouble and trouble.kind in INSTEAD_OF_WORK:
+                answer = _instead_of_work(request, trouble)
+            else:
+                answer = await self._run(path, endpoint, call)
         except Refusal as refusal:
+            self.usage[path].refused += 1
             answer = self._refusal(refusal, endpoint, request.remote or "127.0.0.1")
+        named = trouble.kind if trouble else ""
         if isinstance(answer, web.Response):
-            self._record(path, call, {"errcode": 0}, started)
+            self._record(path, call, {"errcode": 0}, started, named)
             return answer
         answer = {"errcode": 0, "errmsg": "ok"} | answer
         if warning:
             answer["errmsg"] = WRONG_JSON + str(answer["errmsg"])
-        self._record(path, call, answer, started)
-        return web.json_response(answer, dumps=lambda value: json.dumps(value, ensure_ascii=False))
+        self._record(path, call, answer, started, named)
+        body = json.dumps(answer, ensure_ascii=False)
+        if trouble and trouble.kind not in INSTEAD_OF_WORK:
+            return await _send_badly(request, trouble, body.encode())
+        return web.json_response(text=body)
 
     async def _read(self, request: web.Request) -> tuple[Call, bool]:
         body: Json = {}
@@ -128,7 +161,7 @@ class Gateway:
     def _check_rate(self, path: str, endpoint: Endpoint, now: datetime) -> None:
         """10,000 a minute and 150,000 an hour; whoever goes beyond is shut out for as long (doc 90312)."""
         window = self._windows.setdefault(path, _Window(now, now))
-        if window.blocked_until and now < window.blocked_until:
+        if window.blocked_until and now < window.blocked_until and self.faults.limits_enforced:
             raise Refusal(45009)
         if now - window.minute >= timedelta(minutes=1):
             window.minute, window.in_minute = now, 0
@@ -142,11 +175,14 @@ class Gateway:
             window.blocked_until = now + timedelta(minutes=1)
         else:
             return
-        raise Refusal(45009)
+        if self.faults.limits_enforced:
+            raise Refusal(45009)
 
     @contextmanager
     def _seat(self, path: str) -> Iterator[None]:
-        if self._running[path] >= self.faults.parallel_calls:
+        usage = self.usage[path]
+        usage.most_at_once = max(usage.most_at_once, self._running[path] + 1)
+        if self._running[path] >= self.faults.parallel_calls and self.faults.limits_enforced:
             raise Refusal(45033)
         self._running[path] += 1
         try:
@@ -178,13 +214,50 @@ class Gateway:
         )
         return {"errcode": refusal.errcode, "errmsg": errmsg, **endpoint.empty}
 
-    def _record(self, path: str, call: Call, answer: Json, started: float) -> None:
+    def _record(self, path: str, call: Call, answer: Json, started: float, trouble: str) -> None:
         milliseconds = (monotonic() - started) * 1000
         secret = ("access_token", "corpsecret", "ticket", "code")
         query = {name: value for name, value in call.query.items() if name not in secret}
         shown = {name: value for name, value in answer.items() if name not in secret}
-        self.calls.append(CallRecord(call.now, path, int(answer["errcode"]), milliseconds, call.body, query, shown))
+        errcode = int(answer["errcode"])
+        self.calls.append(CallRecord(call.now, path, errcode, milliseconds, call.body, query, shown, trouble))
         self.world.touch()
+
+
+def _instead_of_work(request: web.Request, trouble: Trouble) -> web.Response:
+    """The answer of a WeCom that did nothing; raises Refusal for an errcode."""
+    if trouble.kind == "errcode":
+        raise Refusal(trouble.value)
+    if trouble.kind == "hang_up":
+        _hang_up(request)
+    status = trouble.value if trouble.kind == "status" else 200
+    return web.Response(status=status, text=f"<html><h1>{status} upstream</h1></html>", content_type="text/html")
+
+
+async def _send_badly(request: web.Request, trouble: Trouble, body: bytes) -> web.StreamResponse:
+    """An answer that is true, but comes late, in drops, by half or not at all."""
+    if trouble.kind == "lost":
+        _hang_up(request)
+        return web.Response()
+    if trouble.kind == "latency":
+        await SystemClock().sleep(trouble.value / 1000)
+        return web.Response(body=body, content_type="application/json")
+    response = web.StreamResponse(headers={"Content-Type": "application/json; charset=UTF-8"})
+    response.content_length = len(body)
+    await response.prepare(request)
+    if trouble.kind == "cut":
+        await response.write(body[: len(body) // 2])
+        _hang_up(request)
+        return response
+    for start in range(0, len(body), drop := -(-len(body) // DROPS)):
+        await response.write(body[start : start + drop])
+        await SystemClock().sleep(trouble.value / 1000 / DROPS)
+    return response
+
+
+def _hang_up(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.close()
 
 
 async def _read_upload(request: web.Request) -> Upload | None:

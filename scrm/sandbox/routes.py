@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
-from . import group_pages
+from . import group_pages, wechat_pages
 from .control import Control
 from .jsapi import JsApi
 from .login import LoginPages
@@ -43,6 +43,10 @@ def make_routes(sandbox: Sandbox) -> Sequence[web.AbstractRouteDef]:
         web.post(base + "/jsapi/verify", jsapi.verify),
         web.post(base + "/jsapi/send", jsapi.send),
         web.get(base + "/bridge.js", shown.bridge),
+        web.get(base + "/api", control.index),
+        web.get(base + "/api/{name}", control.view),
+        web.post(base + "/api/{name}", control.act),
+        # The name of the API's first days, which scripts may still call.
         web.get(base + "/control/{name}", control.view),
         web.post(base + "/control/{name}", control.act),
         web.get(base, to_index),
@@ -54,6 +58,7 @@ def make_routes(sandbox: Sandbox) -> Sequence[web.AbstractRouteDef]:
         web.get(base + "/desk/screen", shown.desk_screen),
         web.get(base + "/qr/{config_id}.png", shown.qr),
         *group_pages.routes(sandbox),
+        *wechat_pages.routes(sandbox, pages),
         web.get(base + "/avatar/{key}.svg", shown.avatar),
         web.get(base + "/media/{media_id}", shown.media),
         web.static(base + "/static", FOLDER / "static"),

@@ -85,7 +85,7 @@ class Wecom:
 
     async def control(self, act: str, **body: Any) -> tuple[int, dict[str, Any]]:
         """Status and answer of an act of the pages."""
-        async with self.http.post(f"{self.base}/control/{act}", json=body) as response:
+        async with self.http.post(f"{self.base}/api/{act}", json=body) as response:
             return response.status, await response.json()
 
     async def page(self, path: str) -> str:

@@ -16,7 +16,7 @@ class Refused extends Error {}
 window.addEventListener("unhandledrejection", (event) => { if (event.reason instanceof Refused) event.preventDefault(); });
 
 export async function act(name, body) {
-  const response = await fetch(`${base}/control/${name}`, {
+  const response = await fetch(`${base}/api/${name}`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body || {}),
