@@ -22,8 +22,12 @@ from scrm.http import COOKIE
 from scrm.listening import bound, listening, until_stopped
 from scrm.profiles.store import save_member, set_role
 from scrm.sandbox import Sandbox, SandboxConfig
+from scrm.sandbox.config import OfficialAccountConfig
+from scrm.sandbox.talking import add_kf_account
 from scrm.services import Services
 from scrm.settings import Settings, load_settings
+from scrm.wechat import store as wechat
+from scrm.wechat.keywords import fold
 from scrm.work import queue
 
 SHOP = "晴屿美妆"
@@ -38,6 +42,13 @@ CHANNELS = {
     "live-1111": ("双11 直播间", "直播", ["lina"]),
     "parcel-a": ("包裹卡 A 批", "包裹卡", ["lina", "wanghao"]),
     "store-xuhui": ("徐汇店台卡", "门店", ["wanghao"]),
+}
+KF_WELCOME = f"您好，这里是{SHOP}，请问有什么可以帮您？"
+# What customers ask most, in customer service and at the Official Account.
+REPLIES = {
+    "退货": ("contains", "签收 7 天内、包装完好都可以退，运费我们出。把订单号发来，马上为您办理。"),
+    "发货": ("contains", "付款后 48 小时内发出，一般两三天到。"),
+    "门店": ("contains", "徐汇店：每天 10:00-22:00，欢迎来试色。"),
 }
 # key: name, gender, unionid, phone
 WECHAT_USERS = {
@@ -125,6 +136,13 @@ def _settings(url: str, directory: Path) -> Settings:
         security={"secret_key": secrets.token_urlsafe(32)},
         playbooks={"dir": str(playbooks if playbooks.is_dir() else _PROJECT / playbooks)},
         shop={"name": SHOP},
+        official_account={
+            "app_id": "wx00000000000000d1",
+            "token": secrets.token_hex(12),
+            "encoding_aes_key": _aes_key(),
+            "secret": secrets.token_hex(16),
+            "api_base": f"{sandbox}/oa",
+        },
     )
 
 
@@ -152,7 +170,22 @@ def _sandbox_config(settings: Settings, url: str, *, scrm_url: str | None = None
         sidebar_url=f"{scrm_url}/sidebar/",
         public_url=url,
         corp_name=settings.shop.name,
+        official_account=_official_account(settings, scrm_url),
         session_cookies=(COOKIE,),
+    )
+
+
+def _official_account(settings: Settings, scrm_url: str) -> OfficialAccountConfig | None:
+    account = settings.official_account
+    if not account.app_id:
+        return None
+    return OfficialAccountConfig(
+        app_id=account.app_id,
+        token=account.token.get_secret_value(),
+        encoding_aes_key=account.encoding_aes_key.get_secret_value(),
+        secret=account.secret.get_secret_value(),
+        callback_url=f"{scrm_url}/callbacks/oa",
+        name=settings.shop.name,
     )
 
 
@@ -162,6 +195,7 @@ def _cast(sandbox: Sandbox) -> dict[str, str]:
         sandbox.add_member(userid, name, position=position)
     for key, (name, gender, unionid, phone) in WECHAT_USERS.items():
         sandbox.add_wechat_user(key, name, gender, unionid=unionid, phone=phone)
+    add_kf_account(sandbox, f"{SHOP}客服", ["lina", "wanghao"])
     sandbox.add_tag_group("客户来源", ["直播间", "包裹卡", "门店"])
     return {
         state: sandbox.add_contact_way_seed(state, title, userids) for state, (title, _, userids) in CHANNELS.items()
@@ -180,6 +214,11 @@ def _furnish(conn: Connection, services: Services, sandbox: Sandbox) -> None:
         "xuqing", "lina", created_at=now - timedelta(days=46), state="parcel-a", remark="徐晴 干皮"
     )
     sandbox.add_contact_seed("laozhou", "lina", created_at=now - timedelta(days=12), mobiles=["13800136620"])
+    for open_kfid, account in sandbox.world.kf.accounts.items():
+        wechat.ensure_account(conn, open_kfid, now=now)
+        wechat.change_account(conn, open_kfid, name=account.name, welcome=KF_WELCOME)
+    for keyword, (match, answer) in REPLIES.items():
+        wechat.save_reply(conn, fold(keyword), match, answer, "both", now=now)
     save_orders(conn, [read_order(item) for item in _orders(now)], now=now, vault=services.vault, route="file")
 
 

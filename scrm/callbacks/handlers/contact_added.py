@@ -88,6 +88,8 @@ def _prepare_many(conn: Connection, adds: list[tuple[welcome.Added, Services]]) 
             takeover.take_over(conn, services, taken[added], now=now)
         else:
             greeted.append(added)
+    if not greeted:
+        return [None] * len(adds)
     playbooks = list(playbooks_of(services).current.values())
     prepared = dict(zip(greeted, welcome.prepare_many(conn, greeted, playbooks, _shop(services), now=now), strict=True))
     return [prepared.get(added) for added, _ in adds]
