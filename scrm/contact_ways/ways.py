@@ -229,6 +229,7 @@ async def sync_ways(services: Services, progress: Progress, full: bool) -> None:
     """Source of the sync: codes made elsewhere through the API become ours; with `full` each of ours is looked at.
 
     Nothing of ours is ended because WeCom's list lacks it: the list leaves out old and temporary codes (doc 92228).
+    `full` also brings the ledger to what older events say.
     """
     known = await services.db.read(store.config_ids)
     api = services.wecom.contact_ways
@@ -239,8 +240,13 @@ async def sync_ways(services: Services, progress: Progress, full: bool) -> None:
             continue
         way = await api.get_contact_way(config_id)
         note = await services.db.write(_adopt, way, services.clock.now())
+        progress.advance()
         if note:
             progress.note(note)
+    if full:
+        last = 0
+        while last := await services.db.write(ledger.rebuild, last):
+            pass
 
 
 def _adopt(conn: Connection, way: ContactWay, now: datetime) -> str:
