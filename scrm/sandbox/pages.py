@@ -142,6 +142,8 @@ class SandboxPages:
             "lines": self._lines(pair, "member") if pair else [],
             "inbox": inbox,
             "last_app_text": _summary_of_app(inbox[-1]) if inbox else "任务提醒会出现在这里",
+            "mass_messages": self.world.sending.mass_messages_of(member.userid),
+            "moments": self.world.sending.moments_of(member.userid),
             "rows": self._rows(pairs, "member"),
             "tag_names": self._tag_names(pair) if pair else [],
         }

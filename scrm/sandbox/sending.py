@@ -68,6 +68,14 @@ class Sending:
     creating_seconds: float = 0.0  # for so long records answer 41063
     no_moments: bool = False  # 41211
 
+    def mass_messages_of(self, userid: str) -> list[MassMessage]:
+        """What waits for a member, or was sent by him; stopped ones are gone."""
+        return [made for made in self.mass_messages.values() if userid in made.userids and not made.is_cancelled]
+
+    def moments_of(self, userid: str) -> list[Moment]:
+        """What a member is to publish, or has."""
+        return [moment for moment in self.moments.values() if userid in moment.userids and not moment.is_cancelled]
+
     def has_room(self, target: str, now: datetime) -> bool:
         """Whether a customer or group may receive one more this month."""
         month = [at for at in self.received.get(target, []) if (at.year, at.month) == (now.year, now.month)]

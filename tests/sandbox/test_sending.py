@@ -150,3 +150,14 @@ async def test_a_big_file_is_fetched_by_a_job(wecom: Wecom) -> None:
     await wecom.control("finish_upload", jobid=job)
     await wecom.sandbox.settle()
     assert f"<JobId><![CDATA[{job}]]></JobId>" in wecom.app.events[-1]
+
+
+async def test_the_desk_shows_what_waits_for_its_member(wecom: Wecom) -> None:
+    (xiaoman,) = await befriend(wecom, "xiaoman")
+    made = await wecom.call("externalcontact/add_msg_template", external_userid=[xiaoman], text={"content": "秋季上新"})
+    await wecom.call("externalcontact/add_moment_task", text={"content": "到店有礼"})
+    page = await wecom.page("/desk?member=lina&with=app")
+    assert f'data-mass-msgid="{made["msgid"]}"' in page
+    assert "到店有礼" in page
+    await wecom.control("confirm_mass_message", userid="lina", msgid=made["msgid"])
+    assert "data-mass-msgid" not in await wecom.page("/desk?member=lina&with=app")

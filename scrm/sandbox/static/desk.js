@@ -90,6 +90,14 @@ document.addEventListener("click", async (event) => {
     const { cardKey, cardMsgid } = hit("card-key").dataset;
     await act("card", { userid: member, msgid: cardMsgid, key: cardKey });
     toast("已提交");
+  } else if (hit("mass-msgid")) {
+    await act("confirm_mass_message", { userid: member, msgid: hit("mass-msgid").dataset.massMsgid });
+    toast("已发送给客户");
+    refresh();
+  } else if (hit("moment-id")) {
+    await act("publish_moment", { userid: member, moment_id: hit("moment-id").dataset.momentId });
+    toast("已发表");
+    refresh();
   }
 });
 
