@@ -8,7 +8,7 @@ import structlog
 from aiohttp import web
 
 import web.render as rendering
-from scrm import http, login, operations
+from scrm import http, listening, login, operations
 from scrm.allowances import DatabaseLedger
 from scrm.api import auth as api_auth
 from scrm.api import coupons as api_coupons
@@ -18,7 +18,7 @@ from scrm.api import openapi as api_openapi
 from scrm.api import orders as api_orders
 from scrm.api import sends as api_sends
 from scrm.api import tasks as api_tasks
-from scrm.callbacks import endpoint, inbox, run
+from scrm.callbacks import endpoint, express, inbox, run
 from scrm.callbacks.handlers import refresh
 from scrm.clock import Clock, SystemClock
 from scrm.commerce import pages as commerce_pages
@@ -182,6 +182,7 @@ def build_app(
         settings.wecom.encoding_aes_key.get_secret_value(),
         settings.wecom.corp_id,
     )
+    app[listening.FRONT] = lambda server: express.Express(services, app[endpoint.CRYPTO], server)
     app[sidebar_pages.BRIDGE_SCRIPT] = bridge_script
     rendering.setup(app, zone=settings.shop.zone, shop_name=settings.shop.name)
     for routes in ROUTES:

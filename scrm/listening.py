@@ -5,8 +5,9 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Protocol
 
 from aiohttp import web
 
@@ -33,18 +34,40 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
+class Front(Protocol):
+    """Makes the protocol of each new connection."""
+
+    def __call__(self) -> asyncio.Protocol: ...
+
+    async def close(self) -> None:
+        """Finish what is under way; no connection is made any more."""
+        ...
+
+
+# What stands before aiohttp, given the server that everything else is handed to.
+FRONT: web.AppKey[Callable[[web.Server], Front]] = web.AppKey("front")
+
+
 @asynccontextmanager
 async def listening(app: web.Application, listener: socket.socket) -> AsyncIterator[None]:
     """Serve inside; requests under way at the end are finished."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
     await runner.setup()
+    assert runner.server is not None  # noqa: S101 - setup() made it
+    front = app[FRONT](runner.server) if FRONT in app else None
+    server = await asyncio.get_running_loop().create_server(
+        front or runner.server, sock=listener, backlog=1024, start_serving=False
+    )
     try:
         # What start-up made stays for good: the collector need not walk through it while callbacks wait.
         gc.collect()
         gc.freeze()
-        await web.SockSite(runner, listener, backlog=1024).start()
+        await server.start_serving()
         yield
     finally:
+        server.close()
+        if front is not None:
+            await front.close()
         await runner.cleanup()
 
 

@@ -1,6 +1,8 @@
 """GET and POST /callbacks/wecom: verify, decrypt, keep, answer; everything else happens later (doc 90930)."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from urllib.parse import unquote
 
 import structlog
@@ -9,7 +11,7 @@ from aiohttp import web
 from scrm.callbacks import inbox
 from scrm.callbacks.metrics import CALLBACK_SECONDS, CALLBACKS, KEPT, REPEATED
 from scrm.clock import monotonic
-from scrm.services import SERVICES
+from scrm.services import SERVICES, Services
 from scrm.wecom.crypto import BadCallback, CallbackCrypto, encrypted_part
 
 log = structlog.get_logger()
@@ -29,16 +31,24 @@ async def straight_in(
     return await handler(request)
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What WeCom is answered; `text` is for whoever tries by hand."""
+
+    status: int
+    text: str = ""
+
+
 @routes.get("/callbacks/wecom")
 async def verify_url(request: web.Request) -> web.Response:
     """The administrator pressed save: answer the decrypted echostr, bare, within a second."""
     try:
-        signature, timestamp, nonce = _signed(request)
+        signed = _signed(request.rel_url.raw_query_string)
         # A form-style decoder on the way may have turned + into a blank.
         echostr = _required(request.query, "echostr").replace(" ", "+").encode()
-        plain = request.app[CRYPTO].read(signature, timestamp, nonce, echostr)
+        plain = request.app[CRYPTO].read(*signed, echostr)
     except BadCallback as error:
-        return _refuse(request, error)
+        return _response(refuse(error, request.remote))
     return web.Response(body=plain, content_type="text/plain")
 
 
@@ -47,25 +57,57 @@ async def receive(request: web.Request) -> web.Response:
     """200 means: it is on disk. A repeated or a strange event is a 200 too, WeCom would only send it again."""
     started = monotonic()
     try:
-        signature, timestamp, nonce = _signed(request)
         if (request.content_length or 0) > _MOST_BYTES:
             raise BadCallback("size", f"the body has {request.content_length} bytes")
-        plain = request.app[CRYPTO].read(signature, timestamp, nonce, encrypted_part(await _read(request)))
+        plain = read(request.app[CRYPTO], request.rel_url.raw_query_string, await _body(request))
     except BadCallback as error:
-        return _refuse(request, error)
-    services = request.app[SERVICES]
-    try:
-        is_new = await inbox.accept(services.db, plain, services.clock.now())
-    except Exception as error:
+        return _response(refuse(error, request.remote))
+    kept = keep(request.app[SERVICES], plain)
+    await asyncio.wait([kept])
+    return _response(settle(kept, started))
+
+
+def read(crypto: CallbackCrypto, query: str, body: bytes) -> bytes:
+    """The plain event of a POST; raises BadCallback."""
+    return crypto.read(*_signed(query), encrypted_part(body))
+
+
+def keep(services: Services, plain: bytes) -> "asyncio.Future[bool]":
+    """Done once the event is on disk: True when it is new."""
+    return inbox.accept(services.db, plain, services.clock.now())
+
+
+def settle(kept: "asyncio.Future[bool]", started: float) -> Verdict:
+    """What is answered when `keep` is done."""
+    error = ConnectionError("stopped") if kept.cancelled() else kept.exception()
+    if error is not None:
         # Not kept, so not acknowledged: WeCom sends it again.
         log.error("callback.not_kept", error=type(error).__name__)
-        return web.Response(status=503, text="not kept\n")
-    (KEPT if is_new else REPEATED).inc()
+        return Verdict(503, "not kept\n")
+    (KEPT if kept.result() else REPEATED).inc()
     CALLBACK_SECONDS.observe(monotonic() - started)
-    return web.Response()
+    return _KEPT
 
 
-async def _read(request: web.Request) -> bytes:
+_KEPT = Verdict(200)
+_STATUS = {"size": 413, "signature": 403, "receiveid": 403}
+
+
+def refuse(error: BadCallback, remote: str | None) -> Verdict:
+    """Counted, and one line in the log."""
+    CALLBACKS.labels(error.step).inc()
+    log.info("callback.refused", step=error.step, reason=str(error), remote=remote)
+    return Verdict(_STATUS.get(error.step, 400), f"refused: {error}\n")
+
+
+def _response(verdict: Verdict) -> web.Response:
+    response = web.Response(status=verdict.status, text=verdict.text)
+    if verdict.status == 413:
+        response.force_close()  # nobody reads the rest
+    return response
+
+
+async def _body(request: web.Request) -> bytes:
     """Most bodies are one piece that is here already."""
     content = request.content
     body = await content.readany()
@@ -76,9 +118,9 @@ async def _read(request: web.Request) -> bytes:
     return body
 
 
-def _signed(request: web.Request) -> tuple[str, str, str]:
+def _signed(query: str) -> tuple[str, str, str]:
     # request.query would build what only pages need: this is asked a few thousand times a second.
-    given = dict(part.partition("=")[::2] for part in request.rel_url.raw_query_string.split("&"))
+    given = dict(part.partition("=")[::2] for part in query.split("&"))
     return _required(given, "msg_signature"), _required(given, "timestamp"), _required(given, "nonce")
 
 
@@ -87,15 +129,3 @@ def _required(given: Mapping[str, str], name: str) -> str:
     if not value:
         raise BadCallback("parameters", f"the address has no {name}")
     return unquote(value)
-
-
-_STATUS = {"size": 413, "signature": 403, "receiveid": 403}
-
-
-def _refuse(request: web.Request, error: BadCallback) -> web.Response:
-    CALLBACKS.labels(error.step).inc()
-    log.info("callback.refused", step=error.step, reason=str(error), remote=request.remote)
-    response = web.Response(status=_STATUS.get(error.step, 400), text=f"refused: {error}\n")
-    if error.step == "size":
-        response.force_close()  # nobody reads the rest
-    return response

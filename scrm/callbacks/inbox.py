@@ -1,5 +1,6 @@
 """Keeps callbacks before they are answered: the row and its work item in one group commit."""
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
@@ -56,9 +57,9 @@ def _order_key(body: bytes, has_code: bool) -> str | None:
     return f"{key}:{member[1].decode().lower()}" if has_code and member else key
 
 
-async def accept(db: Database, body: bytes, received_at: datetime) -> bool:
+def accept(db: Database, body: bytes, received_at: datetime) -> "asyncio.Future[bool]":
     """True once the callback is on disk, False when the same plain body was kept before."""
-    return await db.together(_keep_many, incoming(body, received_at), Priority.CALLBACK)
+    return db.together(_keep_many, incoming(body, received_at), Priority.CALLBACK)
 
 
 def _keep_many(conn: Connection, rows: list[Incoming]) -> list[bool]:

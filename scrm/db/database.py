@@ -81,25 +81,25 @@ class Database:
             self._tell(signals)
         return result
 
-    async def together(
+    def together(
         self, many: Callable[[Connection, list[Row]], list[T]], row: Row, priority: Priority = Priority.WORK
-    ) -> T:
+    ) -> "asyncio.Future[T]":
         """Group commit: what waits for the same `many(conn, rows) -> results` is written in one transaction.
 
-        Returns this row's result once the COMMIT is on disk. A failing batch is repeated row by row, so that one bad
+        The future has this row's result once the COMMIT is on disk. A failing batch is repeated row by row, so that one bad
         row cannot fail its neighbours.
         """
         group = self._groups.get(many)
         if group is None:
             group = self._groups[many] = _Group(lambda rows: self.write_as(priority, many, rows), BATCH_ROWS[priority])
-        return cast(T, await group.add(row))
+        return group.add(row)
 
-    async def read_together(self, many: Callable[[Connection, list[Row]], list[T]], row: Row) -> T:
+    def read_together(self, many: Callable[[Connection, list[Row]], list[T]], row: Row) -> "asyncio.Future[T]":
         """`read` for what is asked a thousand times a second, one by one: who waits is answered by one `many`."""
         group = self._groups.get(many)
         if group is None:
             group = self._groups[many] = _Group(lambda rows: self.read(many, rows), BATCH_ROWS[Priority.CALLBACK])
-        return cast(T, await group.add(row))
+        return group.add(row)
 
     async def close(self) -> None:
         """Finish what is being written, then close every connection."""
@@ -251,7 +251,7 @@ class _Group(Generic[Row, T]):
         self._rows: list[tuple[Row, asyncio.Future[T]]] = []
         self._writer: asyncio.Task[None] | None = None
 
-    def add(self, row: Row) -> Awaitable[T]:
+    def add(self, row: Row) -> asyncio.Future[T]:
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._rows.append((row, done))
         if self._writer is None or self._writer.done():
