@@ -1,6 +1,7 @@
 """Runs every check, a few at a time, whatever happens to one of them."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -23,19 +24,22 @@ class Result:
     finding: Finding
 
 
-async def examine(services: Services) -> list[Result]:
-    """A result for each check, in the order of the list; takes seconds, as it asks WeCom some twenty times."""
+async def examine(services: Services, checks: Sequence[Check] = CHECKS) -> list[Result]:
+    """A result for each check, in the order of the list; takes seconds, as it asks WeCom some twenty times.
+
+    The first check is the database's, without which the others cannot be made.
+    """
     look, gate = Look(services), asyncio.Semaphore(_AT_A_TIME)
 
     async def one(check: Check) -> Result:
         async with gate:
             return Result(check, await _finding(check, look))
 
-    first = await one(CHECKS[0])
+    first = await one(checks[0])
     if first.finding.state is State.BAD:
         # Without a database there are no tokens, and nothing that could be counted.
-        return [first, *(Result(check, _after(CHECKS[0].title)) for check in CHECKS[1:])]
-    return _with_roots([first, *await asyncio.gather(*(one(check) for check in CHECKS[1:]))])
+        return [first, *(Result(check, _after(first.check.title)) for check in checks[1:])]
+    return _with_roots([first, *await asyncio.gather(*(one(check) for check in checks[1:]))])
 
 
 def _with_roots(results: list[Result]) -> list[Result]:
