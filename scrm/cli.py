@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     sandbox = commands.add_parser("sandbox", help="only the WeCom sandbox, for the app in your settings")
     sandbox.add_argument("--host", default="127.0.0.1")
     sandbox.add_argument("--port", type=int, default=8090)
+    sandbox.add_argument("--seed", type=int, default=0, metavar="N", help="so many customers are there from the start")
     sandbox.set_defaults(run=_sandbox)
 
     sync.add_parser(commands).set_defaults(run=_sync)
@@ -169,7 +170,7 @@ async def _sandbox(arguments: argparse.Namespace) -> int:
     from scrm.demo import run_sandbox
 
     configure_logs()
-    return await run_sandbox(load_settings(), arguments.host, arguments.port)
+    return await run_sandbox(load_settings(), arguments.host, arguments.port, arguments.seed)
 
 
 async def _sync(arguments: argparse.Namespace) -> int:

@@ -22,6 +22,7 @@ from scrm.http import COOKIE
 from scrm.listening import bound, listening, until_stopped
 from scrm.profiles.store import save_member, set_role
 from scrm.sandbox import Sandbox, SandboxConfig
+from scrm.sandbox.seeding import Seed, seed
 from scrm.sandbox.config import OfficialAccountConfig
 from scrm.sandbox.talking import add_kf_account
 from scrm.services import Services
@@ -89,20 +90,28 @@ async def _run(app: web.Application, sandbox: Sandbox, listener: socket.socket, 
         await sandbox.stop()
 
 
-async def run_sandbox(settings: Settings, host: str, port: int) -> int:
-    """Only the sandbox, for an SCRM that runs elsewhere with wecom.api_base = http://host:port/sandbox."""
+async def run_sandbox(settings: Settings, host: str, port: int, customers: int = 0) -> int:
+    """Only the sandbox, for an SCRM that runs elsewhere with wecom.api_base = http://host:port/sandbox.
+
+    With `customers` it begins as a grown shop; raises Invalid when they are too many.
+    """
     with bound(host, port) as listener:
         url = f"http://{host}:{listener.getsockname()[1]}"
         config = _sandbox_config(settings, url, scrm_url=settings.server.public_url)
         async with aiohttp.ClientSession() as http:
             sandbox = Sandbox(config, SandboxClock(), http)
             _cast(sandbox)
+            if customers:
+                await seed(sandbox, Seed(customers))
             app = web.Application()
             app.add_routes(sandbox.routes())
             await sandbox.start()
             async with listening(app, listener):
                 print(
-                    f"企业微信沙箱：{url}/sandbox/\n请设置 SCRM_WECOM__API_BASE={url}/sandbox（oauth_base、login_base 同）"
+                    f"企业微信沙箱：{url}/sandbox/\n"
+                    f"脚本接口：{url}/sandbox/api\n"
+                    f"请设置 SCRM_WECOM__API_BASE={url}/sandbox（oauth_base、login_base 同）",
+                    flush=True,
                 )
                 await until_stopped()
             await sandbox.stop()

@@ -171,7 +171,7 @@ async def test_callbacks_get_lost_come_twice_and_overtake_each_other(wecom: Weco
     await wecom.control("burst", config_id=wecom.config_id, count=60)
     await wecom.sandbox.settle()
     events = wecom.app.events
-    pushed = [delivery for delivery in wecom.sandbox.delivery_log]
+    pushed = list(wecom.sandbox.delivery_log)
     dropped = sum(delivery.state == "dropped" for delivery in pushed)
     assert 0.1 * len(pushed) < dropped < 0.5 * len(pushed)
     assert len(set(events)) == len(pushed) - dropped
