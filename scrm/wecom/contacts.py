@@ -100,6 +100,10 @@ class Contacts:
 def _relation(row: Any) -> Relation | None:
     """None for a row without ids or with values of another kind: one odd row must not stop a sync."""
     try:
+        return msgspec.convert(row, Relation, strict=False)
+    except msgspec.ValidationError:
+        pass
+    try:
         return msgspec.convert(_without_nulls(row), Relation, strict=False)
     except msgspec.ValidationError:
         return None

@@ -91,3 +91,10 @@ async def open_shop(url: str, sandbox: Sandbox, clock: FakeClock) -> Any:
 async def shop(sqlite_url: str, sandbox: Sandbox, clock: FakeClock) -> AsyncIterator[Shop]:
     async with await open_shop(sqlite_url, sandbox, clock) as services:
         yield Shop(sandbox, services, clock)
+
+
+@pytest.fixture
+async def any_shop(database_url: str, sandbox: Sandbox, clock: FakeClock) -> AsyncIterator[Shop]:
+    """On both databases, for what depends on their SQL."""
+    async with await open_shop(database_url, sandbox, clock) as services:
+        yield Shop(sandbox, services, clock)

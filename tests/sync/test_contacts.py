@@ -8,7 +8,8 @@ from scrm.work.models import work_item
 from tests.sync.conftest import Shop
 
 
-async def test_a_first_sync_learns_everybody_and_a_second_writes_nothing(shop: Shop) -> None:
+async def test_a_first_sync_learns_everybody_and_a_second_writes_nothing(any_shop: Shop) -> None:
+    shop = any_shop
     tag = shop.sandbox.world.tag_groups[0].tags[0]
     old = [shop.befriend(f"c{number}", tag_ids=[tag.id], remark=f"备注{number}") for number in range(120)]
     shop.befriend("c7", "WuHao", mobiles=["13800136620"])
@@ -34,7 +35,8 @@ async def test_a_first_sync_learns_everybody_and_a_second_writes_nothing(shop: S
     assert len(await shop.rows(event)) == 121
 
 
-async def test_an_add_no_callback_told_becomes_state_an_event_and_a_line_on_the_board(shop: Shop) -> None:
+async def test_an_add_no_callback_told_becomes_state_an_event_and_a_line_on_the_board(any_shop: Shop) -> None:
+    shop = any_shop
     shop.befriend("old")
     await shop.sync()
     shop.clock.advance(hours=5)
@@ -57,7 +59,8 @@ async def test_an_add_no_callback_told_becomes_state_an_event_and_a_line_on_the_
     assert {row.external_userid for row in await shop.rows(missed_callback)} == {missed, young}
 
 
-async def test_a_relation_that_is_gone_ends_only_when_wecom_says_so_itself(shop: Shop) -> None:
+async def test_a_relation_that_is_gone_ends_only_when_wecom_says_so_itself(any_shop: Shop) -> None:
+    shop = any_shop
     stays, gone, left = shop.befriend("stays"), shop.befriend("gone"), shop.befriend("left")
     shop.befriend("gone", "WuHao")
     await shop.sync()
@@ -96,7 +99,8 @@ async def test_nothing_ends_because_a_call_failed_or_a_member_is_not_shown(shop:
     assert await shop.state() == before
 
 
-async def test_what_differs_is_mended_and_only_that(shop: Shop) -> None:
+async def test_what_differs_is_mended_and_only_that(any_shop: Shop) -> None:
+    shop = any_shop
     tags = shop.sandbox.world.tag_groups[0].tags
     one = shop.befriend("one", tag_ids=[tags[0].id], remark="老备注")
     shop.befriend("two")
