@@ -40,7 +40,7 @@ def read_draft(form: Posted, kept: Plan | None = None) -> Draft:
         cap=_number(form, "cap", "每日上限"),
         caps=kept.caps,
         skip_verify=_verify(form),
-        tags=tuple(dict.fromkeys(_words(_text(form, "tags")))),
+        tags=tuple(dict.fromkeys(read_words(_text(form, "tags")))),
         tag_days=_number(form, "tag_days", "标签有效天数"),
         remark=_text(form, "remark"),
         welcome=_text(form, "welcome"),
@@ -83,7 +83,8 @@ def _hours(form: Posted, name: str) -> dict[str, Any]:
     return {"start": _text(form, f"{name}_start") or "00:00", "end": end, "days": days or EVERY_DAY}
 
 
-def _words(text: str) -> list[str]:
+def read_words(text: str) -> list[str]:
+    """What was written with commas, semicolons or lines between, Chinese ones too."""
     for mark in "，、;；\n":
         text = text.replace(mark, ",")
     return [word.strip() for word in text.split(",") if word.strip()]

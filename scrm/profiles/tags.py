@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, and_, case, delete, func, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, or_, select, update
 
 from scrm.db import insert_for, upsert
 from scrm.profiles.models import corp_tag, follow_user, follow_user_tag, tag_wish
@@ -371,12 +371,7 @@ def list_unseen(conn: Connection, seen: Iterable[str]) -> list[str]:
     return sorted(living - set(seen))
 
 
-def count_sources(conn: Connection) -> dict[str, int]:
-    """How many tags on customers came from whom."""
-    rows = conn.execute(
-        select(
-            case((follow_user_tag.c.type == 2, "personal"), else_=follow_user_tag.c.source).label("source"),
-            func.count().label("tags"),
-        ).group_by("source")
-    )
-    return {row.source: row.tags for row in rows}
+def count_carriers(conn: Connection) -> dict[str, int]:
+    """By tag id: how many relations carry it."""
+    counted = select(follow_user_tag.c.tag_id, func.count().label("relations")).group_by(follow_user_tag.c.tag_id)
+    return {row.tag_id: row.relations for row in conn.execute(counted)}

@@ -1,0 +1,63 @@
+"""企业标签: the library, how many carry each tag, and the forms that add, rename and delete."""
+
+from itertools import groupby
+from typing import Any
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from scrm.console.door import for_managers, page
+from scrm.console.group_codes import with_wecom
+from scrm.contact_ways.forms import read_words
+from scrm.profiles import mark_tags, tag_library, tags
+from scrm.services import SERVICES
+
+routes = web.RouteTableDef()
+
+TAG = r"{tag_id:[0-9A-Za-z_\-]{1,64}}"
+
+
+@routes.get("/console/tags")
+@for_managers
+async def library(request: web.Request) -> web.StreamResponse:
+    def look(conn: Connection) -> dict[str, Any]:
+        rows = tags.list_library(conn)
+        groups = [(name, list(members)) for name, members in groupby(rows, key=lambda row: row.group_name)]
+        return {"groups": groups, "carriers": tags.count_carriers(conn)}
+
+    return await page(request, "tags.html", active="tags", **await request.app[SERVICES].db.read(look))
+
+
+@routes.post("/console/tags")
+@for_managers
+@with_wecom
+async def add(request: web.Request) -> web.StreamResponse:
+    form = await request.post()
+    names = read_words(str(form.get("names", "")))
+    await tag_library.add_tags(request.app[SERVICES], str(form.get("group", "")), names)
+    raise web.HTTPSeeOther("/console/tags")
+
+
+@routes.post("/console/tags-library")
+@for_managers
+@with_wecom
+async def fetch(request: web.Request) -> web.StreamResponse:
+    await mark_tags.refresh_library(request.app[SERVICES])
+    raise web.HTTPSeeOther("/console/tags")
+
+
+@routes.post(f"/console/tags/{TAG}")
+@for_managers
+@with_wecom
+async def rename(request: web.Request) -> web.StreamResponse:
+    form = await request.post()
+    await tag_library.change_tag(request.app[SERVICES], request.match_info["tag_id"], str(form.get("name", "")))
+    raise web.HTTPSeeOther("/console/tags")
+
+
+@routes.post(f"/console/tags/{TAG}/delete")
+@for_managers
+@with_wecom
+async def delete(request: web.Request) -> web.StreamResponse:
+    await tag_library.delete_tag(request.app[SERVICES], request.match_info["tag_id"])
+    raise web.HTTPSeeOther("/console/tags")

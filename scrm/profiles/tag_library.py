@@ -1,0 +1,67 @@
+"""What managers do to the corp's tags: in WeCom first, then here (doc 92117)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from scrm.errors import Invalid, NotFound
+from scrm.profiles import tags
+from scrm.services import Services
+from scrm.wecom.corp_tags import MOST_NAME_CHARACTERS, MOST_TAGS, MOST_TAGS_IN_A_CALL, CorpTag, CorpTagGroup
+
+
+async def add_tags(services: Services, group_name: str, names: Sequence[str]) -> None:
+    """New tags in a group, made when there is none of that name; names that are there already are left alone.
+
+    Raises Invalid for what WeCom would refuse, and WeCom's own error.
+    """
+    group_name, wanted = _name(group_name, "标签组"), list(dict.fromkeys(_name(name, "标签") for name in names))
+    if not wanted:
+        raise Invalid("请填写标签名")
+    if len(wanted) > MOST_TAGS_IN_A_CALL:
+        raise Invalid(f"一次最多新建 {MOST_TAGS_IN_A_CALL} 个标签，现在有 {len(wanted)} 个")
+    library = await services.db.read(tags.list_library)
+    known = {row.tag_name for row in library if row.group_name == group_name}
+    new = [name for name in wanted if name not in known]
+    if len(library) + len(new) > MOST_TAGS:
+        raise Invalid(f"企业标签最多 {MOST_TAGS:,} 个，请先删掉一些不用的")
+    if new:
+        group = await services.wecom.corp_tags.add_corp_tag(new, group_name=group_name)
+        await services.db.write(tags.save_library, [group])
+
+
+async def change_tag(services: Services, tag_id: str, name: str, order: int | None = None) -> None:
+    """Another name, another place (larger first); customers carry the tag on. Only tags of this app: 81011."""
+    name = _name(name, "标签")
+    row = await services.db.read(_find, tag_id)
+    if any(
+        each.tag_name == name and each.tag_id != tag_id and each.group_id == row.group_id
+        for each in await services.db.read(tags.list_library)
+    ):
+        raise Invalid(f"标签组“{row.group_name}”里已经有“{name}”")
+    await services.wecom.corp_tags.edit_corp_tag(tag_id, name=name, order=order)
+    changed = CorpTag(tag_id, name, order=row.sort_order if order is None else order)
+    group = CorpTagGroup(row.group_id, row.group_name, order=row.group_order, tag=[changed])
+    await services.db.write(tags.save_library, [group])
+
+
+async def delete_tag(services: Services, tag_id: str) -> None:
+    """Gone from the library and from every customer, on both sides. Only tags of this app: 81011."""
+    await services.db.read(_find, tag_id)
+    await services.wecom.corp_tags.del_corp_tag(tag_id=[tag_id])
+    await services.db.write(tags.delete_tags, [tag_id])
+
+
+def _find(conn: Connection, tag_id: str) -> Row[Any]:
+    found = [row for row in tags.find_tags(conn, [tag_id]) if row.tag_id == tag_id]
+    if not found:
+        raise NotFound("没有这个标签，或者它已经被删除")
+    return found[0]
+
+
+def _name(text: str, what: str) -> str:
+    name = text.strip()
+    if not name or len(name) > MOST_NAME_CHARACTERS:
+        raise Invalid(f"{what}名要有 1 到 {MOST_NAME_CHARACTERS} 个字，“{name[:40]}”有 {len(name)} 个")
+    return name

@@ -1,0 +1,67 @@
+"""企业标签 as a manager makes, renames and deletes them."""
+
+from typing import Any
+
+import pytest
+
+from scrm.profiles.models import corp_tag, follow_user_tag
+from tests.console.conftest import Visitor
+from tests.world import XIAOMAN, World
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
+
+
+async def post(visitor: Visitor, path: str, **fields: str) -> tuple[int, str]:
+    data = {"csrf": visitor.csrf, **fields}
+    response = await visitor.world.client.post(path, data=data, headers=visitor.cookie, allow_redirects=False)
+    return response.status, await response.text()
+
+
+async def living(world: World) -> set[str]:
+    return {row.tag_name for row in await world.rows(corp_tag, corp_tag.c.is_deleted.is_(False))}
+
+
+async def test_tags_are_made_renamed_and_deleted_in_wecom_and_here(world: World, manager: Visitor) -> None:
+    assert "还没有企业标签" in await manager.get("/console/tags")
+    assert (await post(manager, "/console/tags", group="肤质", names="油皮，干皮, 油皮"))[0] == 303
+    (call,) = world.wecom.called("externalcontact/add_corp_tag")
+    assert call == {"tag": [{"name": "油皮"}, {"name": "干皮"}], "group_name": "肤质"}
+    assert (await post(manager, "/console/tags", group="肤质", names="油皮"))[0] == 303  # there already: no call
+    assert len(world.wecom.called("externalcontact/add_corp_tag")) == 1
+
+    def carry(conn: Any) -> None:
+        row = {"userid": "lina", "external_userid": XIAOMAN, "tag_id": "et油皮", "tag_name": "油皮"}
+        conn.execute(follow_user_tag.insert().values(**row))
+        conn.execute(corp_tag.update().where(corp_tag.c.tag_name == "油皮").values(tag_id="etOily"))
+        conn.execute(follow_user_tag.update().values(tag_id="etOily"))
+
+    await world.services.db.write(carry)
+    assert (await post(manager, "/console/tags/etOily", name="大油皮"))[0] == 303
+    assert world.wecom.called("externalcontact/edit_corp_tag") == [{"id": "etOily", "name": "大油皮"}]
+    assert [row.tag_name for row in await world.rows(follow_user_tag)] == ["大油皮"]
+    world.wecom.say("externalcontact/del_corp_tag", 81011)
+    assert (await post(manager, "/console/tags/etOily/delete"))[0] == 503
+    assert await living(world) == {"大油皮", "干皮"}
+    assert (await post(manager, "/console/tags/etOily/delete"))[0] == 303
+    assert (await living(world), await world.rows(follow_user_tag)) == ({"干皮"}, [])
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "status", "words"),
+    [
+        ("/console/tags", {"group": "", "names": "油皮"}, 422, "标签组名要有 1 到 30 个字"),
+        ("/console/tags", {"group": "肤质", "names": "，"}, 422, "请填写标签名"),
+        ("/console/tags", {"group": "肤质", "names": "一" * 31}, 422, "标签名要有 1 到 30 个字"),
+        ("/console/tags", {"group": "肤质", "names": ",".join(map(str, range(101)))}, 422, "一次最多新建 100 个"),
+        ("/console/tags/etNobody", {"name": "油皮"}, 404, "没有这个标签"),
+    ],
+)
+async def test_what_wecom_would_refuse_is_refused_first(
+    world: World, manager: Visitor, path: str, fields: dict[str, str], status: int, words: str
+) -> None:
+    found, body = await post(manager, path, **fields)
+    assert (found, words in body) == (status, True)
+    assert not world.wecom.calls
