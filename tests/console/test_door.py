@@ -63,6 +63,7 @@ PAGES = (
     "/console/customers?q=小满",
     "/console/customers/1",
     "/console/contact-ways",
+    "/console/tags",
     "/console/contact-ways/new",
     "/console/acquisition",
     "/console/playbooks",
