@@ -29,6 +29,13 @@ _SPAN = 3
 _MOST_TRIES = 4
 
 
+def note_changes(conn: Connection, notes: list[tuple[GroupChatChanged, datetime, str]]) -> list[None]:
+    """For `Database.together`: (event, now, correlation); a storm of events is a few transactions."""
+    for told, now, correlation in notes:
+        note_change(conn, told, told.created_at, now, correlation)
+    return [None] * len(notes)
+
+
 def note_change(
     conn: Connection, told: GroupChatChanged, created_at: datetime, now: datetime, correlation: str
 ) -> None:

@@ -2,7 +2,7 @@
 
 from scrm.callbacks.router import Callback, Router
 from scrm.errors import Invalid
-from scrm.group_chats.refresh import note_change, note_dismissed
+from scrm.group_chats.refresh import note_changes, note_dismissed
 from scrm.wecom.events import GroupChatChanged
 
 router = Router()
@@ -14,8 +14,7 @@ router = Router()
 async def group_chat_changed(callback: Callback) -> None:
     """Without a ChangeType (the form of 2020) it says only that something changed."""
     told, services = _read(callback), callback.services
-    now = services.clock.now()
-    await services.db.write(note_change, told, callback.event.created_at, now, callback.correlation)
+    await services.db.together(note_changes, (told, services.clock.now(), callback.correlation))
 
 
 @router.on("change_external_chat", "dismiss")
