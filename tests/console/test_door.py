@@ -101,4 +101,5 @@ def check_page(path: str, page: Page) -> None:
     assert "style" not in tags, path
     assert not [found for _, found in page.tags if "style" in found or any(key.startswith("on") for key in found)], path
     assert all(found.get("src") for tag, found in page.tags if tag == "script"), path
-    assert tags.count("input") == tags.count("label") + sum(found.get("type") == "hidden" for _, found in page.tags)
+    fields = sum(map(tags.count, ("input", "textarea", "select")))
+    assert fields == tags.count("label") + sum(found.get("type") == "hidden" for _, found in page.tags), path
