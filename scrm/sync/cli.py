@@ -9,6 +9,7 @@ from scrm.services import Services
 from scrm.sync.runs import Outcome, run_sources
 from scrm.sync.sources import SOURCES, Source, choose
 from scrm.wecom.errors import WeComError
+from scrm.wecom.pacing import in_bulk
 from scrm.work.progress import Progress
 
 
@@ -25,7 +26,10 @@ async def run_sync(arguments: argparse.Namespace, services: Services) -> int:
     """0 when every source was compared, 1 when one failed; what was cut off goes on the next time."""
     sources = choose(key.strip() for key in arguments.only.split(",") if key.strip())
     bar = _Bar()
-    outcomes = await run_sources(services, sources, full=arguments.full, asked_at=services.clock.now(), watch=bar.show)
+    with in_bulk():
+        outcomes = await run_sources(
+            services, sources, full=arguments.full, asked_at=services.clock.now(), watch=bar.show
+        )
     out = sys.stderr if arguments.json else sys.stdout
     for outcome in outcomes:
         print(_line(outcome), file=out)
