@@ -10,6 +10,7 @@ from aiohttp import web
 
 from scrm.errors import NotFound
 
+from .endpoints.listing import ENDPOINTS
 from .endpoints.media import file_response
 from .login import MEMBER_COOKIE
 from .rendering import FOLDER, Pages
@@ -17,6 +18,17 @@ from .sandbox import Sandbox
 from .world import AppMessage, ContactWay, Member, Message, Pair, PairState, WechatUser
 
 SILENCE = timedelta(minutes=5)
+# For each trouble its title, what its number means (nothing: it has none) and a number to begin with.
+TROUBLE_TITLES = {
+    "errcode": ("返回错误码", "错误码", -1),
+    "status": ("返回 HTTP 错误页", "HTTP 状态", 502),
+    "garbage": ("应答不是 JSON", "", 0),
+    "hang_up": ("不执行就断开", "", 0),
+    "latency": ("应答变慢", "毫秒", 3000),
+    "drip": ("应答一点点到", "毫秒", 3000),
+    "cut": ("应答只到一半", "", 0),
+    "lost": ("执行了但不应答", "", 0),
+}
 APP = "app"
 # A page that lists a seeded shop shows so many.
 MOST_USERS = 200
@@ -186,6 +198,9 @@ class SandboxPages:
         sandbox = self.sandbox
         return {
             "faults": sandbox.faults,
+            "troubles": TROUBLE_TITLES,
+            "endpoints": sorted(ENDPOINTS),
+            "usage": sorted(sandbox.gateway.usage.items(), key=lambda item: -item[1].calls),
             "calls": sandbox.call_log[::-1],
             "deliveries": sandbox.delivery_log[::-1],
             "members": list(self.world.members.values()),

@@ -1,5 +1,5 @@
 // Fault switches and logs.
-import { act, follow, toast } from "./api.js";
+import { act, follow, refresh, toast } from "./api.js";
 
 const screen = document.querySelector("[data-screen]");
 follow("/screen", (html) => {
@@ -18,12 +18,30 @@ faults.addEventListener("change", async ({ target }) => {
 });
 faults.addEventListener("submit", (event) => event.preventDefault());
 
-const failNext = document.querySelector("[data-fail-next]");
-failNext.addEventListener("submit", async (event) => {
+// Only some troubles have a number, and each its own: a code, a status, milliseconds.
+const trouble = document.querySelector("[data-trouble]");
+trouble.elements.kind.addEventListener("change", ({ target }) => {
+  const about = trouble.querySelector(`template[data-kind="${target.value}"]`);
+  const field = trouble.querySelector("[data-value]");
+  field.hidden = !about;
+  field.querySelector("span").textContent = about ? about.dataset.unit : "";
+  trouble.elements.value.value = about ? about.dataset.usual : 0;
+});
+trouble.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const { endpoint, errcode, times } = failNext.elements;
-  await act("fail_next", { endpoint: endpoint.value.trim(), errcode: Number(errcode.value), times: Number(times.value) });
-  toast(`接下来 ${times.value} 次调用会返回 ${errcode.value}`);
+  const { endpoint, kind, value, times } = trouble.elements;
+  const made = { endpoint: endpoint.value.trim(), kind: kind.value, value: Number(value.value), times: Number(times.value) };
+  await act("trouble", made);
+  toast(made.times ? `接下来 ${made.times} 次调用会出状况` : "会一直出状况，直到取消");
+  refresh();
+});
+
+document.addEventListener("click", async ({ target }) => {
+  const { heal } = target.dataset;
+  if (heal === undefined) return;
+  await act("heal", heal ? { number: Number(heal) } : {});
+  if (heal) refresh();
+  else location.reload();
 });
 
 for (const button of document.querySelectorAll("[data-act]")) {
