@@ -18,12 +18,13 @@ from scrm.commerce.canonical import read_order
 from scrm.commerce.store import save_orders
 from scrm.contact_ways.store import save_contact_way
 from scrm.db.migrate import migrate
+from scrm.group_chats.refresh import want_refresh
 from scrm.http import COOKIE
 from scrm.listening import bound, listening, until_stopped
 from scrm.profiles.store import save_member, set_role
-from scrm.sandbox import Sandbox, SandboxConfig
-from scrm.sandbox.seeding import Seed, seed
+from scrm.sandbox import Sandbox, SandboxConfig, gathering
 from scrm.sandbox.config import OfficialAccountConfig
+from scrm.sandbox.seeding import Seed, seed
 from scrm.sandbox.talking import add_kf_account
 from scrm.services import Services
 from scrm.settings import Settings, load_settings
@@ -32,6 +33,11 @@ from scrm.wechat.keywords import fold
 from scrm.work import queue
 
 SHOP = "晴屿美妆"
+# key: name, owner, and how many days ago each customer came
+GROUPS = {
+    "vip": (f"{SHOP}会员福利群", "lina", {"xuqing": 46, "laozhou": 12}),
+    "trial": ("新品试用群", "wanghao", {"xuqing": 5}),
+}
 _PROJECT = Path(__file__).parent.parent
 
 MEMBERS = {
@@ -232,12 +238,17 @@ def _furnish(conn: Connection, services: Services, sandbox: Sandbox) -> None:
 
 
 def _meet_old_friends(conn: Connection, sandbox: Sandbox, now: datetime) -> None:
-    """Customers from before the CRM: learnt through WeCom's API, like any other."""
+    """Customers and groups from before the CRM: learnt through WeCom's API, like any other."""
     for key in ("xuqing", "laozhou"):
         external_userid = sandbox.get_wechat_user(key).external_userid
         queue.add(
             conn, queue.Item(lane="sync", kind=refresh.KIND, payload={"external_userid": external_userid}), now=now
         )
+    for key, (name, owner, people) in GROUPS.items():
+        came = {one: now - timedelta(days=days) for one, days in people.items()}
+        made = now - timedelta(days=60)
+        group = gathering.seed_group(sandbox, key, owner, name, created_at=made, people=came)
+        want_refresh(conn, group.chat_id, now=now)
 
 
 def _orders(now: datetime) -> list[dict[str, Any]]:

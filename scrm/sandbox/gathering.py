@@ -1,8 +1,8 @@
 """What people do in customer groups; WeCom tells the app of it, with the versions of the member list."""
 
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from scrm.errors import Conflict, Invalid, NotFound
@@ -68,6 +68,19 @@ def leave(sandbox: Sandbox, chat_id: str, people: Iterable[str], *, is_removed: 
         del group.seats[one]
     _change_members(sandbox, group, "客户退群", "del_member", ids, ("QuitScene", int(is_removed)))
     return ids
+
+
+def seed_group(
+    sandbox: Sandbox, seed: str, owner: str, name: str, *, created_at: datetime, people: Mapping[str, datetime]
+) -> Group:
+    """A group from before the app, made then, with people who came when `people` says; nobody is told."""
+    group = create_group(sandbox, owner, name, seed=seed, quietly=True)
+    group.created_at = group.seats[group.owner].joined_at = created_at
+    for one, joined_at in people.items():
+        (userid,) = join(sandbox, group.chat_id, [one], scene=BY_CODE, quietly=True)
+        group.seats[userid].joined_at = joined_at
+    group.joins = [(seat.joined_at, seat.userid) for seat in group.seats.values() if seat.userid != group.owner]
+    return group
 
 
 def scan_join_way(sandbox: Sandbox, wechat_user_key: str, config_id: str) -> str:
