@@ -71,7 +71,14 @@ PAGES = (
     "/console/playbooks/first-order-care",
     "/console/sends",
     "/console/sends?kind=welcome&outcome=failed",
+    "/console/mass-messages",
+    "/console/mass-messages/new",
+    "/console/mass-messages/new?kind=group",
+    "/console/moments",
+    "/console/moments/new",
+    "/console/media",
     "/console/callbacks",
+    "/console/sync",
     "/console/work",
 )
 
