@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, false, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, false, func, or_, select
 
 from scrm.db.json_text import json_text
 from scrm.errors import Invalid
@@ -86,6 +86,19 @@ def is_over(quota: Quota, target: ColumnElement[str], besides: int | None = None
     return or_(*conditions) if conditions else false()
 
 
+def all_over(quota: Quota) -> Select[Any]:
+    """Everybody who may get no more, counted in one go: for whole audiences."""
+    taken = mass_message_target
+    oldest = min(since for since, _ in quota.limits)
+    reached = [func.count(case((taken.c.counted_at > since, 1))) >= most for since, most in quota.limits]
+    return (
+        select(taken.c.target)
+        .where(taken.c.state.in_(COUNTED), taken.c.counted_at > oldest)
+        .group_by(taken.c.target)
+        .having(or_(*reached))
+    )
+
+
 def refuses() -> ColumnElement[bool]:
     """The person wants no messages, or no promotions."""
     flags = [json_text(person.c.optout, key) == "true" for key in ("all", "promo")]
@@ -150,7 +163,7 @@ def forecast(conn: Connection, audience: Audience, quota: Quota) -> Forecast:
     rows = contacts(audience).subquery()
     rank = func.row_number().over(partition_by=rows.c.target, order_by=(rows.c.followed_at, rows.c.userid))
     ranked = select(rows, rank.label("rank")).subquery()
-    over = is_over(quota, ranked.c.target)
+    over = ranked.c.target.in_(all_over(quota))
     each = select(
         ranked.c.target, ranked.c.userid, ranked.c.person_id, ranked.c.is_refused, over.label("is_over")
     ).where(ranked.c.rank == 1)

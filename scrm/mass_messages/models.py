@@ -18,9 +18,9 @@ mass_message = Table(
     Column("attachments", Json, nullable=False, server_default=text("'[]'")),
     # {"userids": [...], "tag_ids": [...], "states": [...]} or {"chat_ids": [...]}
     Column("audience", Json, nullable=False, server_default=text("'{}'")),
-    # preparing, running, done, cancelled
+    # preparing, dividing (into parts), running, done, cancelled
     Column("state", String(12), nullable=False, server_default=text("'preparing'")),
-    # How far the audience has been written down.
+    # How far the audience has been written down (a customer), then divided (a member).
     Column("prepared_until", String(64), nullable=False, server_default=text("''")),
     # A form that is sent twice makes one message.
     Column("once", String(64), unique=True),

@@ -110,7 +110,7 @@ def _check_media(conn: Connection, attachments: Sequence[Mapping[str, Any]]) -> 
 
 
 async def run_prepare(services: Services, item: queue.Claimed) -> None:
-    """Work of kind "mass_message.prepare": a thousand customers in each transaction; a kill resumes where it was."""
+    """Work of kind "mass_message.prepare": a thousand customers, or one part, in each transaction; a kill resumes."""
     settings = services.settings
     while True:
         now = services.clock.now()
@@ -122,16 +122,20 @@ async def run_prepare(services: Services, item: queue.Claimed) -> None:
 def _prepare_some(conn: Connection, message_id: int, quota: Any, now: datetime) -> bool:
     """True when there is more to write down."""
     row = store.lock_message(conn, message_id)
-    if row.state != "preparing":
-        return False
-    if row.kind == "group":
-        store.add_chats(conn, row, quota, now)
-    elif store.add_targets(conn, row, quota, now, CHUNK):
+    if row.state == "preparing":
+        if row.kind == "group":
+            store.add_chats(conn, row, quota, now)
+        elif store.add_targets(conn, row, quota, now, CHUNK):
+            return True
+        store.change_message(conn, message_id, state="dividing", prepared_until="")
         return True
-    made = store.add_parts(conn, row)
+    if row.state != "dividing":
+        return False
+    made = store.add_part(conn, row)
+    if made is not None:
+        queue_create(conn, message_id, *made, now)
+        return True
     store.change_message(conn, message_id, state="running")
-    for part_id, userid in made:
-        queue_create(conn, message_id, part_id, userid, now)
     store.end_if_over(conn, message_id, now)
     return False
 

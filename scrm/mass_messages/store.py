@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, case, exists, func, select, update
 
 from scrm.db import upsert
-from scrm.db.bulk import insert_rows
+from scrm.db.bulk import among, insert_rows
 from scrm.db.tables import to_millis
 from scrm.mass_messages import audience as audiences
 from scrm.mass_messages.audience import Quota
@@ -166,40 +166,23 @@ def _target_of(message_id: int, name: str, userid: str, state: str, now: datetim
     }
 
 
-def add_parts(conn: Connection, row: Row[Any]) -> list[tuple[int, str]]:
-    """One part for each member and 10,000 customers (2,000 groups); returns (id, userid)."""
-    most, free = MOST_IN_PART[row.kind], target.alias("free_target")
-    open_ones = and_(target.c.mass_message_id == row.id, target.c.state == "planned", target.c.part_id.is_(None))
-    shares = conn.execute(
-        select(target.c.userid, func.count().label("targets"))
-        .where(open_ones)
-        .group_by(target.c.userid)
-        .order_by(target.c.userid)
-    ).all()
-    made = []
-    for share in shares:
-        for _ in range(-(-share.targets // most)):
-            part_id = conn.execute(
-                part.insert().values(mass_message_id=row.id, userid=share.userid).returning(part.c.id)
-            ).scalar_one()
-            names = (
-                select(free.c.target)
-                .where(
-                    free.c.mass_message_id == row.id,
-                    free.c.state == "planned",
-                    free.c.part_id.is_(None),
-                    free.c.userid == share.userid,
-                )
-                .order_by(free.c.target)
-                .limit(most)
-            )
-            conn.execute(
-                update(target)
-                .where(target.c.mass_message_id == row.id, target.c.target.in_(names))
-                .values(part_id=part_id)
-            )
-            made.append((part_id, share.userid))
-    return made
+def add_part(conn: Connection, row: Row[Any]) -> tuple[int, str] | None:
+    """The next part, one member's at most 10,000 customers (2,000 groups); None when everybody stands in one."""
+    free = and_(target.c.mass_message_id == row.id, target.c.state == "planned", target.c.part_id.is_(None))
+    userid = conn.execute(
+        select(target.c.userid).where(free, target.c.userid >= row.prepared_until).order_by(target.c.userid).limit(1)
+    ).scalar_one_or_none()
+    if userid is None:
+        return None
+    part_id = conn.execute(
+        part.insert().values(mass_message_id=row.id, userid=userid).returning(part.c.id)
+    ).scalar_one()
+    some = select(target.c.target).where(free, target.c.userid == userid).limit(MOST_IN_PART[row.kind])
+    names = list(conn.execute(some).scalars())
+    which = and_(target.c.mass_message_id == row.id, among(conn, target.c.target, names))
+    conn.execute(update(target).where(which).values(part_id=part_id))
+    change_message(conn, row.id, prepared_until=userid)
+    return part_id, userid
 
 
 # Before and after the call -----------------------------------------------------------------------------------------------

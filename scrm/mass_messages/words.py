@@ -4,6 +4,7 @@ from scrm.profiles.words import Word
 
 MESSAGE_STATES = {
     "preparing": Word("整理名单中", "info"),
+    "dividing": Word("整理名单中", "info"),
     "running": Word("进行中", "info"),
     "done": Word("已结束"),
     "cancelled": Word("已停止"),
