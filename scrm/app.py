@@ -23,8 +23,8 @@ from scrm.callbacks.handlers import refresh
 from scrm.clock import Clock, SystemClock
 from scrm.commerce import pages as commerce_pages
 from scrm.console import pages as console_pages
-from scrm.contact_ways import pages as way_pages
 from scrm.contact_ways import acquisition, received, ways
+from scrm.contact_ways import pages as way_pages
 from scrm.content.media import copies
 from scrm.credentials import DatabaseTokens
 from scrm.db import Database

@@ -3,9 +3,10 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, literal_column, select, update
@@ -19,6 +20,7 @@ KIND = "callback"
 
 _WELCOME = re.compile(rb"<WelcomeCode>(?:<!\[CDATA\[)?[^<\]]")
 _MEMBER = re.compile(rb"<UserID>(?:<!\[CDATA\[)?([A-Za-z0-9_\-@.]{1,64})")
+_CREATED = re.compile(rb"<CreateTime>([0-9]{1,10})<")
 _CONTACT = re.compile(rb"<ExternalUserID>(?:<!\[CDATA\[)?([A-Za-z0-9_\-@.]{1,64})")
 
 
@@ -27,6 +29,7 @@ class Incoming:
     """A decrypted callback on its way to the disk."""
 
     digest: bytes
+    told_at: int
     body: bytes
     received_at: datetime
     lane: str
@@ -38,8 +41,10 @@ def incoming(body: bytes, received_at: datetime) -> Incoming:
     """The body is only looked at, not parsed: which lane it belongs to, and which contact it speaks of."""
     digest = hashlib.sha256(body).digest()
     has_code = bool(_WELCOME.search(body))
+    created = _CREATED.search(body)
     return Incoming(
         digest=digest,
+        told_at=int(created[1]) if created else 0,
         body=body,
         received_at=received_at,
         lane="welcome" if has_code else "event",
@@ -73,39 +78,53 @@ def _keep_many(conn: Connection, rows: list[Incoming]) -> list[bool]:
     return kept
 
 
+# One statement with many rows: each execution gives up the GIL, and has to win it back from the event loop.
+_KEEP_SQLITE = """
+INSERT INTO inbox_event (told_at, digest, body, received_at, correlation) VALUES {places}
+ON CONFLICT DO NOTHING RETURNING id, digest
+"""
+_WORK_SQLITE = "INSERT INTO work_item (lane, kind, payload, due_at, order_key, created_at, correlation) VALUES {places}"
+
+
 def _keep_sqlite(conn: Connection, rows: list[Incoming]) -> set[bytes]:
-    marks = ",".join("?" * len(rows))
-    known = conn.exec_driver_sql(
-        f"SELECT digest FROM inbox_event WHERE digest IN ({marks})",  # noqa: S608 - question marks only
-        tuple(row.digest for row in rows),
-    )
-    seen = {bytes(digest) for (digest,) in known}
-    new = {row.digest: row for row in reversed(rows) if row.digest not in seen}
-    if not new:
-        return set()
-    _insert(conn, "inbox_event", ("digest", "body", "received_at", "correlation"), map(_kept, new.values()))
-    _insert(
-        conn,
-        "work_item",
-        ("lane", "kind", "payload", "due_at", "order_key", "created_at", "correlation"),
-        map(_work, new.values()),
-    )
-    return set(new)
+    told: list[Any] = []
+    for row in rows:
+        told += (row.told_at, row.digest, row.body, to_millis(row.received_at), row.correlation)
+    kept = conn.exec_driver_sql(_KEEP_SQLITE.format(places=_places(5, len(rows))), tuple(told)).all()
+    ids: dict[bytes, int] = {digest: inbox_id for inbox_id, digest in kept}
+    new = set(ids)
+    work: list[Any] = []
+    for row in rows:
+        inbox_id = ids.pop(row.digest, None)
+        if inbox_id is not None:
+            millis = to_millis(row.received_at)
+            work += (row.lane, KIND, f'{{"inbox":{inbox_id}}}', millis, row.order_key, millis, row.correlation)
+    if new:
+        conn.exec_driver_sql(_WORK_SQLITE.format(places=_places(7, len(new))), tuple(work))
+    return new
 
 
+@cache
+def _places(columns: int, rows: int) -> str:
+    return ", ".join([f"({', '.join('?' * columns)})"] * rows)
+
+
+# Sorted by the unique key, so that two processes with the same callbacks do not wait for each other crosswise.
 _KEEP_POSTGRESQL = """
 WITH told AS (
-    SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[])
-        AS told(digest, body, received_at, correlation, lane, order_key, payload)
+    SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bigint[], $5::text[], $6::text[], $7::text[])
+        WITH ORDINALITY AS told(told_at, digest, body, received_at, correlation, lane, order_key, place)
 ), kept AS (
-    INSERT INTO inbox_event (digest, body, received_at, correlation)
-    SELECT digest, body, received_at, correlation FROM told
-    ON CONFLICT (digest) DO NOTHING
-    RETURNING digest
+    INSERT INTO inbox_event (told_at, digest, body, received_at, correlation)
+    SELECT told_at, digest, body, received_at, correlation FROM told ORDER BY told_at, digest
+    ON CONFLICT DO NOTHING
+    RETURNING id, digest
+), first AS (
+    SELECT DISTINCT ON (digest) told.*, kept.id FROM told JOIN kept USING (digest) ORDER BY digest, place
 ), work AS (
     INSERT INTO work_item (lane, kind, payload, due_at, order_key, created_at, correlation)
-    SELECT DISTINCT ON (digest) lane, 'callback', payload::jsonb, received_at, order_key, received_at, correlation
-    FROM told JOIN kept USING (digest)
+    SELECT lane, 'callback', jsonb_build_object('inbox', id), received_at, order_key, received_at, correlation
+    FROM first ORDER BY place
 )
 SELECT digest FROM kept
 """
@@ -113,54 +132,31 @@ SELECT digest FROM kept
 
 def _keep_postgresql(conn: Connection, rows: list[Incoming]) -> set[bytes]:
     columns = (
+        [row.told_at for row in rows],
         [row.digest for row in rows],
         [row.body for row in rows],
         [to_millis(row.received_at) for row in rows],
         [row.correlation for row in rows],
         [row.lane for row in rows],
         [row.order_key for row in rows],
-        [_payload(row) for row in rows],
     )
     return {bytes(digest) for (digest,) in conn.exec_driver_sql(_KEEP_POSTGRESQL, columns)}
 
 
-def _insert(conn: Connection, table: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
-    """One statement with many rows: each execution gives up the GIL, and has to win it back from the event loop."""
-    values = list(rows)
-    marks = ", ".join([f"({', '.join('?' * len(columns))})"] * len(values))
-    conn.exec_driver_sql(
-        f"INSERT INTO {table} ({', '.join(columns)}) VALUES {marks}",  # noqa: S608 - names from above, question marks
-        tuple(value for row in values for value in row),
-    )
+_GET_KEPT = select(inbox_event).where(inbox_event.c.id.in_(bindparam("ids", expanding=True)))
 
 
-def _kept(row: Incoming) -> tuple[Any, ...]:
-    return (row.digest, row.body, to_millis(row.received_at), row.correlation)
-
-
-def _work(row: Incoming) -> tuple[Any, ...]:
-    millis = to_millis(row.received_at)
-    return (row.lane, KIND, _payload(row), millis, row.order_key, millis, row.correlation)
-
-
-def _payload(row: Incoming) -> str:
-    return f'{{"digest":"{row.digest.hex()}"}}'
-
-
-_GET_KEPT = select(inbox_event).where(inbox_event.c.digest.in_(bindparam("digests", expanding=True)))
-
-
-def get_kept_many(conn: Connection, digests: Sequence[bytes]) -> list[Row[Any]]:
+def get_kept_many(conn: Connection, ids: Sequence[int]) -> list[Row[Any]]:
     """For `Database.read_together`; raises KeyError for one that was never kept."""
-    rows = {bytes(row.digest): row for row in conn.execute(_GET_KEPT, {"digests": list(digests)})}
-    return [rows[digest] for digest in digests]
+    rows = {row.id: row for row in conn.execute(_GET_KEPT, {"ids": list(ids)})}
+    return [rows[inbox_id] for inbox_id in ids]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a kept callback: done, unused, unknown, unreadable or failed."""
 
-    digest: bytes
+    inbox_id: int
     state: str
     name: str
     change_type: str
@@ -174,12 +170,12 @@ def record_many(conn: Connection, outcomes: Sequence[Outcome]) -> list[None]:
     return [None] * len(outcomes)
 
 
-_RECORD = update(inbox_event).where(inbox_event.c.digest == bindparam("of_digest"))
+_RECORD = update(inbox_event).where(inbox_event.c.id == bindparam("inbox_id"))
 
 
 def _outcome_row(outcome: Outcome) -> dict[str, Any]:
     return {
-        "of_digest": outcome.digest,
+        "inbox_id": outcome.inbox_id,
         "state": outcome.state,
         "name": outcome.name[:64],
         "change_type": outcome.change_type[:64],
@@ -209,9 +205,9 @@ def run_again(conn: Connection, inbox_id: int, *, now: datetime) -> bool:
     item = queue.Item(
         lane=again.lane,
         kind=KIND,
-        payload={"digest": row.digest.hex()},
+        payload={"inbox": inbox_id},
         order_key=again.order_key,
-        dedupe_key=f"callback:{row.digest.hex()}",
+        dedupe_key=f"callback:{inbox_id}",
         correlation=row.correlation,
     )
     return queue.add(conn, item, now=now)

@@ -16,29 +16,28 @@ log = structlog.get_logger()
 
 async def run_callback(services: Services, item: Claimed) -> None:
     """Raises what the handler raises, so that the worker repeats it; handlers are idempotent and refetch state."""
-    digest = bytes.fromhex(item.payload["digest"])
-    kept = await services.db.read_together(inbox.get_kept_many, digest)
+    kept = await services.db.read_together(inbox.get_kept_many, item.payload["inbox"])
     try:
         event = parse_event(kept.body)
         _require_pair(event)
     except Unreadable as error:
         log.warning("callback.unreadable", reason=str(error))
-        await _record(services, digest, "unreadable", Event("", "", kept.received_at, {}), str(error))
+        await _record(services, kept.id, "unreadable", Event("", "", kept.received_at, {}), str(error))
         return
     handler = router.find(event)
     if handler is None:
         state = "unused" if router.is_unused(event) else "unknown"
         if state == "unknown":
             log.warning("callback.unknown", event_name=event.name[:64], change_type=event.change_type[:64])
-        await _record(services, digest, state, event)
+        await _record(services, kept.id, state, event)
         return
-    callback = Callback(event, services, kept.received_at, digest, kept.correlation)
+    callback = Callback(event, services, kept.received_at, kept.digest, kept.correlation)
     try:
         await handler(callback)
     except Exception as error:
-        await _record(services, digest, "failed", event, f"{type(error).__name__}: {error}")
+        await _record(services, kept.id, "failed", event, f"{type(error).__name__}: {error}")
         raise
-    await _record(services, digest, "done", event)
+    await _record(services, kept.id, "done", event)
     log.info("callback.handled", event_name=event.name, change_type=event.change_type)
 
 
@@ -48,8 +47,8 @@ def _require_pair(event: Event) -> None:
         raise Unreadable("客户事件里缺少 UserID 或 ExternalUserID")
 
 
-async def _record(services: Services, digest: bytes, state: str, event: Event, error: str = "") -> None:
-    outcome = inbox.Outcome(digest, state, event.name, event.change_type, services.clock.now(), error)
+async def _record(services: Services, inbox_id: int, state: str, event: Event, error: str = "") -> None:
+    outcome = inbox.Outcome(inbox_id, state, event.name, event.change_type, services.clock.now(), error)
     await services.db.together(inbox.record_many, outcome)
     known = state not in ("unknown", "unreadable")  # strangers' names must not become labels
     CALLBACK_EVENTS.labels(event.name if known else "", event.change_type if known else "", state).inc()

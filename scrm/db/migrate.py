@@ -14,9 +14,12 @@ from sqlalchemy.pool import NullPool
 _SCRIPTS = Path(__file__).parent / "migrations"
 
 
-def migrate(url: str) -> None:
-    """Run every migration that this database has not seen; safe to repeat. Blocking: not for the event loop."""
-    _with_connection(url, _upgrade)
+def migrate(url: str, revision: str = "heads") -> None:
+    """Run every migration up to `revision` that this database has not seen; safe to repeat.
+
+    Blocking: not for the event loop.
+    """
+    _with_connection(url, lambda conn: _upgrade(conn, revision))
 
 
 def newest_revision() -> str:
@@ -28,11 +31,11 @@ def current_revision(conn: Connection) -> str:
     return ",".join(sorted(MigrationContext.configure(conn).get_current_heads()))
 
 
-def _upgrade(conn: Connection) -> None:
+def _upgrade(conn: Connection, revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS))
     config.attributes["connection"] = conn
-    command.upgrade(config, "heads")
+    command.upgrade(config, revision)
 
 
 def _with_connection(url: str, act: Callable[[Connection], None]) -> None:

@@ -1,0 +1,57 @@
+"""What was there before a migration is there after it, and goes on."""
+
+import asyncio
+import hashlib
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import create_engine, text
+
+from scrm.db import Database
+from scrm.db.migrate import migrate
+from tests.postgresql_server import Server
+
+BODY = b"<xml><CreateTime>1795317496</CreateTime></xml>"
+
+
+def keep_as_before(url: str) -> None:
+    """An inbox row and its open work as version 0.1 wrote them."""
+    digest = hashlib.sha256(BODY).digest()
+    driver = url.replace("sqlite:", "sqlite+pysqlite:").replace("postgresql:", "postgresql+psycopg2:")
+    engine = create_engine(driver)
+    with engine.begin() as conn:
+        conn.execute(
+            text("INSERT INTO inbox_event (digest, body, received_at) VALUES (:digest, :body, 1)"),
+            {"digest": digest, "body": BODY},
+        )
+        conn.execute(
+            text(
+                "INSERT INTO work_item (lane, kind, payload, due_at, created_at)"
+                " VALUES ('event', 'callback', :payload, 1, 1)"
+            ),
+            {"payload": f'{{"digest": "{digest.hex()}"}}'},
+        )
+    engine.dispose()
+
+
+async def open_work_names_its_callback_by_id(url: str) -> None:
+    await asyncio.to_thread(migrate, url, "0001")
+    await asyncio.to_thread(keep_as_before, url)
+    await asyncio.to_thread(migrate, url)
+    db = Database(url)
+    row = await db.read(
+        lambda conn: conn.execute(text("SELECT kept.id, payload FROM work_item, inbox_event kept")).one()
+    )
+    await db.close()
+    assert str(row.payload).replace("'", '"').replace(" ", "") == f'{{"inbox":{row.id}}}'
+
+
+async def test_open_work_of_the_first_version_goes_on_sqlite(tmp_path: Path) -> None:
+    await open_work_names_its_callback_by_id(f"sqlite:///{tmp_path}/old.db")
+    assert sqlite3.connect(tmp_path / "old.db").execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+async def test_open_work_of_the_first_version_goes_on_postgresql(
+    empty_postgresql_url: str, postgresql_server: Server
+) -> None:
+    await open_work_names_its_callback_by_id(empty_postgresql_url)
