@@ -348,33 +348,6 @@ def _save_tags(conn: Connection, userid: str, external_userid: str, tags: Iterab
             remember_tag(conn, row["tag_id"], row["tag_name"], row["group_name"])
 
 
-def add_tags(conn: Connection, userid: str, external_userid: str, tags: Iterable[Row[Any]]) -> None:
-    """What we marked ourselves: WeCom sends no event for calls of ours (doc 92130)."""
-    rows = [
-        {
-            "userid": userid,
-            "external_userid": external_userid,
-            "tag_id": tag.tag_id,
-            "group_name": tag.group_name,
-            "tag_name": tag.tag_name,
-            "type": 1,
-        }
-        for tag in tags
-    ]
-    if rows:
-        conn.execute(upsert(follow_user_tag, conn).on_conflict_do_nothing(), rows)
-
-
-def remove_tags(conn: Connection, userid: str, external_userid: str, tag_ids: Iterable[str]) -> None:
-    conn.execute(
-        delete(follow_user_tag).where(
-            follow_user_tag.c.userid == userid,
-            follow_user_tag.c.external_userid == external_userid,
-            follow_user_tag.c.tag_id.in_(list(tag_ids)),
-        )
-    )
-
-
 def remember_tag(conn: Connection, tag_id: str, tag_name: str, group_name: str, group_id: str = "") -> None:
     """Keep the tag library up to date with what answers show."""
     insert = upsert(corp_tag, conn).values(tag_id=tag_id, tag_name=tag_name, group_name=group_name, group_id=group_id)
@@ -384,13 +357,6 @@ def remember_tag(conn: Connection, tag_id: str, tag_name: str, group_name: str, 
     if group_id:
         changes["group_id"] = group_id
     conn.execute(insert.on_conflict_do_update(index_elements=["tag_id"], set_=changes))
-
-
-def find_tags(conn: Connection, names: Sequence[str]) -> list[Row[Any]]:
-    """Living corp tags by their names."""
-    return list(
-        conn.execute(select(corp_tag).where(corp_tag.c.tag_name.in_(list(names)), corp_tag.c.is_deleted.is_(False)))
-    )
 
 
 # Identities -----------------------------------------------------------------------------------------------------------
