@@ -1,6 +1,7 @@
 """Every kind of callback, doubled, in any order and through two kills: the end is that of a quiet month in order.
 
-CHAOS_EVENTS says how many are posted (1,000; `CHAOS_EVENTS=20000 python3 dev.py chaos -o faulthandler_timeout=0` is the long run).
+CHAOS_EVENTS says how many are posted (1,000; the long run is
+`CHAOS_EVENTS=20000 python3 dev.py chaos -o faulthandler_timeout=0`).
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests import server_process
 from tests.chaos.mixed_events import FinalWeCom, Month
 from tests.chaos.test_kill import Machine
 from tests.fakes import wecom as fake
@@ -99,7 +101,9 @@ class Shop:
 
 
 @pytest.fixture
-async def open_shop(tmp_path: Path, sqlite_template: Path, aiohttp_server: Any) -> Any:
+async def open_shop(tmp_path: Path, sqlite_template: Path, aiohttp_server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    # Two servers, two WeComs and the posts share the processors with a third server that starts.
+    monkeypatch.setattr(server_process, "START_SECONDS", PATIENCE)
     machines: list[Machine] = []
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
 
