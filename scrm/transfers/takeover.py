@@ -107,7 +107,9 @@ def is_handed_over(
     if row is None:
         return False
     if row.state in store.OPEN:
-        return source == TRANSFER_SOURCE and complete(conn, services, row, at=at, now=now)
+        if source == TRANSFER_SOURCE:
+            complete(conn, services, row, at=at, now=now)  # unless a poll beside us has done it this moment
+        return source == TRANSFER_SOURCE
     # The plain element is missing in some real events: a deletion at the moment of the takeover is the automatic one.
     is_same_moment = row.state == "done" and at <= row.takeover_at + _LATE
     return row.state == "done" and (source == TRANSFER_SOURCE or is_same_moment)

@@ -21,8 +21,9 @@ from tests.world import ANING, XIAOMAN, World
 
 
 @pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
+def database_url(request: pytest.FixtureRequest) -> str:
+    """SQLite, and PostgreSQL for the tests that are about two who act at once."""
+    return str(request.getfixturevalue(getattr(request, "param", "sqlite_url")))
 
 
 @pytest.fixture
@@ -112,6 +113,7 @@ _EVENTS = {
 }
 
 
+@pytest.mark.parametrize("database_url", ["sqlite_url", "postgresql_url"], indirect=True)
 @pytest.mark.parametrize("told", _EVENTS.values(), ids=_EVENTS.keys())
 async def test_whoever_tells_first_moves_it_once_and_nobody_is_greeted_again(
     waiting: World, transfers: FakeTransfers, told: list[tuple[str, str, dict[str, str]]]
@@ -280,9 +282,10 @@ async def _befriend(world: World, contacts: list[str]) -> None:
             profiles.save_member(conn, userid, name=userid.title(), now=now)
         for external_userid in contacts:
             contact = profiles.ensure_contact(conn, external_userid, now=now)
-            profiles.ensure_follow_user(
-                conn, "lina", external_userid, contact.person_id, state="", is_half=False, followed_at=now
+            follows = profiles.Relation(
+                "lina", external_userid, contact.person_id, state="", is_half=False, followed_at=now
             )
+            profiles.ensure_follow_users(conn, [follows])
 
     await world.services.db.write(meet)
     for external_userid in contacts:

@@ -22,8 +22,9 @@ VISITOR = "wmVisitor000000000000000000000"
 
 
 @pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
+def database_url(request: pytest.FixtureRequest) -> str:
+    """SQLite, and PostgreSQL where much is written in one transaction."""
+    return str(request.getfixturevalue(getattr(request, "param", "sqlite_url")))
 
 
 @pytest.fixture
@@ -78,6 +79,7 @@ async def test_a_code_of_half_a_minute_ago_is_left_alone(world: World, kf: FakeK
     assert world.wecom.called("kf/send_msg_on_event") == []
 
 
+@pytest.mark.parametrize("database_url", ["sqlite_url", "postgresql_url"], indirect=True)
 async def test_a_keyword_is_answered_once_and_what_nobody_prepared_goes_to_people(world: World, kf: FakeKf) -> None:
     kf.say(VISITOR, "我想 退 货 可以吗")
     await tell(world)
