@@ -20,7 +20,6 @@ _REFETCHED = "由定时对账读取"
 _BY_LINK = "应用页面用链接打开，不靠菜单事件"
 _ALARM = "应用停用提醒，请管理员在企业微信后台查看"
 UNUSED = {
-    ("customer_acquisition", "*"): _REFETCHED,
     ("change_contact", "create_party"): _REFETCHED,
     ("change_contact", "update_party"): _REFETCHED,
     ("change_contact", "delete_party"): _REFETCHED,
