@@ -156,7 +156,7 @@ def _message(row: dict[str, Any], open_kfid: str) -> KfMessage:
     """The ids of an event stand inside the event."""
     msgtype = str(row.get("msgtype") or "")
     content = row.get(msgtype)
-    content = content if isinstance(content, dict) else {}
+    content = _keepable(content) if isinstance(content, dict) else {}
     return KfMessage(
         msgid=str(row.get("msgid") or ""),
         open_kfid=str(row.get("open_kfid") or content.get("open_kfid") or open_kfid),
@@ -167,3 +167,12 @@ def _message(row: dict[str, Any], open_kfid: str) -> KfMessage:
         servicer_userid=str(row.get("servicer_userid") or content.get("servicer_userid") or ""),
         content=content,
     )
+
+
+def _keepable(value: Any) -> Any:
+    """Without NUL, which a customer can paste and PostgreSQL cannot keep: one such message must not stop the rest."""
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, dict):
+        return {str(key).replace("\0", ""): _keepable(one) for key, one in value.items()}
+    return [_keepable(one) for one in value] if isinstance(value, list) else value

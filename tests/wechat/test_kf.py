@@ -188,6 +188,16 @@ async def test_a_visitor_is_the_person_whom_the_unionid_and_the_contact_mean(wor
     assert len(await world.rows(identity, identity.c.value == "oUnionOfVisitor")) == 1
 
 
+@pytest.mark.parametrize("database_url", ["sqlite_url", "postgresql_url"], indirect=True)
+async def test_a_message_that_no_database_can_keep_does_not_stop_the_next(world: World, kf: FakeKf) -> None:
+    kf.say(VISITOR, "在\0吗")
+    kf.tell("servicer_status_change", "", status={"odd\0": ["\0"]})
+    kf.say(VISITOR, "退货")
+    await tell(world)
+    assert len(await world.rows(kf_message)) == 3
+    assert kf.states.get(VISITOR) == 2 or kf.said
+
+
 LIBRARY = (
     Reply(1, fold("退货"), "contains", "一"),
     Reply(2, fold("退货运费"), "contains", "二"),
