@@ -25,6 +25,8 @@ from .world import Json, World
 ESCAPED_CHARACTER = re.compile(rb"(?<!\\)(?:\\\\)*\\u[0-9a-fA-F]{4}")
 # A control character cannot be written in JSON without an escape.
 ESCAPED_CONTROL = re.compile(rb"\\u00[01][0-9a-fA-F]")
+# A little more than any endpoint takes, so that the endpoint itself refuses it.
+MOST_UPLOADED = 21 * 1024 * 1024
 WRONG_JSON = "Warning: wrong json format. "
 DROPS = 20
 
@@ -261,10 +263,12 @@ def _hang_up(request: web.Request) -> None:
 
 
 async def _read_upload(request: web.Request) -> Upload | None:
-    """The first part that has a file name; the whole body is bounded by the server's own limit."""
+    """The first part that has a file name, piece by piece: files are bigger than what the server takes otherwise."""
     async for part in await request.multipart():
         if isinstance(part, BodyPartReader) and part.filename:
-            content = bytes(await part.read())
+            content = bytearray()
+            while len(content) <= MOST_UPLOADED and (piece := await part.read_chunk(256 * 1024)):
+                content += piece
             kind = part.headers.get("Content-Type", "application/octet-stream")
-            return Upload(part.filename, kind, content)
+            return Upload(part.filename, kind, bytes(content))
     return None

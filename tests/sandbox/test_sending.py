@@ -161,3 +161,12 @@ async def test_the_desk_shows_what_waits_for_its_member(wecom: Wecom) -> None:
     assert "到店有礼" in page
     await wecom.control("confirm_mass_message", userid="lina", msgid=made["msgid"])
     assert "data-mass-msgid" not in await wecom.page("/desk?member=lina&with=app")
+
+
+@pytest.mark.parametrize(("size", "errcode"), [(3_000_000, 0), (10_500_000, 45001), (40_000_000, 45001)])
+async def test_files_may_be_bigger_than_other_calls(wecom: Wecom, size: int, errcode: int) -> None:
+    form = aiohttp.FormData()
+    form.add_field("media", b"x" * size, filename="a.png", content_type="image/png")
+    params = {"access_token": await wecom.token(), "type": "image"}
+    async with wecom.http.post(f"{wecom.base}/cgi-bin/media/upload", params=params, data=form) as response:
+        assert (await response.json()).get("errcode", 0) == errcode
