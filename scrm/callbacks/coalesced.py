@@ -12,8 +12,9 @@ from scrm.work import queue
 # Events of one span of time share a fetch, which begins after the span has ended: an event can never be taken for
 # answered by a fetch that began before it.
 SPAN = timedelta(seconds=2)
-# A subject that is told of again and again is in a storm: its fetches come further apart.
-STORM_SPAN = timedelta(seconds=10)
+# Many events in a short time, and again about the same subject: its fetches come further apart.
+STORM_SPAN = timedelta(seconds=30)
+_STORM = 50  # events of one storm span
 # WeCom writes some of what an event tells only after it has told (doc 92130).
 _SETTLES_IN = timedelta(seconds=1)
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -26,7 +27,7 @@ async def fetch_soon(callback: Callback, kind: str, subject: str, payload: dict[
     """
     now = callback.services.clock.now()
     recent: _Recent = callback.services.memory.setdefault(_Recent, _Recent())
-    span = STORM_SPAN if recent.has_seen(subject, now) else SPAN
+    span = STORM_SPAN if recent.is_stormy(subject, now) else SPAN
     after = now - (now - _EPOCH) % span + span + _SETTLES_IN
     item = queue.Item(
         lane="sync",
@@ -46,19 +47,20 @@ class _Recent:
     """Subjects of the present and the last storm span; they decide about haste alone, so each process has its own."""
 
     def __init__(self) -> None:
-        self._number = 0
+        self._number = self._count = 0
         self._seen: set[str] = set()
         self._before: set[str] = set()
 
-    def has_seen(self, subject: str, now: datetime) -> bool:
-        """Whether it was seen before; now it is."""
+    def is_stormy(self, subject: str, now: datetime) -> bool:
+        """Note an event about the subject; whether it is one of many, and not the first about it."""
         number = (now - _EPOCH) // STORM_SPAN
         if number != self._number:
             self._before = self._seen if number == self._number + 1 else set()
-            self._number, self._seen = number, set()
+            self._number, self._count, self._seen = number, self._count // 2, set()
         was_seen = subject in self._seen or subject in self._before
         self._seen.add(subject)
-        return was_seen
+        self._count += 1
+        return was_seen and self._count > _STORM
 
 
 def _want_many(conn: Connection, wanted: list[tuple[queue.Item, datetime]]) -> list[bool]:

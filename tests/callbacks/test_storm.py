@@ -38,7 +38,7 @@ async def test_a_storm_of_edits_is_about_one_call_per_customer_and_the_rest_is_c
         world.clock.advance(seconds=0.01)  # the storm lasts five seconds
         await inbox.accept(world.services.db, body, world.clock.now())
     await world.settle()
-    await world.pass_time(seconds=17)
+    await world.pass_time(seconds=35)
     calls = len(world.wecom.called("externalcontact/get"))
     assert len(customers) <= calls <= 2 * len(customers)
     after = {outcome: counted(outcome) - before[outcome] for outcome in before}
