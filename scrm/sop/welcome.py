@@ -17,6 +17,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from scrm.clock import Clock
 from scrm.commerce import coupons
+from scrm.contact_ways.plan import plan_of, welcome_of
 from scrm.contact_ways.store import find_contact_way
 from scrm.content import attachments as content
 from scrm.content.render import WELCOME_TEXT_BYTES, MissingVariable, cut_bytes, render
@@ -29,7 +30,7 @@ from scrm.sop import engine
 from scrm.sop.content import Shop
 from scrm.sop.enrol import last_run
 from scrm.sop.models import send, task
-from scrm.sop.schema import Channel, Playbook, Step
+from scrm.sop.schema import Channel, Content, Playbook, Step, When
 from scrm.sop.triggers import starts
 from scrm.wecom.client import WeCom
 from scrm.wecom.errors import RetryClass, WeComError, WeComUnreachable
@@ -65,10 +66,18 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A playbook and its welcome step."""
+    """A welcome step and its playbook; without one the words are the channel's own."""
 
-    playbook: Playbook
+    playbook: Playbook | None
     step: Step
+
+    @property
+    def playbook_key(self) -> str:
+        return self.playbook.key if self.playbook else ""
+
+    @property
+    def playbook_title(self) -> str:
+        return self.playbook.title if self.playbook else "渠道欢迎语"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +118,29 @@ def choose(playbooks: Iterable[Playbook], event: Event) -> list[Chosen]:
         for step in playbook.steps
         if step.channel is Channel.WELCOME and step.content is not None
     ]
-    return sorted(
-        fitting, key=lambda found: (-len(found.playbook.trigger.where), found.playbook.priority, found.playbook.key)
-    )
+    return sorted(fitting, key=_rank)
+
+
+def _rank(chosen: Chosen) -> tuple[int, str, str]:
+    assert chosen.playbook is not None  # noqa: S101 - only playbooks are ranked
+    return (-len(chosen.playbook.trigger.where), chosen.playbook.priority, chosen.playbook.key)
+
+
+def say_as_channel(chosen: Chosen | None, text: str) -> Chosen | None:
+    """The channel's own words go before the playbook's; its coupon and links come with them all the same. Pure."""
+    if not text:
+        return chosen
+    if chosen is None or chosen.step.content is None:
+        return Chosen(None, Step("channel", When(), Channel.WELCOME, content=Content(text)))
+    return replace(chosen, step=replace(chosen.step, content=replace(chosen.step.content, text=text)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Channel:
+    """What contact.added tells of the channel (playbooks choose by it), and the channel's own welcome at this moment."""
+
+    facts: Mapping[str, Any]
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +153,7 @@ class _Known:
     member_name: str
     is_confirmation: bool
     standing: Standing
+    channel_text: str
 
     @property
     def person_id(self) -> int:
@@ -147,31 +177,31 @@ def prepare_many(
     The same code always meets the row of its first try: settled ones stay as they are, an intent without outcome (we
     were killed between the two) is gone on with, and WeCom's own 41051 tells when it had been sent after all.
     """
-    known = _know(conn, adds, now)
+    known = _know(conn, adds, shop, now)
     admits = _Admits(conn, {one.person_id for one in known}, now)
     chosen = [_choose_first(playbooks, one, admits) for one in known]
     prepared = _intend(conn, list(zip(known, chosen, strict=True)), now)
     return _with_contents(conn, list(zip(known, prepared, strict=True)), shop, now)
 
 
-def _know(conn: Connection, adds: Sequence[Added], now: datetime) -> list[_Known]:
+def _know(conn: Connection, adds: Sequence[Added], shop: Shop, now: datetime) -> list[_Known]:
     contacts = profiles.ensure_contacts(conn, [added.external_userid for added in adds], now=now)
     before = profiles.find_standings(conn, contacts)
-    facts = {state: _facts(conn, state) for state in {added.state for added in adds}}
+    channels = {state: _channel(conn, state, shop, now) for state in {added.state for added in adds}}
     names = {userid: _learn_member(conn, userid, now) for userid in {added.userid for added in adds}}
     known = []
     for added in adds:
         pair = (added.userid.lower(), added.external_userid)
-        one = _known(added, contacts[added.external_userid], before.get(pair), facts[added.state], names[added.userid])
+        one = _known(
+            added, contacts[added.external_userid], before.get(pair), channels[added.state], names[added.userid]
+        )
         known.append(one)
         before[pair] = one.standing
     profiles.ensure_follow_users(conn, [_relation(one) for one in known])
     return known
 
 
-def _known(
-    added: Added, contact: Contact, before: Standing | None, facts: Mapping[str, Any], member_name: str
-) -> _Known:
+def _known(added: Added, contact: Contact, before: Standing | None, channel: _Channel, member_name: str) -> _Known:
     """What an add means depends on how the relation stood `before` it."""
     if before is not None:
         added = replace(added, userid=before.userid)
@@ -182,10 +212,10 @@ def _known(
         contact.person_id,
         added.external_userid,
         added.userid,
-        facts={**facts, "is_half": added.is_half},
+        facts={**channel.facts, "is_half": added.is_half},
     )
     standing = Standing(added.userid, added.is_half and (before is None or was_half))
-    return _Known(added, event, contact, member_name, was_half and not added.is_half, standing)
+    return _Known(added, event, contact, member_name, was_half and not added.is_half, standing, channel.text)
 
 
 def _relation(known: _Known) -> Relation:
@@ -212,9 +242,10 @@ def _choose_first(playbooks: Sequence[Playbook], known: _Known, admits: _Admits)
     if not known.added.welcome_code:
         return None
     for chosen in choose(playbooks, known.event):
-        if all(admits(asked, known.person_id) for asked in (chosen.playbook.enter_if, chosen.step.condition)):
-            return chosen
-    return None
+        asked = (chosen.playbook.enter_if if chosen.playbook else None, chosen.step.condition)
+        if all(admits(condition, known.person_id) for condition in asked):
+            return say_as_channel(chosen, known.channel_text)
+    return say_as_channel(None, known.channel_text)
 
 
 def _intend(conn: Connection, wanted: Sequence[tuple[_Known, Chosen | None]], now: datetime) -> list[Prepared]:
@@ -252,7 +283,7 @@ def _intent(known: _Known, chosen: Chosen | None, now: datetime) -> dict[str, An
         "userid": added.userid,
         "external_userid": added.external_userid,
         "person_id": known.person_id,
-        "playbook_key": chosen.playbook.key if chosen else "",
+        "playbook_key": chosen.playbook_key if chosen else "",
         "step_id": chosen.step.id if chosen else "",
         "once": added.once,
         "received_at": added.received_at,
@@ -290,13 +321,12 @@ def _learn_member(conn: Connection, userid: str, now: datetime) -> str:
     return ""
 
 
-def _facts(conn: Connection, state: str) -> dict[str, Any]:
-    """What contact.added tells of the channel: playbooks choose by these."""
+def _channel(conn: Connection, state: str, shop: Shop, now: datetime) -> _Channel:
     way = find_contact_way(conn, state) if state else None
-    facts: dict[str, Any] = {"state": state}
-    if way is not None:
-        facts["channel"] = {"kind": way.kind, "title": way.title}
-    return facts
+    if way is None:
+        return _Channel({"state": state})
+    facts = {"state": state, "channel": {"kind": way.kind, "title": way.title}}
+    return _Channel(facts, welcome_of(plan_of(way.plan), now, shop.zone))
 
 
 def _why_nothing(added: Added, is_confirmation: bool) -> str:
@@ -315,7 +345,7 @@ def _with_contents(
     reasons = {}
     for known, prepared in intents:
         keys = _coupon_keys(prepared.chosen.step) if prepared.chosen else []
-        if prepared.chosen and keys:
+        if prepared.chosen and prepared.chosen.playbook and keys:
             reasons[prepared.send_id] = _coupon_reason(conn, prepared.chosen.playbook, known)
         for key in keys:
             wanted.setdefault(key, set()).add((known.person_id, reasons[prepared.send_id]))
@@ -488,8 +518,8 @@ def _ask_member(conn: Connection, settled: Settled) -> None:
     ]
     conn.execute(
         task.insert().values(
-            playbook_key=chosen.playbook.key if chosen else "",
-            playbook_title=chosen.playbook.title if chosen else "",
+            playbook_key=chosen.playbook_key if chosen else "",
+            playbook_title=chosen.playbook_title if chosen else "",
             step_id=chosen.step.id if chosen else "",
             userid=added.userid,
             external_userid=added.external_userid,

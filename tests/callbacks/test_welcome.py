@@ -5,11 +5,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, update
 
 from scrm.commerce.models import coupon_issue
+from scrm.contact_ways.models import contact_way
+from scrm.contact_ways.store import save_contact_way
 from scrm.events import event
 from scrm.profiles.models import external_contact, follow_user, identity
 from scrm.sop.models import send, task
+from scrm.sop.schema import Content
+from scrm.sop.welcome import say_as_channel
 from scrm.work import queue
 from scrm.work.models import work_item
 from tests.fakes import wecom as fake
@@ -231,3 +236,27 @@ async def test_a_member_whose_name_is_unknown_yet_introduces_themselves_decently
     assert "我是晴屿美妆的顾问" in call["text"]["content"]
     await world.add(ANING)
     assert "我是晴屿美妆的Lina" in world.wecom.called(SEND)[1]["text"]["content"]
+
+
+async def test_a_channels_own_words_go_before_the_playbooks_and_the_coupon_still_comes(world: World) -> None:
+    def plan(conn: Connection) -> None:
+        save_contact_way(conn, "live-1111", title="直播间", kind="直播", userids=["lina"], now=world.clock.now())
+        night = {"start": "22:00", "end": "09:00", "text": "我们明早 9 点回复您"}
+        words = {"welcome": "{{ nickname }}，直播间的朋友您好", "welcomes": [night]}
+        conn.execute(update(contact_way).where(contact_way.c.state == "live-1111").values(plan=words))
+
+    await world.services.db.write(plan)
+    await world.add(State="live-1111")
+    world.clock.advance(hours=14)
+    await world.add(ANING, State="live-1111")
+    by_day, by_night = world.wecom.called(SEND)
+    assert by_day["text"]["content"] == "小满，直播间的朋友您好"
+    assert by_night["text"]["content"] == "我们明早 9 点回复您"
+    assert [part["msgtype"] for part in by_day["attachments"]] == ["link"]
+
+
+async def test_a_channels_own_words_need_no_playbook() -> None:
+    assert say_as_channel(None, "") is None
+    chosen = say_as_channel(None, "您好")
+    assert chosen is not None
+    assert (chosen.playbook_key, chosen.step.content) == ("", Content("您好"))

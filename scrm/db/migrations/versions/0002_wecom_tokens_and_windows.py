@@ -1,13 +1,13 @@
 """WeCom's tokens and rate windows, shared by all processes.
 
-Revision ID: 0002_client
+Revision ID: 0002
 Revises: 0001
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002_client"
+revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None

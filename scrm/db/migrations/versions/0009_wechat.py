@@ -1,7 +1,7 @@
 """Customer service, followers of the Official Account, and replies by keyword.
 
-Revision ID: 0002_wechat
-Revises: 0001
+Revision ID: 0009
+Revises: 0008
 """
 
 import sqlalchemy as sa
@@ -9,8 +9,8 @@ from alembic import op
 
 from scrm.db.tables import BigId, Json
 
-revision = "0002_wechat"
-down_revision = "0001"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """Customers and groups that go from one member to another.
 
-Revision ID: 0002_transfers
-Revises: 0001
+Revision ID: 0008
+Revises: 0007
 """
 
 import sqlalchemy as sa
@@ -9,8 +9,8 @@ from alembic import op
 
 from scrm.db.tables import BigId
 
-revision = "0002_transfers"
-down_revision = "0001"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """Mass messages, moments and the media library.
 
-Revision ID: 0002_sending
-Revises: 0001
+Revision ID: 0007
+Revises: 0006
 """
 
 import sqlalchemy as sa
@@ -9,8 +9,8 @@ from alembic import op
 
 from scrm.db.tables import BigId, Json
 
-revision = "0002_sending"
-down_revision = "0001"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 

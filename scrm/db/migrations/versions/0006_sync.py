@@ -1,7 +1,7 @@
 """Departments, who serves customers, and runs of the sync.
 
-Revision ID: 0002_sync
-Revises: 0001
+Revision ID: 0006
+Revises: 0005
 """
 
 import sqlalchemy as sa
@@ -9,8 +9,8 @@ from alembic import op
 
 from scrm.db.tables import BigId, Json
 
-revision = "0002_sync"
-down_revision = "0001"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """Channel codes with plans, their ledger, acquisition links, and tags that know who put them.
 
-Revision ID: 0002_ways
-Revises: 0001
+Revision ID: 0004
+Revises: 0003
 """
 
 import sqlalchemy as sa
@@ -9,8 +9,8 @@ from alembic import op
 
 from scrm.db.tables import BigId, Json
 
-revision = "0002_ways"
-down_revision = "0001"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
