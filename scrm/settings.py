@@ -174,6 +174,32 @@ class OfficialAccount(_Section):
         return value
 
 
+class Source(BaseModel):
+    """One shop that sends us orders or is asked for them; what else it needs is its kind's own to check.
+
+    The section's name is the source's key: lower-case letters, digits, - and _, at most 40.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
+
+    kind: str = Field(min_length=1)
+
+    def __repr_args__(self) -> Any:
+        yield "kind", self.kind  # the rest may be secret
+
+
+_SOURCE_KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+
+
+def _is_source_key(key: str) -> str:
+    if not _SOURCE_KEY.fullmatch(key):
+        raise ValueError("expected a name of lower-case letters, digits, - and _, at most 40")
+    return key
+
+
+SourceKey = Annotated[str, AfterValidator(_is_source_key)]
+
+
 class Settings(_Section):
     """All settings; build with `load_settings`."""
 
@@ -186,6 +212,7 @@ class Settings(_Section):
     official_account: OfficialAccount = OfficialAccount()
     content: ContentSettings = ContentSettings()
     mass_messages: MassMessages = MassMessages()
+    sources: dict[SourceKey, Source] = {}
 
 
 def load_settings(environ: dict[str, str] | None = None, **overrides: dict[str, Any]) -> Settings:
@@ -194,8 +221,14 @@ def load_settings(environ: dict[str, str] | None = None, **overrides: dict[str, 
     tree = _read_file(environ)
     for name, value in environ.items():
         section, separator, key = name.removeprefix("SCRM_").lower().partition("__")
-        if name.startswith("SCRM_") and separator:
-            tree.setdefault(section, {})[key] = value
+        if not name.startswith("SCRM_") or not separator:
+            continue
+        values = tree.setdefault(section, {})
+        if section == "sources":
+            source, _, key = key.partition("__")
+            values = values.setdefault(source, {})
+        if isinstance(values, dict):
+            values[key] = value
     for section, values in overrides.items():
         tree.setdefault(section, {}).update(values)
     for section in Settings.model_fields:
@@ -259,7 +292,7 @@ def _found(tree: dict[str, Any], where: tuple[str, ...]) -> str:
     value: Any = tree
     for part in where:
         value = value.get(part) if isinstance(value, dict) else None
-    if where[-1] in _SECRETS:
+    if where[-1] in _SECRETS or (where[0] == "sources" and len(where) > 2 and where[-1] != "kind"):
         return "a value (not shown)" if value else "an empty value"
     return repr(value)
 
