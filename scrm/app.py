@@ -219,7 +219,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        schedule.stop()
+        await schedule.stop()
         await services.worker.stop()
 
 
