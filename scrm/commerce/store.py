@@ -1,6 +1,6 @@
 """All SQL of orders: saving snapshots, binding them to persons, totals, and what the sidebar reads.
 
-Orders have one writer at a time, on both databases: whoever saves or binds them takes `_take_turn` first. So a
+Orders have one writer at a time, on both databases: whoever saves or binds them takes `take_turn` first. So a
 snapshot is always compared with what the last one left, and a person's totals with all of their orders.
 """
 
@@ -96,7 +96,7 @@ def save_orders(
 
     Children, person, totals and events follow in the same transaction. 200 to 1,000 orders a call are best.
     """
-    _take_turn(conn)
+    take_turn(conn)
     saved: list[Saved | None] = [None] * len(batch)
     waiting = list(range(len(batch)))
     while waiting:
@@ -118,7 +118,8 @@ def save_orders(
     return [result for result in saved if result is not None]
 
 
-def _take_turn(conn: Connection) -> None:
+def take_turn(conn: Connection) -> None:
+    """Orders have one writer at a time: wait for it, until the transaction ends."""
     if conn.dialect.name == "postgresql":
         conn.execute(text(f"SELECT pg_advisory_xact_lock({_ORDER_LOCK})"))
 
@@ -163,7 +164,7 @@ class _Saver:
         return _follow(self.conn, steps, self.now, self.correlation)
 
 
-def _step(before: _Kept | None, snapshot: Snapshot | None, finder: "_Persons") -> _Step:
+def _step(before: _Kept | None, snapshot: Snapshot | None, finder: "Persons") -> _Step:
     if before is None:
         assert snapshot is not None  # noqa: S101 - an unseen order has no digest to be equal to
         return _first(snapshot, finder)
@@ -184,7 +185,7 @@ def _step(before: _Kept | None, snapshot: Snapshot | None, finder: "_Persons") -
     return step
 
 
-def _first(snapshot: Snapshot, finder: "_Persons") -> _Step:
+def _first(snapshot: Snapshot, finder: "Persons") -> _Step:
     row = settle(snapshot.row)
     row["person_id"], row["bound_by"] = finder.find(
         row["buyer_unionid"], snapshot.external_userid, row["buyer_phone_lookup"]
@@ -263,7 +264,7 @@ def _find_known(conn: Connection, batch: list[Order]) -> dict[tuple[str, str, st
 
 
 @dataclass(slots=True)
-class _Persons:
+class Persons:
     """Who is known by which value, for one batch."""
 
     by_unionid: dict[str, int]
@@ -282,19 +283,20 @@ class _Persons:
         return None, ""
 
 
-def _find_persons(conn: Connection, snapshots: list[Snapshot | None], unbound: list[Any]) -> _Persons:
+def _find_persons(conn: Connection, snapshots: list[Snapshot | None], unbound: list[Any]) -> Persons:
     taken = [snapshot for snapshot in snapshots if snapshot is not None]
     unionids = {snapshot.row["buyer_unionid"] for snapshot in taken} | {row.buyer_unionid for row in unbound}
     phones = {snapshot.row["buyer_phone_lookup"] for snapshot in taken} | {row.buyer_phone_lookup for row in unbound}
     contacts = {snapshot.external_userid for snapshot in taken}
-    return _Persons(
-        _by_identity(conn, "wx_unionid", unionids - {""}),
-        _by_contact(conn, contacts - {""}),
-        _by_identity(conn, "mobile_e164", phones - {""}),
+    return Persons(
+        find_by_identity(conn, "wx_unionid", unionids - {""}),
+        find_by_contact(conn, contacts - {""}),
+        find_by_identity(conn, "mobile_e164", phones - {""}),
     )
 
 
-def _by_identity(conn: Connection, kind: str, values: Collection[str]) -> dict[str, int]:
+def find_by_identity(conn: Connection, kind: str, values: Collection[str]) -> dict[str, int]:
+    """Person ids by the value of an identity that is the same in every shop."""
     if not values:
         return {}
     rows = conn.execute(
@@ -305,7 +307,8 @@ def _by_identity(conn: Connection, kind: str, values: Collection[str]) -> dict[s
     return {row.value: row.person_id for row in rows}
 
 
-def _by_contact(conn: Connection, external_userids: Collection[str]) -> dict[str, int]:
+def find_by_contact(conn: Connection, external_userids: Collection[str]) -> dict[str, int]:
+    """Person ids by external_userid."""
     if not external_userids:
         return {}
     table = external_contact.c
@@ -315,7 +318,7 @@ def _by_contact(conn: Connection, external_userids: Collection[str]) -> dict[str
     return {row.external_userid: row.person_id for row in rows}
 
 
-def _can_bind(found: Any, finder: _Persons) -> bool:
+def _can_bind(found: Any, finder: Persons) -> bool:
     known = finder.find(found.buyer_unionid, "", found.buyer_phone_lookup)[0]
     return found.person_id is None and known is not None
 
@@ -397,13 +400,14 @@ def _follow(conn: Connection, steps: list[_Step], now: datetime, correlation: st
         for one in told:
             (historic if one.facts.get("historic") else live).append(one)
         names.append(tuple(one.name for one in told))
-    _move_totals(conn, changes)
+    move_totals(conn, changes)
     events.record(conn, historic, now=now, correlation=correlation)
     events.publish(conn, live, now=now, correlation=correlation)
     return names
 
 
-def _move_totals(conn: Connection, changes: dict[int, Change]) -> None:
+def move_totals(conn: Connection, changes: dict[int, Change]) -> None:
+    """Add each person's change to what person_stat says of them."""
     recounted = sorted(person_id for person_id, change in changes.items() if change.needs_recount)
     added = [
         {
@@ -491,7 +495,7 @@ def bind_orders(
     conn: Connection, person_id: int, *, unionid: str | None = None, phone_lookup: str | None = None, now: datetime
 ) -> int:
     """Give a person the orders that waited for this unionid or phone; returns how many. Totals and events follow."""
-    _take_turn(conn)
+    take_turn(conn)
     bound = 0
     for column, value, way in (
         (orders.c.buyer_unionid, unionid, "unionid"),
@@ -510,7 +514,7 @@ def bind_order_manually(conn: Connection, order_id: int, person_id: int, userid:
 
     Raises NotFound for an unknown order, Conflict when it belongs to somebody else.
     """
-    _take_turn(conn)
+    take_turn(conn)
     row = conn.execute(select(orders).where(orders.c.id == order_id)).mappings().one_or_none()
     if row is None:
         raise NotFound("没有找到这个订单，请核对订单号")
