@@ -1,6 +1,7 @@
 """Fetches a contact's state from WeCom and keeps what it says; every handler of contact events ends here."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -34,16 +35,8 @@ async def learn_contact(callback: Callback, tells: str, facts: Mapping[str, Any]
     }
     external_userid = event.text("ExternalUserID")
     if details is not None:
-        await services.db.write(
-            keep,
-            external_userid,
-            details,
-            added,
-            services.vault,
-            services.clock.now(),
-            callback.correlation,
-            callback.received_at,
-        )
+        learnt = Learnt(external_userid, details, added, callback.correlation, callback.received_at)
+        await services.db.together(_keep_many, (learnt, services))
         return
     item = queue.Item(
         lane="sync",
@@ -79,9 +72,8 @@ async def run_refresh(services: Services, item: queue.Claimed) -> None:
         is_last_try = error.retry_class in (RetryClass.RELATION, RetryClass.PARAMETER) or item.attempts > 3
         if not (is_last_try and (added or error.retry_class is RetryClass.RELATION)):
             raise
-    await services.db.write(
-        keep, external_userid, details, added, services.vault, services.clock.now(), item.correlation, asked_at
-    )
+    learnt = Learnt(external_userid, details, added, item.correlation, asked_at)
+    await services.db.together(_keep_many, (learnt, services))
 
 
 async def _is_covered(services: Services, external_userid: str, after: str | None) -> bool:
@@ -91,30 +83,43 @@ async def _is_covered(services: Services, external_userid: str, after: str | Non
     return refreshed_at is not None and refreshed_at >= datetime.fromisoformat(after)
 
 
-def keep(
-    conn: Connection,
-    external_userid: str,
-    details: Details | None,
-    added: Mapping[str, Any] | None,
-    vault: Vault,
-    now: datetime,
-    correlation: str,
-    asked_at: datetime,
-) -> None:
-    """One transaction: the contact, the orders that now have a buyer, and the event that playbooks wait for.
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What WeCom said about a contact when it was asked, and the add that made us ask."""
+
+    external_userid: str
+    details: Details | None
+    added: Mapping[str, Any] | None
+    correlation: str
+    asked_at: datetime
+
+
+def _keep_many(conn: Connection, told: list[tuple[Learnt, Services]]) -> list[None]:
+    """In the order of the contacts, so that two processes do not wait for each other crosswise."""
+    services = told[0][1]
+    now = services.clock.now()
+    for learnt, _ in sorted(told, key=lambda each: each[0].external_userid):
+        keep(conn, learnt, services.vault, now)
+    return [None] * len(told)
+
+
+def keep(conn: Connection, learnt: Learnt, vault: Vault, now: datetime) -> None:
+    """The contact, the orders that now have a buyer, and the event that playbooks wait for: all or nothing.
 
     The contact is as fresh as the question (`asked_at`): what happened while the answer travelled is not in it.
     """
-    contact = profiles.ensure_contact(conn, external_userid, now=now)
+    details, added = learnt.details, learnt.added
+    contact = profiles.ensure_contact(conn, learnt.external_userid, now=now)
     if details is not None:
-        phones = profiles.save_contact(conn, details, vault=vault, now=asked_at)
+        phones = profiles.save_contact(conn, details, vault=vault, now=learnt.asked_at)
         unionid = details.external_contact.get("unionid") or None
         if unionid:
             bind_orders(conn, contact.person_id, unionid=unionid, now=now)
         for phone in phones:
             bind_orders(conn, contact.person_id, phone_lookup=vault.lookup(phone), now=now)
-    if added is not None and not _is_over(conn, external_userid, added):
-        publish(conn, [_added_event(external_userid, contact.person_id, added)], now=now, correlation=correlation)
+    if added is not None and not _is_over(conn, learnt.external_userid, added):
+        told = _added_event(learnt.external_userid, contact.person_id, added)
+        publish(conn, [told], now=now, correlation=learnt.correlation)
 
 
 def _is_over(conn: Connection, external_userid: str, added: Mapping[str, Any]) -> bool:
