@@ -143,6 +143,37 @@ class MassMessages(_Section):
     per_month: int = Field(8, ge=0)
 
 
+class Tracking(_Section):
+    """What the shop's own pages may tell us (POST /track); off without a write_key, which pages carry and all can read.
+
+    Pages of `domains` may post, and radar links lead only there; `*.example.com` means every name below.
+    """
+
+    write_key: str = ""
+    domains: tuple[str, ...] = ()
+    per_minute: int = Field(600, ge=1)
+
+    @field_validator("write_key")
+    @classmethod
+    def _is_key(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[A-Za-z0-9_\-]{16,64}", value):
+            raise ValueError("expected 16 to 64 letters, digits, _ or -, or nothing to leave tracking off")
+        return value
+
+    @field_validator("domains", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("domains")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            if not re.fullmatch(r"(?:\*\.)?[A-Za-z0-9][A-Za-z0-9.\-]*(?::\d{1,5})?", host):
+                raise ValueError(f"expected host names such as mall.example.com or *.example.com, not {host!r}")
+        return tuple(host.lower() for host in value)
+
+
 class OfficialAccount(_Section):
     """The Official Account (公众号); without an app_id it is off. The secret is only for reading unionids."""
 
@@ -210,6 +241,7 @@ class Settings(_Section):
     playbooks: Playbooks = Playbooks()
     shop: Shop = Shop()
     official_account: OfficialAccount = OfficialAccount()
+    tracking: Tracking = Tracking()
     content: ContentSettings = ContentSettings()
     mass_messages: MassMessages = MassMessages()
     sources: dict[SourceKey, Source] = {}

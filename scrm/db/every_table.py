@@ -10,9 +10,12 @@ from scrm.db.tables import metadata
 from scrm.group_chats import models as group_chats
 from scrm.mass_messages import models as mass_messages
 from scrm.moments import models as moments
+from scrm.profiles import custom_field_tables
 from scrm.profiles import models as profiles
+from scrm.profiles import timeline
 from scrm.sop import models as sop
 from scrm.sync import models as sync
+from scrm.tracking import models as tracking
 from scrm.transfers import models as transfers
 from scrm.wechat import models as wechat
 from scrm.work import models as work
@@ -24,6 +27,7 @@ FEATURES = (
     commerce,
     contact_ways,
     credentials,
+    custom_field_tables,
     events,
     group_chats,
     mass_messages,
@@ -33,6 +37,8 @@ FEATURES = (
     sessions,
     sop,
     sync,
+    timeline,
+    tracking,
     transfers,
     wechat,
     work,
