@@ -131,6 +131,9 @@ shipment = Table(
     Column("delivered_at", UtcDateTime),
     Column("line_keys", Json, nullable=False, server_default=text("'[]'")),
     _text("source", 24),
+    # shipped, in_transit, out_for_delivery, delivered, returned, exception: as far as the express has told
+    _text("state", 20),
+    Column("state_at", UtcDateTime),
     Index("ix_shipment_tracking_no", "tracking_no"),
     sqlite_with_rowid=False,
 )
@@ -183,6 +186,15 @@ coupon_batch = Table(
     # None: no limit.
     Column("budget_count", Integer),
     Column("issued_count", Integer, nullable=False, server_default=text("0")),
+    # None: no limit for one person.
+    Column("per_person", Integer),
+    # How long before its end a coupon is spoken of once more; None: by how long it lives.
+    Column("remind_seconds", Integer),
+    # Whether a refunded order gives its coupon back.
+    Column("gives_back", Boolean, nullable=False, server_default=text("true")),
+    # playbook, console or api: who says what its coupons are.
+    Column("origin", String(12), nullable=False, server_default=text("'playbook'")),
+    Column("stopped_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
 )
 
@@ -191,6 +203,7 @@ coupon_code = Table(
     metadata,
     Column("batch_key", ForeignKey("coupon_batch.key"), primary_key=True),
     Column("code", String(64), primary_key=True),
+    # 0: somebody used it to whom we had not given it.
     Column("issue_id", BigInteger),
     Index("uq_coupon_code_code", "code", unique=True),
     Index(
@@ -213,13 +226,57 @@ coupon_issue = Table(
     Column("code", String(64), nullable=False, unique=True),
     # The secret of the customer's own page /c/{token}.
     Column("token", String(64), nullable=False, unique=True),
-    # issued, redeemed, void; expired follows from expires_at
+    # issued, redeemed, void, released (never reached its customer); expired follows from expires_at
     Column("state", String(12), nullable=False, server_default=text("'issued'")),
     Column("issued_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),
     Column("opened_at", UtcDateTime),
     Column("redeemed_at", UtcDateTime),
     Column("redemption", Json),
+    # None: reserved, nobody knows yet whether it reached the customer.
+    Column("delivered_at", UtcDateTime),
+    # When the next thing is to be told of it: that it will expire, that it has.
+    Column("tell_at", UtcDateTime),
+    # The order that used it, by number as told and by id once we have it.
+    _text("order_no", 80),
+    Column("order_id", BigInteger),
+    _fen("discount_fen"),
+    Column("restored", Integer, nullable=False, server_default=text("0")),
+    Index(
+        "ix_coupon_issue_undelivered",
+        "issued_at",
+        sqlite_where=text("state = 'issued' AND delivered_at IS NULL"),
+        postgresql_where=text("state = 'issued' AND delivered_at IS NULL"),
+    ),
+    Index(
+        "ix_coupon_issue_tell_at",
+        "tell_at",
+        sqlite_where=text("state = 'issued' AND tell_at IS NOT NULL"),
+        postgresql_where=text("state = 'issued' AND tell_at IS NOT NULL"),
+    ),
+    Index(
+        "ix_coupon_issue_order_id",
+        "order_id",
+        sqlite_where=text("order_id IS NOT NULL"),
+        postgresql_where=text("order_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_coupon_issue_order_no",
+        "order_no",
+        sqlite_where=text("order_id IS NULL AND order_no <> ''"),
+        postgresql_where=text("order_id IS NULL AND order_no <> ''"),
+    ),
+    Index("ix_coupon_issue_batch", "batch_key", "id"),
     Index("uq_coupon_issue_reason", "batch_key", "person_id", "reason_key", unique=True),
     Index("ix_coupon_issue_person_id", "person_id", "issued_at"),
+)
+
+# The coupons that an order says it used, ours or others'.
+order_coupon = Table(
+    "order_coupon",
+    metadata,
+    Column("order_id", ForeignKey("orders.id"), primary_key=True),
+    Column("code", String(64), primary_key=True),
+    _fen("discount_fen"),
+    sqlite_with_rowid=False,
 )

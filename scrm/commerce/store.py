@@ -14,6 +14,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, Table, case, delete, func, literal_column, select, text
 
 from scrm import events
+from scrm.commerce import coupons_in_orders
 from scrm.commerce.canonical import Order
 from scrm.commerce.merge import (
     REFUND_OPEN,
@@ -30,7 +31,7 @@ from scrm.commerce.merge import (
 from scrm.commerce.models import order_import, order_line, orders, payment, refund, shipment
 from scrm.commerce.order_events import event_key, is_history, reached, tell, told_of_history
 from scrm.commerce.snapshot import Snapshot, digests, keys, settle, take
-from scrm.commerce.totals import NOTHING, Change, Share, share_of
+from scrm.commerce.totals import NOTHING, SUMS, TIMES, Change, Share, share_of
 from scrm.db import upsert
 from scrm.db.bulk import among, insert_rows, new_ids, update_rows
 from scrm.db.vault import Vault
@@ -115,7 +116,10 @@ def save_orders(
         for index, result in zip(indexes, saver.save([batch[index] for index in indexes]), strict=True):
             saved[index] = result
         waiting = later
-    return [result for result in saved if result is not None]
+    done = [result for result in saved if result is not None]
+    told = ((order, one.order_id) for order, one in zip(batch, done, strict=True) if one.result != "unchanged")
+    coupons_in_orders.follow(conn, told, now=now)
+    return done
 
 
 def take_turn(conn: Connection) -> None:
@@ -410,17 +414,7 @@ def move_totals(conn: Connection, changes: dict[int, Change]) -> None:
     """Add each person's change to what person_stat says of them."""
     recounted = sorted(person_id for person_id, change in changes.items() if change.needs_recount)
     added = [
-        {
-            "person_id": person_id,
-            "orders": change.orders,
-            "paid_orders": change.paid_orders,
-            "paid_fen": change.paid_fen,
-            "refunded_fen": change.refunded_fen,
-            "open_refunds": change.open_refunds,
-            "first_paid_at": change.first_paid_at,
-            "last_paid_at": change.last_paid_at,
-            "last_order_at": change.last_order_at,
-        }
+        {"person_id": person_id, **change.values()}
         for person_id, change in sorted(changes.items())
         if not change.needs_recount
     ]
@@ -433,20 +427,11 @@ def move_totals(conn: Connection, changes: dict[int, Change]) -> None:
 def _add_totals(conn: Connection) -> Any:
     statement = upsert(person_stat, conn)
     new, old = statement.excluded, person_stat.c
-    sums = {
-        name: old[name] + new[name] for name in ("orders", "paid_orders", "paid_fen", "refunded_fen", "open_refunds")
-    }
-    times = {
-        "first_paid_at": case(
-            (old.first_paid_at < new.first_paid_at, old.first_paid_at), else_=_either("first_paid_at", new)
-        ),
-        "last_paid_at": case(
-            (old.last_paid_at > new.last_paid_at, old.last_paid_at), else_=_either("last_paid_at", new)
-        ),
-        "last_order_at": case(
-            (old.last_order_at > new.last_order_at, old.last_order_at), else_=_either("last_order_at", new)
-        ),
-    }
+    sums = {name: old[name] + new[name] for name in SUMS}
+    times = {}
+    for name in TIMES:
+        stays = old[name] < new[name] if name.startswith("first") else old[name] > new[name]
+        times[name] = case((stays, old[name]), else_=_either(name, new))
     return statement.on_conflict_do_update(index_elements=["person_id"], set_=sums | times)
 
 
@@ -469,16 +454,7 @@ def count_totals(conn: Connection, person_id: int) -> dict[str, Any]:
     total = Change()
     for row in rows:
         total.move(NOTHING, share_of(dict(row), opened.get(row["id"], 0)))
-    return {
-        "orders": total.orders,
-        "paid_orders": total.paid_orders,
-        "paid_fen": total.paid_fen,
-        "refunded_fen": total.refunded_fen,
-        "open_refunds": total.open_refunds,
-        "first_paid_at": total.first_paid_at,
-        "last_paid_at": total.last_paid_at,
-        "last_order_at": total.last_order_at,
-    }
+    return total.values()
 
 
 def recount(conn: Connection, person_id: int) -> None:

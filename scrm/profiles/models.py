@@ -1,6 +1,19 @@
 """Persons, the ways we know them, and the members who follow them."""
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, SmallInteger, String, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    text,
+)
 
 from scrm.db.tables import BigId, Json, UtcDateTime, metadata
 
@@ -14,6 +27,8 @@ person = Table(
     # {"promo": true, ...}: what this person refused, across all members and channels.
     Column("optout", Json, nullable=False, server_default=text("'{}'")),
     Column("created_at", UtcDateTime, nullable=False),
+    # An id is never given twice: where it was joined into another, it leads there for ever.
+    sqlite_autoincrement=True,
 )
 
 # Kept up to date in the transaction that changes an order; feeds profile, segments and conditions.
@@ -29,6 +44,10 @@ person_stat = Table(
     Column("first_paid_at", UtcDateTime),
     Column("last_paid_at", UtcDateTime),
     Column("last_order_at", UtcDateTime),
+    # What RFM counts: orders with money left after refunds, that money, and when the newest of them was paid.
+    Column("kept_orders", Integer, nullable=False, server_default=text("0")),
+    Column("kept_fen", BigInteger, nullable=False, server_default=text("0")),
+    Column("last_kept_at", UtcDateTime),
 )
 
 # Custom fields that playbooks and staff set: {key, value}.
@@ -38,9 +57,15 @@ person_field = Table(
     Column("person_id", ForeignKey("person.id"), primary_key=True),
     Column("key", String(64), primary_key=True),
     Column("value", Json),
+    # What conditions compare, and what makes a unique field's value belong to one person.
+    Column("text_value", String(500)),
+    Column("number_value", Double),
+    Column("claim", String(64)),
     Column("source", String(80), nullable=False, server_default=text("''")),
     Column("changed_at", UtcDateTime, nullable=False),
-    Index("ix_person_field_key", "key"),
+    Index("ix_person_field_text", "key", "text_value"),
+    Index("ix_person_field_number", "key", "number_value"),
+    Index("uq_person_field_claim", "key", "claim", unique=True),
 )
 
 # kind: wecom_external_userid, wx_unionid, mobile_e164 ...; one value belongs to one person.
@@ -57,6 +82,8 @@ identity = Table(
     Column("mask", String(40), nullable=False, server_default=text("''")),
     # auto, staff, order, api
     Column("source", String(40), nullable=False),
+    # verified, told, guessed: see scrm.profiles.identities
+    Column("confidence", String(12), nullable=False, server_default=text("'told'")),
     Column("created_at", UtcDateTime, nullable=False),
     Index("uq_identity_value", "kind", "scope", "value", unique=True),
     Index("ix_identity_person_id", "person_id"),
