@@ -12,6 +12,9 @@ from scrm.db import insert_for, upsert
 from scrm.db.bulk import among, insert_rows, new_ids
 from scrm.db.vault import Vault, mask_phone
 from scrm.errors import Forbidden
+from scrm.profiles.custom_field_values import compared
+from scrm.profiles.custom_fields import Change, set_values
+from scrm.profiles.custom_fields import find_field as find_custom_field
 from scrm.profiles.models import (
     corp_tag,
     external_contact,
@@ -428,7 +431,12 @@ def set_stage(conn: Connection, person_id: int, stage: str) -> None:
 
 
 def set_field(conn: Connection, person_id: int, key: str, value: object, *, source: str, now: datetime) -> None:
-    values = {"value": value, "source": source, "changed_at": now}
+    """A field of the shop's own, as its definition says (raises Invalid, Conflict); undefined ones hold anything."""
+    if find_custom_field(conn, "person", key) is not None:
+        set_values(conn, "person", (person_id,), {key: value}, Change(source, "", now))
+        return
+    text, number = compared(None, value)
+    values = {"value": value, "text_value": text, "number_value": number, "source": source, "changed_at": now}
     conn.execute(
         upsert(person_field, conn)
         .values(person_id=person_id, key=key, **values)

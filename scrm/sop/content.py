@@ -14,7 +14,8 @@ from scrm.commerce.models import order_line, orders, shipment
 from scrm.content.attachments import CouponCard, chat_attachments, coupon_values, link_cards
 from scrm.content.render import CHAT_TEXT_CHARS, MissingVariable, render, variables_of
 from scrm.errors import ScrmError
-from scrm.profiles.models import external_contact, follow_user, person_field
+from scrm.profiles import custom_fields
+from scrm.profiles.models import external_contact, follow_user
 from scrm.sop import store
 from scrm.sop.engine import coupon_reason
 from scrm.sop.facts import Due
@@ -84,7 +85,7 @@ def _coupon_keys(one: Due, said: Content) -> list[str]:
     return shown
 
 
-def load_values(conn: Connection, due: Sequence[Due], shop: Shop) -> dict[int, dict[str, Any]]:
+def load_values(conn: Connection, due: Sequence[Due], shop: Shop, now: datetime) -> dict[int, dict[str, Any]]:
     """By enrolment: what is known of the variables that the texts of this batch name."""
     if not due:
         return {}
@@ -92,7 +93,7 @@ def load_values(conn: Connection, due: Sequence[Due], shop: Shop) -> dict[int, d
     values: dict[int, dict[str, Any]] = {one.row.id: {"shop": shop.name} for one in due}
     for wanted, load in _LOADERS:
         if wanted(named):
-            for enrolment_id, found in load(conn, due, named):
+            for enrolment_id, found in load(conn, due, named, now):
                 values[enrolment_id] |= found
     return values
 
@@ -114,7 +115,7 @@ def _variables_of(text: str) -> frozenset[str]:
 Found = Iterable[tuple[int, dict[str, Any]]]
 
 
-def _names(conn: Connection, due: Sequence[Due], named: Collection[str]) -> Found:
+def _names(conn: Connection, due: Sequence[Due], named: Collection[str], now: datetime) -> Found:
     contacts = {one.row.external_userid for one in due}
     rows = conn.execute(
         select(external_contact.c.external_userid, external_contact.c.name).where(
@@ -126,7 +127,7 @@ def _names(conn: Connection, due: Sequence[Due], named: Collection[str]) -> Foun
         yield one.row.id, {"nickname": names.get(one.row.external_userid, "")}
 
 
-def _remarks(conn: Connection, due: Sequence[Due], named: Collection[str]) -> Found:
+def _remarks(conn: Connection, due: Sequence[Due], named: Collection[str], now: datetime) -> Found:
     rows = conn.execute(
         select(follow_user.c.userid, follow_user.c.external_userid, follow_user.c.remark).where(
             follow_user.c.external_userid.in_({one.row.external_userid for one in due})
@@ -137,30 +138,24 @@ def _remarks(conn: Connection, due: Sequence[Due], named: Collection[str]) -> Fo
         yield one.row.id, {"remark": remarks.get((one.row.userid, one.row.external_userid), "")}
 
 
-def _staff(conn: Connection, due: Sequence[Due], named: Collection[str]) -> Found:
+def _staff(conn: Connection, due: Sequence[Due], named: Collection[str], now: datetime) -> Found:
     names = store.member_names(conn, {one.row.userid for one in due})
     for one in due:
         yield one.row.id, {"staff": names.get(one.row.userid.lower(), "")}
 
 
-def _fields(conn: Connection, due: Sequence[Due], named: Collection[str]) -> Found:
+def _fields(conn: Connection, due: Sequence[Due], named: Collection[str], now: datetime) -> Found:
     keys = {name.removeprefix(_OF_FIELDS) for name in named if name.startswith(_OF_FIELDS)} | {"salutation"}
-    rows = conn.execute(
-        select(person_field.c.person_id, person_field.c.key, person_field.c.value).where(
-            person_field.c.person_id.in_({one.row.person_id for one in due}), person_field.c.key.in_(keys)
-        )
-    )
-    known: dict[int, dict[str, Any]] = {}
-    for row in rows:
-        of_person = known.setdefault(row.person_id, {})
-        of_person[_OF_FIELDS + row.key] = row.value
-        if row.key == "salutation":
-            of_person["salutation"] = row.value
+    known = custom_fields.texts_of(conn, {one.row.person_id for one in due}, keys, now)
     for one in due:
-        yield one.row.id, known.get(one.row.person_id, {})
+        texts = known.get(one.row.person_id, {})
+        said: dict[str, Any] = {_OF_FIELDS + key: text for key, text in texts.items()}
+        if "salutation" in texts:
+            said["salutation"] = texts["salutation"]
+        yield one.row.id, said
 
 
-def _orders(conn: Connection, due: Sequence[Due], named: Collection[str]) -> Found:
+def _orders(conn: Connection, due: Sequence[Due], named: Collection[str], now: datetime) -> Found:
     """Of the order the run is about, else of the person's newest."""
     newest = _newest_orders(conn, {one.row.person_id for one in due})
     of_runs = _orders_of_runs(conn, due)
@@ -236,7 +231,7 @@ def _parcels(conn: Connection, order_ids: set[int]) -> dict[int, dict[str, str]]
     }
 
 
-_Loader = Callable[[Connection, Sequence[Due], Collection[str]], Found]
+_Loader = Callable[[Connection, Sequence[Due], Collection[str], datetime], Found]
 _LOADERS: tuple[tuple[Callable[[set[str]], bool], _Loader], ...] = (
     (lambda named: "nickname" in named, _names),
     (lambda named: "remark" in named, _remarks),

@@ -67,7 +67,7 @@ def _say_anew(
         if step is None or step.content is None:
             continue
         due = Due(run, playbook, step)
-        filled = content.fill(conn, due, content.load_values(conn, [due], shop)[run.id], shop, now)
+        filled = content.fill(conn, due, content.load_values(conn, [due], shop, now)[run.id], shop, now)
         if filled.text:
             conn.execute(update(task).where(task.c.id == one.id).values(_said(filled)))
 

@@ -144,7 +144,8 @@ def decide_due(conn: Connection, rules: Rules, now: datetime, enrolment_id: int 
             due.append(Due(row, playbook, playbook.steps[row.step] if row.step < len(playbook.steps) else None))
     if due:
         _decide_all(due, gather(conn, due, now), decided)
-        decided.values = content.load_values(conn, [case.due for case in decided.cases if _says(case)], rules.shop)
+        said = [case.due for case in decided.cases if _says(case)]
+        decided.values = content.load_values(conn, said, rules.shop, now)
     return decided
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from scrm.errors import ScrmError
 from scrm.profiles import store as profiles
 from scrm.sop.actions.effects import Actor, Effects, Field
 
@@ -29,4 +30,8 @@ def act(conn: Connection, value: Any, actor: Actor, effects: Effects, now: datet
             profiles.set_stage(conn, actor.person_id, str(wanted))
         else:
             source = f"playbook:{actor.playbook_key}"[:80]
-            profiles.set_field(conn, actor.person_id, key.removeprefix("field."), wanted, source=source, now=now)
+            name = key.removeprefix("field.")
+            try:
+                profiles.set_field(conn, actor.person_id, name, wanted, source=source, now=now)
+            except ScrmError as error:
+                effects.failures.append(error.text)
