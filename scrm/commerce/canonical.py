@@ -75,6 +75,8 @@ class Shipment(Struct, kw_only=True, omit_defaults=True):
     delivered_at: Moment | None = None
     line_keys: list[str] = []
     source: Annotated[str, Meta(max_length=24)] = ""
+    state: Literal["", "shipped", "in_transit", "out_for_delivery", "delivered", "returned", "exception"] = ""
+    state_at: Moment | None = None
 
 
 class Refund(Struct, kw_only=True, omit_defaults=True):
@@ -87,6 +89,13 @@ class Refund(Struct, kw_only=True, omit_defaults=True):
     reason: str = ""
     created_at: Moment | None = None
     finished_at: Moment | None = None
+
+
+class CouponUse(Struct, kw_only=True, omit_defaults=True):
+    """A coupon that the order used, with what it took off."""
+
+    code: Annotated[str, Meta(min_length=1, max_length=64)]
+    discount_fen: Fen = 0
 
 
 class Receiver(Struct, kw_only=True, omit_defaults=True):
@@ -146,6 +155,7 @@ class Order(Struct, kw_only=True, omit_defaults=True):
     payments: list[Payment] | None = None
     shipments: list[Shipment] | None = None
     refunds: list[Refund] | None = None
+    coupons: list[CouponUse] | None = None
 
 
 # Fields of the model that are understood but not kept yet.
@@ -172,7 +182,7 @@ _FREE_TEXT = frozenset(
 _MOMENTS = tuple(name for name in Order.__struct_fields__ if name.endswith("_at"))
 _PART_MOMENTS = (
     ("payments", ("paid_at",)),
-    ("shipments", ("shipped_at", "delivered_at")),
+    ("shipments", ("shipped_at", "delivered_at", "state_at")),
     ("refunds", ("created_at", "finished_at")),
 )
 _FIELDS = frozenset(Order.__struct_fields__) | _NOT_KEPT
@@ -303,6 +313,7 @@ _CHOICES = {
     "fulfillment_status": Order.__annotations__["fulfillment_status"],
     "aftersale_status": Order.__annotations__["aftersale_status"],
     "refunds.status": RefundStatus,
+    "shipments.state": Shipment.__annotations__["state"],
     "payments.phase": Payment.__annotations__["phase"],
 }
 

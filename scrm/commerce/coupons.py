@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, func, literal, select, update
 
 from scrm.commerce.models import coupon_batch, coupon_code, coupon_issue
 from scrm.commerce.words import COUPON_STATES
 from scrm.content.attachments import CouponCard
-from scrm.db import upsert
+from scrm.db import UtcDateTime, upsert
 from scrm.db.bulk import among, insert_rows, new_ids, update_rows
 from scrm.errors import Conflict, NotFound, ScrmError
 from scrm.events import Event, publish
@@ -57,9 +57,14 @@ class Issue:
     threshold_fen: int
     rules: str
     url: str
+    delivered_at: datetime | None = None
+    order_no: str = ""
+    order_id: int | None = None
+    discount_fen: int = 0
+    restored: int = 0
 
     def state_at(self, now: datetime) -> str:
-        """issued, redeemed, void, or expired when its time is over."""
+        """issued, redeemed, void, released, or expired when its time is over."""
         if self.state == "issued" and self.expires_at is not None and self.expires_at <= now:
             return "expired"
         return self.state
@@ -84,6 +89,10 @@ def ensure_batch(
     url: str = "",
     rules: str = "",
     budget: int | None = None,
+    per_person: int | None = None,
+    remind: timedelta | None = None,
+    gives_back: bool = True,
+    origin: str = "playbook",
     now: datetime,
 ) -> None:
     """Make a batch, or change what its future issues say; coupons already issued keep their expiry."""
@@ -99,6 +108,10 @@ def ensure_batch(
         "url": url,
         "rules": rules,
         "budget_count": budget,
+        "per_person": per_person,
+        "remind_seconds": None if remind is None else int(remind.total_seconds()),
+        "gives_back": gives_back,
+        "origin": origin,
     }
     conn.execute(
         upsert(coupon_batch, conn)
@@ -115,7 +128,7 @@ def issue(conn: Connection, *, batch_key: str, person_id: int, reason_key: str, 
     wanted = (person_id, reason_key)
     found = issue_many(conn, batch_key, {wanted}, now=now)
     if wanted not in found:
-        raise SoldOut(_why_sold_out(_get_batch(conn, batch_key)))
+        raise SoldOut(_why_sold_out(_get_batch(conn, batch_key), now))
     return found[wanted]
 
 
@@ -133,6 +146,10 @@ def issue_many(
     batch = _get_batch(conn, batch_key)
     found = _find_issues(conn, batch_key, wanted)
     new = sorted(wanted - found.keys())
+    if _is_over(batch, now):
+        new = []
+    if batch.per_person is not None:
+        new = _within_limit(conn, batch, new)
     if batch.budget_count is not None:
         new = new[: max(0, batch.budget_count - batch.issued_count)]
     codes = _free_codes(conn, batch, len(new))
@@ -142,13 +159,41 @@ def issue_many(
     _add_issues(conn, batch, served, codes, now)
     conn.execute(_COUNT_ISSUES, {"batch_key": batch_key, "issues": len(codes)})
     found = _find_issues(conn, batch_key, wanted)
-    publish(conn, [_event("coupon.issued", found[one], now) for one in served], now=now)
+    publish(conn, [event_of("coupon.issued", found[one], now) for one in served], now=now)
     return found
 
 
-def _why_sold_out(batch: Row[Any]) -> str:
+def _is_over(batch: Row[Any], now: datetime) -> bool:
+    return batch.stopped_at is not None or (batch.valid_until is not None and batch.valid_until <= now)
+
+
+def _within_limit(conn: Connection, batch: Row[Any], new: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Those whose person does not have as many of the batch as one person may."""
+    counted = conn.execute(
+        select(coupon_issue.c.person_id, func.count().label("held"))
+        .where(
+            coupon_issue.c.batch_key == batch.key,
+            coupon_issue.c.state != "released",
+            among(conn, coupon_issue.c.person_id, {person_id for person_id, _ in new}),
+        )
+        .group_by(coupon_issue.c.person_id)
+    )
+    held: dict[int, int] = {row.person_id: row.held for row in counted}
+    served = []
+    for person_id, reason_key in new:
+        if held.get(person_id, 0) < batch.per_person:
+            held[person_id] = held.get(person_id, 0) + 1
+            served.append((person_id, reason_key))
+    return served
+
+
+def _why_sold_out(batch: Row[Any], now: datetime) -> str:
+    if _is_over(batch, now):
+        return f"优惠券“{batch.title}”已停止发放" if batch.stopped_at else f"优惠券“{batch.title}”的有效期已过"
     if batch.budget_count is not None and batch.issued_count >= batch.budget_count:
         return f"优惠券“{batch.title}”已发完"
+    if batch.per_person is not None and batch.kind != "pool":
+        return f"优惠券“{batch.title}”每人限领 {batch.per_person} 张，这位客户已领满"
     return f"优惠券“{batch.title}”的券码已发完，请导入新的券码"
 
 
@@ -162,6 +207,8 @@ def _get_batch(conn: Connection, batch_key: str) -> Row[Any]:
 def _add_issues(
     conn: Connection, batch: Row[Any], wanted: Sequence[tuple[int, str]], codes: Sequence[str], now: datetime
 ) -> None:
+    expires_at = _expiry(batch, now)
+    tell_at = moment_to_tell(now, expires_at, batch.remind_seconds)
     rows = [
         {
             "id": issue_id,
@@ -171,7 +218,8 @@ def _add_issues(
             "code": code,
             "token": secrets.token_urlsafe(18),
             "issued_at": now,
-            "expires_at": _expiry(batch, now),
+            "expires_at": expires_at,
+            "tell_at": tell_at,
         }
         for issue_id, (person_id, reason_key), code in zip(
             new_ids(conn, coupon_issue, len(codes)), wanted, codes, strict=True
@@ -204,28 +252,75 @@ def _expiry(batch: Row[Any], now: datetime) -> datetime | None:
     return min(ends) if ends else None
 
 
-def redeem(conn: Connection, code: str, *, now: datetime, by: str, order_no: str = "", store: str = "") -> Issue:
-    """Use a coupon, once; raises NotFound, Expired, or Conflict with the first redemption's details."""
-    coupon = get_issue(conn, _find_code(conn, code))
-    state = coupon.state_at(now)
-    if state == "redeemed":
-        raise Conflict("这张券已经核销过了", redemption=coupon.redemption)
-    if state == "void":
-        raise Conflict("这张券已作废")
-    if state == "expired":
-        raise Expired("这张券已过期", expires_at=coupon.expires_at.isoformat() if coupon.expires_at else None)
+def moment_to_tell(now: datetime, expires_at: datetime | None, remind_seconds: int | None = None) -> datetime | None:
+    """When to speak of a coupon's end: three days before for a week's coupon, one day for two days', else at the end."""
+    if expires_at is None:
+        return None
+    lives = expires_at - now
+    lead = timedelta(days=3 if lives >= timedelta(days=7) else 1 if lives >= timedelta(days=2) else 0)
+    if remind_seconds is not None:
+        lead = timedelta(seconds=remind_seconds)
+    return expires_at - lead if lead < lives else expires_at
+
+
+def redeem(
+    conn: Connection,
+    code: str,
+    *,
+    now: datetime,
+    by: str,
+    order_no: str = "",
+    store: str = "",
+    amount_fen: int | None = None,
+) -> Issue:
+    """Use a coupon, once; raises NotFound, Expired, or Conflict with the first redemption's details.
+
+    With `amount_fen`, what the goods cost, the threshold is checked and the discount is known.
+    """
+    coupon = get_issue(conn, find_code(conn, code))
+    refuse_unusable(coupon, now)
+    if amount_fen is not None and amount_fen < coupon.threshold_fen:
+        raise Conflict(f"这张券满 {coupon.threshold_fen / 100:g} 元可用，本单只有 {amount_fen / 100:g} 元")
     redemption = {"redeemed_at": now.isoformat(), "by": by, "order_no": order_no, "store": store}
     conn.execute(
         update(coupon_issue)
         .where(coupon_issue.c.id == coupon.id)
-        .values(state="redeemed", redeemed_at=now, redemption=redemption)
+        .values(
+            state="redeemed",
+            redeemed_at=now,
+            redemption=redemption,
+            order_no=order_no,
+            discount_fen=discount_of(coupon, amount_fen),
+            delivered_at=coupon.delivered_at or now,
+            tell_at=None,
+        )
     )
     used = get_issue(conn, coupon.id)
-    _tell(conn, "coupon.redeemed", used, now, order_no=order_no)
+    tell(conn, "coupon.redeemed", used, now, order_no=order_no, store=store)
     return used
 
 
-def _find_code(conn: Connection, code: str) -> int:
+def discount_of(coupon: Issue, amount_fen: int | None) -> int:
+    """What the coupon takes off, in fen; for a percentage the amount has to be known."""
+    if coupon.benefit == "amount":
+        return coupon.face_fen if amount_fen is None else min(coupon.face_fen, amount_fen)
+    if coupon.benefit == "percent" and amount_fen is not None:
+        return amount_fen * coupon.percent_off // 100
+    return coupon.face_fen if coupon.benefit != "percent" else 0
+
+
+def refuse_unusable(coupon: Issue, now: datetime) -> None:
+    """Raises Expired, or Conflict for a coupon that was used or withdrawn."""
+    state = coupon.state_at(now)
+    if state == "redeemed":
+        raise Conflict("这张券已经核销过了", redemption=coupon.redemption)
+    if state in ("void", "released"):
+        raise Conflict("这张券已作废")
+    if state == "expired":
+        raise Expired("这张券已过期", expires_at=coupon.expires_at.isoformat() if coupon.expires_at else None)
+
+
+def find_code(conn: Connection, code: str) -> int:
     """The issue of a code as it stands, or as people type it: small letters, gaps, hyphens. Locked."""
     exact = code.strip()
     typed = "".join(mark for mark in exact.upper() if mark.isalnum())
@@ -238,18 +333,19 @@ def _find_code(conn: Connection, code: str) -> int:
     raise NotFound("没有这张券：请核对券码")
 
 
-def _tell(conn: Connection, name: str, coupon: Issue, now: datetime, **facts: Any) -> None:
-    publish(conn, [_event(name, coupon, now, **facts)], now=now)
+def tell(conn: Connection, name: str, coupon: Issue, now: datetime, **facts: Any) -> None:
+    """Publish an event about one coupon; told twice it is one event, unless the coupon came back in between."""
+    publish(conn, [event_of(name, coupon, now, **facts)], now=now)
 
 
-def _event(name: str, coupon: Issue, now: datetime, **facts: Any) -> Event:
+def event_of(name: str, coupon: Issue, now: datetime, **facts: Any) -> Event:
     return Event(
         name=name,
         occurred_at=now,
         person_id=coupon.person_id,
         key=str(coupon.id),
         facts={"batch": coupon.batch_key, "title": coupon.title, "face_fen": coupon.face_fen, **facts},
-        once=f"{name}:{coupon.id}",
+        once=f"{name}:{coupon.id}" + (f":{coupon.restored}" if coupon.restored else ""),
     )
 
 
@@ -258,11 +354,11 @@ def mark_opened(conn: Connection, issue_id: int, *, now: datetime) -> None:
     opened = conn.execute(
         update(coupon_issue)
         .where(coupon_issue.c.id == issue_id, coupon_issue.c.opened_at.is_(None))
-        .values(opened_at=now)
+        .values(opened_at=now, delivered_at=func.coalesce(coupon_issue.c.delivered_at, literal(now, UtcDateTime)))
         .returning(coupon_issue.c.id)
     ).one_or_none()
     if opened is not None:
-        _tell(conn, "coupon.opened", get_issue(conn, issue_id), now)
+        tell(conn, "coupon.opened", get_issue(conn, issue_id), now)
 
 
 _COLUMNS = (
@@ -284,11 +380,16 @@ _COLUMNS = (
     coupon_batch.c.threshold_fen,
     coupon_batch.c.rules,
     coupon_batch.c.url,
+    coupon_issue.c.delivered_at,
+    coupon_issue.c.order_no,
+    coupon_issue.c.order_id,
+    coupon_issue.c.discount_fen,
+    coupon_issue.c.restored,
 )
-_ISSUES = select(*_COLUMNS).join(coupon_batch, coupon_batch.c.key == coupon_issue.c.batch_key)
+ISSUES = select(*_COLUMNS).join(coupon_batch, coupon_batch.c.key == coupon_issue.c.batch_key)
 
 # A welcome waits for these: statements that are built once run five times as fast as those built for each use.
-_ISSUE_BY_ID = _ISSUES.where(coupon_issue.c.id == bindparam("issue_id"))
+_ISSUE_BY_ID = ISSUES.where(coupon_issue.c.id == bindparam("issue_id"))
 _LOCK_BATCH = select(coupon_batch).where(coupon_batch.c.key == bindparam("batch_key")).with_for_update()
 _COUNT_ISSUES = (
     update(coupon_batch)
@@ -300,7 +401,7 @@ _COUNT_ISSUES = (
 def _find_issues(conn: Connection, batch_key: str, wanted: set[tuple[int, str]]) -> dict[tuple[int, str], Issue]:
     persons = {person_id for person_id, _ in wanted}
     rows = conn.execute(
-        _ISSUES.add_columns(coupon_issue.c.reason_key).where(
+        ISSUES.add_columns(coupon_issue.c.reason_key).where(
             coupon_issue.c.batch_key == batch_key, among(conn, coupon_issue.c.person_id, persons)
         )
     )
@@ -317,14 +418,16 @@ def get_issue(conn: Connection, issue_id: int) -> Issue:
 
 
 def find_by_token(conn: Connection, token: str) -> Issue | None:
-    row = conn.execute(_ISSUES.where(coupon_issue.c.token == token)).one_or_none()
+    row = conn.execute(ISSUES.where(coupon_issue.c.token == token)).one_or_none()
     return None if row is None else Issue(**row._mapping)
 
 
 def list_coupons(conn: Connection, person_id: int, *, limit: int = 50) -> list[Issue]:
     """A person's coupons, the newest first."""
     rows = conn.execute(
-        _ISSUES.where(coupon_issue.c.person_id == person_id).order_by(coupon_issue.c.issued_at.desc()).limit(limit)
+        ISSUES.where(coupon_issue.c.person_id == person_id, coupon_issue.c.state != "released")
+        .order_by(coupon_issue.c.issued_at.desc(), coupon_issue.c.id.desc())
+        .limit(limit)
     )
     return [Issue(**row._mapping) for row in rows]
 

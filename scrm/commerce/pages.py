@@ -46,7 +46,7 @@ async def show_coupon(request: web.Request) -> web.Response:
 
 
 # For the customer; members read state words of their own.
-_WORDS = {"issued": "可使用", "redeemed": "已使用", "expired": "已过期", "void": "已失效"}
+_WORDS = {"issued": "可使用", "redeemed": "已使用", "expired": "已过期", "void": "已失效", "released": "已失效"}
 
 
 def _hidden(page: web.Response) -> web.Response:

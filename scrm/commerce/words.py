@@ -36,6 +36,7 @@ COUPON_STATES = {
     "redeemed": Word("已核销", "info"),
     "expired": Word("已过期"),
     "void": Word("已作废"),
+    "released": Word("未送达，已收回"),
 }
 
 

@@ -7,11 +7,15 @@ from scrm.commerce import models as commerce
 from scrm.commerce.pulls import models as pulls
 from scrm.contact_ways import models as contact_ways
 from scrm.content.media import models as media
+from scrm.db import vault_keys
 from scrm.db.tables import metadata
 from scrm.group_chats import models as group_chats
 from scrm.mass_messages import models as mass_messages
+from scrm.membership import models as membership
 from scrm.moments import models as moments
-from scrm.profiles import custom_field_tables
+from scrm.privacy import models as privacy
+from scrm.profiles import custom_field_tables, erased
+from scrm.profiles import merge_tables
 from scrm.profiles import models as profiles
 from scrm.profiles import timeline
 from scrm.sop import models as sop
@@ -29,11 +33,15 @@ FEATURES = (
     contact_ways,
     credentials,
     custom_field_tables,
+    erased,
     events,
     group_chats,
     mass_messages,
     media,
+    membership,
+    merge_tables,
     moments,
+    privacy,
     profiles,
     pulls,
     sessions,
@@ -42,6 +50,7 @@ FEATURES = (
     timeline,
     tracking,
     transfers,
+    vault_keys,
     wechat,
     work,
 )
