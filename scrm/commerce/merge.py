@@ -33,6 +33,17 @@ _REFUND_RANK = {
 }
 REFUND_OPEN = frozenset(status for status, rank in _REFUND_RANK.items() if rank <= 50)
 
+# Where a parcel is; trouble on the way may end well, and a return is the end.
+_PARCEL_RANK = {
+    "": 0,
+    "shipped": 10,
+    "in_transit": 20,
+    "exception": 25,
+    "out_for_delivery": 30,
+    "delivered": 40,
+    "returned": 50,
+}
+
 TIMES = ("ordered_at", "paid_at", "shipped_at", "delivered_at", "completed_at", "closed_at")
 MONEY = ("goods_fen", "freight_fen", "discount_fen", "platform_discount_fen", "payable_fen", "paid_fen")
 TEXTS = (
@@ -156,7 +167,22 @@ def merge_shipments(old: list[Row], new: list[Row] | None, verdict: Verdict) -> 
     ]
     coded = {parcel["tracking_no"] for parcel in named if parcel["carrier_code"]}
     kept = [parcel for parcel in old if parcel["carrier_code"] or parcel["tracking_no"] not in coded]
-    return _by_key(kept, named, ("carrier_code", "tracking_no"), verdict)
+    before = {parcel["tracking_no"]: parcel for parcel in old}
+    merged = _by_key(kept, named, ("carrier_code", "tracking_no"), verdict)
+    told = {parcel["tracking_no"]: parcel for parcel in named}
+    return [_go_on(parcel, before.get(parcel["tracking_no"]), told.get(parcel["tracking_no"])) for parcel in merged]
+
+
+def _go_on(parcel: Row, one: Row | None, other: Row | None) -> Row:
+    """The parcel as far as anybody has told: who told it, and in which order, does not matter."""
+    seen = [known for known in (one, other) if known is not None]
+    if not seen:
+        return parcel
+    furthest = max(seen, key=lambda known: (_PARCEL_RANK[known["state"]], known is one))
+    if not furthest["state"]:
+        return parcel
+    since = [known["state_at"] for known in seen if known["state"] == furthest["state"] and known["state_at"]]
+    return parcel | {"state": furthest["state"], "state_at": min(since, default=None)}
 
 
 def merge_refunds(old: list[Row], new: list[Row] | None, verdict: Verdict) -> list[Row]:
@@ -212,7 +238,8 @@ def complete(row: Row, lines: list[Row], shipments: list[Row], refunds: list[Row
 def _complete_times(row: Row, shipments: list[Row], moment: datetime) -> None:
     status = row["status"]
     arrived = [parcel["delivered_at"] for parcel in shipments]
-    if row["delivered_at"] is None and arrived and all(arrived):
+    # While more is to be sent, what has arrived is not the order.
+    if row["delivered_at"] is None and arrived and all(arrived) and status != "partially_shipped":
         row["delivered_at"] = max(arrived)
     if row["shipped_at"] is None and status in ("shipped", "completed", "partially_shipped"):
         sent = [parcel["shipped_at"] for parcel in shipments if parcel["shipped_at"]]

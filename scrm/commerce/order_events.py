@@ -19,7 +19,9 @@ def event_key(row: Row) -> str:
 
 def reached(row: Row, refunds: list[Row]) -> set[tuple[str, str]]:
     """(event name, refund number or '') of everything that has happened to this order so far."""
-    told = {("order.created", "")}
+    told: set[tuple[str, str]] = set()
+    if not _is_stub(row):
+        told.add(("order.created", ""))
     if is_purchase(row):
         told.add(("order.paid", ""))
     if row["shipped_at"] is not None and row["status"] in ("shipped", "completed"):
@@ -30,11 +32,23 @@ def reached(row: Row, refunds: list[Row]) -> set[tuple[str, str]]:
         told.add(("order.completed", ""))
     if RANK[row["status"]] >= RANK["cancelled"]:
         told.add(("order.closed", ""))
+    if row["status"] == "cancelled":
+        told.add(("order.cancelled", ""))
     for case in refunds:
-        told.add(("refund.opened", case["refund_no"]))
-        if case["status"] not in REFUND_OPEN:
-            told.add(("refund.closed", case["refund_no"]))
+        number, status = case["refund_no"], case["status"]
+        told.add(("refund.opened", number))
+        if status in _AGREED:
+            told.add(("refund.agreed", number))
+        if status not in REFUND_OPEN:
+            told.add(("refund.closed", number))
+        if status in _ENDS:
+            told.add((_ENDS[status], number))
     return told
+
+
+def _is_stub(row: Row) -> bool:
+    """A refund or a parcel came before its order: nobody has told of the order itself yet."""
+    return row["status"] == "unknown" and row["ordered_at"] is None and not row["raw_status"]
 
 
 def is_history(row: Row, now: datetime) -> bool:
@@ -47,17 +61,26 @@ def told_of_history(reached: set[tuple[str, str]]) -> set[tuple[str, str]]:
     """What is worth telling of an old order that is seen for the first time: that it was paid, and how it ended."""
     if ("order.paid", "") not in reached:
         return reached
-    return {told for told in reached if told[0] in ("order.paid", "order.closed", "refund.closed")}
+    return {told for told in reached if told[0] in _HISTORY}
 
 
+_AGREED = frozenset(("agreed", "waiting_return", "returned_in_transit", "refunding"))
+_ENDS = {"refunded": "refund.done", "rejected": "refund.refused"}
+_HISTORY = frozenset(
+    ("order.paid", "order.cancelled", "order.closed", "refund.refused", "refund.done", "refund.closed")
+)
 _SEQUENCE = (
     "order.created",
     "order.paid",
     "order.shipped",
     "order.delivered",
     "refund.opened",
+    "refund.agreed",
+    "refund.refused",
+    "refund.done",
     "refund.closed",
     "order.completed",
+    "order.cancelled",
     "order.closed",
 )
 _TIME = {
@@ -66,6 +89,7 @@ _TIME = {
     "order.shipped": "shipped_at",
     "order.delivered": "delivered_at",
     "order.completed": "completed_at",
+    "order.cancelled": "closed_at",
     "order.closed": "closed_at",
 }
 
@@ -94,6 +118,7 @@ def tell(
             facts |= _case_facts(cases[number])
         elif name in ("order.shipped", "order.delivered") and shipments:
             facts |= {"carrier": shipments[0]["carrier_name"], "parcel_tail": shipments[0]["tracking_no"][-4:]}
+            facts["parcels"] = len(shipments)
         occurred_at = _occurred_at(name, row, cases.get(number)) or now
         if row["route"] == "file" or occurred_at < now - HISTORY:
             facts["historic"] = True

@@ -268,6 +268,8 @@ def _shipment(parcel: Shipment) -> Row:
         "delivered_at": _whole(parcel.delivered_at),
         "line_keys": parcel.line_keys,
         "source": parcel.source,
+        "state": parcel.state or ("delivered" if parcel.delivered_at else "shipped" if parcel.shipped_at else ""),
+        "state_at": _whole(parcel.state_at or parcel.delivered_at or parcel.shipped_at),
     }
 
 

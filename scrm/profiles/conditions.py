@@ -37,6 +37,7 @@ from scrm.profiles.fields import (
     compare,
     find_field,
     follow_user,
+    is_date,
     person,
     read_value,
     suggest_field,
@@ -325,7 +326,7 @@ def _check_value(known: Field, op: str, spec: Mapping[str, Any]) -> list[str]:
         read = _read(known, op, value)
     except ValueError as error:
         return [str(error)]
-    if op in ("gt", "gte", "lt", "lte") and isinstance(read, str):
+    if op in ("gt", "gte", "lt", "lte") and isinstance(read, str) and not is_date(read):
         return [f"“{known.title}”只能用数字比大小，写的是“{value}”"]
     if isinstance(read, list) and len({type(each) for each in read} - {int}) > 1:
         return [f"{op} 的列表里不能既有文字又有数字"]

@@ -148,9 +148,7 @@ def save_event_type(
     """Make or change a kind of event; what was told before is read with the new words."""
     values = {"title": title, "sentence": sentence, "facts": dict(facts), "changed_at": now}
     conn.execute(
-        upsert(event_type, conn)
-        .values(name=name, **values)
-        .on_conflict_do_update(index_elements=["name"], set_=values)
+        upsert(event_type, conn).values(name=name, **values).on_conflict_do_update(index_elements=["name"], set_=values)
     )
 
 
@@ -272,9 +270,13 @@ _LINES: dict[str, Callable[..., Line]] = {
     "order.shipped": _of_order("parcel", "订单发货"),
     "order.delivered": _of_order("parcel", "签收"),
     "order.completed": _of_order("order", "交易成功"),
+    "order.cancelled": _of_order("order", "订单取消"),
     "order.closed": _of_order("order", "交易关闭"),
     "order.bound": _bound,
     "refund.opened": _of_order("refund", "申请售后", "amount_fen"),
+    "refund.agreed": _of_order("refund", "商家同意售后", "amount_fen"),
+    "refund.refused": _of_order("refund", "商家拒绝售后", "amount_fen"),
+    "refund.done": _of_order("refund", "退款成功", "amount_fen"),
     "refund.closed": _of_order("refund", "售后结束", "amount_fen"),
     "coupon.issued": _coupon("领到"),
     "coupon.redeemed": _coupon("用掉"),

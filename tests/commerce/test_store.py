@@ -182,7 +182,7 @@ async def test_refunds_count_once_they_are_refunded(db: Database, vault: Vault) 
     found = await totals(db, person_id)
     assert (found["open_refunds"], found["refunded_fen"], found["paid_fen"]) == (0, 2800, 12800)
     assert (await the_order(db))["payment_status"] == "partially_refunded"
-    assert (await events_of(db))[-2:] == ["refund.opened", "refund.closed"]
+    assert (await events_of(db))[-3:] == ["refund.opened", "refund.done", "refund.closed"]
 
 
 async def test_a_refund_told_by_an_older_snapshot_does_not_go_back(db: Database, vault: Vault) -> None:
