@@ -8,7 +8,7 @@ import structlog
 from aiohttp import web
 
 import web.render as rendering
-from scrm import http, listening, login, operations
+from scrm import http, joining, listening, login, operations
 from scrm.allowances import DatabaseLedger
 from scrm.api import auth as api_auth
 from scrm.api import coupons as api_coupons
@@ -18,6 +18,7 @@ from scrm.api import openapi as api_openapi
 from scrm.api import orders as api_orders
 from scrm.api import sends as api_sends
 from scrm.api import tasks as api_tasks
+from scrm.api import track as api_track
 from scrm.callbacks import endpoint, express, inbox, run
 from scrm.callbacks.handlers import refresh
 from scrm.clock import Clock, SystemClock
@@ -28,7 +29,7 @@ from scrm.contact_ways import pages as way_pages
 from scrm.content.media import copies
 from scrm.credentials import DatabaseTokens
 from scrm.db import Database
-from scrm.db.vault import Vault
+from scrm.db.vault_keys import use_chain, vault_of
 from scrm.doctor.checks import domain_file
 from scrm.group_chats import pages as group_chat_pages
 from scrm.group_chats import refresh as refresh_group_chat
@@ -46,6 +47,8 @@ from scrm.sop.actions import tagging
 from scrm.sop.shelf import house_of, playbooks_of
 from scrm.sync import nightly, repairs
 from scrm.sync import runs as sync_runs
+from scrm.tracking import abandonment
+from scrm.tracking import ticks as tracking
 from scrm.transfers import ask, groups, unassigned
 from scrm.transfers import begin as transfers
 from scrm.wechat import endpoint as official_account
@@ -81,6 +84,8 @@ EXECUTORS: Mapping[str, Execute] = {
     sync_runs.KIND: sync_runs.run_asked,
     repairs.CHECK_KIND: repairs.run_check_added,
     "sop.event": _run_event,
+    joining.JOIN: joining.run_join,
+    joining.SWEEP: joining.run_sweep,
     ways.KIND: ways.run_apply,
     acquisition.QUOTA: acquisition.run_quota,
     received.REMARK: received.run_remark,
@@ -102,6 +107,7 @@ EXECUTORS: Mapping[str, Execute] = {
     mass_plan.PREPARE: mass_plan.run_prepare,
     mass_plan.CREATE: dispatch.run_create,
     moments.KIND: moments.run_create,
+    abandonment.KIND: abandonment.run_look,
 }
 
 ROUTES = (
@@ -115,6 +121,7 @@ ROUTES = (
     api_group_chats.routes,
     api_coupons.routes,
     api_tasks.routes,
+    api_track.routes,
     api_sends.routes,
     commerce_pages.routes,
     way_pages.routes,
@@ -130,7 +137,8 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
     """Everything that handlers reach, closed in the right order at the end."""
     clock = clock or SystemClock()
     db = Database(settings.database.url.get_secret_value())
-    vault = Vault(settings.security.secret_key.get_secret_value())
+    vault = vault_of(settings)
+    await use_chain(db, vault)
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
         services = Services(
@@ -214,6 +222,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(SLOW_SECONDS, lambda: copies.renew(services), "media.renew")
     schedule.every(KF_SECONDS, lambda: kf_sync.poll_accounts(services), "kf.poll")
     schedule.every(SLOW_SECONDS, lambda: ways.tick(services), "ways.move")
+    schedule.every(SLOW_SECONDS, lambda: tracking.tick(services), "tracking.settle")
     await services.worker.start()
     schedule.start()
     try:

@@ -92,7 +92,24 @@ class Security(_Section):
     """secret_key signs sessions and derives the keys of private data: keep it, and keep it secret."""
 
     secret_key: SecretStr = Field(min_length=32)
+    # Seals private data instead of secret_key; after a change the earlier ones stay in old_data_keys until
+    # `scrm rotate-keys` has run.
+    data_key: SecretStr = SecretStr("")
+    old_data_keys: list[SecretStr] = []
     session_hours: int = Field(12, ge=1)
+
+
+    @field_validator("data_key")
+    @classmethod
+    def _is_long(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value()) < 32:
+            raise ValueError("expected at least 32 characters, or nothing")
+        return value
+
+    @field_validator("old_data_keys", mode="before")
+    @classmethod
+    def _in_one_line(cls, value: object) -> object:
+        return [key.strip() for key in value.split(",") if key.strip()] if isinstance(value, str) else value
 
 
 class Playbooks(_Section):
@@ -300,7 +317,7 @@ def _read_file(environ: dict[str, str]) -> dict[str, dict[str, Any]]:
     return tree
 
 
-_SECRETS = {"url", "secret", "token", "encoding_aes_key", "secret_key"}
+_SECRETS = {"url", "secret", "token", "encoding_aes_key", "secret_key", "data_key", "old_data_keys"}
 
 
 def _lines(error: ValidationError, tree: dict[str, Any], prefix: tuple[str, ...] = ()) -> list[str]:

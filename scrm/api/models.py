@@ -1,6 +1,6 @@
 """Keys with which other programs come in."""
 
-from sqlalchemy import Column, String, Table
+from sqlalchemy import Boolean, Column, String, Table, text
 
 from scrm.db.tables import UtcDateTime, metadata
 
@@ -10,6 +10,8 @@ api_key = Table(
     Column("key_hash", String(64), primary_key=True),  # SHA-256; the key itself is shown once
     Column("name", String(80), nullable=False),
     Column("role", String(20), nullable=False),
+    # Phones, names and addresses in clear, for programs that need them (scope 隐私数据).
+    Column("sees_private", Boolean, nullable=False, server_default=text("false")),
     Column("created_at", UtcDateTime, nullable=False),
     Column("last_used_at", UtcDateTime),
 )
