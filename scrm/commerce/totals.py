@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-
 SUMS = ("orders", "paid_orders", "paid_fen", "refunded_fen", "open_refunds", "kept_orders", "kept_fen")
 TIMES = ("first_paid_at", "last_paid_at", "last_order_at", "last_kept_at")
 

@@ -293,7 +293,7 @@ async def test_a_long_number_still_has_an_event_key(db: Database, vault: Vault) 
     await save(
         db, vault, order(shop_key="s" * 80, order_no="9" * 80, refunds=[{"refund_no": "R" * 80, "status": "refunded"}])
     )
-    assert len(await events_of(db)) == 4
+    assert len(await events_of(db)) == 5
 
 
 async def test_naive_times_never_reach_the_store(db: Database, vault: Vault) -> None:
