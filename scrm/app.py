@@ -22,6 +22,7 @@ from scrm.api import track as api_track
 from scrm.callbacks import endpoint, express, inbox, run
 from scrm.callbacks.handlers import refresh
 from scrm.clock import Clock, SystemClock
+from scrm.commerce import coupons_lifecycle
 from scrm.commerce import pages as commerce_pages
 from scrm.console import pages as console_pages
 from scrm.contact_ways import acquisition, received, ways
@@ -42,7 +43,7 @@ from scrm.schedule import Schedule
 from scrm.services import SERVICES, Services
 from scrm.settings import Settings
 from scrm.sidebar import pages as sidebar_pages
-from scrm.sop import cards, enrol, reminders, tick
+from scrm.sop import cards, coupon_deliveries, enrol, reminders, tick
 from scrm.sop.actions import tagging
 from scrm.sop.shelf import house_of, playbooks_of
 from scrm.sync import nightly, repairs
@@ -220,6 +221,8 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(HOUR_SECONDS, lambda: results.notice_others(services), "mass_messages.others")
     schedule.every(SLOW_SECONDS, lambda: moment_results.poll(services), "moments.results")
     schedule.every(SLOW_SECONDS, lambda: copies.renew(services), "media.renew")
+    schedule.every(coupon_deliveries.TICK_SECONDS, lambda: coupon_deliveries.tick(services), "coupons.deliveries")
+    schedule.every(SLOW_SECONDS, lambda: coupons_lifecycle.tick(services), "coupons.ends")
     schedule.every(KF_SECONDS, lambda: kf_sync.poll_accounts(services), "kf.poll")
     schedule.every(SLOW_SECONDS, lambda: ways.tick(services), "ways.move")
     schedule.every(SLOW_SECONDS, lambda: tracking.tick(services), "tracking.settle")

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from scrm.commerce import coupons
+from scrm.commerce import coupons, coupons_lifecycle
 from scrm.errors import ScrmError
 from scrm.sop.actions.effects import Actor, Effects, Field
 from scrm.sop.engine import coupon_reason
@@ -25,6 +25,9 @@ def act(conn: Connection, value: Any, actor: Actor, effects: Effects, now: datet
     """A batch that is sold out fails the step, in words, and nothing else."""
     reason = coupon_reason(actor.playbook_key, actor.run_key)
     try:
-        coupons.issue(conn, batch_key=value, person_id=actor.person_id, reason_key=reason, now=now)
+        given = coupons.issue(conn, batch_key=value, person_id=actor.person_id, reason_key=reason, now=now)
     except ScrmError as error:
         effects.failures.append(error.text)
+    else:
+        # It is the customer's from now on, whether or not a message speaks of it.
+        coupons_lifecycle.confirm(conn, [given.id], now=now)
