@@ -20,6 +20,7 @@ ENTRIES = (
     "islands/sidebar.js",
     "islands/console.js",
     "islands/customer.js",
+    "islands/track.js",
     "styles/sidebar.css",
     "styles/dark.css",
     "styles/console.css",
