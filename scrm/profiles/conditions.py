@@ -29,6 +29,7 @@ from sqlalchemy import (
 from scrm import events
 from scrm.db.json_text import json_text
 from scrm.profiles import models
+from scrm.profiles.custom_conditions import with_definitions
 from scrm.profiles.fields import (
     OPERATORS,
     OPERATORS_OF,
@@ -176,7 +177,10 @@ def list_leaves(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Mapping[str,
 def compile_condition(
     tree: Tree | None, person_id: PersonId, now: datetime, *, since: Since = None
 ) -> ColumnElement[bool]:
-    """The tree as SQL that is true or false, never NULL; `person_id` may be a column, for an audience."""
+    """The tree as SQL that is true or false, never NULL; `person_id` may be a column, for an audience.
+
+    Fields of the shop's own are as defined only in a tree that went through `with_definitions`.
+    """
     if tree is None:
         return true()
     if check_condition(tree):
@@ -190,7 +194,7 @@ def holds(conn: Connection, tree: Tree | None, person_id: int, now: datetime, *,
     """Whether one person fits; id 0 is somebody we know nothing of yet."""
     if tree is None:
         return True
-    fits = compile_condition(tree, literal(person_id, BigInteger), now, since=since)
+    fits = compile_condition(with_definitions(conn, tree), literal(person_id, BigInteger), now, since=since)
     return bool(conn.execute(select(fits)).scalar_one())
 
 
@@ -201,7 +205,7 @@ def holding(
     wanted = sorted(set(person_ids))
     if tree is None:
         return set(wanted)
-    fits = compile_condition(tree, models.person.c.id, now, since=since)
+    fits = compile_condition(with_definitions(conn, tree), models.person.c.id, now, since=since)
     found: set[int] = set()
     for start in range(0, len(wanted), 1000):
         query = select(models.person.c.id).where(models.person.c.id.in_(wanted[start : start + 1000]), fits)
@@ -215,6 +219,7 @@ def explain(
     """What each leaf asked, what was found, whether it held; for a tree that admits nobody, why it does not."""
     if tree is None:
         return []
+    tree = with_definitions(conn, tree)
     if problems := check_condition(tree):
         return [Compared(problem.text, "", False) for problem in problems]
     asked = Asked(literal(person_id, BigInteger), now, since)

@@ -1,8 +1,9 @@
 """What is known of a person and can be asked for: each field once, for conditions, segments and explanations."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from enum import StrEnum
@@ -17,6 +18,7 @@ from sqlalchemy import (
     func,
     literal,
     not_,
+    null,
     or_,
     select,
     type_coerce,
@@ -37,6 +39,7 @@ external_contact = models.external_contact.alias("asked_contact")
 follow_user = models.follow_user.alias("asked_follow")
 
 CUSTOM = "field."  # field.skin: a field of the shop's own
+UNDEFINED = ("order_field.", "follow_field.")  # the same of an order, of a relation
 CUSTOM_TITLE = "自定义字段"
 MAX_NUMBER = 10**15
 _DAY_MILLIS = 86_400_000
@@ -49,6 +52,10 @@ class Kind(StrEnum):
     YUAN = "yuan"  # kept in fen
     TEXT = "text"
     MOMENT = "moment"
+    DATE = "date"  # kept as days since 1970
+    CHOICE = "choice"  # one of `choices`
+    CHOICES = "choices"  # some of `choices`, kept as |a|b|
+    SEALED = "sealed"  # private: only whether there is one
     ANY = "any"  # as the value in the condition says
 
 
@@ -74,20 +81,41 @@ OPERATORS_OF: dict[Kind, tuple[str, ...]] = {
     Kind.YUAN: (*_EQUAL, *_ORDER, *_KNOWN),
     Kind.TEXT: (*_EQUAL, "contains", *_KNOWN),
     Kind.MOMENT: (*_ORDER, *_KNOWN),
+    Kind.DATE: (*_EQUAL, *_ORDER, *_KNOWN),
+    Kind.CHOICE: (*_EQUAL, *_KNOWN),
+    Kind.CHOICES: ("contains", "in", "not_in", *_KNOWN),
+    Kind.SEALED: _KNOWN,
     Kind.ANY: (*_EQUAL, *_ORDER, "contains", *_KNOWN),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """`value` is the SQL of it for a person; `rows` where a person may have several (any of them may fit)."""
+    """`value` is the SQL of it for a person; `rows` where a person may have several (any of them may fit).
+
+    `is_single` says that the rows are one at most, `number` what numbers are compared with where `value` is text.
+    """
 
     key: str
     title: str
     kind: Kind
     value: Callable[[PersonId, datetime], ColumnElement[Any]]
     rows: Callable[[PersonId], tuple[FromClause, ColumnElement[bool]]] | None = None
-    choices: Mapping[str, int] = field(default_factory=dict)
+    choices: Mapping[str, Any] = field(default_factory=dict)
+    is_single: bool = False
+    number: ColumnElement[Any] | None = None
+
+
+class DefinedKey(str):
+    """A field's key with what the shop has defined for it; None when that is unknown or archived."""
+
+    __slots__ = ("known",)
+    known: Field | None
+
+    def __new__(cls, key: str, known: Field | None) -> "DefinedKey":
+        defined = super().__new__(cls, key)
+        defined.known = known
+        return defined
 
 
 def _stat(name: str) -> Callable[[PersonId, datetime], ColumnElement[Any]]:
@@ -179,9 +207,14 @@ _BY_KEY = {known.key: known for known in FIELDS}
 
 def find_field(key: str) -> Field | None:
     """A registered field, or the shop's own for `field.<key>`."""
+    if isinstance(key, DefinedKey):
+        return key.known
     name = key.removeprefix(CUSTOM)
     if name != key and name and '"' not in name and "\\" not in name:
         return Field(key, f"{CUSTOM_TITLE}“{name}”", Kind.ANY, _custom(name))
+    if key.startswith(UNDEFINED) and key.partition(".")[2]:
+        # Nobody's, until its definition is looked up.
+        return Field(key, f"{CUSTOM_TITLE}“{key.partition('.')[2]}”", Kind.ANY, lambda person_id, now: null())
     return _BY_KEY.get(key)
 
 
@@ -205,21 +238,43 @@ def compare(known: Field, op: str, value: Any, person_id: PersonId, now: datetim
 
     `value` is a value (or a list for `in` and `not_in`) that `read_value` made.
     """
-    if op in ("ne", "not_in") and known.rows is not None:
+    if op in ("ne", "not_in") and known.rows is not None and not known.is_single:
         return not_(compare(known, "eq" if op == "ne" else "in", value, person_id, now))
     if op == "missing":
         return not_(compare(known, "present", None, person_id, now))
     found = _typed(known, op, value, person_id, now)
-    fits = _COMPARE[op](found, value)
+    fits = _fits(known, op, found, _at(value, now))
     if known.rows is not None:
         source, which = known.rows(person_id)
         return exists(select(1).select_from(source).where(which, fits))
     return func.coalesce(fits, nothing())
 
 
+def _fits(known: Field, op: str, found: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
+    if known.kind is not Kind.CHOICES or op == "present":
+        return _COMPARE[op](found, value)
+    wanted = value if isinstance(value, list) else [value]
+    has = or_(*(found.contains(f"|{each}|", autoescape=True) for each in wanted))
+    return not_(has) if op == "not_in" else has
+
+
+def _at(value: Any, now: datetime) -> Any:
+    """Dates that are told by their distance from today, in days since 1970."""
+    if isinstance(value, list):
+        return [_at(each, now) for each in value]
+    return days_since_1970(now) + value.days if isinstance(value, timedelta) else value
+
+
+def days_since_1970(now: datetime) -> int:
+    """Of the day it is in China."""
+    return (now + timedelta(hours=8)).toordinal() - date(1970, 1, 1).toordinal()
+
+
 def _typed(known: Field, op: str, value: Any, person_id: PersonId, now: datetime) -> ColumnElement[Any]:
     """The field's SQL; a field of the shop's own is read as what it is compared with."""
     sample = value[0] if isinstance(value, list) and value else value
+    if known.number is not None and isinstance(sample, int | float) and not isinstance(sample, bool):
+        return known.number
     if known.kind is Kind.ANY and isinstance(sample, int | float) and not isinstance(sample, bool):
         return _custom_value(known.key.removeprefix(CUSTOM), person_id, json_number)
     return known.value(person_id, now)
@@ -291,6 +346,37 @@ def _read_moment(known: Field, value: Any) -> int:
         raise ValueError(f"“{known.title}”要和带时区的时间比较，如 2026-03-01T00:00+08:00，写的是“{value}”") from None
 
 
+_RELATIVE = re.compile(r"today\s*(?:([+-])\s*(\d{1,4})d)?", re.ASCII)
+
+
+def _read_date(known: Field, value: Any) -> int | timedelta:
+    """Days since 1970, or how far from today."""
+    if isinstance(value, str) and (found := _RELATIVE.fullmatch(value.strip())):
+        days = timedelta(days=int(found[2] or 0))
+        return -days if found[1] == "-" else days
+    try:
+        day = date.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError(f"“{known.title}”要和日期比较，如 2026-03-01、today、today+7d，写的是“{value}”") from None
+    return day.toordinal() - date(1970, 1, 1).toordinal()
+
+
+def _read_choice(known: Field, value: Any) -> str:
+    raise ValueError(f"“{known.title}”没有“{value}”，可用的值：{'、'.join(known.choices)}")
+
+
+def _read_sealed(known: Field, value: Any) -> str:
+    raise ValueError(f"“{known.title}”是加密保存的，只能比较有值或没有值")
+
+
+def is_date(value: Any) -> bool:
+    """Whether a text is a day, which later and earlier mean something for."""
+    try:
+        return isinstance(value, str) and bool(date.fromisoformat(value))
+    except ValueError:
+        return isinstance(value, str) and _RELATIVE.fullmatch(value.strip()) is not None
+
+
 def _read_any(known: Field, value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -306,5 +392,9 @@ _READERS: dict[Kind, Callable[[Field, Any], Any]] = {
     Kind.YUAN: _read_yuan,
     Kind.TEXT: _read_text,
     Kind.MOMENT: _read_moment,
+    Kind.DATE: _read_date,
+    Kind.CHOICE: _read_choice,
+    Kind.CHOICES: _read_choice,
+    Kind.SEALED: _read_sealed,
     Kind.ANY: _read_any,
 }
