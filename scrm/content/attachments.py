@@ -60,6 +60,25 @@ def link_cards(
     return cards[:MAX_ATTACHMENTS]
 
 
+# Attachments that are files of the library, by the name they have there.
+MEDIA_KINDS = {"image": "图片", "video": "视频", "file": "文件"}
+
+
+def media_name(attachment: Mapping[str, Any]) -> str:
+    """The file that an attachment `{image: name}` is; empty for a coupon or a link."""
+    return next((str(attachment[kind]) for kind in MEDIA_KINDS if kind in attachment), "")
+
+
+def welcome_media(kind: str, media_id: str) -> dict[str, Any]:
+    """A file in a welcome (doc 92137)."""
+    return {"msgtype": kind, kind: {"media_id": media_id}}
+
+
+def chat_media(kind: str, media_id: str) -> dict[str, Any]:
+    """A file for sendChatMessage (doc 100749)."""
+    return {"msgtype": kind, kind: {"mediaid": media_id}}
+
+
 def welcome_attachments(cards: Iterable[LinkCard]) -> list[dict[str, Any]]:
     """The `attachments` of send_welcome_msg (doc 92137): titles of 128 bytes, descriptions of 512."""
     return [{"msgtype": "link", "link": _fitted(card, "url", "picurl")} for card in cards]

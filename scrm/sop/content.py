@@ -1,6 +1,6 @@
 """Fills what a step says, for a whole batch: each table is asked once, and only for what the texts name."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -11,9 +11,11 @@ from sqlalchemy import Connection, Row, Select, and_, func, select
 
 from scrm.commerce import coupons
 from scrm.commerce.models import order_line, orders, shipment
-from scrm.content.attachments import CouponCard, chat_attachments, coupon_values, link_cards
+from scrm.content.attachments import CouponCard, chat_attachments, chat_media, coupon_values, link_cards, media_name
+from scrm.content.media.copies import MESSAGE
+from scrm.content.media.store import find_living_by_name
 from scrm.content.render import CHAT_TEXT_CHARS, MissingVariable, render, variables_of
-from scrm.errors import ScrmError
+from scrm.errors import Conflict, ScrmError
 from scrm.profiles import custom_fields
 from scrm.profiles.models import external_contact, follow_user
 from scrm.sop import store
@@ -64,10 +66,33 @@ def fill(conn: Connection, one: Due, values: dict[str, Any], shop: Shop, now: da
         values = {**coupon_values(cards[key], zone=shop.zone), **values}
     try:
         text = render(said.text, values)
-        links = link_cards(said.attachments, cards, values, now=now, zone=shop.zone)
+        attachments = [
+            _file(part) or chat_attachments(link_cards([part], cards, values, now=now, zone=shop.zone))[0]
+            for part in said.attachments
+        ]
     except MissingVariable as error:
         return Filled(problem=str(error))
-    return Filled(text[:CHAT_TEXT_CHARS], chat_attachments(links))
+    return Filled(text[:CHAT_TEXT_CHARS], attachments)
+
+
+def _file(part: Mapping[str, Any]) -> dict[str, Any]:
+    """WeCom's id of a file lives three days: a task keeps its name, and `with_files` puts the id in at the tap."""
+    name = media_name(part)
+    return {"msgtype": next(iter(part)), "name": name} if name else {}
+
+
+def with_files(conn: Connection, messages: Sequence[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
+    """Chat messages whose files have WeCom's id; raises Conflict while WeCom does not have one of them."""
+    living = find_living_by_name(conn, {message["name"] for message in messages if "name" in message}, MESSAGE, now)
+    for message in messages:
+        if "name" in message and message["name"] not in living:
+            raise Conflict(
+                f"素材“{message['name']}”还没有上传到企业微信，请几分钟后再试；急用可以先去掉附件，手动发送文字。"
+            )
+    return [
+        chat_media(living[message["name"]].kind, living[message["name"]].media_id) if "name" in message else message
+        for message in messages
+    ]
 
 
 def _issue(conn: Connection, one: Due, key: str, now: datetime) -> coupons.Issue:

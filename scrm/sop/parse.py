@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeVar
 
 from scrm.content import render
-from scrm.content.attachments import MAX_ATTACHMENTS
+from scrm.content.attachments import MAX_ATTACHMENTS, MEDIA_KINDS
 from scrm.profiles.conditions import EVENTS
 from scrm.sop import checks, timing
 from scrm.sop.actions import ACTIONS, find_action, task
@@ -443,10 +443,10 @@ class _Reader:
         return Content(text, tuple(each for each in attachments if each))
 
     def attachment(self, node: Node) -> dict[str, Any]:
-        later = {"image": "图片", "video": "视频", "file": "文件", "miniprogram": "小程序"}
-        parts = self.mapping(node, "附件", ("coupon", "link"), later)
-        if "coupon" in parts:
-            return {"coupon": self.text(parts["coupon"], "coupon")}
+        parts = self.mapping(node, "附件", ("coupon", "link", *MEDIA_KINDS), {"miniprogram": "小程序"})
+        for key in ("coupon", *MEDIA_KINDS):
+            if key in parts:
+                return {key: self.text(parts[key], key)}
         if "link" not in parts:
             return {}
         link = self.mapping(parts["link"], "link", ("title", "url", "desc", "picurl"))

@@ -11,6 +11,9 @@ from sqlalchemy import Connection, func, select
 
 from scrm.commerce import coupons
 from scrm.commerce.models import coupon_batch
+from scrm.content.attachments import MEDIA_KINDS, media_name
+from scrm.content.media import store as media
+from scrm.content.media.copies import MESSAGE
 from scrm.db import upsert
 from scrm.profiles.models import corp_tag
 from scrm.sop import checks
@@ -87,8 +90,10 @@ class Published:
         drafts, lines = read_dir(directory, known_from(conn, quiet=quiet))
         tags = _known_tags(conn)
         for draft in drafts:
-            problems = _tag_problems(draft, tags, drafts)
+            problems = [*_tag_problems(draft, tags, drafts), *_media_problems(conn, draft)]
             lines += problems
+            if not problems:
+                media.wish(conn, f"playbook:{draft.playbook.key}", _media_of(conn, draft.playbook))
             if not problems and publish(conn, draft.playbook, now=now):
                 log.info("playbook.published", playbook=draft.playbook.key, file=draft.file_name)
         self.load(conn)
@@ -185,6 +190,31 @@ def known_from(conn: Connection, *, quiet: Window | None) -> Known:
 def _states(conn: Connection) -> list[tuple[Any, ...]]:
     columns = (playbook_table.c.key, playbook_table.c.version, playbook_table.c.state, playbook_table.c.changed_at)
     return [tuple(row) for row in conn.execute(select(*columns).order_by(playbook_table.c.key))]
+
+
+def _media_of(conn: Connection, playbook: Playbook) -> list[tuple[str, str]]:
+    """What the playbook's contents need WeCom to have."""
+    found = media.find_by_name(conn, _media_names(playbook))
+    return [(row.sha256, MESSAGE) for row in found.values()]
+
+
+def _media_problems(conn: Connection, draft: Draft) -> list[str]:
+    names = _media_names(draft.playbook)
+    found = media.find_by_name(conn, names) if names else {}
+    problems = []
+    for name, kind in names.items():
+        if name not in found:
+            problems.append(f"{draft.file_name}：素材库里没有“{name}”，请先在后台「素材库」上传，文件名要一样")
+        elif found[name].kind != kind:
+            is_kind = MEDIA_KINDS.get(found[name].kind, found[name].kind)
+            problems.append(f"{draft.file_name}：“{name}”是{is_kind}，请写成 {found[name].kind}: {name}")
+    return problems
+
+
+def _media_names(playbook: Playbook) -> dict[str, str]:
+    """File names of all steps, with the kind the author says they are."""
+    parts = (part for step in playbook.steps if step.content for part in step.content.attachments)
+    return {media_name(part): next(iter(part)) for part in parts if media_name(part)}
 
 
 def _known_tags(conn: Connection) -> set[str] | None:

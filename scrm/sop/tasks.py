@@ -13,6 +13,7 @@ from scrm.events import Event, publish
 from scrm.profiles import conditions
 from scrm.services import Services
 from scrm.sop import exits, guards, store
+from scrm.sop.content import with_files
 from scrm.sop.facts import Due, find_endings
 from scrm.sop.published import Published
 from scrm.sop.shelf import find_version, playbooks_of
@@ -219,7 +220,10 @@ def _release(conn: Connection, services: Services, userid: str, task_id: int, te
     if refusal is not None:
         return refusal
     said = task.text if text is None else text
-    messages = _messages(said, task.attachments)
+    try:
+        messages = with_files(conn, _messages(said, task.attachments), now)
+    except Conflict as conflict:
+        return _Refusal(conflict)
     store.change_task(conn, task.id, released_at=now, text=said)
     _note_intent(conn, task, messages, now)
     return Release(task.id, messages)

@@ -20,6 +20,8 @@ from scrm.commerce import coupons
 from scrm.contact_ways.plan import plan_of, welcome_of
 from scrm.contact_ways.store import find_contact_way
 from scrm.content import attachments as content
+from scrm.content.media.copies import MESSAGE
+from scrm.content.media.store import Living, find_living_by_name
 from scrm.content.render import WELCOME_TEXT_BYTES, MissingVariable, cut_bytes, render
 from scrm.db import insert_for
 from scrm.events import Event
@@ -95,6 +97,7 @@ class Prepared:
     was_begun: bool = False
     values: Mapping[str, Any] = field(default_factory=dict)
     coupons: Mapping[str, content.CouponCard] = field(default_factory=dict)
+    media: Mapping[str, Living] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,9 +353,11 @@ def _with_contents(
         for key in keys:
             wanted.setdefault(key, set()).add((known.person_id, reasons[prepared.send_id]))
     # In the order of their keys: each batch is locked.
+    living = find_living_by_name(conn, _media_names(intents), MESSAGE, now)
     issued = {key: coupons.issue_many(conn, key, wanted[key], now=now) for key in sorted(wanted)}
     return [
-        _with_content(known, prepared, issued, reasons.get(prepared.send_id, ""), shop) for known, prepared in intents
+        _with_content(known, prepared, issued, reasons.get(prepared.send_id, ""), shop, living)
+        for known, prepared in intents
     ]
 
 
@@ -367,6 +372,7 @@ def _with_content(
     issued: Mapping[str, Mapping[tuple[int, str], coupons.Issue]],
     reason: str,
     shop: Shop,
+    living: Mapping[str, Living],
 ) -> Prepared:
     if prepared.chosen is None:
         return prepared
@@ -377,7 +383,12 @@ def _with_content(
         if issue is not None:  # else it is sold out
             cards[key] = coupons.card(issue, shop.public_url)
             values |= content.coupon_values(cards[key], zone=shop.zone)
-    return replace(prepared, values=values, coupons=cards)
+    return replace(prepared, values=values, coupons=cards, media=living)
+
+
+def _media_names(intents: Iterable[tuple[_Known, Prepared]]) -> set[str]:
+    contents = (prepared.chosen.step.content for _, prepared in intents if prepared.chosen)
+    return {content.media_name(part) for said in contents if said for part in said.attachments} - {""}
 
 
 def _coupon_keys(step: Step) -> list[str]:
@@ -391,6 +402,8 @@ class Message:
     text: str
     attachments: list[dict[str, Any]]
     plain: str
+    # What could not be said, for the ledger.
+    lacks: str = ""
 
 
 def compose(prepared: Prepared, nickname: str, shop: Shop, *, now: datetime) -> Message:
@@ -403,17 +416,37 @@ def compose(prepared: Prepared, nickname: str, shop: Shop, *, now: datetime) -> 
     except MissingVariable:
         # A coupon that is sold out: better a plain word than a broken sentence or nothing.
         text = f"您好，我是{values['staff']}，很高兴认识您，有任何问题随时找我。"
-    wanted = [part for part in said.attachments if part.get("coupon", "") in prepared.coupons or "coupon" not in part]
-    try:
-        cards = content.link_cards(wanted, prepared.coupons, values, now=now, zone=shop.zone)
-    except MissingVariable:
-        cards = []
+    attachments: list[dict[str, Any]] = []
+    cards: list[content.LinkCard] = []
+    lacks = []
+    for part in said.attachments:
+        name = content.media_name(part)
+        if name in prepared.media:
+            attachments.append(content.welcome_media(prepared.media[name].kind, prepared.media[name].media_id))
+        elif name:
+            lacks.append(name)
+        elif card := _card(part, prepared, values, shop, now):
+            cards.append(card)
+            attachments += content.welcome_attachments([card])
     links = "\n".join(f"{card.title}\n{card.url}" for card in cards)
     return Message(
         text=cut_bytes(text, WELCOME_TEXT_BYTES),
-        attachments=content.welcome_attachments(cards),
+        attachments=attachments[: content.MAX_ATTACHMENTS],
         plain=cut_bytes(f"{text}\n{links}" if links else text, WELCOME_TEXT_BYTES),
+        lacks=f"素材“{'”“'.join(lacks)}”还没有上传到企业微信，没有附上" if lacks else "",
     )
+
+
+def _card(
+    part: Mapping[str, Any], prepared: Prepared, values: Mapping[str, Any], shop: Shop, now: datetime
+) -> content.LinkCard | None:
+    """None for a coupon that is sold out, and for a link that would say too little."""
+    if "coupon" in part and part["coupon"] not in prepared.coupons:
+        return None
+    try:
+        return content.link_cards([part], prepared.coupons, values, now=now, zone=shop.zone)[0]
+    except MissingVariable:
+        return None
 
 
 async def deliver(wecom: WeCom, clock: Clock, added: Added, message: Message, prepared: Prepared) -> Outcome:
@@ -426,7 +459,7 @@ async def deliver(wecom: WeCom, clock: Clock, added: Added, message: Message, pr
     while True:
         try:
             await wecom.customer_messages.send_welcome_msg(added.welcome_code, text, attachments)
-            return Outcome(prepared.send_id, "sent", clock.now(), content=kept)
+            return Outcome(prepared.send_id, "sent", clock.now(), reason=message.lacks, content=kept)
         except WeComError as error:
             if error.errcode in (41050, 41051):
                 outcome, reason = _spent(error.errcode, perhaps_sent)

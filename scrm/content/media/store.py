@@ -1,6 +1,7 @@
 """All SQL about media."""
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -71,6 +72,41 @@ def find_all_living(conn: Connection, wanted: Iterable[tuple[str, str]], now: da
         )
     )
     return {(row.sha256, row.use): row.media_id for row in rows if (row.sha256, row.use) in pairs}
+
+
+@dataclass(frozen=True, slots=True)
+class Living:
+    """What can be sent now: image, video or file, and WeCom's id of it."""
+
+    kind: str
+    media_id: str
+
+
+def find_living_by_name(conn: Connection, filenames: Collection[str], use: str, now: datetime) -> dict[str, Living]:
+    """By file name, of several the newest that WeCom has."""
+    if not filenames:
+        return {}
+    rows = conn.execute(
+        select(media_original.c.filename, media_original.c.kind, media_copy.c.media_id)
+        .join(media_copy, media_copy.c.sha256 == media_original.c.sha256)
+        .where(
+            media_original.c.filename.in_(list(filenames)),
+            media_copy.c.use == use,
+            media_copy.c.media_id != "",
+            or_(media_copy.c.expires_at.is_(None), media_copy.c.expires_at > now),
+        )
+        .order_by(media_original.c.created_at, media_original.c.sha256)
+    )
+    return {row.filename: Living(row.kind, row.media_id) for row in rows}
+
+
+def find_by_name(conn: Connection, filenames: Collection[str]) -> dict[str, Row[Any]]:
+    """The newest original in sight of each name."""
+    query = select(media_original).where(
+        media_original.c.filename.in_(list(filenames)), media_original.c.is_hidden.is_(False)
+    )
+    rows = conn.execute(query.order_by(media_original.c.created_at, media_original.c.sha256))
+    return {row.filename: row for row in rows}
 
 
 def save_copy(
