@@ -2,13 +2,15 @@
 
 from typing import Any
 
-from scrm.profiles.conditions import EVENTS, FLAGS, LEAVES
+from scrm.content.attachments import MEDIA_KINDS
+from scrm.profiles.conditions import EVENTS, FLAGS, LEAVES, OWN_EVENT
 from scrm.profiles.fields import FIELDS, OPERATORS
 from scrm.sop.actions import ACTIONS, task
 from scrm.sop.parse import COUPON_KEYS, PLAYBOOK_KEYS, PRIORITIES, RUN_KEYS, STEP_KEYS
 from scrm.sop.schema import Channel, Late
 from scrm.sop.triggers import TRIGGERS
 
+_EVENT = {"anyOf": [{"enum": list(EVENTS)}, {"type": "string", "pattern": f"^{OWN_EVENT.pattern}$"}]}
 _DURATION = {"type": "string", "pattern": r"^(\d+[smhd])+$", "description": "30m、4h、3d"}
 _WINDOW = {"type": "string", "pattern": r"^\d{1,2}:\d{2}\s*[-–~～至]\s*\d{1,2}:\d{2}$", "description": "10:00-11:30"}
 _KEY = {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"}
@@ -44,7 +46,7 @@ def _condition() -> dict[str, Any]:
             ["field"],
         ),
         "event": _object(
-            {"event": {"enum": list(EVENTS)}, "count": count, "within": _DURATION, "where": {"type": "object"}},
+            {"event": _EVENT, "count": count, "within": _DURATION, "where": {"type": "object"}},
             ["event"],
         ),
         "flag": _object({"flag": {"enum": list(FLAGS)}}, ["flag"]),
@@ -82,7 +84,10 @@ def _coupon() -> dict[str, Any]:
 
 def _step() -> dict[str, Any]:
     link = _object({"title": _TEXT, "url": _TEXT, "desc": _TEXT, "picurl": _TEXT}, ["title", "url"])
-    attachment = {"oneOf": [_object({"coupon": _KEY}, ["coupon"]), _object({"link": link}, ["link"])]}
+    files = [
+        _object({kind: {**_TEXT, "description": f"素材库里的{title}"}}, [kind]) for kind, title in MEDIA_KINDS.items()
+    ]
+    attachment = {"oneOf": [_object({"coupon": _KEY}, ["coupon"]), _object({"link": link}, ["link"]), *files]}
     inline = _object(
         {"text": _TEXT, "attachments": {"type": "array", "minItems": 1, "maxItems": 9, "items": attachment}}
     )

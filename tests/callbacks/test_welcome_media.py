@@ -24,7 +24,7 @@ exit_if: none
 goal: none
 steps:
   - {id: welcome, at: T0, channel: W, content: {text: 您好, attachments: [{image: 封面.png}]}}
-  - {id: show, at: T0+1h, channel: T, title: 发图, ttl: 24h, content: {text: 看看, attachments: [{image: 封面.png}]}}
+  - {id: show, at: T0+1h, channel: T, title: 发图, ttl: 24h, late: defer, content: {text: 看看, attachments: [{image: 封面.png}]}}
 """
 
 
