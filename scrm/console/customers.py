@@ -5,10 +5,9 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
-from scrm import events
 from scrm.commerce.coupons import list_coupons
 from scrm.commerce.store import list_orders
-from scrm.console import store
+from scrm.console import store, timeline
 from scrm.console.door import before_of, for_managers, page
 from scrm.console.playbooks import step_titles
 from scrm.errors import NotFound
@@ -18,7 +17,6 @@ from scrm.services import SERVICES
 
 routes = web.RouteTableDef()
 
-EVENTS = 30
 ORDERS = 20
 
 
@@ -42,18 +40,17 @@ async def customers(request: web.Request) -> web.StreamResponse:
 async def customer(request: web.Request) -> web.StreamResponse:
     services = request.app[SERVICES]
     person_id = int(request.match_info["person_id"])
-    before = before_of(request)
-    values = await services.db.read(_look, person_id, before)
+    kind, before = request.query.get("kind", ""), request.query.get("before", "")
+    values = await services.db.read(_look, person_id, kind, before)
     titles = step_titles(services, values["runs"])
-    return await page(request, "customer.html", active="customers", titles=titles, before=before, **values)
+    return await page(request, "customer.html", active="customers", titles=titles, **values)
 
 
-def _look(conn: Connection, person_id: int, before: int | None) -> dict[str, Any]:
+def _look(conn: Connection, person_id: int, kind: str, before: str) -> dict[str, Any]:
     person = profiles.get_person(conn, person_id)
     if person is None:
         raise NotFound("没有这位客户，可能已被删除。请回到客户列表重新查找")
     contacts = store.list_contacts(conn, person_id)
-    told = events.list_events(conn, person_id, before=before, limit=EVENTS + 1)
     return {
         "person": person,
         "contacts": contacts,
@@ -65,6 +62,5 @@ def _look(conn: Connection, person_id: int, before: int | None) -> dict[str, Any
         "coupons": list_coupons(conn, person_id),
         "runs": store.list_runs(conn, person_id),
         "sends": store.list_sends_to(conn, [contact.external_userid for contact in contacts]),
-        "events": told[:EVENTS],
-        "has_more_events": len(told) > EVENTS,
+        "timeline": timeline.load(conn, person_id, kind=kind, before=before),
     }

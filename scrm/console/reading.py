@@ -59,7 +59,7 @@ def _words(tree: Mapping[str, Any], *, is_inner: bool) -> str:
             return f"（{text}）" if is_inner and len(parts) > 1 else text
     if "not" in tree:
         return f"不满足（{_words(tree['not'], is_inner=False)}）"
-    return f"有过“{EVENTS[tree['event']]}”" if set(tree) == {"event"} else words_of(tree)
+    return f"有过“{EVENTS.get(tree['event'], tree['event'])}”" if set(tree) == {"event"} else words_of(tree)
 
 
 def list_exits(playbook: Playbook) -> list[str]:
@@ -68,7 +68,7 @@ def list_exits(playbook: Playbook) -> list[str]:
     if not tree:
         return []
     parts = tree["any"] if isinstance(tree.get("any"), list) else [tree]
-    return [EVENTS[part["event"]] if set(part) == {"event"} else read_condition(part, playbook) for part in parts]
+    return [EVENTS.get(part["event"], part["event"]) if set(part) == {"event"} else read_condition(part, playbook) for part in parts]
 
 
 def read_trigger(wanted: Trigger) -> str:

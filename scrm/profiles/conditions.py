@@ -94,6 +94,26 @@ EVENTS = {
     "level.changed": "会员等级变动",
     "task.sent": "员工发送了待办消息",
     "mass_message.sent": "收到群发消息",
+    "message.radar_opened": "看了雷达内容",
+    "product.searched": "搜索了商品",
+    "product.viewed": "浏览了商品",
+    "product.reviewed": "评价了商品",
+    "wishlist.added": "收藏了商品",
+    "cart.added": "加入购物车",
+    "cart.removed": "移出购物车",
+    "cart.abandoned": "加购后没有下单",
+    "checkout.started": "去结算",
+    "checkout.shipping_added": "填写了收货信息",
+    "checkout.payment_added": "选择了支付方式",
+    "checkout.abandoned": "结算后没有付款",
+    "browse.abandoned": "反复浏览没有加购",
+    "coupon.viewed": "看了优惠券",
+    "coupon.received": "在商城领取了优惠券",
+    "coupon.entered": "输入了优惠码",
+    "coupon.used": "下单时用了优惠券",
+    "coupon.denied": "优惠券没能使用",
+    "content.shared": "分享了内容",
+    "content.read": "读了内容",
     "kf.entered": "进入微信客服",
     "kf.message": "在微信客服发来消息",
     "oa.subscribed": "关注了公众号",
@@ -101,6 +121,8 @@ EVENTS = {
     "oa.scanned": "扫了公众号二维码",
     "oa.message": "给公众号发来消息",
 }
+# Kinds of events that the shop's own programs and pages tell of.
+OWN_EVENT = re.compile(r"custom\.[a-z][a-z0-9_.]{0,39}")
 FLAGS = {
     "optout.all": "拒绝一切消息",
     "optout.promo": "拒绝促销消息",
@@ -377,7 +399,7 @@ def _field_words(spec: Mapping[str, Any]) -> str:
 
 def _check_event(spec: Mapping[str, Any]) -> list[str]:
     name = spec["event"]
-    if not isinstance(name, str) or name not in EVENTS:
+    if not isinstance(name, str) or not (name in EVENTS or OWN_EVENT.fullmatch(name)):
         close = get_close_matches(str(name), EVENTS, n=1)
         return [f"不认识的事件 {name}" + (f"，是不是想写 {close[0]}？" if close else "")]
     problems = _other_keys(spec, "event", "count", "within", "where")
@@ -456,7 +478,8 @@ def _event_words(spec: Mapping[str, Any]) -> str:
     within = f"{spec['within']} 内" if "within" in spec else ""
     ((op, times),) = spec.get("count", {"gte": 1}).items()
     where = "".join(f"，{key} 是 {value}" for key, value in spec.get("where", {}).items())
-    return f"{within}“{EVENTS[spec['event']]}”次数 {OPERATORS[op]} {times}{where}"
+    name = spec["event"]
+    return f"{within}“{EVENTS.get(name, name)}”次数 {OPERATORS[op]} {times}{where}"
 
 
 # flag, tag, segment

@@ -26,8 +26,6 @@ event_type = Table(
     Column("changed_at", UtcDateTime, nullable=False),
 )
 
-CUSTOM = re.compile(r"custom\.[a-z][a-z0-9_.]{0,39}")
-
 
 class Line(NamedTuple):
     """What happened, as a member reads it; `icon` names a picture of the style sheet."""
