@@ -13,7 +13,9 @@ from scrm.allowances import DatabaseLedger
 from scrm.api import auth as api_auth
 from scrm.api import coupons as api_coupons
 from scrm.api import customers as api_customers
+from scrm.api import fields as api_fields
 from scrm.api import group_chats as api_group_chats
+from scrm.api import hooks as api_hooks
 from scrm.api import openapi as api_openapi
 from scrm.api import orders as api_orders
 from scrm.api import sends as api_sends
@@ -24,6 +26,7 @@ from scrm.callbacks.handlers import refresh
 from scrm.clock import Clock, SystemClock
 from scrm.commerce import coupons_lifecycle
 from scrm.commerce import pages as commerce_pages
+from scrm.commerce.hooks import run as hooks
 from scrm.console import pages as console_pages
 from scrm.contact_ways import acquisition, received, ways
 from scrm.contact_ways import pages as way_pages
@@ -105,6 +108,7 @@ EXECUTORS: Mapping[str, Execute] = {
     kf_sync.VISITOR: kf_sync.run_visitor,
     kf_sync.ACCOUNTS: kf_sync.run_accounts,
     oa_keep.FOLLOWER: oa_api.run_follower,
+    **hooks.EXECUTORS,
     mass_plan.PREPARE: mass_plan.run_prepare,
     mass_plan.CREATE: dispatch.run_create,
     moments.KIND: moments.run_create,
@@ -118,7 +122,9 @@ ROUTES = (
     domain_file.routes,
     api_openapi.routes,
     api_orders.routes,
+    api_hooks.routes,
     api_customers.routes,
+    api_fields.routes,
     api_group_chats.routes,
     api_coupons.routes,
     api_tasks.routes,
@@ -225,6 +231,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(SLOW_SECONDS, lambda: coupons_lifecycle.tick(services), "coupons.ends")
     schedule.every(KF_SECONDS, lambda: kf_sync.poll_accounts(services), "kf.poll")
     schedule.every(SLOW_SECONDS, lambda: ways.tick(services), "ways.move")
+    schedule.every(SLOW_SECONDS, lambda: hooks.tick(services), "hooks.clear")
     schedule.every(SLOW_SECONDS, lambda: tracking.tick(services), "tracking.settle")
     await services.worker.start()
     schedule.start()

@@ -6,6 +6,7 @@ import msgspec
 from aiohttp import web
 
 from scrm import __version__
+from scrm.api.fields import Wanted
 from scrm.commerce.canonical import Order
 
 routes = web.RouteTableDef()
@@ -20,7 +21,7 @@ async def openapi(request: web.Request) -> web.Response:
 
 
 def describe() -> dict[str, Any]:
-    (order,), schemas = msgspec.json.schema_components([Order], ref_template=_REF)
+    (order, field), schemas = msgspec.json.schema_components([Order, Wanted], ref_template=_REF)
     return {
         "openapi": "3.1.0",
         "info": {"title": "SCRM", "version": __version__, "description": "时间为带时区的 ISO 8601，金额为整数分。"},
@@ -50,6 +51,7 @@ def describe() -> dict[str, Any]:
             "/api/v1/customers/{id}/timeline": {
                 "get": _operation("客户动态，新的在前", path="id", parameters=["before", "limit"], answer="动态列表")
             },
+            **_fields(field),
             "/api/v1/group_chats": {
                 "get": _operation(
                     "客户群，新的在前", parameters=["owner", "tag", "state", "before", "limit"], answer="客户群列表"
@@ -79,6 +81,23 @@ def describe() -> dict[str, Any]:
                 )
             },
         },
+    }
+
+
+def _fields(wanted: dict[str, Any]) -> dict[str, Any]:
+    values = {"type": "object", "description": "{字段标识: 值}；金额为整数分，或文字的元；null 清空"}
+    answer = "各字段的值；手机号打码"
+    of_owner = {
+        "get": _operation("自定义字段的值", path="id", answer=answer, errors=(404,)),
+        "patch": _operation("修改自定义字段的值", path="id", body=values, answer=answer, errors=(404, 409)),
+    }
+    return {
+        "/api/v1/fields": {
+            "get": _operation("自定义字段，按顺序", parameters=["entity"], answer="字段列表"),
+            "post": _operation("新建自定义字段", body=wanted, answer="新字段", errors=(409,)),
+        },
+        "/api/v1/customers/{id}/fields": of_owner,
+        "/api/v1/orders/{id}/fields": of_owner,
     }
 
 

@@ -18,6 +18,11 @@ def make_key(conn: Connection, name: str, role: str, *, now: datetime) -> str:
     return key
 
 
+def find_name(conn: Connection, key: str) -> str | None:
+    """Whose key it is, for the history of what it changes."""
+    return conn.execute(select(api_key.c.name).where(api_key.c.key_hash == _hash(key))).scalar_one_or_none()
+
+
 def find_role(conn: Connection, key: str) -> str | None:
     return conn.execute(select(api_key.c.role).where(api_key.c.key_hash == _hash(key))).scalar_one_or_none()
 

@@ -516,7 +516,7 @@ def texts_of(
     return found
 
 
-def is_member_of(conn: Connection, userid: str, external_userid: str) -> bool:
-    """Whether there is such a relation."""
+def person_of_relation(conn: Connection, userid: str, external_userid: str) -> int | None:
+    """Whose relation it is; None when there is none."""
     mine = and_(follow_user.c.userid == userid, follow_user.c.external_userid == external_userid)
-    return conn.execute(select(follow_user.c.userid).where(mine)).first() is not None
+    return conn.execute(select(follow_user.c.person_id).where(mine)).scalar_one_or_none()

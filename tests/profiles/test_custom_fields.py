@@ -1,6 +1,7 @@
 """Fields of the shop's own: what is written is read again, conditions ask by type, unique values have one owner."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, date, datetime
 from typing import Any
@@ -103,9 +104,8 @@ def test_values_are_read_as_people_write_them(kind: Type, given_value: Any, kept
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(kind: Type, more: Any, given_value: Any, words: str) -> None:
-    with pytest.raises(ValueError) as refused:
+    with pytest.raises(ValueError, match=re.escape(words)) as refused:
         read(field(kind, **more), given_value)
-    assert words in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
@@ -136,9 +136,8 @@ NAMES = ("a", "b", "c")
 def test_a_wrong_formula_is_refused_in_one_line(text: str, words: str) -> None:
     kinds = {**dict.fromkeys(NAMES, Type.NUMBER), "day": Type.DATE, "skin": Type.TEXT}
     known = {key: CustomField(Entity.PERSON, key, key, kind) for key, kind in kinds.items()}
-    with pytest.raises(ValueError) as refused:
+    with pytest.raises(ValueError, match=re.escape(words)):
         custom_formulas.check(text, Entity.PERSON, known)
-    assert words in str(refused.value)
 
 
 def reckon(node: custom_formulas.Node, values: dict[str, float | None]) -> float | None:
