@@ -27,6 +27,7 @@ from scrm.clock import Clock, SystemClock
 from scrm.commerce import coupons_lifecycle
 from scrm.commerce import pages as commerce_pages
 from scrm.commerce.hooks import run as hooks
+from scrm.commerce.hooks.kinds import hooks_of
 from scrm.console import pages as console_pages
 from scrm.contact_ways import acquisition, received, ways
 from scrm.contact_ways import pages as way_pages
@@ -158,6 +159,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             worker=Worker(db, clock),
         )
         services.worker.prepare(services, EXECUTORS)
+        hooks_of(services)
         services.wecom.observe(operations.count_call)
         try:
             yield services

@@ -65,6 +65,12 @@ orders = Table(
     # The number first: one index serves the natural key and the search by number alone.
     Index("uq_orders_natural_key", "order_no", "channel", "shop_key", unique=True),
     Index(
+        "ix_orders_parent_order_no",
+        "parent_order_no",
+        sqlite_where=text("parent_order_no <> ''"),
+        postgresql_where=text("parent_order_no <> ''"),
+    ),
+    Index(
         "ix_orders_person_id",
         "person_id",
         "ordered_at",

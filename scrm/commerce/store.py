@@ -550,11 +550,18 @@ def list_orders(conn: Connection, person_id: int, limit: int = 20) -> list[Order
 
 
 def find_orders(conn: Connection, channel: str | None, order_no: str, limit: int = 20) -> list[OrderView]:
-    """Orders of this number, of one channel or of any; shops may use the same number."""
-    query = select(orders.c.id).where(orders.c.order_no == order_no)
-    if channel:
-        query = query.where(orders.c.channel == channel)
-    return _views(conn, list(conn.execute(query.order_by(orders.c.id.desc()).limit(limit)).scalars()))
+    """Orders of this number, else those it is the parent of (#1001 of Shopify), of one channel or of any.
+
+    Shops may use the same number.
+    """
+    of_parent = (orders.c.parent_order_no == order_no) & literal_column("orders.parent_order_no <> ''")
+    for which in (orders.c.order_no == order_no, of_parent):
+        query = select(orders.c.id).where(which)
+        if channel:
+            query = query.where(orders.c.channel == channel)
+        if ids := list(conn.execute(query.order_by(orders.c.id.desc()).limit(limit)).scalars()):
+            return _views(conn, ids)
+    return []
 
 
 def _views(conn: Connection, ids: list[int]) -> list[OrderView]:

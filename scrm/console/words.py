@@ -56,6 +56,7 @@ LANES = {
     "step": "剧本步骤",
     "send": "消息发送",
     "sync": "同步企业微信",
+    "hook": "订单推送",
     "bulk": "批量任务",
 }
 WORK_KINDS = {
@@ -63,6 +64,8 @@ WORK_KINDS = {
     "contact.refresh": "更新客户资料",
     "member.refresh": "更新员工资料",
     "sync.run": "核对企业微信数据",
+    "hooks.apply": "保存推送来的订单",
+    "hooks.fetch": "按单号拉取订单",
     "sync.check_added": "确认新客户的回调",
     "group_chat.refresh": "更新客户群",
     "sop.event": "事件触发剧本",

@@ -4,6 +4,7 @@ from scrm import allowances, credentials, events, sessions
 from scrm.api import models as api
 from scrm.callbacks import models as callbacks
 from scrm.commerce import models as commerce
+from scrm.commerce.hooks import models as hooks
 from scrm.commerce.pulls import models as pulls
 from scrm.contact_ways import models as contact_ways
 from scrm.content.media import models as media
@@ -36,6 +37,7 @@ FEATURES = (
     erased,
     events,
     group_chats,
+    hooks,
     mass_messages,
     media,
     membership,
