@@ -13,6 +13,7 @@ from scrm.allowances import DatabaseLedger
 from scrm.api import auth as api_auth
 from scrm.api import coupons as api_coupons
 from scrm.api import customers as api_customers
+from scrm.api import events as api_events
 from scrm.api import fields as api_fields
 from scrm.api import group_chats as api_group_chats
 from scrm.api import hooks as api_hooks
@@ -126,6 +127,7 @@ ROUTES = (
     api_hooks.routes,
     api_customers.routes,
     api_fields.routes,
+    api_events.routes,
     api_group_chats.routes,
     api_coupons.routes,
     api_tasks.routes,

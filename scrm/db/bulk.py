@@ -92,4 +92,7 @@ def new_ids(conn: Connection, table: Table, count: int) -> Iterable[int]:
         rows = conn.execute(text(sequence), {"count": count})
         return list(rows.scalars())
     highest = conn.execute(select(func.coalesce(func.max(table.c.id), 0))).scalar_one()
+    if table.dialect_options["sqlite"]["autoincrement"]:  # ids of deleted rows are never given again
+        given = text("SELECT seq FROM sqlite_sequence WHERE name = :name")
+        highest = max(highest, conn.execute(given, {"name": table.name}).scalar_one_or_none() or 0)
     return range(highest + 1, highest + 1 + count)

@@ -1,0 +1,326 @@
+"""Joining persons: every table that knows them, who may join them, and when it happens by itself."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Row, select, text, update
+from sqlalchemy.exc import DBAPIError
+
+from scrm import events
+from scrm.commerce.models import coupon_issue, orders
+from scrm.commerce.order_events import event_key
+from scrm.commerce.store import bind_orders, recount, take_turn
+from scrm.db import Database
+from scrm.errors import NotFound
+from scrm.profiles import identities, merge, suggestions
+from scrm.profiles.custom_field_tables import field_change
+from scrm.profiles.identities import Known
+from scrm.profiles.merge import Act, Join, Mover, Undone
+from scrm.profiles.models import external_contact, identity, person
+from scrm.profiles.redirects import follow
+from scrm.services import Services
+from scrm.sop.models import enrolment, step_run, task
+from scrm.work import queue
+
+JOIN = "person.join"
+SWEEP = "person.sweep"
+# Whoever read the old id before the join has written by then.
+SWEEPS = (timedelta(seconds=15), timedelta(minutes=10))
+_MERGE_LOCK = 7_210_003
+_TRIES = 8
+# Serialization failure, deadlock, and rows that came to a person while it went.
+_PASSING = frozenset({"40001", "40P01", "23503", "23505"})
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+# What a join does to playbooks ----------------------------------------------------------------------------------------
+
+
+def _move_runs(conn: Connection, join: Join) -> None:
+    """One live run per playbook and key: of two the one that is further goes on, and its key becomes the person's."""
+    mine = select(enrolment).where(enrolment.c.person_id.in_((join.kept, join.gone))).order_by(enrolment.c.id)
+    rows = list(conn.execute(mine))
+    live: dict[tuple[str, str], Row[Any]] = {}
+    for row in rows:
+        if row.state != "active":
+            continue
+        run = row.playbook_key, _as_kept(row.run_key, join).partition("#")[0]
+        other = live.setdefault(run, row)
+        if other.id != row.id:
+            goes_on, ends = sorted((other, row), key=lambda one: (-one.step, one.enrolled_at, one.id))
+            live[run] = goes_on
+            _end_run(conn, join, ends)
+    taken = {(row.playbook_key, row.run_key): row for row in rows if row.person_id == join.kept}
+    for row in rows:
+        if row.person_id == join.gone and (key := _free_key(row, taken, join)) != row.run_key:
+            join.change(conn, enrolment, row, run_key=key)
+            _rename_reasons(conn, join, row, key)
+
+
+def _as_kept(run_key: str, join: Join) -> str:
+    base, mark, number = run_key.partition("#")
+    return f"person:{join.kept}{mark}{number}" if base == f"person:{join.gone}" else run_key
+
+
+def _free_key(row: Row[Any], taken: dict[tuple[str, str], Any], join: Join) -> str:
+    """The kept person's key; where that is taken, the next number for a newer run, else a key of its own."""
+    key = wanted = _as_kept(row.run_key, join)
+    base, mark, _ = wanted.partition("#")
+    if wanted != row.run_key:
+        rivals = [
+            (other, run)
+            for (playbook, other), run in taken.items()
+            if playbook == row.playbook_key and other.partition("#")[0] == base
+        ]
+        if mark and all(run.id < row.id for _, run in rivals):
+            highest = max((int(other.rpartition("#")[2]) for other, _ in rivals if "#" in other), default=0)
+            key = f"{base}#{max(highest + 1, int(wanted.rpartition('#')[2]))}"
+        elif rivals:
+            key = wanted.replace(base, f"{base}~{join.gone}", 1)
+    taken[row.playbook_key, key] = row
+    return key
+
+
+_ENDED = "两个客户档案合并，保留了走得更远的那一次"
+
+
+def _end_run(conn: Connection, join: Join, run: Row[Any]) -> None:
+    ended = {"state": "exited", "ended_reason": _ENDED, "due_at": None, "ended_at": join.now}
+    join.change(conn, enrolment, run, **ended)
+    for row in conn.execute(select(task).where(task.c.enrolment_id == run.id, task.c.state == "open")).all():
+        join.change(conn, task, row, state="withdrawn", reason=_ENDED, ended_at=join.now)
+    waiting = select(step_run).where(step_run.c.enrolment_id == run.id, step_run.c.state == "waiting")
+    for row in conn.execute(waiting).all():
+        join.change(conn, step_run, row, state="skipped", reason=_ENDED, outcome_at=join.now)
+
+
+def _rename_reasons(conn: Connection, join: Join, run: Row[Any], key: str) -> None:
+    """The coupon that a run gave stays that run's: under its new key it gives no second one."""
+    old, new = f"{run.playbook_key}:{run.run_key}", f"{run.playbook_key}:{key}"
+    given = select(coupon_issue).where(coupon_issue.c.person_id == join.gone, coupon_issue.c.reason_key == old)
+    for row in conn.execute(given).all():
+        join.change(conn, coupon_issue, row, reason_key=new)
+
+
+def _part_reasons(conn: Connection, join: Join) -> None:
+    """Two coupons of one batch for the same reason: both stay, the moved one under a reason of its own."""
+    kept = coupon_issue.alias("kept")
+    doubled = (
+        select(coupon_issue)
+        .join(kept, (kept.c.batch_key == coupon_issue.c.batch_key) & (kept.c.reason_key == coupon_issue.c.reason_key))
+        .where(coupon_issue.c.person_id == join.gone, kept.c.person_id == join.kept)
+    )
+    for row in conn.execute(doubled).all():
+        join.change(conn, coupon_issue, row, reason_key=f"{row.reason_key[:170]}~{join.gone}#{row.id}")
+
+
+def _rename_history(conn: Connection, join: Join) -> None:
+    """What was changed in a person's fields is found under the person's id."""
+    own = select(field_change).where(field_change.c.person_id == join.gone, field_change.c.entity == "person")
+    for row in conn.execute(own).all():
+        join.change(conn, field_change, row, subject=str(join.kept))
+
+
+# Every table with a person_id, in the order in which others lock them; a test looks for those that are missing.
+MOVERS: tuple[Mover, ...] = (
+    Mover("identity", "身份"),
+    Mover("external_contact", "企业微信客户"),
+    Mover("follow_user", "跟进关系"),
+    Mover("person_field", "自定义字段"),
+    Mover("field_change", "字段修改历史", first=_rename_history),
+    Mover("enrolment", "剧本进程", first=_move_runs),
+    Mover("task", "员工待办"),
+    Mover("send", "发送记录"),
+    Mover("mass_message_target", "群发名单"),
+    Mover("way_add", "渠道添加记录"),
+    Mover("transfer_customer", "客户继承"),
+    Mover("missed_callback", "补漏记录"),
+    Mover("kf_visitor", "微信客服访客"),
+    Mover("kf_message", "微信客服消息"),
+    Mover("oa_follower", "公众号粉丝"),
+    Mover("coupon_issue", "优惠券", first=_part_reasons),
+    Mover("orders", "订单", lock=take_turn),
+    Mover("event", "动态"),
+    Mover("tracked_event", "浏览轨迹"),
+    Mover("radar_link", "内容雷达链接", leaves_doubles=True),
+    Mover("privacy_act", "隐私查看记录"),
+    Mover("person_stat", "订单汇总", counted=True),
+)
+
+# Tables with a person_id that stay as they are, and why.
+NOT_MOVED: Mapping[str, str] = {
+    "erased_identity": "who was erased is nobody any more",
+    "erasure": "who was erased is nobody any more",
+}
+
+
+# Joining and the way back ---------------------------------------------------------------------------------------------
+
+
+def join(conn: Connection, kept: int, gone: int, act: Act, *, now: datetime) -> int:
+    """Make one person of two, whatever they became meanwhile; returns the id of the log's row.
+
+    Raises Conflict when they are one already, NotFound when one does not exist.
+    """
+    _take_turn(conn)
+    kept, gone = follow(conn, kept), follow(conn, gone)
+    merge_id = merge.merge(conn, kept, gone, act, MOVERS, now=now)
+    recount(conn, kept)
+    suggestions.decide(conn, kept, gone, "merged", by=act.by, now=now)
+    facts = {"merge_id": merge_id, "from": gone, "by": act.by, "reason": act.reason, **act.evidence}
+    _record(conn, "person.merged", kept, facts, now)
+    for delay in SWEEPS:
+        again = queue.Item("bulk", SWEEP, {"merge_id": merge_id}, due_at=now + delay)
+        queue.add(conn, again, now=now)
+    return merge_id
+
+
+def part(conn: Connection, merge_id: int, *, by: str, now: datetime) -> Undone:
+    """Undo a join; the two are never joined by themselves again. Raises NotFound, or Conflict when undone before."""
+    _take_turn(conn)
+    undone = merge.undo(conn, merge_id, MOVERS, by=by, now=now, then=_give_back_orders)
+    for person_id in sorted((undone.holder, undone.back)):
+        recount(conn, person_id)
+    suggestions.decide(conn, undone.holder, undone.back, "apart", by=by, now=now)
+    _record(conn, "person.parted", undone.holder, {"merge_id": merge_id, "from": undone.back, "by": by}, now)
+    _record(conn, "person.parted", undone.back, {"merge_id": merge_id, "from": undone.holder, "by": by}, now)
+    return undone
+
+
+def _take_turn(conn: Connection) -> None:
+    """Joins go one at a time: two of them over the same persons would wait for each other."""
+    if conn.dialect.name == "postgresql":
+        conn.execute(text(f"SELECT pg_advisory_xact_lock({_MERGE_LOCK})"))
+
+
+def _record(conn: Connection, name: str, person_id: int, facts: Mapping[str, Any], now: datetime) -> None:
+    events.record(conn, [events.Event(name, now, person_id, facts=dict(facts))], now=now)
+
+
+def _give_back_orders(conn: Connection, undone: Undone) -> None:
+    """Orders that came since the join go to whom their unionid or phone means, with what was told of them."""
+    theirs = select(identity.c.value).where(identity.c.person_id == undone.back)
+    mine = orders.c.person_id == undone.holder, orders.c.first_seen_at >= undone.merged_at
+    by_unionid = orders.c.buyer_unionid.in_(theirs.where(identity.c.kind == "wx_unionid"))
+    by_phone = orders.c.buyer_phone_lookup.in_(theirs.where(identity.c.kind == "mobile_e164"))
+    rows = conn.execute(select(orders).where(*mine, by_unionid | by_phone)).mappings().all()
+    ids = [row["id"] for row in rows]
+    conn.execute(update(orders).where(orders.c.id.in_(ids)).values(person_id=undone.back))
+    told = events.event.c
+    about = told.person_id == undone.holder, told.key.in_([event_key(dict(row)) for row in rows])
+    conn.execute(update(events.event).where(*about).values(person_id=undone.back))
+
+
+async def patiently(
+    db: Database, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """`db.write`, again when another transaction was in the way of a join."""
+    for _ in range(_TRIES - 1):
+        try:
+            return await db.write(work, *args, **kwargs)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) not in _PASSING:
+                raise
+            await asyncio.to_thread(lambda: None)  # whoever was faster goes on first
+    return await db.write(work, *args, **kwargs)
+
+
+# By itself ------------------------------------------------------------------------------------------------------------
+
+
+def learn(conn: Connection, person_id: int, known: Known, *, now: datetime) -> int:
+    """A person turns out to be known by this value: theirs, or the reason for a join or for a suggestion.
+
+    Returns whose it is now. Orders that waited for the value come with it.
+    """
+    if not identities.is_usable(known.value):
+        return person_id
+    owner = identities.claim(conn, person_id, known, now=now)
+    if owner != person_id:
+        meet(conn, person_id, owner, known, now=now)
+    elif known.kind == "wx_unionid":
+        bind_orders(conn, person_id, unionid=known.value, now=now)
+    elif known.kind == "mobile_e164":
+        bind_orders(conn, person_id, phone_lookup=known.value, now=now)
+    return owner
+
+
+def meet(conn: Connection, one: int, other: int, known: Known, *, now: datetime) -> None:
+    """Two persons were found under one value: they are joined soon when it is sure, else somebody is asked."""
+    if one == other or suggestions.are_apart(conn, one, other):
+        return
+    evidence = {"key": known.kind, "shown": known.mask or known.value[:12], "source": known.source}
+    if identities.joins_by_itself(known.kind, known.confidence):
+        low, high = sorted((one, other))
+        payload = {"one": low, "other": high, "reason": known.kind, "evidence": evidence}
+        item = queue.Item("event", JOIN, payload, dedupe_key=f"join:{low}:{high}")
+        queue.add(conn, item, now=now)
+    else:
+        suggestions.suggest(conn, one, other, evidence, now=now)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Who would stay and who would go."""
+
+    kept: int
+    gone: int
+
+
+def choose(conn: Connection, one: int, other: int) -> Pair:
+    """Who stays: somebody WeCom knows before somebody it does not, then the older record. Raises NotFound."""
+    ids = [follow(conn, one), follow(conn, other)]
+    contacts = set(conn.scalars(select(external_contact.c.person_id).where(external_contact.c.person_id.in_(ids))))
+    rows = conn.execute(select(person.c.id, person.c.created_at).where(person.c.id.in_(ids))).all()
+    if len(rows) < len(set(ids)):
+        raise NotFound("没有这位客户，可能已被删除。请回到客户列表重新查找")
+    order = sorted(rows, key=lambda row: (row.id not in contacts, row.created_at, row.id))
+    return Pair(order[0].id, order[-1].id)
+
+
+def join_by_itself(
+    conn: Connection, one: int, other: int, reason: str, evidence: dict[str, Any], now: datetime
+) -> int | None:
+    """Join two who share a sure key, unless something speaks against it: then somebody is asked."""
+    _take_turn(conn)
+    pair = choose(conn, one, other)
+    if pair.kept == pair.gone or suggestions.are_apart(conn, pair.kept, pair.gone):
+        return None
+    against = identities.conflicts(conn, pair.kept, pair.gone)
+    if against:
+        titles = [identities.kind_of(kind).title for kind, _ in against]
+        suggestions.suggest(conn, pair.kept, pair.gone, {**evidence, "against": titles}, now=now)
+        return None
+    return join(conn, pair.kept, pair.gone, Act("auto", reason, evidence), now=now)
+
+
+async def run_join(services: Services, item: queue.Claimed) -> None:
+    """Work of kind person.join."""
+    told = item.payload
+    try:
+        await patiently(
+            services.db,
+            join_by_itself,
+            told["one"],
+            told["other"],
+            told["reason"],
+            told["evidence"],
+            services.clock.now(),
+        )
+    except NotFound:  # one of them was erased meanwhile
+        return
+
+
+async def run_sweep(services: Services, item: queue.Claimed) -> None:
+    """Work of kind person.sweep: what somebody wrote for the old id is moved as well."""
+    await patiently(services.db, _sweep, item.payload["merge_id"], services.clock.now())
+
+
+def _sweep(conn: Connection, merge_id: int, now: datetime) -> int:
+    _take_turn(conn)
+    return merge.sweep(conn, merge_id, MOVERS, now=now)
