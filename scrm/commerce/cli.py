@@ -13,12 +13,12 @@ from scrm.commerce.import_coupons import import_codes
 from scrm.commerce.import_orders import Counts, Into, Progress, import_orders, spare_the_collector
 from scrm.db import Database
 from scrm.db.migrate import current_revision, newest_revision
-from scrm.db.vault import Vault
+from scrm.db.vault_keys import use_chain, vault_of
 from scrm.errors import ScrmError, WrongUse
 from scrm.settings import Settings
 
 # Those without a connector yet are refused by name, with what to do instead.
-_PLANNED = ("jd", "pdd", "doudian", "kuaishou", "xhs", "wxstore", "youzan", "shopify")
+_PLANNED = ("wxstore", "youzan", "shopify")
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -52,9 +52,11 @@ async def run_orders(arguments: argparse.Namespace, settings: Settings) -> int:
     db = Database(settings.database.url.get_secret_value())
     try:
         await _require_migrated(db)
+        vault = vault_of(settings)
+        await use_chain(db, vault)
         into = Into(
             db=db,
-            vault=Vault(settings.security.secret_key.get_secret_value()),
+            vault=vault,
             clock=SystemClock(),
             zone=settings.shop.zone,
             shop_key=arguments.shop,

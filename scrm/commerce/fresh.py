@@ -26,6 +26,7 @@ from scrm.commerce.totals import NOTHING, Change, Share, share_of
 from scrm.db.bulk import among, new_ids
 from scrm.db.tables import UtcDateTime, from_millis
 from scrm.db.vault import Vault
+from scrm.profiles.erased import when_buyers_erased
 
 _CHILDREN = (("lines", order_line), ("payments", payment), ("shipments", shipment), ("refunds", refund))
 _encode = msgspec.json.Encoder().encode
@@ -199,12 +200,13 @@ def save_prepared(
     store.take_turn(conn)
     known = _find_known(conn, batch)
     persons = _find_persons(conn, batch)
+    erased = _find_erased(conn, batch, vault)
     fresh: dict[tuple[str, str, str], Prepared] = {}
     usual: list[Prepared] = []
     unchanged = 0
     for item in batch:
         found = known.get(item.key)
-        if found is None and item.row is not None and item.key not in fresh:
+        if found is None and item.row is not None and item.key not in fresh and item.key not in erased:
             fresh[item.key] = item
         elif found is not None and (only_new or (found[0] == item.digest and not _can_bind(found, item, persons))):
             unchanged += 1
@@ -243,6 +245,13 @@ def _find_persons(conn: Connection, batch: Sequence[Prepared]) -> store.Persons:
         store.find_by_contact(conn, {item.external_userid for item in batch} - {""}),
         store.find_by_identity(conn, "mobile_e164", {item.phone_lookup for item in batch} - {""}),
     )
+
+
+def _find_erased(conn: Connection, batch: Sequence[Prepared], vault: Vault) -> set[tuple[str, str, str]]:
+    """Orders whose buyer was forgotten once: they go the usual way, which takes the buyer out."""
+    buyers = [(item.key, item.unionid, item.external_userid, item.phone_lookup) for item in batch]
+    when = when_buyers_erased(conn, buyers, vault)
+    return {item.key for item, erased_at in zip(batch, when, strict=True) if erased_at is not None}
 
 
 def _can_bind(found: tuple[str, int | None], item: Prepared, persons: store.Persons) -> bool:

@@ -36,6 +36,7 @@ from scrm.db import upsert
 from scrm.db.bulk import among, insert_rows, new_ids, update_rows
 from scrm.db.vault import Vault
 from scrm.errors import Conflict, NotFound
+from scrm.profiles.erased import Buyer, forget_buyer, when_buyers_erased
 from scrm.profiles.models import external_contact, identity, person_stat
 
 Route = Literal["api", "push", "erp", "file", "manual"]
@@ -142,6 +143,7 @@ class _Saver:
             found = known.get(key)
             same = found is not None and found.digest == mark
             snapshots.append(None if same else take(order, self.vault, route=self.route, digest=mark, now=self.now))
+        self._forget_erased(snapshots)
         finder = _find_persons(self.conn, snapshots, [row for row in known.values() if row.person_id is None])
         touched = [
             known[key].id
@@ -163,9 +165,27 @@ class _Saver:
             results[index] = Saved(step.result, step.after.row["id"], step.after.row["person_id"], told)
         return [result for result in results if result is not None]
 
+    def _forget_erased(self, snapshots: list[Snapshot | None]) -> None:
+        """Who was erased does not come back by orders from before; what was ordered since is a new beginning."""
+        taken = [one for one in snapshots if one is not None]
+        buyers = [buyer_of(one) for one in taken]
+        for snapshot, erased_at in zip(taken, when_buyers_erased(self.conn, buyers, self.vault), strict=True):
+            ordered_at = snapshot.row["ordered_at"] or snapshot.row["paid_at"]
+            if erased_at is not None and (ordered_at is None or ordered_at <= erased_at):
+                forget_buyer(snapshot.row)
+                snapshot.external_userid = ""
+                snapshot.shipments = None
+
     def _write(self, steps: list[_Step]) -> list[tuple[str, ...]]:
         _write_rows(self.conn, steps)
         return _follow(self.conn, steps, self.now, self.correlation)
+
+
+def buyer_of(snapshot: Snapshot) -> Buyer:
+    """By what the erased are recognised."""
+    row = snapshot.row
+    key = (row["channel"], row["shop_key"], row["order_no"])
+    return key, row["buyer_unionid"], snapshot.external_userid, row["buyer_phone_lookup"]
 
 
 def _step(before: _Kept | None, snapshot: Snapshot | None, finder: "Persons") -> _Step:

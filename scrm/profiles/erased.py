@@ -13,7 +13,7 @@ from scrm.db.vault import Vault
 erased_identity = Table(
     "erased_identity",
     metadata,
-    # A keyed hash of "<kind>:<value>".
+    # A keyed hash of "<kind>:<value>"; of a phone its look-up.
     Column("value_hash", String(64), primary_key=True),
     # The number under which anonymous sums are kept.
     Column("person_id", BigInteger, nullable=False),
@@ -36,7 +36,12 @@ NOBODY: dict[str, Any] = {
 
 
 def mark_of(vault: Vault, kind: str, value: str) -> str:
-    """What is remembered of an identity: nobody without the key can tell whose it was. Case-sensitive."""
+    """What is remembered of an identity: nobody without the key can tell whose it was.
+
+    A phone's `value` is its look-up already, and stays what it is: a change of keys renews both alike.
+    """
+    if kind == "mobile_e164":
+        return value
     return vault.lookup(f"{kind}:{value}")
 
 
@@ -68,40 +73,43 @@ def is_anybody_erased(conn: Connection) -> bool:
     return conn.execute(select(erased_identity.c.person_id).limit(1)).first() is not None
 
 
-def when_erased(conn: Connection, vault: Vault, external_userids: Iterable[str]) -> datetime | None:
-    """The last time that one of these contacts was forgotten here; None when none was."""
-    if not is_anybody_erased(conn):
-        return None
-    marks = [mark_of(vault, "wecom_external_userid", external_userid) for external_userid in external_userids]
-    return max(find_erased(conn, marks).values(), default=None)
+def erased_contacts(conn: Connection, vault: Vault, external_userids: Collection[str]) -> dict[str, datetime]:
+    """Which of these contacts were forgotten here, and when."""
+    if not external_userids or not is_anybody_erased(conn):
+        return {}
+    marks = {mark_of(vault, "wecom_external_userid", one): one for one in external_userids}
+    return {marks[mark]: when for mark, when in find_erased(conn, marks.keys()).items()}
 
 
-def forget_buyers(conn: Connection, rows: Sequence[dict[str, Any]], vault: Vault) -> list[int]:
-    """Take the buyer out of orders from before their erasure, in place; returns which of the rows that were.
+# A buyer as an order names it: (channel, shop_key, order_no), unionid, external_userid, look-up of the phone.
+Buyer = tuple[tuple[str, str, str], str, str, str]
 
-    `rows` are snapshots of orders before they are written; what was ordered after the erasure is a new beginning.
-    """
-    if not rows or not is_anybody_erased(conn):
-        return []
-    marks = [_marks(row, vault) for row in rows]
+
+def when_buyers_erased(conn: Connection, buyers: Sequence[Buyer], vault: Vault) -> list[datetime | None]:
+    """For each order when its buyer was forgotten; None for the others, which is nearly everybody."""
+    if not buyers or not is_anybody_erased(conn):
+        return [None] * len(buyers)
+    marks = [_marks(buyer, vault) for buyer in buyers]
     when = find_erased(conn, {mark for some in marks for mark in some})
-    forgotten = []
-    for index, (row, some) in enumerate(zip(rows, marks, strict=True)):
-        erased_at = max((when[mark] for mark in some if mark in when), default=None)
-        ordered_at = row["ordered_at"] or row["paid_at"]
-        if erased_at is not None and (ordered_at is None or ordered_at <= erased_at):
-            row |= {name: dict(value) if isinstance(value, dict) else value for name, value in NOBODY.items()}
-            forgotten.append(index)
-    return forgotten
+    return [max((when[mark] for mark in some if mark in when), default=None) for some in marks]
 
 
-def _marks(row: dict[str, Any], vault: Vault) -> list[str]:
-    found = [mark_of(vault, "order", f"{row['channel']}/{row['shop_key']}/{row['order_no']}")]
-    if row["buyer_unionid"]:
-        found.append(mark_of(vault, "wx_unionid", row["buyer_unionid"]))
-    if row["buyer_phone_lookup"]:
-        found.append(mark_of(vault, "mobile_e164", row["buyer_phone_lookup"]))
+def _marks(buyer: Buyer, vault: Vault) -> list[str]:
+    key, unionid, external_userid, phone_lookup = buyer
+    found = [mark_of(vault, "order", "/".join(key))]
+    for kind, value in (
+        ("wx_unionid", unionid),
+        ("wecom_external_userid", external_userid),
+        ("mobile_e164", phone_lookup),
+    ):
+        if value:
+            found.append(mark_of(vault, kind, value))
     return found
+
+
+def forget_buyer(row: dict[str, Any]) -> None:
+    """Take the buyer out of a snapshot of an order, in place."""
+    row |= {name: dict(value) if isinstance(value, dict) else value for name, value in NOBODY.items()}
 
 
 def count_erased(conn: Connection) -> int:

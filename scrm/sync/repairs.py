@@ -17,6 +17,7 @@ from scrm.db.vault import Vault
 from scrm.events import Event
 from scrm.profiles import reconcile
 from scrm.profiles import store as profiles
+from scrm.profiles.erased import erased_contacts
 from scrm.profiles.reconcile import Difference, Written
 from scrm.services import Services
 from scrm.sync import follow_users, store
@@ -45,7 +46,7 @@ def keep_relations(
     written = reconcile.write(conn, relations, vault=vault, now=now)
     _bind_orders(conn, written, now)
     added = [one for one in written.differences if one.is_added]
-    _tell_added(conn, added, written, now)
+    _tell_added(conn, added, written, vault, now)
     store.save_part(conn, SOURCE, *cursor, now=now)
     return Kept(len(added), len(written.differences) - len(added))
 
@@ -59,15 +60,19 @@ def _bind_orders(conn: Connection, written: Written, now: datetime) -> None:
         bind_orders(conn, written.phones[lookup], phone_lookup=lookup, now=now)
 
 
-def _tell_added(conn: Connection, added: Sequence[Difference], written: Written, now: datetime) -> None:
+def _tell_added(conn: Connection, added: Sequence[Difference], written: Written, vault: Vault, now: datetime) -> None:
     if not added:
         return
     since = follow_users.watched_since(conn)
     channels = store.channels(conn, [one.relation.follow_info.state for one in added])
+    # Who was forgotten on request and is still a contact comes back as one from before: nobody greets them again.
+    erased = erased_contacts(conn, vault, [one.relation.external_contact.external_userid for one in added])
     historic = []
     for one in added:
         event = _added_event(one, written.persons[one.relation.external_contact.external_userid], channels)
-        if now - event.occurred_at < GRACE:
+        if event.external_userid in erased:
+            historic.append(_historic(event))
+        elif now - event.occurred_at < GRACE:
             _look_again(conn, event, now)
         elif event.occurred_at < since.get(one.userid.lower(), now):
             historic.append(_historic(event))
