@@ -6,9 +6,9 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from scrm.api.parameters import MOST_DIGITS, read_number
+from scrm.commerce.words import channel
 from scrm.errors import Invalid, NotFound
-from scrm.events import list_events
-from scrm.profiles import store
+from scrm.profiles import redirects, store, timeline
 from scrm.services import SERVICES
 
 routes = web.RouteTableDef()
@@ -34,25 +34,46 @@ async def get_customer(request: web.Request) -> web.Response:
 
 @routes.get(r"/api/v1/customers/{person_id:\d+}/timeline")
 async def get_timeline(request: web.Request) -> web.Response:
-    """The newest events first; `before` (an event id) and `limit` (<= 200) page through them."""
-    person_id = _person_id(request)
-    before, limit = read_number(request, "before"), read_number(request, "limit")
-    events = await request.app[SERVICES].db.read(
-        list_events, person_id, before=before, limit=min(limit or 50, _MOST_EVENTS)
-    )
-    items = [
-        {
-            "id": event.id,
-            "name": event.name,
-            "occurred_at": event.occurred_at.isoformat(),
-            "external_userid": event.external_userid,
-            "userid": event.userid,
-            "key": event.key,
-            "facts": event.facts,
-        }
-        for event in events
-    ]
-    return web.json_response({"items": items})
+    """The newest first; `kind` narrows (order, coupon … or whole names, with commas), `before` is a page's `next`.
+
+    `limit` <= 200. Each item has its sentence in `text`, and who did it in `actor`: customer, member or system.
+    """
+    person_id, limit = _person_id(request), read_number(request, "limit")
+    kinds = [kind for kind in request.query.get("kind", "").split(",") if kind][:20]
+
+    def look(conn: Connection) -> dict[str, Any]:
+        try:
+            feed = timeline.list_feed(
+                conn,
+                redirects.follow(conn, person_id),
+                kinds=kinds,
+                before=request.query.get("before", ""),
+                limit=max(1, min(limit or 50, _MOST_EVENTS)),
+            )
+        except ValueError as error:
+            raise Invalid(str(error)) from None
+        own = timeline.find_event_types(conn, {row.name for row in feed.rows})
+        return {"items": [_happening(row, own.get(row.name)) for row in feed.rows], "next": feed.next}
+
+    return web.json_response(await request.app[SERVICES].db.read(look))
+
+
+def _happening(row: Any, own: Any) -> dict[str, Any]:
+    line = timeline.tell(row.name, row.facts or {}, row.userid, channel=channel, own=own)
+    return {
+        "id": row.id,
+        "name": row.name,
+        "kind": timeline.kind_of(row.name),
+        "text": f"{line.title}：{line.detail}" if line.detail else line.title,
+        "actor": timeline.actor_of(row.name),
+        "source": timeline.source_of(row.name, row.once or "", row.facts or {}),
+        "occurred_at": row.occurred_at.isoformat(),
+        "received_at": row.received_at.isoformat(),
+        "external_userid": row.external_userid,
+        "userid": row.userid,
+        "key": row.key,
+        "facts": row.facts,
+    }
 
 
 def _person_id(request: web.Request) -> int:

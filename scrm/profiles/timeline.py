@@ -84,6 +84,15 @@ def actor_of(name: str) -> str:
     return "system" if name.startswith(_BY_US) else "customer"
 
 
+def source_of(name: str, once: str, facts: Mapping[str, Any]) -> str:
+    """Where we have it from: track (the shop's pages), api, the channel of an order, wecom, or here."""
+    if once.startswith(("track:", "api:")):
+        return once.partition(":")[0]
+    if isinstance(facts.get("channel"), str) and name.startswith(("order.", "refund.", "shipment.")):
+        return str(facts["channel"])
+    return "wecom" if name.startswith(("contact.", "group.", "kf.", "oa.")) else "scrm"
+
+
 # Reading --------------------------------------------------------------------------------------------------------------
 
 

@@ -6,10 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from scrm.profiles.timeline import find_event_types
+from scrm.profiles.timeline import Line, find_event_types
 from scrm.sidebar import store, words
 from scrm.sidebar.cards.visit import Visit
-from scrm.sidebar.words import Line
 
 PAGE = 20
 # As long as it helps to write to somebody who has just read something.
