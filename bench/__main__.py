@@ -1,11 +1,17 @@
-"""`python -m bench [callbacks] [events] [sync] [welcome]`: measure all, or what is named; exit code 1 when a goal is missed."""
+"""`python -m bench [callbacks] [events] [hooks] [sync] [welcome]`: measure all, or what is named; exit code 1 when a goal is missed."""
 
 import sys
 
-from bench import callbacks, events, sync, welcome
+from bench import callbacks, events, hooks, sync, welcome
 from bench.figures import machine, say
 
-BENCHMARKS = {"callbacks": callbacks.main, "events": events.main, "sync": sync.main, "welcome": welcome.main}
+BENCHMARKS = {
+    "callbacks": callbacks.main,
+    "events": events.main,
+    "hooks": hooks.main,
+    "sync": sync.main,
+    "welcome": welcome.main,
+}
 
 
 def main(names: list[str]) -> int:

@@ -45,7 +45,7 @@ def measured(store: str, url: str, folder: Path) -> list[Figure]:
 
 def one_by_one(store: str, server: ServerProcess, wecom: ServerProcess) -> list[Figure]:
     """Each add waits for the welcome of the one before: what a customer sees on a quiet day."""
-    took = [_add_and_wait(server, wecom, f"one{number}") for number in range(-5, ONE_BY_ONE)][5:]
+    took = [add_and_wait(server, wecom, f"one{number}") for number in range(-5, ONE_BY_ONE)][5:]
     name = f"welcome, {store}, one at a time, callback in to call out"
     say(f"welcome: one at a time: worst {max(took) * 1000:.0f} ms")
     return [
@@ -93,7 +93,8 @@ def wecom_server(folder: Path) -> Iterator[ServerProcess]:
         server.stop()
 
 
-def _add_and_wait(server: ServerProcess, wecom: ServerProcess, number: str) -> float:
+def add_and_wait(server: ServerProcess, wecom: ServerProcess, number: str) -> float:
+    """Seconds from a customer's callback until the welcome for it arrives at WeCom."""
     query, body = fake.callback(add_event(number))
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     began = time.time()
