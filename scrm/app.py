@@ -27,6 +27,7 @@ from scrm.callbacks.handlers import refresh
 from scrm.clock import Clock, SystemClock
 from scrm.commerce import coupons_lifecycle
 from scrm.commerce import pages as commerce_pages
+from scrm.commerce.pulls import run as pulls
 from scrm.commerce.hooks import run as hooks
 from scrm.commerce.hooks.kinds import hooks_of
 from scrm.console import pages as console_pages
@@ -41,6 +42,7 @@ from scrm.group_chats import pages as group_chat_pages
 from scrm.group_chats import refresh as refresh_group_chat
 from scrm.mass_messages import dispatch, results
 from scrm.mass_messages import plan as mass_plan
+from scrm.membership import points
 from scrm.moments import publish as moments
 from scrm.moments import results as moment_results
 from scrm.profiles import mark_tags, refresh_member, tags
@@ -76,8 +78,9 @@ HOUR_SECONDS = 3600.0
 
 
 async def _run_event(services: Services, item: Claimed) -> None:
-    """What an event means for the channel it came by, then for the playbooks."""
+    """What an event means for the channel it came by and for the customer's points, then for the playbooks."""
     await received.run_event(services, item)
+    await points.run_event(services, item)
     await enrol.run_event(services, item)
 
 
@@ -114,6 +117,8 @@ EXECUTORS: Mapping[str, Execute] = {
     mass_plan.PREPARE: mass_plan.run_prepare,
     mass_plan.CREATE: dispatch.run_create,
     moments.KIND: moments.run_create,
+    pulls.KIND: pulls.run_pull,
+    pulls.REPLAY: pulls.run_replay,
     abandonment.KIND: abandonment.run_look,
 }
 
@@ -233,8 +238,10 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(SLOW_SECONDS, lambda: copies.renew(services), "media.renew")
     schedule.every(coupon_deliveries.TICK_SECONDS, lambda: coupon_deliveries.tick(services), "coupons.deliveries")
     schedule.every(SLOW_SECONDS, lambda: coupons_lifecycle.tick(services), "coupons.ends")
+    schedule.every(points.TICK_SECONDS, lambda: points.tick(services), "membership.ends")
     schedule.every(KF_SECONDS, lambda: kf_sync.poll_accounts(services), "kf.poll")
     schedule.every(SLOW_SECONDS, lambda: ways.tick(services), "ways.move")
+    schedule.every(pulls.TICK_SECONDS, lambda: pulls.tick(services), "pulls.tick")
     schedule.every(SLOW_SECONDS, lambda: hooks.tick(services), "hooks.clear")
     schedule.every(SLOW_SECONDS, lambda: tracking.tick(services), "tracking.settle")
     await services.worker.start()

@@ -68,6 +68,8 @@ points_lot = Table(
     Column("state", String(12), nullable=False),
     _number("amount"),
     _number("remaining"),
+    # What the order's payment was worth when it was paid, in points for 100,000,000 fen; a later level changes nothing.
+    _number("rate"),
     Column("order_id", BigInteger),
     Column("expires_at", UtcDateTime),
     Column("tell_at", UtcDateTime),

@@ -109,6 +109,7 @@ def _create_ledger() -> None:
         sa.Column("state", sa.String(length=12), nullable=False),
         _number("amount"),
         _number("remaining"),
+        _number("rate"),
         sa.Column("order_id", sa.BigInteger(), nullable=True),
         sa.Column("expires_at", sa.BigInteger(), nullable=True),
         sa.Column("tell_at", sa.BigInteger(), nullable=True),
