@@ -2,13 +2,18 @@
 
 from collections.abc import Sequence
 
-from scrm.commerce.connectors import generic, taobao
+from scrm.commerce.connectors import doudian, generic, jd, kuaishou, pdd, taobao, xhs
 from scrm.commerce.connectors.connector import Connector, Context, Parser
 from scrm.commerce.connectors.reader import Sheet
 from scrm.errors import Invalid
 
 CONNECTORS: tuple[Connector, ...] = (
     taobao.CONNECTOR,
+    jd.CONNECTOR,
+    pdd.CONNECTOR,
+    doudian.CONNECTOR,
+    kuaishou.CONNECTOR,
+    xhs.CONNECTOR,
     generic.CONNECTOR,
 )
 

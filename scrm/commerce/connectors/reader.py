@@ -27,7 +27,7 @@ LARGEST_TEXT = 8_000_000_000
 _DELIMITERS = (",", "\t", ";")
 _INVISIBLE = re.compile("[\ufeff\u200b-\u200f\u2060\t\r\n]")
 _EMPTY = frozenset(("", "-", "--", "—", "无", "null", "None", "NULL"))
-_SUMMARY = ("合计", "总计", "汇总")
+_SUMMARY = ("合计", "总计", "汇总", "小计")
 
 csv.field_size_limit(1_000_000)
 
@@ -172,8 +172,8 @@ class Sheet:
         for number, cells in enumerate(self._open_rows(self._report), start=1):
             if number <= self._first or not any(cells):
                 continue
-            first = clean(cells[0])
-            if first.startswith(_SUMMARY) and not any(map(value_of, cells[1:3])):
+            first = cells[0]
+            if (not first.isdecimal()) and _is_summary(cells):
                 continue
             if len(cells) != width:
                 cells = (cells + [""] * (width - len(cells)))[:width]
@@ -186,6 +186,14 @@ class Sheet:
 
 _Report = Callable[[int], None]
 _OpenRows = Callable[[_Report], Iterator[list[str]]]
+
+
+def _is_summary(cells: list[str]) -> bool:
+    """A sum below the orders: it says so in one of the first cells, and nothing else there is an order's."""
+    first = [clean(cell).rstrip(":：") for cell in cells[:3]]
+    if any(cell in _SUMMARY for cell in first):
+        return True
+    return first[0].startswith(_SUMMARY) and not any(map(value_of, cells[1:3]))
 
 
 def _columns(headings: Sequence[str]) -> dict[str, int]:

@@ -1,0 +1,52 @@
+"""Doudian's order export (docs: commerce 1.6): one row a child order, cells after a TAB, receivers encrypted."""
+
+from scrm.commerce.connectors.platform_file import Dialect, words
+
+CONNECTOR = Dialect(
+    key="doudian",
+    title="抖店订单",
+    names={
+        "order_no": ("主订单编号", "订单编号", "订单号"),
+        "line_no": ("子订单编号",),
+        "status": ("订单状态",),
+        "aftersale": ("售后状态",),
+        "title": ("选购商品", "商品名称"),
+        "spec": ("商品规格",),
+        "qty": ("商品数量",),
+        "item": ("商品ID",),
+        "merchant_sku": ("商家编码",),
+        "price": ("商品单价",),
+        "freight": ("运费",),
+        "payable": ("订单应付金额",),
+        "off_the_payment": ("支付优惠",),
+        "receiver": ("收件人", "收货人"),
+        "phone": ("收件人手机号", "收件人手机"),
+        "province": ("省",),
+        "city": ("市",),
+        "district": ("区",),
+        "street": ("街道",),
+        "address": ("详细地址",),
+        "buyer_note": ("买家留言",),
+        "seller_note": ("商家备注",),
+        "ordered_at": ("订单提交时间",),
+        "paid_at": ("支付完成时间",),
+        "shipped_at": ("发货时间",),
+        "completed_at": ("订单完成时间",),
+        "carrier": ("快递公司", "物流公司"),
+        "tracking_no": ("快递单号", "运单号", "物流单号"),
+    },
+    sums={
+        "discount": ("商家优惠", "商家改价"),
+        "platform_discount": ("平台优惠", "达人优惠", "支付优惠", "红包抵扣"),
+    },
+    statuses=words(
+        pending_payment=("待支付", "待付款", "待确认"),
+        paid=("待发货", "备货中", "已支付"),
+        partially_shipped=("部分发货",),
+        shipped=("已发货", "已签收", "待收货"),
+        completed=("已完成", "交易成功"),
+        closed=("已关闭", "已取消", "交易关闭"),
+    ),
+    marks=frozenset(("选购商品", "订单提交时间", "支付完成时间", "达人优惠", "app渠道", "鲁班落地页id", "子订单编号")),
+    buyer="doudian_open_id",
+).connector()
