@@ -98,7 +98,6 @@ class Security(_Section):
     old_data_keys: list[SecretStr] = []
     session_hours: int = Field(12, ge=1)
 
-
     @field_validator("data_key")
     @classmethod
     def _is_long(cls, value: SecretStr) -> SecretStr:
@@ -131,6 +130,21 @@ class Shop(_Section):
 
     name: str = "我们的店"
     timezone: str = "Asia/Shanghai"
+    # PNG or JPG, square; stands in the middle of our own QR pictures.
+    logo: Path | None = None
+
+    @field_validator("logo")
+    @classmethod
+    def _is_picture(cls, value: Path | None) -> Path | None:
+        if value is None:
+            return None
+        try:
+            head = value.open("rb").read(8)
+        except OSError as error:
+            raise ValueError(f"expected a picture that can be read ({error.strerror})") from None
+        if not head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
+            raise ValueError("expected a PNG or JPG picture")
+        return value
 
     @field_validator("timezone")
     @classmethod

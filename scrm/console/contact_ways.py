@@ -1,5 +1,6 @@
 """渠道活码: which codes there are, who receives, how many came; the form that makes and changes them."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -197,7 +198,8 @@ async def own_qr(request: web.Request) -> web.StreamResponse:
     settings = services.settings
     text = f"{settings.server.public_url.rstrip('/')}/w/{state}"
     kind = request.match_info["kind"]
-    body = qr.png(text) if kind == "png" else qr.svg(text, settings.shop.name[:1], title=row.title).encode()
+    shop = settings.shop
+    body = await asyncio.to_thread(qr.picture, text, kind, logo=shop.logo, letter=shop.name[:1], title=row.title)
     headers: Mapping[str, str] = {
         "Content-Disposition": f'inline; filename="{state}.{kind}"',
         "Cache-Control": "no-cache",

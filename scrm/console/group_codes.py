@@ -1,15 +1,15 @@
 """群活码 and 入群欢迎语: the addresses that lead into groups, and what greets people there."""
 
-import io
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
-import segno
 from aiohttp import web
 from sqlalchemy import Connection
 
 from scrm.console.door import MANAGER, for_managers, page
+from scrm.contact_ways.qr import picture
 from scrm.errors import Invalid, Unavailable
 from scrm.group_chats import join_codes, store, welcomes
 from scrm.services import SERVICES
@@ -175,10 +175,12 @@ async def qr(request: web.Request) -> web.StreamResponse:
     """Our own code for print: it leads to the stable address, so it never has to be printed again."""
     found = await request.app[SERVICES].db.read(join_codes.get_code, request.match_info["state"])
     kind = request.match_info["kind"]
-    out = io.BytesIO()
-    segno.make_qr(_address(request, found.token), error="q").save(out, kind=kind, scale=12, border=4)
+    shop = request.app[SERVICES].settings.shop
+    body = await asyncio.to_thread(
+        picture, _address(request, found.token), kind, logo=shop.logo, letter=shop.name[:1], title=found.title
+    )
     content_type = {"png": "image/png", "svg": "image/svg+xml"}[kind]
-    return web.Response(body=out.getvalue(), content_type=content_type, headers={"Cache-Control": "no-store"})
+    return web.Response(body=body, content_type=content_type, headers={"Cache-Control": "no-store"})
 
 
 def _address(request: web.Request, token: str) -> str:

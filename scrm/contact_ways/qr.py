@@ -1,9 +1,12 @@
 """QR pictures of our own: error level H, so that the shop's sign in the middle leaves them readable."""
 
+import base64
 import io
+from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 import segno
+from PIL import Image, ImageOps
 
 # Level H mends 30 % of the picture; the sign covers a square of this share of the side, 5 % of its area.
 SIGN_SHARE = 0.22
@@ -51,8 +54,38 @@ def _sign(sign: str, side: float) -> str:
     )
 
 
-def png(text: str, *, scale: int = 16) -> bytes:
-    """The text as pixels for print; without a sign, which needs a letter's shape."""
+def png(text: str, logo: bytes | None = None, *, scale: int = 16) -> bytes:
+    """The text as pixels for print, with the logo in the middle; without one there is no sign: letters need a font."""
     kept = io.BytesIO()
     segno.make(text, error="h", micro=False, boost_error=False).save(kept, kind="png", scale=scale, border=_QUIET)
+    return kept.getvalue() if logo is None else _with_logo(kept, logo)
+
+
+def _with_logo(code: io.BytesIO, logo: bytes) -> bytes:
+    with Image.open(code) as drawn, Image.open(io.BytesIO(logo)) as sign:
+        picture = drawn.convert("RGB")
+        size = int(picture.width * SIGN_SHARE)
+        inner = ImageOps.contain(sign.convert("RGBA"), (int(size * 0.84), int(size * 0.84)))
+    picture.paste("white", ((picture.width - size) // 2, (picture.height - size) // 2, *_end(picture, size)))
+    picture.paste(inner, ((picture.width - inner.width) // 2, (picture.height - inner.height) // 2), inner)
+    kept = io.BytesIO()
+    picture.save(kept, "png", optimize=True)
     return kept.getvalue()
+
+
+def _end(picture: Image.Image, size: int) -> tuple[int, int]:
+    return (picture.width + size) // 2, (picture.height + size) // 2
+
+
+def data_uri(logo: bytes) -> str:
+    """For the `sign` of `svg`."""
+    kind = "png" if logo.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(logo).decode()}"
+
+
+def picture(text: str, kind: str, *, logo: Path | None, letter: str = "", title: str = "") -> bytes:
+    """`kind` is png or svg. Blocking: it reads the logo and draws."""
+    sign = logo.read_bytes() if logo is not None else None
+    if kind == "png":
+        return png(text, sign)
+    return svg(text, data_uri(sign) if sign else letter, title=title).encode()
