@@ -1,5 +1,6 @@
 """客户: everybody we know, found by name, remark, phone, order number or id; and one person's whole story."""
 
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
@@ -7,12 +8,13 @@ from sqlalchemy import Connection
 
 from scrm.commerce.coupons import list_coupons
 from scrm.commerce.store import list_orders
-from scrm.console import store, timeline
+from scrm.console import own_fields, store, timeline
 from scrm.console.door import before_of, for_managers, page
 from scrm.console.playbooks import step_titles
 from scrm.errors import NotFound
 from scrm.profiles import store as profiles
 from scrm.profiles.phones import normalise_phone
+from scrm.profiles.redirects import follow
 from scrm.services import SERVICES
 
 routes = web.RouteTableDef()
@@ -40,25 +42,35 @@ async def customers(request: web.Request) -> web.StreamResponse:
 async def customer(request: web.Request) -> web.StreamResponse:
     services = request.app[SERVICES]
     person_id = int(request.match_info["person_id"])
+    if (holder := await services.db.read(follow, person_id)) != person_id:
+        raise web.HTTPFound(f"/console/customers/{holder}")
     kind, before = request.query.get("kind", ""), request.query.get("before", "")
-    values = await services.db.read(_look, person_id, kind, before)
+    values = await services.db.read(_look, person_id, kind, before, services.clock.now())
     titles = step_titles(services, values["runs"])
     return await page(request, "customer.html", active="customers", titles=titles, **values)
 
 
-def _look(conn: Connection, person_id: int, kind: str, before: str) -> dict[str, Any]:
+def _look(conn: Connection, person_id: int, kind: str, before: str, now: datetime) -> dict[str, Any]:
     person = profiles.get_person(conn, person_id)
     if person is None:
         raise NotFound("没有这位客户，可能已被删除。请回到客户列表重新查找")
     contacts = store.list_contacts(conn, person_id)
+    orders, follows = list_orders(conn, person_id, limit=ORDERS), store.list_follows(conn, [person_id])
     return {
         "person": person,
         "contacts": contacts,
         "called": next((contact.name for contact in contacts if contact.name), "") or person.name or "未知昵称",
-        "follows": store.list_follows(conn, [person_id]),
+        "follows": follows,
         "tags": profiles.list_tags(conn, person_id),
         "identities": profiles.list_identities(conn, person_id),
-        "orders": list_orders(conn, person_id, limit=ORDERS),
+        "orders": orders,
+        "own": own_fields.load_shown(
+            conn,
+            person_id,
+            [order.row["id"] for order in orders],
+            [(follow.userid, follow.external_userid) for follow in follows],
+            now,
+        ),
         "coupons": list_coupons(conn, person_id),
         "runs": store.list_runs(conn, person_id),
         "sends": store.list_sends_to(conn, [contact.external_userid for contact in contacts]),
