@@ -29,6 +29,8 @@ def run(arguments: Sequence[str]) -> int:
         if getattr(parsed, "feature", False):
             settings = load_settings() if getattr(parsed, "needs_settings", True) else None
             return _in_event_loop(parsed.run(parsed, settings))
+        if getattr(parsed, "wants_services", False):
+            return _in_event_loop(_with_services(parsed))
         return _in_event_loop(parsed.run(parsed))
     except WrongUse as error:
         print(f"scrm: {error}".replace("\n", "\nscrm: "), file=sys.stderr)
@@ -54,6 +56,7 @@ def _in_event_loop(work: Coroutine[None, None, int]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from scrm.commerce import cli as commerce
+    from scrm.privacy import cli as privacy
     from scrm.sop import cli as sop
     from scrm.sync import cli as sync
 
@@ -97,9 +100,14 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("name", help="userid of a member, or a name for the key")
     add.add_argument("--role", choices=("member", "manager", "administrator", "readonly"), default="manager")
     add.add_argument("--api-key", action="store_true", help="make an API key; it is printed alone on the last line")
+    add.add_argument("--sees-private", action="store_true", help="the key may ask for phones and addresses in clear")
     add.set_defaults(run=_user_add)
 
     _add_feature_commands(commands, commerce, sop)
+    before = set(commands.choices)
+    privacy.add_parser(commands)
+    for name in set(commands.choices) - before:
+        commands.choices[name].set_defaults(wants_services=True)
     return parser
 
 
@@ -191,6 +199,14 @@ async def _doctor(arguments: argparse.Namespace) -> int:
         return await run_doctor(services, as_json=arguments.json)
 
 
+async def _with_services(arguments: argparse.Namespace) -> int:
+    from scrm.app import open_services
+
+    configure_logs(level=logging.WARNING)
+    async with open_services(load_settings()) as services:
+        return int(await arguments.run(arguments, services))
+
+
 async def _user_add(arguments: argparse.Namespace) -> int:
     from scrm.api.store import make_key
     from scrm.app import open_services
@@ -201,11 +217,15 @@ async def _user_add(arguments: argparse.Namespace) -> int:
         raise WrongUse("--role: found member; expected manager, administrator or readonly for an API key")
     if not arguments.api_key and arguments.role == "readonly":
         raise WrongUse("--role: found readonly, which is for API keys; expected member, manager or administrator")
+    if arguments.sees_private and not arguments.api_key:
+        raise WrongUse("--sees-private: found without --api-key; members ask on the customer's page instead")
     async with open_services(settings) as services:
         await _require_migrated(services)
         now = services.clock.now()
         if arguments.api_key:
-            key = await services.db.write(make_key, arguments.name, arguments.role, now=now)
+            key = await services.db.write(
+                make_key, arguments.name, arguments.role, now=now, sees_private=arguments.sees_private
+            )
             print(f"scrm: API key for {arguments.name} ({arguments.role}); it is shown only now:", file=sys.stderr)
             print(key)
             return 0

@@ -10,6 +10,8 @@ from scrm.services import SERVICES
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+CALLER = web.RequestKey("caller", store.Caller)
+
 _OPEN = {"/api/openapi.json"}
 
 
@@ -20,9 +22,10 @@ async def require_api_key(request: web.Request, handler: Handler) -> web.StreamR
         return await handler(request)
     services = request.app[SERVICES]
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    role = await services.db.read(store.find_role, key.strip()) if scheme.lower() == "bearer" and key else None
-    if role is None:
+    caller = await services.db.read(store.find_caller, key.strip()) if scheme.lower() == "bearer" and key else None
+    if caller is None:
         raise Unauthorized("缺少有效的接口密钥：请求头需要 Authorization: Bearer <key>，用 scrm user add 生成")
-    if role == "readonly" and request.method not in ("GET", "HEAD"):
+    if caller.role == "readonly" and request.method not in ("GET", "HEAD"):
         raise Forbidden("这个密钥只能读取，不能写入")
+    request[CALLER] = caller
     return await handler(request)

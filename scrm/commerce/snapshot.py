@@ -10,7 +10,7 @@ import msgspec
 from scrm.commerce import models
 from scrm.commerce.canonical import Line, Order, Payment, Receiver, Refund, Shipment, allocate
 from scrm.commerce.merge import Row
-from scrm.db.vault import Vault, mask_phone
+from scrm.db.vault import Vault, cover_phones, mask_phone
 from scrm.profiles.phones import is_masked, is_virtual_phone, mask_name, normalise_phone
 
 _WIDTH: dict[str, int] = {
@@ -79,8 +79,8 @@ def take(order: Order, vault: Vault, *, route: str, digest: str, now: datetime) 
         "buyer_ref": private.ids,
         "receiver_mask": private.receiver_mask,
         "receiver_sealed": private.receiver_sealed,
-        "buyer_note": _cut("orders.buyer_note", order.buyer_note),
-        "seller_note": _cut("orders.seller_note", order.seller_note),
+        "buyer_note": _cut("orders.buyer_note", cover_phones(order.buyer_note)),
+        "seller_note": _cut("orders.seller_note", cover_phones(order.seller_note)),
         "is_gift": order.is_gift,
         "is_test": order.is_test,
         "route": route,
@@ -279,7 +279,7 @@ def _refund(case: Refund) -> Row:
         "type": case.type,
         "status": case.status,
         "amount_fen": case.amount_fen,
-        "reason": _cut("refund.reason", case.reason),
+        "reason": _cut("refund.reason", cover_phones(case.reason)),
         "created_at": _whole(case.created_at),
         "finished_at": _whole(case.finished_at),
     }

@@ -99,7 +99,7 @@ def _of_radar_open(table: Table, subject: Subject) -> ColumnElement[bool]:
     return table.c.link_id.in_(select(link.c.id).where(link.c.person_id.in_(subject.person_ids)))
 
 
-def _of_pull_part(table: Table, subject: Subject) -> ColumnElement[bool]:
+def _of_order_no(table: Table, subject: Subject) -> ColumnElement[bool]:
     orders = metadata.tables["orders"]
     return table.c.order_no.in_(select(orders.c.order_no).where(orders.c.id.in_(subject.order_ids)))
 
@@ -139,7 +139,15 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding("order_coupon", "订单用券", _of_order, blank={"code": _stand_in}),
     Holding("shipment", "物流", _of_order, blank={"tracking_no": _stand_in}),
     Holding("refund", "售后", _of_order, blank={"reason": ""}),
-    Holding("pull_part", "ERP 拆分单", _of_pull_part),
+    Holding(
+        "hook_message",
+        "平台推送原文",
+        _of_order_no,
+        blank={"body_sealed": "", "reason": ""},
+        hidden=("digest",),
+        sealed=("body_sealed",),
+    ),
+    Holding("pull_part", "ERP 拆分单", _of_order_no),
     Holding("person_stat", "累计金额", _of_person, blank={}),
     Holding(
         "coupon_issue", "优惠券", _of_person, blank={"redemption": None, "reason_key": _stand_in}, hidden=("token",)
@@ -207,6 +215,7 @@ IMPERSONAL: dict[str, str] = {
     "custom_field": "definitions",
     "customer_contact_member": "members of staff",
     "department": "members of staff",
+    "event_type": "definitions",
     "erased_identity": "keyed hashes that keep the erased from coming back",
     "erasure": "numbers only",
     "group_chat": "groups; their members stand in group_chat_member",

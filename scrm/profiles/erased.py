@@ -1,7 +1,7 @@
 """Whom we were asked to forget: only keyed hashes, so that a later import or sync does not bring the old data back."""
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Connection, Index, String, Table, func, select
@@ -21,7 +21,7 @@ erased_identity = Table(
     Index("ix_erased_identity_person_id", "person_id"),
 )
 
-ERASED = "erased"
+FOREVER = datetime.max.replace(tzinfo=UTC)
 # What of an order tells who bought it; the sums stay.
 NOBODY: dict[str, Any] = {
     "buyer_unionid": "",
@@ -86,12 +86,15 @@ Buyer = tuple[tuple[str, str, str], str, str, str]
 
 
 def when_buyers_erased(conn: Connection, buyers: Sequence[Buyer], vault: Vault) -> list[datetime | None]:
-    """For each order when its buyer was forgotten; None for the others, which is nearly everybody."""
+    """For each order when its buyer was forgotten, FOREVER for an order that was forgotten itself; None for others."""
     if not buyers or not is_anybody_erased(conn):
         return [None] * len(buyers)
     marks = [_marks(buyer, vault) for buyer in buyers]
     when = find_erased(conn, {mark for some in marks for mark in some})
-    return [max((when[mark] for mark in some if mark in when), default=None) for some in marks]
+    return [
+        FOREVER if some[0] in when else max((when[mark] for mark in some if mark in when), default=None)
+        for some in marks
+    ]
 
 
 def _marks(buyer: Buyer, vault: Vault) -> list[str]:

@@ -1,0 +1,31 @@
+"""The change to a new data key: every sealed column, then every hash (scrm.db.vault_keys says how)."""
+
+from scrm.db import metadata
+from scrm.db.vault_keys import Hashed, Sealed
+
+# (table, column) of values that Vault.seal made; tests/privacy walks the metadata for others.
+_SEALED = (
+    ("identity", "sealed"),
+    ("orders", "receiver_sealed"),
+    ("hook_message", "body_sealed"),
+    ("wecom_token", "sealed"),
+    ("pull_reject", "sealed"),
+    ("pull_token", "sealed"),
+    ("vault_key", "sealed"),
+)
+# (table, column, (column, values) that narrow it) of texts that Vault.lookup made.
+_HASHED: tuple[tuple[str, str, tuple[str, tuple[str, ...]] | None], ...] = (
+    ("identity", "value", ("kind", ("mobile_e164",))),
+    ("orders", "buyer_phone_lookup", None),
+    ("erased_identity", "value_hash", None),
+    ("visitor_claim", "value", ("kind", ("mobile_e164",))),
+    ("wecom_token", "name_hash", None),
+)
+
+
+def sealed_columns() -> tuple[Sealed, ...]:
+    return tuple(Sealed(metadata.tables[table], column) for table, column in _SEALED)
+
+
+def hashed_columns() -> tuple[Hashed, ...]:
+    return tuple(Hashed(metadata.tables[table], column, only) for table, column, only in _HASHED)
