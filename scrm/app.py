@@ -19,6 +19,7 @@ from scrm.api import group_chats as api_group_chats
 from scrm.api import hooks as api_hooks
 from scrm.api import openapi as api_openapi
 from scrm.api import orders as api_orders
+from scrm.api import radar as api_radar
 from scrm.api import sends as api_sends
 from scrm.api import tasks as api_tasks
 from scrm.api import track as api_track
@@ -50,12 +51,13 @@ from scrm.schedule import Schedule
 from scrm.services import SERVICES, Services
 from scrm.settings import Settings
 from scrm.sidebar import pages as sidebar_pages
-from scrm.sop import cards, coupon_deliveries, enrol, reminders, tick
+from scrm.sop import cards, coupon_deliveries, enrol, radar_notices, reminders, tick
 from scrm.sop.actions import tagging
 from scrm.sop.shelf import house_of, playbooks_of
 from scrm.sync import nightly, repairs
 from scrm.sync import runs as sync_runs
-from scrm.tracking import abandonment
+from scrm.tracking import abandonment, radar
+from scrm.tracking import pages as radar_pages
 from scrm.tracking import ticks as tracking
 from scrm.transfers import ask, groups, unassigned
 from scrm.transfers import begin as transfers
@@ -120,6 +122,7 @@ EXECUTORS: Mapping[str, Execute] = {
     pulls.KIND: pulls.run_pull,
     pulls.REPLAY: pulls.run_replay,
     abandonment.KIND: abandonment.run_look,
+    radar.NOTICE: radar_notices.run_notice,
 }
 
 ROUTES = (
@@ -137,6 +140,8 @@ ROUTES = (
     api_coupons.routes,
     api_tasks.routes,
     api_track.routes,
+    api_radar.routes,
+    radar_pages.routes,
     api_sends.routes,
     commerce_pages.routes,
     way_pages.routes,

@@ -69,6 +69,8 @@ WORK_KINDS = {
     "sync.check_added": "确认新客户的回调",
     "group_chat.refresh": "更新客户群",
     "sop.event": "事件触发剧本",
+    "person.join": "合并同一位客户",
+    "person.sweep": "移动合并后晚到的记录",
     "kf.sync": "读取微信客服消息",
     "kf.welcome": "微信客服欢迎语",
     "kf.reply": "微信客服自动回复",
@@ -90,6 +92,8 @@ WORK_KINDS = {
     "mass_message.prepare": "整理群发名单",
     "mass_message.create": "创建群发任务",
     "moment.create": "创建朋友圈任务",
+    "tracking.abandoned": "核对加购与结算",
+    "radar.notice": "提醒员工内容被看过",
 }
 EVENTS = conditions.EVENTS
 IDENTITIES = {
@@ -97,6 +101,11 @@ IDENTITIES = {
     "wx_unionid": "微信 UnionID",
     "mobile_e164": "手机号",
     "oa_openid": "公众号 OpenID",
+    "wx_openid": "小程序 OpenID",
+    "member_no": "会员号",
+    "platform_buyer_id": "平台买家 ID",
+    "external_ref": "自有系统客户号",
+    "anonymous_id": "匿名访客",
 }
 
 

@@ -37,7 +37,7 @@ class Line(NamedTuple):
 
 # What a member may narrow the timeline to: key -> Chinese title and the beginnings of the names.
 KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "contact": ("好友", ("contact.", "group.", "identity.", "person.")),
+    "contact": ("好友", ("contact.", "group.", "identity.", "person.", "transfer.", "optout.")),
     "order": ("订单", ("order.", "refund.", "shipment.")),
     "visit": (
         "浏览",
@@ -64,6 +64,7 @@ _BY_US = (
     "identity.merged",
     "mass_message.",
     "contact.taken_over",
+    "transfer.",
     "contact.transfer_failed",
     "order.shipped",
 )

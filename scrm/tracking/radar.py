@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from sqlalchemy import Connection, Row, and_, case, func, select, update
+from sqlalchemy import Connection, Row, and_, case, func, literal, select, update
 
 from scrm import events
-from scrm.db import upsert
+from scrm.db import UtcDateTime, upsert
 from scrm.errors import Invalid, NotFound
 from scrm.profiles.models import external_contact, follow_user, member
 from scrm.tracking.models import radar_content, radar_link, radar_open
@@ -129,7 +129,7 @@ def note_open(conn: Connection, token: str, *, now: datetime) -> Opened | None:
     changes = {
         "opens": radar_link.c.opens + 1,
         "last_opened_at": now,
-        "first_opened_at": func.coalesce(radar_link.c.first_opened_at, now),
+        "first_opened_at": func.coalesce(radar_link.c.first_opened_at, literal(now, UtcDateTime())),
     }
     conn.execute(update(radar_link).where(radar_link.c.id == row.id).values(**changes))
     if row.person_id:

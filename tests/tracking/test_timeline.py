@@ -30,12 +30,16 @@ def published_names() -> set[str]:
     return found
 
 
+# Of a customer group, not of a person.
+NOBODYS = {"group.created", "group.dismissed"}
+
+
 def is_chinese(text: str) -> bool:
     return any("\u4e00" <= letter <= "\u9fff" for letter in text)
 
 
 def test_every_event_has_a_chinese_sentence_a_kind_and_somebody_who_did_it() -> None:
-    told = published_names() | set(conditions.EVENTS) | set(names.NAMES) - names.UNTOLD | set(names.DERIVED)
+    told = published_names() - NOBODYS | set(conditions.EVENTS) | set(names.NAMES) - names.UNTOLD | set(names.DERIVED)
     assert len(told) > 40
     for name in sorted(told):
         line = timeline.tell(name, {}, "")
