@@ -1,12 +1,12 @@
 """Joining persons: every table that knows them, who may join them, and when it happens by itself."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Row, select, text, update
+from sqlalchemy import Connection, Row, and_, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from scrm import events
@@ -14,13 +14,18 @@ from scrm.commerce.models import coupon_issue, orders
 from scrm.commerce.order_events import event_key
 from scrm.commerce.store import bind_orders, recount, take_turn
 from scrm.db import Database
+from scrm.db.bulk import among
+from scrm.db.vault import Vault, mask_phone
 from scrm.errors import NotFound
+from scrm.membership import points
 from scrm.profiles import identities, merge, suggestions
 from scrm.profiles.custom_field_tables import field_change
 from scrm.profiles.identities import Known
 from scrm.profiles.merge import Act, Join, Mover, Undone
 from scrm.profiles.models import external_contact, identity, person
+from scrm.profiles.phones import normalise_phone
 from scrm.profiles.redirects import follow
+from scrm.profiles.store import Details
 from scrm.services import Services
 from scrm.sop.models import enrolment, step_run, task
 from scrm.work import queue
@@ -149,6 +154,11 @@ MOVERS: tuple[Mover, ...] = (
     Mover("tracked_event", "浏览轨迹"),
     Mover("radar_link", "内容雷达链接", leaves_doubles=True),
     Mover("privacy_act", "隐私查看记录"),
+    Mover("points_account", "积分账户", counted=True),
+    Mover("points_lot", "积分批次"),
+    Mover("points_movement", "积分流水"),
+    Mover("growth_movement", "成长值流水"),
+    Mover("points_request", "积分调整申请"),
     Mover("person_stat", "订单汇总", counted=True),
 )
 
@@ -171,6 +181,7 @@ def join(conn: Connection, kept: int, gone: int, act: Act, *, now: datetime) -> 
     kept, gone = follow(conn, kept), follow(conn, gone)
     merge_id = merge.merge(conn, kept, gone, act, MOVERS, now=now)
     recount(conn, kept)
+    points.recount(conn, kept, now=now)
     suggestions.decide(conn, kept, gone, "merged", by=act.by, now=now)
     facts = {"merge_id": merge_id, "from": gone, "by": act.by, "reason": act.reason, **act.evidence}
     _record(conn, "person.merged", kept, facts, now)
@@ -186,6 +197,7 @@ def part(conn: Connection, merge_id: int, *, by: str, now: datetime) -> Undone:
     undone = merge.undo(conn, merge_id, MOVERS, by=by, now=now, then=_give_back_orders)
     for person_id in sorted((undone.holder, undone.back)):
         recount(conn, person_id)
+        points.recount(conn, person_id, now=now)
     suggestions.decide(conn, undone.holder, undone.back, "apart", by=by, now=now)
     _record(conn, "person.parted", undone.holder, {"merge_id": merge_id, "from": undone.back, "by": by}, now)
     _record(conn, "person.parted", undone.back, {"merge_id": merge_id, "from": undone.holder, "by": by}, now)
@@ -240,7 +252,40 @@ def learn(conn: Connection, person_id: int, known: Known, *, now: datetime) -> i
     """
     if not identities.is_usable(known.value):
         return person_id
-    owner = identities.claim(conn, person_id, known, now=now)
+    identities.claim(conn, person_id, known, now=now)
+    return _settle(conn, person_id, known, now)
+
+
+def learn_contact(conn: Connection, person_id: int, details: Details, *, vault: Vault, now: datetime) -> None:
+    """What WeCom says of a contact that was saved: whose the unionid and the noted phones are, and their orders."""
+    unionid = str(details.external_contact.get("unionid") or "")
+    told = [Known("wx_unionid", unionid)] if unionid else []
+    numbers = {number for follow_user in details.follow_users for number in follow_user.get("remark_mobiles") or []}
+    for phone in sorted(filter(None, map(normalise_phone, numbers))):
+        told.append(known_phone(phone, vault, source="remark", confidence=identities.TOLD))
+    for known in told:
+        _settle(conn, person_id, known, now)
+
+
+def known_phone(phone: str, vault: Vault, *, source: str, confidence: str) -> Known:
+    """`phone` is +86...: found by its keyed hash, kept sealed, shown masked."""
+    return Known(
+        "mobile_e164", vault.lookup(phone), "", source, confidence, sealed=vault.seal(phone), mask=mask_phone(phone)
+    )
+
+
+def meet_unionids(conn: Connection, told: Mapping[str, int], *, now: datetime) -> None:
+    """Of many unionids, those that are known as somebody else's."""
+    named = identity.c.kind == "wx_unionid", identity.c.scope == "", among(conn, identity.c.value, list(told))
+    for row in conn.execute(select(identity.c.value, identity.c.person_id).where(*named)) if told else ():
+        meet(conn, told[row.value], row.person_id, Known("wx_unionid", row.value), now=now)
+
+
+def _settle(conn: Connection, person_id: int, known: Known, now: datetime) -> int:
+    """What follows from a value that is kept already; whose it is."""
+    owner = identities.find_owner(conn, known.kind, known.value, known.scope)
+    if owner is None:
+        return person_id
     if owner != person_id:
         meet(conn, person_id, owner, known, now=now)
     elif known.kind == "wx_unionid":
@@ -324,3 +369,39 @@ async def run_sweep(services: Services, item: queue.Claimed) -> None:
 def _sweep(conn: Connection, merge_id: int, now: datetime) -> int:
     _take_turn(conn)
     return merge.sweep(conn, merge_id, MOVERS, now=now)
+
+
+# Looking for pairs ----------------------------------------------------------------------------------------------------
+
+_ORDERS_AT_ONCE = 20_000
+
+
+async def look(services: Services) -> None:
+    """Look through everything for persons who may be the same; each piece is a transaction of its own."""
+    await services.db.write(suggestions.look, now=services.clock.now())
+    last = await services.db.read(lambda conn: conn.scalar(select(func.max(orders.c.id))) or 0)
+    for start in range(0, last, _ORDERS_AT_ONCE):
+        pairs = await services.db.read(_same_phone, start, start + _ORDERS_AT_ONCE)
+        if pairs:
+            await services.db.write(_suggest_phones, pairs, services.clock.now())
+
+
+def _same_phone(conn: Connection, above: int, upto: int) -> list[tuple[int, int, str]]:
+    """Orders of one person with the phone of another: the two and what of it may be shown."""
+    rows = conn.execute(
+        select(orders.c.person_id, identity.c.person_id.label("owner"), identity.c.mask)
+        .join(identity, and_(identity.c.kind == "mobile_e164", identity.c.value == orders.c.buyer_phone_lookup))
+        .where(
+            orders.c.id > above,
+            orders.c.id <= upto,
+            orders.c.buyer_phone_lookup != "",
+            orders.c.person_id != identity.c.person_id,
+        )
+        .distinct()
+    )
+    return [(row.person_id, row.owner, row.mask) for row in rows]
+
+
+def _suggest_phones(conn: Connection, pairs: Sequence[tuple[int, int, str]], now: datetime) -> None:
+    for person_id, owner, mask in pairs:
+        suggestions.suggest(conn, person_id, owner, {"key": "receiver_phone", "shown": mask}, now=now)

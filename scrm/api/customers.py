@@ -91,6 +91,7 @@ def _by_external_userid(conn: Connection, external_userid: str) -> dict[str, Any
 
 
 def _describe(conn: Connection, person_id: int) -> dict[str, Any]:
+    person_id = redirects.follow(conn, person_id)
     person = store.get_person(conn, person_id)
     if person is None:
         raise NotFound(f"没有客户 {person_id}")

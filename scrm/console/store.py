@@ -128,13 +128,13 @@ def list_customers(
     """
     found = _find_exactly(conn, text, phone_lookup) if text else []
     if found:
-        return Page(_customers(conn, sorted(found, reverse=True)))
+        return Page(list_these(conn, sorted(found, reverse=True)))
     window = _window(person, before)
     query = select(person.c.id).join(window, window.c.id == person.c.id)
     if text:
         query = query.where(_is_called(text))
     page = _page(conn, query, person.c.id, window, limit)
-    return Page(_customers(conn, [row.id for row in page.rows]), page.before, page.is_cut)
+    return Page(list_these(conn, [row.id for row in page.rows]), page.before, page.is_cut)
 
 
 def _find_exactly(conn: Connection, text: str, phone_lookup: str | None) -> set[int]:
@@ -160,7 +160,7 @@ def _is_called(text: str) -> ColumnElement[bool]:
     return or_(has(person.c.name), contact, follow)
 
 
-def _customers(conn: Connection, ids: Sequence[int]) -> list[Customer]:
+def list_these(conn: Connection, ids: Sequence[int]) -> list[Customer]:
     """In the order of the ids; three statements."""
     if not ids:
         return []

@@ -416,7 +416,14 @@ def list_identities(conn: Connection, person_id: int) -> list[Row[Any]]:
     """Without clear private values: `mask` is what may be shown."""
     return list(
         conn.execute(
-            select(identity.c.kind, identity.c.value, identity.c.mask, identity.c.source, identity.c.created_at)
+            select(
+                identity.c.kind,
+                identity.c.value,
+                identity.c.mask,
+                identity.c.source,
+                identity.c.confidence,
+                identity.c.created_at,
+            )
             .where(identity.c.person_id == person_id)
             .order_by(identity.c.id)
         )

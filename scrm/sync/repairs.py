@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from scrm import events
+from scrm import events, joining
 from scrm.commerce.store import bind_orders
 from scrm.db.vault import Vault
 from scrm.events import Event
@@ -53,6 +53,7 @@ def keep_relations(
 
 def _bind_orders(conn: Connection, written: Written, now: datetime) -> None:
     """Orders that waited for these unionids and phones have a person now."""
+    joining.meet_unionids(conn, written.unionids, now=now)
     unionids, phones = store.waiting_orders(conn, written.unionids, written.phones)
     for unionid in sorted(unionids):
         bind_orders(conn, written.unionids[unionid], unionid=unionid, now=now)

@@ -5,13 +5,11 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from scrm.commerce.models import orders
-from scrm.commerce.store import bind_orders
+from scrm import joining
 from scrm.db import upsert
-from scrm.events import event
 from scrm.profiles import store as profiles
-from scrm.profiles.models import external_contact, follow_user, identity, person, person_field, person_stat
-from scrm.sop.models import enrolment, task
+from scrm.profiles.identities import Known
+from scrm.profiles.models import external_contact, identity, person
 
 
 def know_visitor(conn: Connection, external_userid: str, *, now: datetime) -> int:
@@ -32,8 +30,8 @@ def learn_visitor(conn: Connection, told: dict[str, Any], *, now: datetime) -> N
             update(external_contact).where(external_contact.c.external_userid == external_userid).values(**values)
         )
         conn.execute(update(person).where(person.c.id == contact.person_id, person.c.name == "").values(name=name))
-    if unionid and profiles.add_identity(conn, contact.person_id, "wx_unionid", unionid, source="auto", now=now):
-        bind_orders(conn, contact.person_id, unionid=unionid, now=now)
+    if unionid:
+        joining.learn(conn, contact.person_id, Known("wx_unionid", unionid), now=now)
 
 
 def know_follower(conn: Connection, app_id: str, openid: str, *, now: datetime) -> int:
@@ -59,33 +57,10 @@ def know_follower(conn: Connection, app_id: str, openid: str, *, now: datetime) 
 
 
 def join_by_unionid(conn: Connection, app_id: str, openid: str, unionid: str, *, now: datetime) -> int:
-    """The person whom unionid and openid both mean from now on.
+    """The follower's person, who is known by this unionid as well from now on.
 
-    A follower who turns out to be somebody we know goes over with his openid and his history; the person he had until
-    then goes when nothing else was known of it.
+    A follower who turns out to be somebody we know becomes one with them soon, with all that was known of both.
     """
     own = know_follower(conn, app_id, openid, now=now)
-    if profiles.add_identity(conn, own, "wx_unionid", unionid, source="auto", now=now):
-        bind_orders(conn, own, unionid=unionid, now=now)
-        return own
-    owner = profiles.find_person_by_identity(conn, "wx_unionid", unionid)
-    if owner is None or owner == own:
-        return own
-    conn.execute(
-        update(identity)
-        .where(identity.c.kind == "oa_openid", identity.c.scope == app_id, identity.c.value == openid)
-        .values(person_id=owner)
-    )
-    conn.execute(update(event).where(event.c.person_id == own, event.c.name.like("oa.%")).values(person_id=owner))
-    _forget_if_empty(conn, own)
-    return owner
-
-
-_OF_A_PERSON = (identity, external_contact, follow_user, person_field, person_stat, enrolment, task, orders, event)
-
-
-def _forget_if_empty(conn: Connection, person_id: int) -> None:
-    for table in _OF_A_PERSON:
-        if conn.execute(select(table.c.person_id).where(table.c.person_id == person_id).limit(1)).first() is not None:
-            return
-    conn.execute(person.delete().where(person.c.id == person_id))
+    joining.learn(conn, own, Known("wx_unionid", unionid), now=now)
+    return own

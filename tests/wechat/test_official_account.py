@@ -176,7 +176,8 @@ async def test_a_follower_is_the_person_whom_the_unionid_means(world: World, wec
     assert (follower.person_id, follower.unionid) == (person_id, "oUnionXiaoman")
     (openid,) = await world.rows(identity, identity.c.kind == "oa_openid")
     assert (openid.person_id, openid.scope, openid.value) == (person_id, APP_ID, OPENID)
-    assert [row.person_id for row in await world.rows(event)] == [person_id]
+    told = await world.rows(event)
+    assert [(row.name, row.person_id) for row in told] == [("oa.subscribed", person_id), ("person.merged", person_id)]
     assert [row.id for row in await world.rows(person)] == [person_id]
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from scrm import joining
 from scrm.callbacks.metrics import FETCHES
 from scrm.callbacks.router import Callback
-from scrm.commerce.store import bind_orders
 from scrm.db.vault import Vault
 from scrm.events import Event, publish
 from scrm.profiles import store as profiles
@@ -111,12 +111,8 @@ def keep(conn: Connection, learnt: Learnt, vault: Vault, now: datetime) -> None:
     details, added = learnt.details, learnt.added
     contact = profiles.ensure_contact(conn, learnt.external_userid, now=now)
     if details is not None:
-        phones = profiles.save_contact(conn, details, vault=vault, now=learnt.asked_at)
-        unionid = details.external_contact.get("unionid") or None
-        if unionid:
-            bind_orders(conn, contact.person_id, unionid=unionid, now=now)
-        for phone in phones:
-            bind_orders(conn, contact.person_id, phone_lookup=vault.lookup(phone), now=now)
+        profiles.save_contact(conn, details, vault=vault, now=learnt.asked_at)
+        joining.learn_contact(conn, contact.person_id, details, vault=vault, now=now)
     if added is not None and not _is_over(conn, learnt.external_userid, added):
         told = _added_event(learnt.external_userid, contact.person_id, added)
         publish(conn, [told], now=now, correlation=learnt.correlation)
