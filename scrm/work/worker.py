@@ -81,6 +81,13 @@ class Worker:
             await asyncio.gather(*(self._run(item) for item in claimed))
             done += len(claimed)
 
+    async def give_way(self) -> None:
+        """Wait while welcomes run, a second at most: for long work between two of its transactions."""
+        for _ in range(20):
+            if not self._running[URGENT]:
+                return
+            await self._clock.sleep(0.05)
+
     async def _lane(self, lane: str) -> None:
         wake, running, most = self._wake[lane], self._running[lane], LANES[lane]
         while not self._stopping:

@@ -41,6 +41,7 @@ async def run_apply(services: Services, item: Claimed) -> None:
     # Read before the messages: what was committed with these items is among what is read next.
     others = await services.db.read(store.list_waiting_items)
     while rows := await services.db.read(store.list_new, BATCH):
+        await services.worker.give_way()
         messages = await asyncio.to_thread(_read_all, rows, hooks, services.vault, services.clock.now())
         await _apply(services, messages)
         for message in messages:
