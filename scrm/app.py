@@ -19,6 +19,7 @@ from scrm.api import group_chats as api_group_chats
 from scrm.api import hooks as api_hooks
 from scrm.api import openapi as api_openapi
 from scrm.api import orders as api_orders
+from scrm.api import privacy as api_privacy
 from scrm.api import radar as api_radar
 from scrm.api import sends as api_sends
 from scrm.api import tasks as api_tasks
@@ -132,6 +133,7 @@ ROUTES = (
     domain_file.routes,
     api_openapi.routes,
     api_orders.routes,
+    api_privacy.routes,
     api_hooks.routes,
     api_customers.routes,
     api_fields.routes,

@@ -1,0 +1,263 @@
+"""Asks sources for what changed: due streams become durable work, windows and pages go into the one upsert."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import structlog
+from sqlalchemy import Connection
+
+from scrm.commerce.connectors.hook import Unreadable
+from scrm.commerce.connectors.pull import Caller, Page, Pull, PullFailed, Stream, Tokens, Window
+from scrm.commerce.pulls import store
+from scrm.commerce.pulls.kinds import Pulls, pulls_of
+from scrm.commerce.store import Route
+from scrm.errors import Invalid, NotFound
+from scrm.services import Services
+from scrm.work import queue
+
+log = structlog.get_logger()
+
+KIND = "pulls.run"
+REPLAY = "pulls.replay"
+LANE = "sync"
+TICK_SECONDS = 20.0
+# A pull that has much to do lets others have their turn after so long.
+TURN = timedelta(minutes=2)
+# A page that moved while we turned it: how often a window is read again before we go on.
+_READINGS = 3
+
+
+class Callers(dict[str, Caller]):
+    """One per source in this process, so that its limits hold over all its streams."""
+
+
+# When -----------------------------------------------------------------------------------------------------------------
+
+
+async def tick(services: Services) -> int:
+    """Leave the work of every stream that is due; of several processes one does it. Returns how many."""
+    pulls = pulls_of(services)
+    if not pulls:
+        return 0
+    now = services.clock.now()
+    cursors = await services.db.read(store.list_cursors)
+    due = [
+        (pull, stream)
+        for pull in pulls.values()
+        for stream in pull.streams
+        if (row := cursors.get((pull.key, stream.key))) is None or row.due_at <= now
+    ]
+    return await services.db.write(_leave, due, now) if due else 0
+
+
+def _leave(conn: Connection, due: list[tuple[Pull, Stream]], now: datetime) -> int:
+    left = 0
+    for pull, stream in due:
+        store.begin(conn, pull.key, stream.key, now=now)
+        if store.claim(conn, pull.key, stream.key, now=now, again_at=now + stream.every):
+            left += _ask(conn, pull.key, stream.key, now)
+    return left
+
+
+def _ask(conn: Connection, source: str, stream: str, now: datetime) -> bool:
+    item = queue.Item(
+        lane=LANE,
+        kind=KIND,
+        payload={"source": source, "stream": stream},
+        # One stream of a source at a time: they share its limits.
+        order_key=f"{KIND}:{source}",
+        dedupe_key=f"{KIND}:{source}:{stream}",
+    )
+    return queue.add(conn, item, now=now)
+
+
+def ask_now(conn: Connection, pull: Pull, *, now: datetime) -> None:
+    """Somebody wants it at once; pressing twice changes nothing."""
+    for stream in pull.streams:
+        store.begin(conn, pull.key, stream.key, now=now)
+        _ask(conn, pull.key, stream.key, now)
+
+
+# One pull -------------------------------------------------------------------------------------------------------------
+
+
+async def run_pull(services: Services, item: queue.Claimed) -> None:
+    """Work of kind pulls.run, payload {"source", "stream"}: how it ends is told by the cursor, never by a dead letter."""
+    source, stream_key = str(item.payload["source"]), str(item.payload["stream"])
+    pull = pulls_of(services).get(source)
+    stream = next((one for one in pull.streams if one.key == stream_key), None) if pull is not None else None
+    if pull is None or stream is None:
+        return
+    await services.db.write(store.start, source, stream_key, now=services.clock.now())
+    one = _Run(services, pull, stream, await _caller(services, pull))
+    try:
+        is_over = await one.go()
+    except asyncio.CancelledError:
+        raise
+    except Exception as error:
+        text = str(error) if isinstance(error, PullFailed) else f"{type(error).__name__}: {error}"
+        log.warning("pull.failed", source=source, stream=stream_key, error=text[:300])
+        await services.db.write(
+            store.fail,
+            source,
+            stream_key,
+            error=text,
+            retry_seconds=getattr(error, "retry_seconds", None),
+            now=services.clock.now(),
+        )
+        return
+    await services.db.write(store.succeed, source, stream_key, counts=dict(one.counts), now=services.clock.now())
+    if not is_over:
+        await services.db.write(store.make_due, source, stream_key, now=services.clock.now())
+    log.info("pull.done", source=source, stream=stream_key, **one.counts)
+
+
+class _Run:
+    """One stream from where its cursor stands to now, or until its turn is over."""
+
+    def __init__(self, services: Services, pull: Pull, stream: Stream, caller: Caller) -> None:
+        self.services, self.pull, self.stream, self.caller = services, pull, stream, caller
+        self.counts: Counter[str] = Counter(records=0, created=0, updated=0, unchanged=0, unreadable=0)
+        self._begun_at = services.clock.now()
+
+    async def go(self) -> bool:
+        """True when everything up to now is kept."""
+        cursor = await self.services.db.read(store.find_cursor, self.pull.key, self.stream.key)
+        until = self._begun_at - self.stream.lag
+        if self.stream.counts_versions and cursor.version and cursor.reached_at is not None:
+            if await self._read_newer(cursor.version):
+                await self._advance(until)
+                return True
+            return False
+        since = cursor.reached_at
+        if since is None:
+            since = cursor.begun_at - timedelta(days=self.pull.options.since_days)
+        for window in windows(since - self.stream.overlap, until, self.stream.span):
+            # What happened before we knew the source is history: it starts no playbook.
+            route: Route = "file" if window.ends_at <= cursor.begun_at else self.pull.route
+            await self._read_window(window, route)
+            await self._advance(window.ends_at)
+            if window.ends_at < until and self._is_turn_over():
+                return False
+        return True
+
+    async def _read_newer(self, version: int) -> bool:
+        async for page in self.pull.newer(self.caller, self.stream.key, version):
+            await self._save(page, self.pull.route)
+            if self._is_turn_over():
+                return False
+        return True
+
+    async def _read_window(self, window: Window, route: Route) -> None:
+        """All pages; once more when the window shrank meanwhile, because what follows a gap moved past us."""
+        for _ in range(_READINGS):
+            totals = []
+            async for page in self.pull.pages(self.caller, self.stream.key, window):
+                if page.total is not None:
+                    totals.append(page.total)
+                await self._save(page, route)
+            if not totals or min(totals) == totals[0]:
+                return
+
+    async def _save(self, page: Page, route: Route) -> None:
+        if not page.records:
+            return
+        self.counts["records"] += len(page.records)
+        zone = self.services.settings.shop.zone
+        read = await asyncio.to_thread(read_page, self.pull, self.stream.key, page.records, zone)
+        version = max(map(self.pull.version, page.records), default=0) if self.stream.counts_versions else 0
+        saved = await self.services.db.write(
+            store.save_page,
+            self.pull.key,
+            self.stream.key,
+            read,
+            route=route,
+            vault=self.services.vault,
+            now=self.services.clock.now(),
+            version=version,
+        )
+        self.counts["unreadable"] += len(read.rejects)
+        self.counts.update("unchanged" if one.result == "stale" else one.result for one in saved)
+
+    async def _advance(self, reached_at: datetime) -> None:
+        await self.services.db.write(store.advance, self.pull.key, self.stream.key, reached_at=reached_at)
+
+    def _is_turn_over(self) -> bool:
+        return self.services.clock.now() - self._begun_at >= TURN
+
+
+def windows(since: datetime, until: datetime, span: timedelta) -> Iterator[Window]:
+    """From `since` to `until` in pieces of at most `span`, the oldest first."""
+    while since < until:
+        end = min(since + span, until)
+        yield Window(since, end)
+        since = end
+
+
+def read_page(pull: Pull, stream: str, records: list[dict[str, Any]], zone: ZoneInfo) -> store.Read:
+    """Each record as parts of orders, or as one that could not be read, with the reason."""
+    read = store.Read()
+    for record in records:
+        name = pull.name(stream, record) or "（没有编号）"
+        try:
+            read.parts += pull.read(stream, record, zone)
+        except Unreadable as error:
+            read.rejects.append(store.Reject(name, str(error), record))
+        except Invalid as error:
+            read.rejects.append(store.Reject(name, error.text, record))
+        else:
+            read.good.append(name)
+    return read
+
+
+async def _caller(services: Services, pull: Pull) -> Caller:
+    callers = services.memory.setdefault(Callers, Callers())
+    caller: Caller | None = callers.get(pull.key)
+    if caller is None:
+        own = pull.tokens()
+        origin = services.vault.sign("pull token", f"{own.access}\0{own.refresh}")
+
+        async def keep(tokens: Tokens) -> None:
+            await services.db.write(store.keep_token, pull.key, origin, tokens, services.vault)
+
+        caller = Caller(services.http, services.clock, limits=pull.limits, keep=keep)
+        kept: Tokens | None = await services.db.read(store.find_token, pull.key, origin, services.vault)
+        caller.tokens = kept or own
+        callers[pull.key] = caller
+    return caller
+
+
+# Once more ------------------------------------------------------------------------------------------------------------
+
+
+def ask_replay(conn: Connection, pulls: Pulls, source: str, *, now: datetime) -> None:
+    """Read what could not be read once more; raises NotFound for a source that is not in the settings."""
+    if source not in pulls:
+        raise NotFound(f"设置里没有数据来源 {source}，可能已经停用")
+    item = queue.Item(lane=LANE, kind=REPLAY, payload={"source": source}, dedupe_key=f"{REPLAY}:{source}")
+    queue.add(conn, item, now=now)
+
+
+async def run_replay(services: Services, item: queue.Claimed) -> None:
+    """Work of kind pulls.replay, payload {"source"}: what can be read now leaves the list."""
+    source, after = str(item.payload["source"]), 0
+    pull = pulls_of(services).get(source)
+    while pull is not None and (rows := await services.db.read(store.list_sealed, source, after=after)):
+        for row in rows:
+            record = msgspec.json.decode(services.vault.open(row.sealed))
+            read = read_page(pull, row.stream, [record], services.settings.shop.zone)
+            await services.db.write(
+                store.save_page,
+                source,
+                row.stream,
+                read,
+                route=pull.route,
+                vault=services.vault,
+                now=services.clock.now(),
+            )
+        after = rows[-1].id

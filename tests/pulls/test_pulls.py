@@ -1,0 +1,227 @@
+"""Sources that are asked: pages, windows, pieces of orders, and what happens when they stumble."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from scrm.commerce.pulls import run, store
+from scrm.commerce.pulls.kinds import open_pulls, pulls_of
+from scrm.errors import WrongUse
+from tests.fakes.erp import local
+from tests.pulls.conftest import Mill, ago
+from tests.world import make_settings
+
+ORDERS = "/open/orders/single/query"
+
+
+def jst_order(o_id: int, at: datetime, *, ts: int, so_id: str = "", status: str = "WaitConfirm", **more: Any) -> Any:
+    item = {"oi_id": o_id * 10, "sku_id": f"SKU{o_id}", "name": "面霜", "qty": 1, "price": "128.00", "amount": "128.00"}
+    return {
+        "o_id": o_id,
+        "so_id": so_id or f"32000000000000{o_id:05d}",
+        "shop_id": 10001,
+        "shop_site": "淘宝天猫",
+        "status": status,
+        "pay_amount": "128.00",
+        "paid_amount": "128.00",
+        "order_date": local(at),
+        "pay_date": local(at),
+        "modified": local(at),
+        "ts": ts,
+        "items": [item],
+        **more,
+    }
+
+
+async def test_every_order_of_every_page_arrives_and_is_asked_for_once(mill: Mill) -> None:
+    at = ago(mill.clock, days=2)
+    mill.jst.records[ORDERS] = [jst_order(number, at, ts=number) for number in range(1, 121)]
+    await mill.pull()
+    cursor = await mill.cursor("jst", "orders")
+    assert (cursor.error, cursor.version, cursor.counts["created"]) == ("", 120, 120)
+    view = await mill.order("3200000000000000007")
+    assert (view.row["channel"], view.row["shop_key"], view.row["paid_fen"]) == ("taobao", "qingyu", 12800)
+    # From now on by row version: one call, and only what is newer.
+    mill.jst.calls.clear()
+    now = mill.clock.now()
+    mill.jst.records[ORDERS] += [jst_order(7, now, ts=121, status="Sent", l_id="SF1", send_date=local(now))]
+    await mill.pull()
+    assert [biz.get("start_ts") for path, biz in mill.jst.calls if path == ORDERS] == [120]
+    view = await mill.order("3200000000000000007")
+    assert (view.row["status"], view.shipments[0]["tracking_no"]) == ("shipped", "SF1")
+
+
+async def test_an_order_cut_in_two_is_shipped_when_both_halves_are(mill: Mill) -> None:
+    at = ago(mill.clock, hours=1)
+    two = [
+        {"oi_id": 1, "sku_id": "A", "name": "面霜", "qty": 1, "amount": "100"},
+        {"oi_id": 2, "sku_id": "B", "name": "精华", "qty": 1, "amount": "28"},
+    ]
+    whole = jst_order(1, at, ts=1, so_id="S1", items=two)
+    mill.jst.records[ORDERS] = [whole]
+    await mill.pull()
+    now = mill.clock.now()
+    half = {"pay_amount": "100", "paid_amount": "100", "items": two[:1], "status": "Sent", "l_id": "SF1"}
+    rest = {"pay_amount": "28", "paid_amount": "28", "items": two[1:]}
+    mill.jst.records[ORDERS] = [
+        {**whole, "status": "Split", "ts": 2},
+        jst_order(2, now, so_id="S1", ts=3, send_date=local(now), **half),
+    ]
+    await mill.pull()
+    assert (await mill.order("S1")).row["status"] == "partially_shipped"  # the other half is not even known
+    mill.jst.records[ORDERS] = [jst_order(3, now, so_id="S1", ts=4, **rest)]
+    await mill.pull()
+    view = await mill.order("S1")
+    assert (view.row["status"], view.row["paid_fen"], len(view.lines)) == ("partially_shipped", 12800, 2)
+    sent = {"status": "Sent", "l_id": "SF2", "send_date": local(mill.clock.now())}
+    mill.jst.records[ORDERS] = [jst_order(3, mill.clock.now(), so_id="S1", ts=5, **{**rest, **sent})]
+    await mill.pull()
+    view = await mill.order("S1")
+    assert (view.row["status"], sorted(p["tracking_no"] for p in view.shipments)) == ("shipped", ["SF1", "SF2"])
+
+
+async def test_two_orders_in_one_parcel_keep_their_own_money(mill: Mill) -> None:
+    at = ago(mill.clock, hours=1)
+    first, second = jst_order(1, at, ts=1, so_id="S1"), jst_order(2, at, ts=2, so_id="S2", pay_amount="50.00")
+    mill.jst.records[ORDERS] = [first, second]
+    await mill.pull()
+    items = [
+        {"oi_id": 10, "sku_id": "SKU1", "qty": 1, "amount": "128.00", "raw_so_id": "S1"},
+        {"oi_id": 20, "sku_id": "SKU2", "qty": 1, "amount": "50.00", "raw_so_id": "S2"},
+    ]
+    now = mill.clock.now()
+    joined = jst_order(1, now, ts=4, so_id="S1", items=items, pay_amount="178.00", paid_amount="178.00", status="Sent")
+    mill.jst.records[ORDERS] = [{**second, "status": "Merged", "ts": 3}, {**joined, "l_id": "SF1", "merge_so_id": "S2"}]
+    await mill.pull()
+    for number, paid_fen in (("S1", 12800), ("S2", 5000)):
+        view = await mill.order(number)
+        assert (view.row["status"], view.row["paid_fen"], view.shipments[0]["tracking_no"]) == (
+            "shipped",
+            paid_fen,
+            "SF1",
+        )
+
+
+async def test_what_happened_before_a_source_was_known_starts_nothing(mill: Mill) -> None:
+    person_id = await mill.know("oUnion")
+    yesterday = ago(mill.clock, hours=20).isoformat()
+    mill.shop.orders = [
+        {
+            "order_no": "M1",
+            "status": "paid",
+            "paid_fen": 9900,
+            "ordered_at": yesterday,
+            "paid_at": yesterday,
+            "platform_updated_at": yesterday,
+            "buyer_ref": {"wx_unionid": "oUnion"},
+        }
+    ]
+    await mill.pull()
+    assert (await mill.order("M1")).row["person_id"] == person_id
+    assert await mill.events() == [("order.paid", True)]
+    now = mill.clock.now().isoformat()
+    mill.shop.orders = [{**mill.shop.orders[0], "status": "shipped", "shipped_at": now, "platform_updated_at": now}]
+    await mill.pull()
+    await mill.pull()
+    assert await mill.events() == [("order.paid", True), ("order.shipped", False)]
+
+
+async def test_a_record_that_cannot_be_read_is_kept_and_read_again_after_a_fix(mill: Mill) -> None:
+    at = ago(mill.clock, hours=1)
+    mill.jst.records[ORDERS] = [
+        jst_order(1, at, ts=1),
+        jst_order(2, at, ts=2, pay_amount="一百", receiver_name="林晓晓"),
+    ]
+    await mill.pull()
+    assert (await mill.order("3200000000000000001")).row["status"] == "paid"
+    (reject,) = await mill.services.db.read(store.list_rejects)
+    assert reject.record_key == "2"
+    assert "应为金额，收到 一百" in reject.reason
+    (sealed,) = await mill.services.db.read(store.list_sealed, "jst")
+    assert "林晓晓" not in sealed.sealed
+    # The source mends it.
+    mill.jst.records[ORDERS] = [jst_order(2, mill.clock.now(), ts=3)]
+    await mill.pull()
+    assert await mill.services.db.read(store.list_rejects) == []
+
+
+async def test_a_token_that_has_ended_is_renewed_and_remembered(mill: Mill) -> None:
+    await mill.pull()
+    mill.jst.token = "tok-other"
+    mill.jst.records[ORDERS] = [jst_order(1, mill.clock.now(), ts=1)]
+    await mill.pull()
+    assert (await mill.cursor("jst", "orders")).error == ""
+    mill.services.memory.pop(run.Callers)  # another process
+    mill.jst.calls.clear()
+    await mill.pull()
+    assert (await mill.cursor("jst", "orders")).error == ""
+    assert mill.jst.token == "tok-other2"
+
+
+async def test_a_source_in_trouble_is_asked_again_later_and_loses_nothing(mill: Mill) -> None:
+    mill.jst.records[ORDERS] = [jst_order(1, ago(mill.clock, hours=1), ts=1)]
+    mill.jst.failures = [web.Response(status=502)] * 9  # three tries for each of three streams
+    await mill.pull()
+    cursor = await mill.cursor("jst", "orders")
+    assert (cursor.failures, cursor.reached_at) == (1, None)
+    assert "HTTP 502" in cursor.error
+    await mill.pull(seconds=30)
+    assert (await mill.cursor("jst", "orders")).failures == 1  # not yet
+    await mill.pull(minutes=2)
+    assert (await mill.cursor("jst", "orders")).failures == 0
+    assert (await mill.order("3200000000000000001")).row["status"] == "paid"
+
+
+async def test_a_wrong_secret_is_told_and_not_tried_every_minute(mill: Mill) -> None:
+    mill.jst.SECRET = "another"  # type: ignore[misc]
+    await mill.pull()
+    cursor = await mill.cursor("jst", "orders")
+    assert "签名错误" in cursor.error
+    assert "app_secret" in cursor.error
+    assert (cursor.due_at - mill.clock.now()).total_seconds() == 1800
+
+
+async def test_wangdiantong_is_read_from_the_last_page_in_hours(mill: Mill) -> None:
+    await mill.pull()
+    now = mill.clock.now()
+    mill.wdt.trades = [
+        {
+            "trade_no": f"JY{number}",
+            "src_tids": f"T{number}",
+            "shop_no": "pos1",
+            "platform_id": 0,
+            "trade_status": 95,
+            "receivable": "66.00",
+            "paid": "66.00",
+            "trade_time": local(now),
+            "pay_time": local(now),
+            "modified": local(now),
+            "logistics_no": f"YT{number}",
+            "goods_list": [{"rec_id": number, "src_tid": f"T{number}", "num": "1.0000", "share_amount": "66.0000"}],
+        }
+        for number in range(250)
+    ]
+    mill.wdt.pages.clear()
+    await mill.pull(hours=3)
+    assert (await mill.cursor("wdt", "trades")).error == ""
+    assert [page for name, page in mill.wdt.pages if name == "trade_query.php" and page] == [2, 1]
+    view = await mill.order("T249")
+    assert (view.row["channel"], view.row["status"], view.row["paid_fen"]) == ("wdt", "shipped", 6600)
+
+
+async def test_only_one_process_leaves_the_work_and_a_second_press_changes_nothing(mill: Mill) -> None:
+    assert await run.tick(mill.services) == 7
+    assert await run.tick(mill.services) == 0
+    pull = pulls_of(mill.services)["jst"]
+    await mill.services.db.write(run.ask_now, pull, now=mill.clock.now())
+    assert await mill.services.worker.drain() == 7
+
+
+def test_wrong_settings_are_named_one_by_one(sqlite_url: str) -> None:
+    sources = {"jst": {"kind": "jushuitan", "app_key": "k", "app_secret": "s", "shops": {"1": "Taobao"}}}
+    with pytest.raises(WrongUse) as wrong:
+        open_pulls(make_settings(sqlite_url, "https://example.test", sources=sources))
+    assert "sources.jst.access_token: found nothing" in str(wrong.value)
+    assert "channel/shop_key" in str(wrong.value)
