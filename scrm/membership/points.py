@@ -46,6 +46,7 @@ def settle_order(conn: Connection, order_id: int, *, now: datetime) -> None:
         return
     person_id = found[0]
     row = store.lock_account(conn, person_id)
+    person_id = row.person_id
     # Read again under the lock: who wrote last has the last word.
     found = store.find_purchase(conn, order_id)
     if found is None or found[0] != person_id:
@@ -182,6 +183,7 @@ def move(
         raise Invalid(f"points：应为 1 到 {MOST} 的整数，扣减用负数，收到 {amount}")
     key = f"given:{business_key}"
     row = store.lock_account(conn, person_id)
+    person_id = row.person_id
     done = store.find_movement(conn, key)
     if done is not None:
         if (done.person_id, done.available) != (person_id, amount):
@@ -213,7 +215,7 @@ def adjust(
     if amount == 0 or abs(amount) > MOST:
         raise Invalid(f"积分应为不等于 0 的整数，最多 {MOST}")
     if abs(amount) > store.load_rules(conn).approval_limit and role != "administrator":
-        store.lock_account(conn, person_id)
+        person_id = store.lock_account(conn, person_id).person_id
         store.add_request(conn, person_id, amount, "manual", note.strip()[:200], by=by, now=now)
         return "waiting"
     move(conn, person_id, amount, "manual", business_key=f"manual:{form_key}", by=by, note=note.strip()[:200], now=now)
@@ -240,9 +242,10 @@ def expire_due(conn: Connection, now: datetime) -> int:
     """Let go of points that have ended; returns how many persons it was about, at most 100."""
     persons = store.list_ended(conn, now, _BATCH)
     for person_id in persons:
-        account = store.load_account(conn, store.lock_account(conn, person_id))
+        row = store.lock_account(conn, person_id)
+        account = store.load_account(conn, row)
         account.expire(now)
-        _save(conn, person_id, account, f"expired:{person_id}:{int(now.timestamp() * 1000)}", now)
+        _save(conn, row.person_id, account, f"expired:{person_id}:{int(now.timestamp() * 1000)}", now)
     return len(persons)
 
 
@@ -271,6 +274,15 @@ def decide_due(conn: Connection, now: datetime) -> int:
     for person_id in persons:
         decide(conn, store.lock_account(conn, person_id), levels, rules, now)
     return len(persons)
+
+
+def recount(conn: Connection, person_id: int, *, now: datetime) -> None:
+    """Write an account anew from its ledgers, after two persons became one or parted; the level follows."""
+    if store.find_account(conn, person_id) is None and not store.has_ledger(conn, person_id):
+        return
+    row = store.lock_account(conn, person_id)
+    store.write_balances(conn, row.person_id, store.recount(conn, row.person_id))
+    decide(conn, row, store.list_levels(conn), store.load_rules(conn), now)
 
 
 async def tick(services: Services) -> None:

@@ -23,6 +23,7 @@ from scrm.membership.models import (
 )
 from scrm.membership.rules import Level, Purchase, Rules, Standing
 from scrm.profiles.models import person
+from scrm.profiles.redirects import follow
 
 # Rules and levels -----------------------------------------------------------------------------------------------------
 
@@ -83,7 +84,11 @@ def count_members(conn: Connection) -> dict[str, int]:
 
 
 def lock_account(conn: Connection, person_id: int) -> Row[Any]:
-    """The person's row, made if need be, ours until the end of the transaction; raises NotFound for nobody."""
+    """The person's row, made if need be, ours until the end of the transaction; raises NotFound for nobody.
+
+    Of somebody who became one with another it is the other's row: go on with its `person_id`.
+    """
+    person_id = follow(conn, person_id)
     mine = select(points_account).where(points_account.c.person_id == person_id).with_for_update()
     row = conn.execute(mine).one_or_none()
     if row is None:
@@ -357,6 +362,18 @@ def recount(conn: Connection, person_id: int) -> dict[str, int]:
         select(func.coalesce(func.sum(growth_movement.c.amount), 0)).where(growth_movement.c.person_id == person_id)
     ).scalar_one()
     return {"available": int(points[0]), "frozen": int(points[1]), "growth": int(growth)}
+
+
+def has_ledger(conn: Connection, person_id: int) -> bool:
+    """Whether the person ever had points or growth."""
+    mine = [
+        select(table.c.id).where(table.c.person_id == person_id).limit(1) for table in (points_movement, growth_movement)
+    ]
+    return any(conn.execute(query).first() is not None for query in mine)
+
+
+def write_balances(conn: Connection, person_id: int, balances: dict[str, int]) -> None:
+    conn.execute(update(points_account).where(points_account.c.person_id == person_id).values(**balances))
 
 
 def require_levels(levels: Sequence[Level]) -> None:
