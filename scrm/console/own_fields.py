@@ -15,13 +15,12 @@ from scrm.profiles.custom_conditions import PREFIXES
 from scrm.profiles.custom_field_forms import PREFIX, read_form
 from scrm.profiles.custom_field_values import ENTITY_TITLES, TYPE_TITLES, CustomField, Entity, Type
 from scrm.profiles.custom_fields import Change, Definition, Shown, Subject
-from scrm.profiles.models import external_contact, member
+from scrm.profiles.models import external_contact
 from scrm.services import SERVICES
 
 routes = web.RouteTableDef()
 
 SHOWN_CHANGES = 50
-SHOWN_MEMBERS = 500
 _KEY = r"{entity:person|order|relation}/{key:[^/]{1,40}}"
 SOURCES = {"staff": "员工", "api": "接口", "import": "导入", "sidebar": "侧边栏"}
 
@@ -224,7 +223,9 @@ async def _values_form(
             "person_id": person_id,
             "called": called,
             "shown": shown,
-            "members": list_members(conn, shown),
+            "members": custom_fields.list_members(conn)
+            if any(each.field.type is Type.MEMBER for each in shown)
+            else [],
             "changes": custom_fields.list_changes(conn, entity, subject, SHOWN_CHANGES),
         }
 
@@ -246,14 +247,6 @@ def _typed(form: Posted, shown: Shown) -> Any:
     return (
         [str(each) for each in form.getall(name, ())] if shown.field.type is Type.MULTI_SELECT else form.get(name, "")
     )
-
-
-def list_members(conn: Connection, shown: list[Shown]) -> list[Any]:
-    """Whom a field of members may name; nobody is read when there is no such field."""
-    if not any(each.field.type is Type.MEMBER for each in shown):
-        return []
-    query = select(member.c.userid, member.c.name).where(member.c.is_active.is_(True)).order_by(member.c.name)
-    return list(conn.execute(query.limit(SHOWN_MEMBERS)))
 
 
 def _owner(conn: Connection, request: web.Request) -> tuple[Entity, Subject, int, str]:

@@ -516,6 +516,12 @@ def texts_of(
     return found
 
 
+def list_members(conn: Connection, limit: int = 500) -> list[Row[Any]]:
+    """Whom a field of members may name, by name."""
+    query = select(member.c.userid, member.c.name).where(member.c.is_active.is_(True)).order_by(member.c.name)
+    return list(conn.execute(query.limit(limit)))
+
+
 def person_of_relation(conn: Connection, userid: str, external_userid: str) -> int | None:
     """Whose relation it is; None when there is none."""
     mine = and_(follow_user.c.userid == userid, follow_user.c.external_userid == external_userid)
