@@ -253,3 +253,16 @@ def find_notice(conn: Connection, link_id: int) -> Row[Any] | None:
         )
         .where(radar_link.c.id == link_id)
     ).one_or_none()
+
+
+def list_open_links(conn: Connection, content_id: int, *, limit: int = 100) -> list[Row[Any]]:
+    """The links of members for whoever gets them."""
+    return list(
+        conn.execute(
+            select(radar_link, member.c.name.label("member_name"))
+            .outerjoin(member, member.c.userid == radar_link.c.userid)
+            .where(radar_link.c.content_id == content_id, radar_link.c.person_id == 0)
+            .order_by(radar_link.c.id.desc())
+            .limit(limit)
+        )
+    )

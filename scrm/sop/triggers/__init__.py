@@ -4,7 +4,7 @@ from typing import Protocol
 
 from scrm.events import Event
 from scrm.sop.schema import Trigger as Wanted
-from scrm.sop.triggers import contact_added, group_joined, order_delivered, order_paid
+from scrm.sop.triggers import cart_abandoned, contact_added, group_joined, order_delivered, order_paid, radar_opened
 
 
 class Trigger(Protocol):
@@ -17,7 +17,14 @@ class Trigger(Protocol):
     def matches(self, trigger: Wanted, event: Event) -> bool: ...
 
 
-TRIGGERS: tuple[Trigger, ...] = (contact_added, group_joined, order_paid, order_delivered)
+TRIGGERS: tuple[Trigger, ...] = (
+    contact_added,
+    group_joined,
+    order_paid,
+    order_delivered,
+    cart_abandoned,
+    radar_opened,
+)
 
 _BY_NAME = {trigger.name: trigger for trigger in TRIGGERS}
 

@@ -1,0 +1,106 @@
+"""雷达内容: what members send and want to know who reads: the links, and who opened them for how long."""
+
+from typing import Any
+
+from aiohttp import web
+from sqlalchemy import Connection, select
+
+from scrm.console.door import MANAGER, for_managers, page
+from scrm.errors import Invalid
+from scrm.profiles.models import member
+from scrm.profiles.store import find_member
+from scrm.services import SERVICES
+from scrm.tracking import radar
+
+routes = web.RouteTableDef()
+
+KEY = r"{key:[^/]{1,64}}"
+
+
+@routes.get("/console/radar")
+@for_managers
+async def contents(request: web.Request) -> web.StreamResponse:
+    return await _list(request)
+
+
+async def _list(request: web.Request, problem: str = "", **filled: str) -> web.Response:
+    services = request.app[SERVICES]
+    rows = await services.db.read(radar.list_contents)
+    domains = services.settings.tracking.domains
+    values = {"rows": rows, "domains": domains, "problem": problem, "filled": filled, "reading": reading}
+    return await page(request, "radar.html", active="radar", **values)
+
+
+@routes.post("/console/radar")
+@for_managers
+async def add(request: web.Request) -> web.StreamResponse:
+    services, form = request.app[SERVICES], await request.post()
+    filled = {name: str(form.get(name, "")) for name in ("title", "url")}
+    try:
+        row = await services.db.write(
+            radar.save_content,
+            domains=services.settings.tracking.domains,
+            by=request[MANAGER].userid,
+            now=services.clock.now(),
+            **filled,
+        )
+    except Invalid as error:
+        return await _list(request, error.text, **filled)
+    raise web.HTTPSeeOther(f"/console/radar/{row.key}")
+
+
+@routes.get(f"/console/radar/{KEY}")
+@for_managers
+async def content(request: web.Request) -> web.StreamResponse:
+    public_url = request.app[SERVICES].settings.server.public_url
+
+    def look(conn: Connection) -> dict[str, Any]:
+        row = radar.find_content(conn, request.match_info["key"])
+        return {
+            "row": row,
+            "by_member": radar.count_by_member(conn, row.id),
+            "readers": radar.list_readers(conn, row.id),
+            "open_links": radar.list_open_links(conn, row.id),
+            "members": conn.execute(
+                select(member.c.userid, member.c.name).where(member.c.is_active).order_by(member.c.name).limit(500)
+            ).all(),
+        }
+
+    values = await request.app[SERVICES].db.read(look)
+    return await page(request, "radar_content.html", active="radar", public_url=public_url, reading=reading, **values)
+
+
+@routes.post(f"/console/radar/{KEY}/links")
+@for_managers
+async def make_link(request: web.Request) -> web.StreamResponse:
+    """A link of one member for whoever gets it: groups, moments, posters."""
+    services, form = request.app[SERVICES], await request.post()
+    key, userid = request.match_info["key"], str(form.get("userid", ""))[:64]
+
+    def make(conn: Connection) -> None:
+        row = radar.find_content(conn, key)
+        known = find_member(conn, userid)
+        if known is None:
+            raise Invalid("请选择一位员工")
+        radar.ensure_link(conn, row.id, userid=known.userid, person_id=0, external_userid="", now=services.clock.now())
+
+    await services.db.write(make)
+    raise web.HTTPSeeOther(f"/console/radar/{key}#links")
+
+
+@routes.post(f"/console/radar/{KEY}/archive")
+@for_managers
+async def archive(request: web.Request) -> web.StreamResponse:
+    form, key = await request.post(), request.match_info["key"]
+    await request.app[SERVICES].db.write(radar.archive, key, form.get("archived") == "1")
+    raise web.HTTPSeeOther(f"/console/radar/{key}")
+
+
+def reading(seconds: int) -> str:
+    """「2 分 5 秒」, for people."""
+    seconds = int(seconds or 0)
+    if seconds < 60:
+        return f"{seconds} 秒"
+    return (
+        f"{seconds // 60} 分 {seconds % 60} 秒" if seconds < 3600 else f"{seconds // 3600} 时 {seconds % 3600 // 60} 分"
+    )
