@@ -85,6 +85,19 @@ def among(conn: Connection, column: ColumnElement[Any], values: Collection[Any])
     return column.in_(select(listed.c.value))
 
 
+def among_given(dialect: str, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """`among` for a statement that is built once: run it with `{name: listed(conn, values)}`."""
+    if dialect == "postgresql":
+        return column == any_(bindparam(name, type_=ARRAY(column.type)))
+    rows = func.json_each(bindparam(name, type_=Text())).table_valued("value")
+    return column.in_(select(rows.c.value))
+
+
+def listed(conn: Connection, values: Collection[Any]) -> Any:
+    """Many values as the one parameter of `among_given`."""
+    return list(values) if conn.dialect.name == "postgresql" else _dumps(list(values)).decode()
+
+
 def new_ids(conn: Connection, table: Table, count: int) -> Iterable[int]:
     """`count` unused ids of a table; the caller holds the database's only right to insert there."""
     if conn.dialect.name == "postgresql":

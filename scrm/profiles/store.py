@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, delete, func, or_, select, update
 
 from scrm.db import insert_for, upsert
-from scrm.db.bulk import among, insert_rows, new_ids
+from scrm.db.bulk import among_given, insert_rows, listed, new_ids
 from scrm.db.vault import Vault, mask_phone
 from scrm.errors import Forbidden
 from scrm.profiles.custom_field_values import compared
@@ -85,7 +85,7 @@ def find_contact(conn: Connection, external_userid: str) -> Contact | None:
 def ensure_contact(conn: Connection, external_userid: str, *, now: datetime) -> Contact:
     """The contact, made with a person of its own when WeCom names it for the first time."""
     known = find_contact(conn, external_userid)
-    return known or ensure_contacts(conn, [external_userid], now=now)[external_userid]
+    return known or _add_contacts(conn, [external_userid], now)[external_userid]
 
 
 def ensure_contacts(conn: Connection, external_userids: Iterable[str], *, now: datetime) -> dict[str, Contact]:
@@ -97,12 +97,15 @@ def ensure_contacts(conn: Connection, external_userids: Iterable[str], *, now: d
 
 
 def _find_contacts(conn: Connection, external_userids: Sequence[str]) -> dict[str, Contact]:
-    rows = conn.execute(
-        select(external_contact.c.external_userid, external_contact.c.person_id, external_contact.c.name).where(
-            among(conn, external_contact.c.external_userid, external_userids)
-        )
-    )
+    rows = conn.execute(_contacts_of(conn.dialect.name), {"contacts": listed(conn, external_userids)})
     return {row.external_userid: Contact(row.external_userid, row.person_id, row.name) for row in rows}
+
+
+@cache
+def _contacts_of(dialect: str) -> Any:
+    return select(external_contact.c.external_userid, external_contact.c.person_id, external_contact.c.name).where(
+        among_given(dialect, external_contact.c.external_userid, "contacts")
+    )
 
 
 def _add_contacts(conn: Connection, external_userids: Sequence[str], now: datetime) -> dict[str, Contact]:
@@ -210,15 +213,17 @@ class Standing:
 
 def find_standings(conn: Connection, external_userids: Collection[str]) -> dict[tuple[str, str], Standing]:
     """Every relation of these contacts, by the folded userid and the external_userid."""
-    rows = conn.execute(
-        select(
-            follow_user.c.userid, follow_user.c.external_userid, follow_user.c.is_half, follow_user.c.ended_by
-        ).where(among(conn, follow_user.c.external_userid, external_userids))
-    )
+    rows = conn.execute(_standings_of(conn.dialect.name), {"contacts": listed(conn, external_userids)})
     return {
         (row.userid.lower(), row.external_userid): Standing(row.userid, row.is_half and not row.ended_by)
         for row in rows
     }
+
+
+@cache
+def _standings_of(dialect: str) -> Any:
+    columns = (follow_user.c.userid, follow_user.c.external_userid, follow_user.c.is_half, follow_user.c.ended_by)
+    return select(*columns).where(among_given(dialect, follow_user.c.external_userid, "contacts"))
 
 
 def access_contact(conn: Connection, userid: str, external_userid: str) -> Row[Any]:
