@@ -11,7 +11,8 @@ from multidict import CIMultiDict
 
 from scrm.commerce.connectors import doudian_hook, generic_hook, youzan
 from scrm.commerce.connectors.hook import Answer, Delivery, Hook, Incoming, Refused
-from scrm.commerce.hooks.kinds import open_hooks
+from scrm.commerce.hooks.kinds import _OTHER_KINDS, open_hooks
+from scrm.commerce.pulls.kinds import PULLS
 from scrm.errors import WrongUse
 from tests.world import make_settings
 
@@ -169,3 +170,7 @@ def test_wrong_sources_are_told_in_one_line_each_without_their_secrets() -> None
     assert lines[3].startswith("sources.d.color: found a setting that a source of kind shopify does not have")
     assert "too-short" not in str(caught.value)
     assert "short-key" not in str(caught.value)
+
+
+def test_kinds_that_only_pull_are_not_called_unknown() -> None:
+    assert {pull.kind for pull in PULLS} == set(_OTHER_KINDS)

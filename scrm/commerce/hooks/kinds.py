@@ -83,4 +83,4 @@ def hooks_of(services: Services) -> Hooks:
 
 
 # Kinds that are only pulled (scrm.commerce.pulls).
-_OTHER_KINDS = ("jushuitan", "wangdiantong", "wangdiantong_ultimate", "generic_rest", "rest")
+_OTHER_KINDS = ("jushuitan", "wangdiantong", "generic_rest")
