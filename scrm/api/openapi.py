@@ -52,6 +52,7 @@ def describe() -> dict[str, Any]:
                 "get": _operation("客户动态，新的在前", path="id", parameters=["before", "limit"], answer="动态列表")
             },
             **_fields(field),
+            **_privacy(),
             "/api/v1/group_chats": {
                 "get": _operation(
                     "客户群，新的在前", parameters=["owner", "tag", "state", "before", "limit"], answer="客户群列表"
@@ -64,6 +65,43 @@ def describe() -> dict[str, Any]:
                 "get": _operation("发送账本：欢迎语、提醒、一键发送", parameters=["external_userid"], answer="发送列表")
             },
             "/api/v1/tasks": {"get": _operation("员工待办", parameters=["userid", "state"], answer="待办列表")},
+            "/api/v1/coupons/issue": {
+                "post": _operation(
+                    "给一位客户发一张券；同一原因总是同一张",
+                    body={"type": "object", "required": ["batch", "reason"]},
+                    answer="券和它的页面",
+                    errors=(404, 409),
+                )
+            },
+            "/api/v1/coupons/{code}": {"get": _operation("按券码查券", path="code", answer="券", errors=(404,))},
+            "/api/v1/coupons/{code}/void": {
+                "post": _operation("作废一张没有用过的券", path="code", answer="券", errors=(404, 409))
+            },
+            "/api/v1/coupon_batches": {
+                "get": _operation("券批次和它们的数据", answer="批次列表"),
+                "post": _operation(
+                    "新建或修改券批次",
+                    body={"type": "object", "required": ["key", "title"]},
+                    answer="批次",
+                    errors=(409,),
+                ),
+            },
+            "/api/v1/customers/{id}/points": {
+                "get": _operation(
+                    "积分、成长值、等级和积分流水",
+                    path="id",
+                    parameters=["before", "limit"],
+                    answer="积分",
+                    errors=(404,),
+                ),
+                "post": _operation(
+                    "增加或扣减积分，按 business_key 幂等",
+                    path="id",
+                    body={"type": "object", "required": ["business_key", "points"]},
+                    answer="这笔流水",
+                    errors=(404, 409),
+                ),
+            },
             "/api/v1/coupons/redeem": {
                 "post": _operation(
                     "核销一张券；第二次返回 409 和第一次核销的详情",
@@ -80,6 +118,42 @@ def describe() -> dict[str, Any]:
                     errors=(404, 409, 410),
                 )
             },
+        },
+    }
+
+
+def _privacy() -> dict[str, Any]:
+    """Only for keys made with --sees-private, except the opt-out."""
+    flags = {
+        "type": "object",
+        "description": "{退订项: true 或 false}；没写的不变：all、promo、mass、chat、birthday、live",
+    }
+    return {
+        "/api/v1/customers/{id}/private": {
+            "get": _operation(
+                "客户的手机号与收货人明文；每次都会留下记录",
+                path="id",
+                parameters=["reason"],
+                answer="明文",
+                errors=(403, 404),
+            )
+        },
+        "/api/v1/customers/{id}/export": {
+            "get": _operation(
+                "客户的全部资料", path="id", parameters=["reason"], answer="按表列出的资料", errors=(403, 404)
+            )
+        },
+        "/api/v1/customers/{id}/erase": {
+            "post": _operation(
+                "删除客户资料；订单金额保留，不再对应任何人",
+                path="id",
+                body={"type": "object", "required": ["confirm"], "properties": {"confirm": {"type": "integer"}}},
+                answer="处理的记录数",
+                errors=(403, 404),
+            )
+        },
+        "/api/v1/customers/{id}/optout": {
+            "put": _operation("修改客户的退订项", path="id", body=flags, answer="生效的退订项", errors=(404,))
         },
     }
 

@@ -100,8 +100,8 @@ def all_over(quota: Quota) -> Select[Any]:
 
 
 def refuses() -> ColumnElement[bool]:
-    """The person wants no messages, or no promotions."""
-    flags = [json_text(person.c.optout, key) == "true" for key in ("all", "promo")]
+    """The person wants no messages, no promotions, or no mass messages."""
+    flags = [json_text(person.c.optout, key) == "true" for key in ("all", "promo", "mass")]
     return func.coalesce(or_(*(func.coalesce(flag, false()) for flag in flags)), false())
 
 

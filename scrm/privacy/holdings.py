@@ -94,6 +94,10 @@ def _of_field_change(table: Table, subject: Subject) -> ColumnElement[bool]:
     return or_(_of_person(table, subject), orders)
 
 
+def _of_value(table: Table, subject: Subject) -> ColumnElement[bool]:
+    return table.c.value.in_([*subject.phone_lookups, *subject.unionids])
+
+
 def _of_radar_open(table: Table, subject: Subject) -> ColumnElement[bool]:
     link = metadata.tables["radar_link"]
     return table.c.link_id.in_(select(link.c.id).where(link.c.person_id.in_(subject.person_ids)))
@@ -189,6 +193,7 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding(
         "oa_follower", "公众号关注", lambda table, subject: or_(_of_person(table, subject), _of_openid(table, subject))
     ),
+    Holding("pre_tag", "待打的标签", _of_value, hidden=("value",)),
     Holding("tracked_event", "浏览行为", _tracked),
     Holding("visitor_claim", "访客身份", _of_visitor),
     Holding("visitor", "访客", _of_visitor),
@@ -223,6 +228,9 @@ IMPERSONAL: dict[str, str] = {
     "group_join_code": "the shop's own codes",
     "group_join_slot": "the shop's own codes",
     "group_welcome": "templates",
+    "import_cursor": "how far a look came",
+    "import_job": "counts of files",
+    "import_mapping": "headings of files",
     "inbox_event": "emptied by its own search: a body names the contact (see scrm.privacy.erase)",
     "keyword_reply": "templates",
     "kf_account": "the shop's own accounts",

@@ -16,6 +16,7 @@ class Subject:
     person_ids: list[int]
     external_userids: list[str] = field(default_factory=list)
     unionids: list[str] = field(default_factory=list)
+    phone_lookups: list[str] = field(default_factory=list)
     openids: list[str] = field(default_factory=list)
     anonymous_ids: list[str] = field(default_factory=list)
     order_ids: list[int] = field(default_factory=list)
@@ -52,6 +53,7 @@ def find_subject(conn: Connection, person_id: int) -> Subject:
     found: dict[str, Any] = {
         "external_userids": set(contacts) | known.get("wecom_external_userid", set()),
         "unionids": set(unionids) | known.get("wx_unionid", set()),
+        "phone_lookups": known.get("mobile_e164", set()),
         "openids": set(openids) | known.get("wx_openid", set()) | known.get("oa_openid", set()),
         "anonymous_ids": known.get("anonymous_id", set()),
         "order_ids": set(conn.scalars(select(tables["orders"].c.id).where(tables["orders"].c.person_id.in_(ids)))),

@@ -130,6 +130,8 @@ OWN_EVENT = re.compile(r"custom\.[a-z][a-z0-9_.]{0,39}")
 FLAGS = {
     "optout.all": "拒绝一切消息",
     "optout.promo": "拒绝促销消息",
+    "optout.mass": "拒绝群发",
+    "optout.chat": "拒绝员工剧本消息",
     "optout.birthday": "拒绝生日消息",
     "optout.live": "拒绝直播消息",
 }

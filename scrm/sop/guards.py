@@ -66,6 +66,8 @@ def refused(playbook: Playbook, optout: Mapping[str, object]) -> str:
     """Why this person must not be written to; a refusal of everything leaves only complaints (P0) and notices (P1)."""
     if optout.get("all") and playbook.priority not in ("P0", "P1"):
         return "客户已拒绝接收消息"
+    if optout.get("chat") and playbook.priority not in ("P0", "P1"):
+        return "客户已拒绝员工的剧本消息"
     if optout.get("promo") and playbook.priority in _MARKETING:
         return "客户已拒绝接收营销消息"
     return ""

@@ -6,6 +6,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection
 
+from scrm.db.vault import cover_phones
 from scrm.events import Event, publish
 from scrm.services import Services
 from scrm.sop import store as ledger
@@ -108,7 +109,8 @@ def _ask_who(conn: Connection, message: KfMessage, now: datetime) -> None:
 
 def _customer_spoke(conn: Connection, message: KfMessage, message_id: int, person_id: int, now: datetime) -> None:
     store.customer_spoke(conn, message.open_kfid, message.external_userid, message.sent_at, now=now)
-    _tell(conn, "kf.message", message, person_id, {"msgtype": message.msgtype, "text": message.text[:200]}, now)
+    facts = {"msgtype": message.msgtype, "text": cover_phones(message.text)[:200]}
+    _tell(conn, "kf.message", message, person_id, facts, now)
     if now - message.sent_at > ANSWER_WITHIN:
         return
     item = queue.Item(

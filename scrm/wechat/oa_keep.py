@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from scrm.db.vault import cover_phones
 from scrm.events import Event, publish
 from scrm.wechat import persons, store
 from scrm.wechat.keywords import find_reply
@@ -83,7 +84,7 @@ def _tell(conn: Connection, message: OaMessage, app_id: str, person_id: int, ans
         return  # menus, locations, results of templates: kept, and no line in the life of a person
     facts: dict[str, Any] = {"app_id": app_id, "scene": message.scene}
     if name == "oa.message":
-        facts |= {"msgtype": message.msgtype, "text": message.text[:200], "answered": bool(answer)}
+        facts |= {"msgtype": message.msgtype, "text": cover_phones(message.text)[:200], "answered": bool(answer)}
     told = Event(
         name=name,
         occurred_at=message.occurred_at,

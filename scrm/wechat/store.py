@@ -1,12 +1,13 @@
 """All SQL about customer service, followers and keyword replies."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, case, delete, func, or_, select, update
 
 from scrm.db import upsert
+from scrm.db.vault import cover_phones
 from scrm.profiles.models import external_contact, member, person
 from scrm.wechat.keywords import Reply
 from scrm.wechat.models import keyword_reply, kf_account, kf_message, kf_visitor, oa_follower, oa_message
@@ -50,6 +51,12 @@ def change_account(conn: Connection, /, open_kfid: str, **values: Any) -> None:
 # Customer service: messages and visitors --------------------------------------------------------------------------------
 
 
+def _covered(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A message as it is kept: the middle of mobile numbers that a customer wrote is covered."""
+    said = {name: cover_phones(content[name]) for name in ("content", "Content") if isinstance(content.get(name), str)}
+    return {**content, **said}
+
+
 def keep_message(conn: Connection, message: KfMessage, person_id: int | None, *, now: datetime) -> int | None:
     """The new row's id; None for a message we have already."""
     return conn.execute(
@@ -62,7 +69,7 @@ def keep_message(conn: Connection, message: KfMessage, person_id: int | None, *,
             origin=message.origin,
             msgtype=message.msgtype[:32],
             servicer_userid=message.servicer_userid[:64],
-            content=dict(message.content),
+            content=_covered(message.content),
             sent_at=message.sent_at,
             received_at=now,
         )
@@ -211,7 +218,10 @@ def find_oa_message(conn: Connection, once: str) -> Row[Any] | None:
 def keep_oa_message(conn: Connection, values: dict[str, Any]) -> int | None:
     """The new row's id; None when WeChat only repeats itself."""
     return conn.execute(
-        upsert(oa_message, conn).values(**values).on_conflict_do_nothing().returning(oa_message.c.id)
+        upsert(oa_message, conn)
+        .values(**{**values, "content": _covered(values["content"])})
+        .on_conflict_do_nothing()
+        .returning(oa_message.c.id)
     ).scalar_one_or_none()
 
 

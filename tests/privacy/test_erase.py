@@ -1,16 +1,15 @@
 """A whole story with one customer in it: nothing private lies in clear, and after an erasure nothing leads to them."""
 
 import json
-import sqlite3
 import zipfile
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 
-from scrm import cli
+from scrm.api.store import make_key
 from scrm.commerce.canonical import read_order
 from scrm.commerce.models import orders
 from scrm.commerce.store import save_orders
@@ -18,13 +17,12 @@ from scrm.db.every_table import metadata
 from scrm.errors import NotFound
 from scrm.events import Event, publish
 from scrm.privacy import export
-from scrm.privacy.erase import erase, preview
+from scrm.privacy.erase import erase, erase_in, preview
 from scrm.privacy.models import privacy_act
 from scrm.profiles import store as profiles
-from scrm.profiles.models import external_contact, follow_user, person, person_stat
+from scrm.profiles.models import external_contact, person_stat
 from scrm.services import Services
 from scrm.sop.models import enrolment, task
-from tests.fakes import wecom as fake
 from tests.world import XIAOMAN, World
 
 PHONE, RECEIVER, ADDRESS = "13877665544", "欧阳小满", "望京街道 9 号院 3 单元"
@@ -83,20 +81,13 @@ async def everything(services: Services) -> str:
     """All rows of all tables, as text."""
 
     def read(conn: Any) -> str:
-        rows = (row for table in metadata.sorted_tables for row in conn.execute(select(table)))
-        return "\n".join(str([one.decode() if isinstance(one, bytes) else one for one in row]) for row in rows if row)
+        found = []
+        for table in metadata.sorted_tables:
+            columns = [column for column in table.columns if column.name != "digest"]
+            found += [table.name + str([_text(one) for one in row]) for row in conn.execute(select(*columns))]
+        return "\n".join(found)
 
-    return await services.db.read(lambda conn: _without_digests(conn, read))
-
-
-def _without_digests(conn: Any, read: Any) -> str:
-    found = []
-    for table in metadata.sorted_tables:
-        columns = [column for column in table.columns if column.name != "digest"]
-        if not columns:
-            continue
-        found += [table.name + str([_text(one) for one in row]) for row in conn.execute(select(*columns))]
-    return "\n".join(found)
+    return await services.db.read(read)
 
 
 def _text(value: Any) -> str:
@@ -153,7 +144,6 @@ async def test_erasing_nobody_says_so(services: Services) -> None:
 async def test_an_erasure_that_is_broken_off_leaves_everything_as_it_was(world: World) -> None:
     person_id = await live_the_story(world)
     before = await everything(world.services)
-    from scrm.privacy.erase import erase_in
 
     def broken(conn: Any) -> None:
         erase_in(conn, person_id, [], world.services.vault, actor="cli", now=world.clock.now())
@@ -195,17 +185,20 @@ async def test_neither_the_file_nor_the_log_shows_phone_address_or_receiver(
         shown = await (await world.client.get(path, headers=headers)).text()
         for private in (PHONE, RECEIVER, ADDRESS):
             assert private not in shown, path
-    path = Path(database_url.removeprefix("sqlite:///"))
-    raw = b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
+    raw = read_files(database_url)
     out, err = capfd.readouterr()
     for private in (PHONE, RECEIVER, ADDRESS):
         assert private.encode() not in raw
         assert private not in out + err + await answer.text()
 
 
-async def a_key(world: World) -> str:
-    from scrm.api.store import make_key
+def read_files(database_url: str) -> bytes:
+    """The database with the log beside it, as they lie on the disk."""
+    path = Path(database_url.removeprefix("sqlite:///"))
+    return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
 
+
+async def a_key(world: World) -> str:
     return await world.services.db.write(make_key, "erp", "manager", now=world.clock.now())
 
 
@@ -213,6 +206,6 @@ async def a_key(world: World) -> str:
 async def test_after_an_erasure_the_file_itself_has_forgotten(world: World, database_url: str) -> None:
     person_id = await live_the_story(world)
     await erase(world.services, person_id, actor="cli")
-    raw = Path(database_url.removeprefix("sqlite:///")).read_bytes()
+    raw = read_files(database_url)
     assert XIAOMAN.encode() not in raw
     assert b"oUnionXiaoman" not in raw

@@ -6,7 +6,7 @@ from scrm.privacy.holdings import HOLDINGS, IMPERSONAL
 from scrm.privacy.keys import hashed_columns, sealed_columns
 from scrm.privacy.subject import Subject
 
-ONE = Subject(7, [7], ["wm1"], ["u1"], ["o1"], ["a1"], [1], [1])
+ONE = Subject(7, [7], ["wm1"], ["u1"], ["f" * 64], ["o1"], ["a1"], [1], [1])
 # Hashes that are no keyed look-ups of private values: plain SHA-256 of what is random, and digests.
 OTHER_HASHES = {"api_key.key_hash", "session.token_hash"}
 
