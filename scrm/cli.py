@@ -55,7 +55,7 @@ def _in_event_loop(work: Coroutine[None, None, int]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from scrm.commerce import cli as commerce
+    from scrm.imports import cli as imports
     from scrm.privacy import cli as privacy
     from scrm.sop import cli as sop
     from scrm.sync import cli as sync
@@ -92,6 +92,8 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", help="check settings, database, queue and the way to WeCom")
     doctor.add_argument("--json", action="store_true", help="print what was found as JSON; the exit code is the same")
+    doctor.add_argument("--recount", action="store_true", help="only compare every customer's totals with their orders")
+    doctor.add_argument("--fix", action="store_true", help="with --recount: write what differs anew")
     doctor.set_defaults(run=_doctor)
 
     user = commands.add_parser("user", help="people and keys")
@@ -103,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--sees-private", action="store_true", help="the key may ask for phones and addresses in clear")
     add.set_defaults(run=_user_add)
 
-    _add_feature_commands(commands, commerce, sop)
+    _add_feature_commands(commands, imports, sop)
     before = set(commands.choices)
     privacy.add_parser(commands)
     for name in set(commands.choices) - before:
@@ -194,8 +196,14 @@ async def _sync(arguments: argparse.Namespace) -> int:
 async def _doctor(arguments: argparse.Namespace) -> int:
     from scrm.app import open_services
     from scrm.doctor.command import run_doctor
+    from scrm.doctor.recount import run_recount
 
+    if arguments.fix and not arguments.recount:
+        raise WrongUse("--fix: found without --recount; expected `scrm doctor --recount --fix`")
     async with open_services(load_settings()) as services:
+        if arguments.recount:
+            await _require_migrated(services)
+            return await run_recount(services, fix=arguments.fix, as_json=arguments.json)
         return await run_doctor(services, as_json=arguments.json)
 
 

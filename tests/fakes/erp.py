@@ -32,7 +32,7 @@ class FakeJushuitan:
         self.records: dict[str, list[Json]] = {}
         self.calls: list[tuple[str, Json]] = []
         self.token, self.refresh = "tok", "ref"
-        self.failures: list[web.Response] = []
+        self.failures = 0  # so many answers are 502
         self.app = web.Application()
         self.app.router.add_post("/{path:.*}", self._answer)
 
@@ -40,7 +40,8 @@ class FakeJushuitan:
         form = {name: str(value) for name, value in (await request.post()).items()}
         path = request.path
         if self.failures:
-            return self.failures.pop(0)
+            self.failures -= 1
+            return web.Response(status=502)
         signed = self.SECRET + "".join(name + form[name] for name in sorted(form) if name != "sign")
         if form.get("sign") != hashlib.md5(signed.encode(), usedforsecurity=False).hexdigest():
             return web.json_response({"code": 10, "msg": "签名错误"})
