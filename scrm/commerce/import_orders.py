@@ -230,7 +230,7 @@ class _ErrorFiles:
     """NAME.errors.csv beside each file, there when the whole import is done; NAME.errors.csv may itself be imported."""
 
     def __init__(self, originals: list[Path], sheets: list[Sheet], *, dry_run: bool) -> None:
-        self._targets = {id(sheet): _errors_path(path) for path, sheet in zip(originals, sheets, strict=True)}
+        self._targets = {id(sheet): errors_path(path) for path, sheet in zip(originals, sheets, strict=True)}
         self._keeps = not dry_run
         self._open: dict[int, tuple[Path, IO[str], Any]] = {}
 
@@ -271,7 +271,8 @@ class _ErrorFiles:
             part.unlink()
 
 
-def _errors_path(path: Path) -> Path:
+def errors_path(path: Path) -> Path:
+    """Where the rows that cannot be used go: beside the file, or here when that folder is not ours."""
     folder = path.parent if os.access(path.parent, os.W_OK) else Path.cwd()
     return folder / f"{path.name.removesuffix(path.suffix).removesuffix('.errors')}.errors.csv"
 

@@ -11,6 +11,7 @@ from scrm.content.media import models as media
 from scrm.db import vault_keys
 from scrm.db.tables import metadata
 from scrm.group_chats import models as group_chats
+from scrm.imports import models as imports
 from scrm.mass_messages import models as mass_messages
 from scrm.membership import models as membership
 from scrm.moments import models as moments
@@ -38,6 +39,7 @@ FEATURES = (
     events,
     group_chats,
     hooks,
+    imports,
     mass_messages,
     media,
     membership,

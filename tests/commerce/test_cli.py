@@ -61,12 +61,12 @@ def test_a_missing_file_is_wrong_use_in_one_line(capsys: pytest.CaptureFixture[s
 def test_a_format_without_a_connector_is_wrong_use_and_says_what_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for key, says in (("jd", "还不支持 jd、"), ("nothing", "没有格式 nothing，可用的有 taobao、generic")):
+    for key, says in (("youzan", "还不支持 wxstore、"), ("nothing", "没有格式 nothing，可用的有 taobao、jd")):
         assert run(["import", "orders", copy(tmp_path, "generic.csv"), "--format", key]) == 2
         said = capsys.readouterr().err
         assert says in said
         assert said.count("\n") == 1
-    run(["import", "orders", copy(tmp_path, "generic.csv"), "--format", "jd"])
+    run(["import", "orders", copy(tmp_path, "generic.csv"), "--format", "youzan"])
     assert "通用表格" in capsys.readouterr().err
 
 
@@ -74,7 +74,7 @@ def test_help_offers_only_formats_that_work(capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit):
         run(["import", "orders", "--help"])
     said = capsys.readouterr().out
-    assert "--format {taobao,generic}" in said
+    assert "--format {taobao,jd,pdd,doudian,kuaishou,xhs,generic}" in said
     assert "youzan" not in said
 
 

@@ -124,8 +124,12 @@ CHANNELS = {
 
 def fit(sheets: list[Sheet]) -> Parser:
     """One table whose rows are order lines; rows of one order number are one order."""
-    sheet = sheets[0]
-    reader = Reader(sheet, {**ORDER_NAMES, **_FEN_NAMES})
+    return fit_names(sheets[0], {**ORDER_NAMES, **_FEN_NAMES})
+
+
+def fit_names(sheet: Sheet, names: Mapping[str, Sequence[str]]) -> Parser:
+    """The same with other headings: `names` has every field of ORDER_NAMES, () where the sheet has none for it."""
+    reader = Reader(sheet, {**dict.fromkeys(_FEN_NAMES, ()), **names})
     place = reader.place("order_no")
     if place is None:
         raise Invalid(f"{sheet.name}：缺少列“订单编号”（或 order_no），支持的列名见 docs/import.md")

@@ -1,0 +1,85 @@
+"""Saved column mappings: kept by name, found again by a file's headings."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, select
+
+from scrm.commerce.canonical import OrderStatus
+from scrm.commerce.connectors import KNOWN_HEADINGS, Connector, find_connector
+from scrm.commerce.connectors.mapped import ColumnMapping, signature
+from scrm.commerce.connectors.reader import Scratch, normalise_heading, open_sheet
+from scrm.db import Database, upsert
+from scrm.errors import Invalid, NotFound
+from scrm.imports.models import import_mapping
+
+_PREFIX = "mapped:"
+
+
+def save_mapping(conn: Connection, mapping: ColumnMapping, headings: list[str], *, now: datetime) -> None:
+    """Keep it for files of these headings; raises Invalid when it cannot be used."""
+    name = mapping.name.strip()
+    if not 0 < len(name) <= 60:
+        raise Invalid("请给映射起个名字，最多 60 个字")
+    mapping.connector()
+    words = dict(mapping.statuses or {})
+    if wrong := [status for status in words.values() if status not in OrderStatus.__args__]:  # type: ignore[attr-defined]
+        raise Invalid(f"订单状态应为 {'、'.join(OrderStatus.__args__)}，收到 {wrong[0][:30]}")  # type: ignore[attr-defined]
+    values = {
+        "signature": signature(headings),
+        "columns": {field: heading for field, heading in mapping.columns.items() if heading},
+        "options": {"channel": mapping.channel, "statuses": words},
+        "created_at": now,
+    }
+    statement = upsert(import_mapping, conn).values(name=name, **values)
+    conn.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
+
+
+def list_mappings(conn: Connection) -> list[Row[Any]]:
+    """By name."""
+    return list(conn.execute(select(import_mapping).order_by(import_mapping.c.name)))
+
+
+def delete_mapping(conn: Connection, name: str) -> None:
+    """Nothing happens when there is none; files that were read with it stay as they are."""
+    conn.execute(delete(import_mapping).where(import_mapping.c.name == name))
+
+
+def mapping_of(row: Row[Any]) -> ColumnMapping:
+    """A row as the reader takes it."""
+    options: Mapping[str, Any] = row.options
+    return ColumnMapping(row.name, row.columns, options.get("channel", ""), options.get("statuses") or {})
+
+
+def find_format(conn: Connection, key: str) -> Connector:
+    """A format by its key, a saved mapping by `mapped:NAME`; raises Invalid or NotFound."""
+    if not key.startswith(_PREFIX):
+        return find_connector(key)
+    name = key.removeprefix(_PREFIX)
+    row = conn.execute(select(import_mapping).where(import_mapping.c.name == name)).one_or_none()
+    if row is None:
+        known = "、".join(one.name for one in list_mappings(conn))
+        raise NotFound(
+            f"没有叫“{name[:60]}”的列映射" + (f"，已有：{known}" if known else "，请先在控制台的“导入”里建一个")
+        )
+    return mapping_of(row).connector()
+
+
+async def recognise_mapping(db: Database, paths: list[Path]) -> Connector | None:
+    """The saved mapping that was made for exactly these headings; None when there is none."""
+    rows = await db.read(list_mappings)
+    if not rows:
+        return None
+    theirs = {normalise_heading(heading) for row in rows for heading in row.columns.values()}
+    with Scratch() as scratch:
+        for path in paths:
+            try:
+                found = signature(open_sheet(path, KNOWN_HEADINGS | theirs, scratch).titles)
+            except Invalid:
+                return None
+            same = next((row for row in rows if row.signature == found), None)
+            if same is None:
+                return None
+    return mapping_of(same).connector() if same is not None else None
