@@ -231,3 +231,5 @@ async def test_the_own_mall_hears_of_each_order_what_will_become_of_it(platforms
     order = await platforms.order("M1")
     assert (order["channel"], order["shop_key"], order["paid_fen"]) == ("mall", "main", 100)
     assert await platforms.orders("M2") == []
+    (row,) = await platforms.rows(hook_message)
+    assert (row.state, row.reason) == ("unreadable", "1 个订单有误：M2：paid_fen：应为整数（金额以分为单位），收到 1.5")

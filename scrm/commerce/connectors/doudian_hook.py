@@ -125,24 +125,38 @@ class Doudian(Hook):
             raise Unreadable("内容应为消息列表 [{tag, msg_id, data}]")
         orders: list[Plain] = []
         numbers: list[str] = []
+        wrong: list[str] = []
         for message in messages:
-            tag = word(message.get("tag"))
-            if tag == "0":
+            try:
+                number = self._add(message, orders)
+            except Unreadable as error:
+                wrong.append(str(error))
                 continue
-            data = _data(message.get("data"))
-            number = word(data.get("p_id")) or word(data.get("order_id"))
-            if not number:
-                if tag in _ORDER_TAGS or tag in _CASE_TAGS:
-                    raise Unreadable(f"tag {tag} 的消息缺少订单号 p_id")
-                continue
-            shop_key = self.options.shop_key or word(data.get("shop_id"), 80) or self.options.shop_id or self.key
-            order: Plain = {"channel": "doudian", "shop_key": shop_key, "order_no": number}
-            if tag in _ORDER_TAGS:
-                orders.append(order | _told(tag, data))
-            elif tag in _CASE_TAGS:
-                orders.append(order | {"status": "unknown", "refunds": [_case(tag, data)]})
-            numbers.append(number)
-        return Reading(orders, list(dict.fromkeys(numbers)), note="" if numbers else "与订单无关")
+            if number:
+                numbers.append(number)
+        if wrong and not numbers:
+            raise Unreadable("；".join(wrong[:5]))
+        note = "" if numbers else "与订单无关"
+        return Reading(orders, list(dict.fromkeys(numbers)), note, "；".join(wrong[:5]))
+
+    def _add(self, message: Plain, orders: list[Plain]) -> str:
+        """What one message says, added to `orders`; the order's number, '' where it is about none."""
+        tag = word(message.get("tag"))
+        if tag == "0":
+            return ""
+        data = _data(message.get("data"))
+        number = word(data.get("p_id")) or word(data.get("order_id"))
+        if not number:
+            if tag in _ORDER_TAGS or tag in _CASE_TAGS:
+                raise Unreadable(f"tag {tag} 的消息缺少订单号 p_id")
+            return ""
+        shop_key = self.options.shop_key or word(data.get("shop_id"), 80) or self.options.shop_id or self.key
+        order: Plain = {"channel": "doudian", "shop_key": shop_key, "order_no": number}
+        if tag in _ORDER_TAGS:
+            orders.append(order | _told(tag, data))
+        elif tag in _CASE_TAGS:
+            orders.append(order | {"status": "unknown", "refunds": [_case(tag, data)]})
+        return number
 
     def can_fetch(self) -> bool:
         return bool(self.options.shop_id)

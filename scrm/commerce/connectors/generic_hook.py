@@ -76,7 +76,7 @@ class Generic(Hook):
                 wrong.append(f"{_number(item)}：{error.text}")
         if wrong and not orders:
             raise Unreadable("；".join(wrong[:5]))
-        return Reading(orders, note=f"{len(wrong)} 个订单有误：{'；'.join(wrong[:5])}" if wrong else "")
+        return Reading(orders, flaw=f"{len(wrong)} 个订单有误：{'；'.join(wrong[:5])}" if wrong else "")
 
     def _judge(self, body: bytes) -> list[Plain]:
         """What each item hears at once: whether it will be applied, and if not, why."""

@@ -82,6 +82,8 @@ class Reading:
     numbers: list[str] = field(default_factory=list)
     # Why there is nothing to do, for the board.
     note: str = ""
+    # What could not be read beside the rest: the message stays on the board, and can be replayed as a whole.
+    flaw: str = ""
 
 
 class Hook(ABC):

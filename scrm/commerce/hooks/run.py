@@ -11,7 +11,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from scrm.commerce import store as order_store
 from scrm.commerce.canonical import Order, read_order
-from scrm.commerce.connectors.hook import Hook, Unreadable
+from scrm.commerce.connectors.hook import Hook, Reading, Unreadable
 from scrm.commerce.hooks import store
 from scrm.commerce.hooks.inbox import APPLY, LANE, unseal
 from scrm.commerce.hooks.kinds import Hooks, hooks_of
@@ -72,7 +72,7 @@ _ABOUT_A_ROW = (DataError, IntegrityError, ValueError, TypeError, LookupError, A
 
 def _end(message: Message, reason: str, state: store.State = "failed") -> None:
     message.state, message.reason = state, reason
-    message.orders, message.fetch = [], []
+    message.orders, message.fetch, message.is_flawed = [], [], False
 
 
 def _read_all(rows: Sequence[Row[Any]], hooks: Hooks, vault: Vault, now: datetime) -> list[Message]:
@@ -87,8 +87,8 @@ def _read(row: Row[Any], hooks: Hooks, vault: Vault, now: datetime) -> Message:
         return message
     try:
         reading = hook.read(row.topic, unseal(vault, row.body_sealed))
-        message.orders = [read_order(one) for one in reading.orders]
-    except (Unreadable, Invalid) as error:
+        message.orders, flaw = _orders_of(reading)
+    except Unreadable as error:
         log.warning("hook.unreadable", source=row.source, topic=row.topic, message=row.id)
         _end(message, str(error), "unreadable")
         return message
@@ -99,10 +99,25 @@ def _read(row: Row[Any], hooks: Hooks, vault: Vault, now: datetime) -> Message:
         return message
     _follow(message, hook, reading.numbers, now)
     message.order_no = message.orders[0].order_no if message.orders else next(iter(reading.numbers), "")
-    if not message.orders and not reading.numbers:
+    if not message.orders and not reading.numbers and not flaw:
         message.state = "unused"
-    message.reason = message.reason or reading.note
+    message.reason = flaw or message.reason or reading.note
+    message.is_flawed = bool(flaw)
     return message
+
+
+def _orders_of(reading: Reading) -> tuple[list[Order], str]:
+    """The orders that can be kept, and what is wrong with the others; raises Unreadable when there is none."""
+    good, wrong = [], [reading.flaw] if reading.flaw else []
+    for one in reading.orders:
+        try:
+            good.append(read_order(one))
+        except Invalid as error:
+            wrong.append(f"{one.get('order_no', '')}：{error.text}")
+    flaw = "；".join(wrong[:5])
+    if flaw and not good and not reading.numbers:
+        raise Unreadable(flaw)
+    return good, flaw
 
 
 def _follow(message: Message, hook: Hook, numbers: Sequence[str], now: datetime) -> None:

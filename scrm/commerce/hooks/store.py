@@ -40,6 +40,8 @@ class Message:
     state: State = "done"
     reason: str = ""
     order_no: str = ""
+    # Something of it could not be read: what could is saved, and the message stays on the board.
+    is_flawed: bool = False
 
 
 def list_new(conn: Connection, limit: int) -> list[Row[Any]]:
@@ -80,7 +82,7 @@ def apply(
     rows = [
         {
             "id": message.id,
-            "state": message.state,
+            "state": "unreadable" if message.is_flawed else message.state,
             "order_no": message.order_no[:80],
             "reason": message.reason[:1000],
             "done_at": now,
