@@ -1,38 +1,19 @@
 """Radar links as members send them, customers open them and pages tell how long they were read."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from scrm.api.store import make_key
-from scrm.app import open_services, publish_playbooks
-from scrm.clock import Clock
 from scrm.events import event
 from scrm.profiles.store import save_member
-from scrm.services import Services
 from scrm.sop.models import send
 from scrm.tracking import radar
-from tests.fakes.wecom import FakeWeCom
-from tests.world import XIAOMAN, World, make_settings
+from tests.tracking.conftest import KEY
+from tests.world import XIAOMAN, World
 
-KEY = "mall_write_key_0001"
 PHONE = {"User-Agent": "Mozilla/5.0 (iPhone) MicroMessenger/8.0"}
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
-
-
-@pytest.fixture
-async def services(database_url: str, clock: Clock, wecom: FakeWeCom) -> AsyncIterator[Services]:
-    tracking = {"write_key": KEY, "domains": ["mall.example.com"]}
-    settings = make_settings(database_url, wecom.url, tracking=tracking)  # type: ignore[attr-defined]
-    async with open_services(settings, clock) as services:
-        assert await publish_playbooks(services) == []
-        yield services
 
 
 @pytest.mark.parametrize(

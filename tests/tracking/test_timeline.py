@@ -14,11 +14,6 @@ from tests.world import XIAOMAN, World
 SCRM = Path(timeline.__file__).parent.parent
 
 
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
-
-
 def published_names() -> set[str]:
     """Every name that stands as the name of an Event anywhere in the product."""
     found = set()

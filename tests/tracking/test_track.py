@@ -1,7 +1,6 @@
 """What pages, mini-programs and servers tell about visitors, as they post it."""
 
 import json
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -9,34 +8,15 @@ import aiohttp
 import pytest
 
 from scrm.api.store import make_key
-from scrm.clock import Clock
 from scrm.events import event
 from scrm.profiles.models import identity, person
-from scrm.services import Services
 from scrm.tracking import ticks
 from scrm.tracking.models import tracked_event, visitor, visitor_claim
-from tests.fakes.wecom import FakeWeCom
-from tests.world import XIAOMAN, World, make_settings
+from tests.tracking.conftest import KEY
+from tests.world import XIAOMAN, World
 
-KEY = "mall_write_key_0001"
 MALL = "https://mall.example.com"
 PHONE_A, PHONE_B = "visitor-aaaa-1111", "visitor-bbbb-2222"
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
-
-
-@pytest.fixture
-async def services(database_url: str, clock: Clock, wecom: FakeWeCom) -> AsyncIterator[Services]:
-    from scrm.app import open_services, publish_playbooks
-
-    tracking = {"write_key": KEY, "domains": "mall.example.com,*.shop.example.com", "per_minute": 60}
-    settings = make_settings(database_url, wecom.url, tracking=tracking)  # type: ignore[attr-defined]
-    async with open_services(settings, clock) as services:
-        assert await publish_playbooks(services) == []
-        yield services
 
 
 async def post(world: World, body: Any, **headers: str) -> aiohttp.ClientResponse:
