@@ -23,6 +23,7 @@ from scrm.api import orders as api_orders
 from scrm.api import privacy as api_privacy
 from scrm.api import radar as api_radar
 from scrm.api import sends as api_sends
+from scrm.api import shipments as api_shipments
 from scrm.api import tasks as api_tasks
 from scrm.api import track as api_track
 from scrm.callbacks import endpoint, express, inbox, run
@@ -134,6 +135,7 @@ ROUTES = (
     domain_file.routes,
     api_openapi.routes,
     api_orders.routes,
+    api_shipments.routes,
     api_privacy.routes,
     api_hooks.routes,
     api_customers.routes,

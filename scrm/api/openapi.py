@@ -39,6 +39,13 @@ def describe() -> dict[str, Any]:
                 ),
                 "get": _operation("按平台与单号查订单", parameters=["channel", "order_no"], answer="订单列表"),
             },
+            "/api/v1/shipments": {
+                "post": _operation(
+                    "仓库、快递推送物流状态：已发货、运输中、派送中、已签收、退回、异常；可乱序、可重复",
+                    body={"type": "array", "maxItems": 1000, "items": {"type": "object"}},
+                    answer="每项的结果：updated、unchanged、unknown（没有这个单号）或 rejected（附原因）",
+                )
+            },
             "/api/v1/customers": {
                 "get": _operation(
                     "按 external_userid 查客户：身份、好友关系、标签、累计",
