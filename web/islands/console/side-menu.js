@@ -10,6 +10,9 @@ class SideMenu extends HTMLElement {
     });
     this.closeBeside = (event) => this.contains(event.target) || this.show(false);
     document.addEventListener("click", this.closeBeside);
+    const here = this.querySelector("[aria-current]");
+    // Where we are is in sight, however long the menu has grown.
+    if (here && here.offsetTop + here.offsetHeight > this.clientHeight) this.scrollTop = here.offsetTop - this.clientHeight / 2;
   }
 
   disconnectedCallback() {
