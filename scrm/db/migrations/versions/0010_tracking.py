@@ -108,5 +108,13 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("event_type", "radar_open", "radar_link", "radar_content", "tracked_event", "visitor_claim", "visitor"):
+    for table in (
+        "event_type",
+        "radar_open",
+        "radar_link",
+        "radar_content",
+        "tracked_event",
+        "visitor_claim",
+        "visitor",
+    ):
         op.drop_table(table)
