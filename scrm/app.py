@@ -31,9 +31,9 @@ from scrm.callbacks.handlers import refresh
 from scrm.clock import Clock, SystemClock
 from scrm.commerce import coupons_lifecycle
 from scrm.commerce import pages as commerce_pages
-from scrm.commerce.pulls import run as pulls
 from scrm.commerce.hooks import run as hooks
 from scrm.commerce.hooks.kinds import hooks_of
+from scrm.commerce.pulls import run as pulls
 from scrm.console import pages as console_pages
 from scrm.contact_ways import acquisition, received, ways
 from scrm.contact_ways import pages as way_pages
@@ -44,6 +44,8 @@ from scrm.db.vault_keys import use_chain, vault_of
 from scrm.doctor.checks import domain_file
 from scrm.group_chats import pages as group_chat_pages
 from scrm.group_chats import refresh as refresh_group_chat
+from scrm.imports import jobs as import_jobs
+from scrm.imports import pre_tags
 from scrm.mass_messages import dispatch, results
 from scrm.mass_messages import plan as mass_plan
 from scrm.membership import points
@@ -119,6 +121,7 @@ EXECUTORS: Mapping[str, Execute] = {
     kf_sync.ACCOUNTS: kf_sync.run_accounts,
     oa_keep.FOLLOWER: oa_api.run_follower,
     **hooks.EXECUTORS,
+    import_jobs.KIND: import_jobs.run_import,
     mass_plan.PREPARE: mass_plan.run_prepare,
     mass_plan.CREATE: dispatch.run_create,
     moments.KIND: moments.run_create,
@@ -126,6 +129,7 @@ EXECUTORS: Mapping[str, Execute] = {
     pulls.REPLAY: pulls.run_replay,
     abandonment.KIND: abandonment.run_look,
     radar.NOTICE: radar_notices.run_notice,
+    import_jobs.KIND: import_jobs.run_import,
 }
 
 ROUTES = (
@@ -254,6 +258,8 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(SLOW_SECONDS, lambda: ways.tick(services), "ways.move")
     schedule.every(pulls.TICK_SECONDS, lambda: pulls.tick(services), "pulls.tick")
     schedule.every(SLOW_SECONDS, lambda: hooks.tick(services), "hooks.clear")
+    schedule.every(pre_tags.TICK_SECONDS, lambda: pre_tags.tick(services), "imports.pre_tags")
+    schedule.every(HOUR_SECONDS, lambda: import_jobs.tick(services), "imports.clear")
     schedule.every(SLOW_SECONDS, lambda: tracking.tick(services), "tracking.settle")
     await services.worker.start()
     schedule.start()

@@ -49,7 +49,7 @@ async def test_customers_come_in_once_with_fields_and_tags_that_wait(into: Into,
     )
     counts = await import_customers(into, path)
     assert (counts.customers, counts.created, counts.rejected) == (4, 1, 3)
-    assert [reason[:5] for reason in counts.reasons] == ["第 4 行：", "第 5 行：", "第 3 行："]
+    assert [reason[:6] for reason in counts.reasons] == ["第 4 行：", "第 5 行：", "第 3 行："]
     phone = into.vault.lookup("+8613800000001")
     person_id = await db.read(store.find_person_by_identity, "mobile_e164", phone)
     assert person_id is not None
@@ -69,7 +69,7 @@ async def test_who_becomes_a_contact_gets_the_tags_that_waited(into: Into, tmp_p
 
     def come(conn: Connection) -> None:
         contact = store.ensure_contact(conn, "wm1", now=NOW)
-        relation = store.Relation("lin", "wm1", contact.person_id, is_half=False, followed_at=NOW)
+        relation = store.Relation("lin", "wm1", contact.person_id, "", is_half=False, followed_at=NOW)
         store.ensure_follow_users(conn, [relation])
         store.add_identity(conn, contact.person_id, "wx_unionid", "u-9", source="auto", now=NOW)
         pre_tags.keep(conn, "wx_unionid", "u-9", ["老客"], now=NOW)
