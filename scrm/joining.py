@@ -18,6 +18,7 @@ from scrm.db.bulk import among
 from scrm.db.vault import Vault, mask_phone
 from scrm.errors import NotFound
 from scrm.membership import points
+from scrm.membership.models import points_account, points_lot
 from scrm.profiles import identities, merge, suggestions
 from scrm.profiles.custom_field_tables import field_change
 from scrm.profiles.identities import Known
@@ -154,7 +155,7 @@ MOVERS: tuple[Mover, ...] = (
     Mover("tracked_event", "浏览轨迹"),
     Mover("radar_link", "内容雷达链接", leaves_doubles=True),
     Mover("privacy_act", "隐私查看记录"),
-    Mover("points_account", "积分账户", counted=True),
+    Mover("points_account", "积分账户"),
     Mover("points_lot", "积分批次"),
     Mover("points_movement", "积分流水"),
     Mover("growth_movement", "成长值流水"),
@@ -198,6 +199,7 @@ def part(conn: Connection, merge_id: int, *, by: str, now: datetime) -> Undone:
     for person_id in sorted((undone.holder, undone.back)):
         recount(conn, person_id)
         points.recount(conn, person_id, now=now)
+        _refill_lots(conn, person_id)
     suggestions.decide(conn, undone.holder, undone.back, "apart", by=by, now=now)
     _record(conn, "person.parted", undone.holder, {"merge_id": merge_id, "from": undone.back, "by": by}, now)
     _record(conn, "person.parted", undone.back, {"merge_id": merge_id, "from": undone.holder, "by": by}, now)
@@ -223,9 +225,28 @@ def _give_back_orders(conn: Connection, undone: Undone) -> None:
     rows = conn.execute(select(orders).where(*mine, by_unionid | by_phone)).mappings().all()
     ids = [row["id"] for row in rows]
     conn.execute(update(orders).where(orders.c.id.in_(ids)).values(person_id=undone.back))
+    for table in (mover.rows for mover in MOVERS if "order_id" in mover.rows.c):
+        with_them = table.c.person_id == undone.holder, table.c.order_id.in_(ids)
+        conn.execute(update(table).where(*with_them).values(person_id=undone.back))
     told = events.event.c
     about = told.person_id == undone.holder, told.key.in_([event_key(dict(row)) for row in rows])
     conn.execute(update(events.event).where(*about).values(person_id=undone.back))
+
+
+def _refill_lots(conn: Connection, person_id: int) -> None:
+    """Points that were spent from one's lots while two were one are the other's spending: the lots are full again."""
+    account = conn.execute(select(points_account).where(points_account.c.person_id == person_id)).one_or_none()
+    if account is None:
+        return
+    mine = points_lot.c.person_id == person_id, points_lot.c.state.in_(("open", "spent"))
+    lots = conn.execute(select(points_lot).where(*mine).order_by(points_lot.c.id.desc())).all()
+    missing = account.available - sum(lot.remaining for lot in lots if lot.state == "open")
+    for lot in lots:
+        back = min(missing, lot.amount - lot.remaining)
+        if back > 0:
+            values = {"remaining": lot.remaining + back, "state": "open"}
+            conn.execute(update(points_lot).where(points_lot.c.id == lot.id).values(**values))
+            missing -= back
 
 
 async def patiently(

@@ -129,7 +129,7 @@ def _warnings(conn: Connection, pair: joining.Pair) -> list[str]:
     both = (pair.kept, pair.gone)
     fields = select(person_field.c.key, person_field.c.person_id).where(person_field.c.person_id.in_(both))
     for key in sorted(_of_both(conn, fields)):
-        words.append(f"字段“{key}”两边都填了：保留左边的值，另一个存进合并记录")
+        words.append(f"字段“{key}”两边都填了：用保留那位的值，另一个存进合并记录，撤销时还原")
     live = (
         select(playbook.c.title, enrolment.c.person_id)
         .join(playbook, playbook.c.key == enrolment.c.playbook_key)

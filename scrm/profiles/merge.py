@@ -144,8 +144,9 @@ def _move(conn: Connection, mover: Mover, join: Join) -> None:
     join.moved.setdefault(str(table.name), []).extend([list(row) for row in moved])
 
 
-def _keys(table: Table) -> list[ColumnElement[Any]]:
-    return [column for column in table.primary_key.columns if column.name != "person_id"]
+def _keys(table: Table) -> Sequence[ColumnElement[Any]]:
+    others = [column for column in table.primary_key.columns if column.name != "person_id"]
+    return others or [table.c.person_id]
 
 
 def _once_per_person(table: Table) -> list[list[str]]:

@@ -1,5 +1,6 @@
 """Whatever is joined, parted and bought in whatever order: nothing is lost, and every figure equals a recount."""
 
+from contextlib import suppress
 from datetime import timedelta
 from functools import cache
 from typing import Any
@@ -15,6 +16,10 @@ from scrm.commerce.canonical import read_order
 from scrm.commerce.models import coupon_batch, coupon_issue, orders
 from scrm.db.every_table import metadata
 from scrm.db.vault import Vault
+from scrm.errors import ScrmError
+from scrm.membership import points
+from scrm.membership import store as membership
+from scrm.membership.models import points_account
 from scrm.profiles import store as profiles
 from scrm.profiles.merge import Act
 from scrm.profiles.merge_tables import person_merge
@@ -99,6 +104,12 @@ class Joins(RuleBasedStateMachine):
         holder = follow(self.conn, self.ids[who])
         coupons.issue(self.conn, batch_key="b", person_id=holder, reason_key=f"p:person:{holder}", now=self.later())
 
+    @rule(who=st.integers(0, PERSONS - 1), amount=st.sampled_from([50, 80, -30]))
+    def moves_points(self, who: int, amount: int) -> None:
+        key, holder = f"test:{self.later().isoformat()}", follow(self.conn, self.ids[who])
+        with suppress(ScrmError):
+            points.move(self.conn, holder, amount, "campaign", business_key=key, by="test", now=self.now)
+
     @rule(one=st.integers(0, PERSONS - 1), other=st.integers(0, PERSONS - 1))
     def is_joined(self, one: int, other: int) -> None:
         kept, gone = follow(self.conn, self.ids[one]), follow(self.conn, self.ids[other])
@@ -131,6 +142,12 @@ class Joins(RuleBasedStateMachine):
             counted = store.count_totals(self.conn, person_id)
             kept = {name: row[name] if row is not None else None for name in counted}
             assert {name: value or 0 for name, value in kept.items()} == {n: v or 0 for n, v in counted.items()}
+
+    @invariant()
+    def points_equal_the_sum_of_their_ledger_and_lots(self) -> None:
+        for row in self.conn.execute(select(points_account)).all():
+            assert membership.recount(self.conn, row.person_id)["available"] == row.available
+            assert membership.load_account(self.conn, row).debt >= 0
 
     @invariant()
     def every_identity_and_order_has_one_living_person(self) -> None:
