@@ -23,6 +23,7 @@ from sqlalchemy import (
 from scrm.callbacks.models import inbox_event
 from scrm.commerce.models import orders
 from scrm.contact_ways.models import contact_way
+from scrm.privacy.models import erasure
 from scrm.profiles.models import external_contact, follow_user, identity, member, person, person_stat
 from scrm.sop.models import enrolment, playbook, playbook_version, send, step_run, task
 from scrm.work.models import work_item
@@ -130,7 +131,8 @@ def list_customers(
     if found:
         return Page(list_these(conn, sorted(found, reverse=True)))
     window = _window(person, before)
-    query = select(person.c.id).join(window, window.c.id == person.c.id)
+    is_erased = exists().where(erasure.c.person_id == person.c.id)
+    query = select(person.c.id).join(window, window.c.id == person.c.id).where(~is_erased)
     if text:
         query = query.where(_is_called(text))
     page = _page(conn, query, person.c.id, window, limit)
