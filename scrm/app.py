@@ -129,7 +129,6 @@ EXECUTORS: Mapping[str, Execute] = {
     pulls.REPLAY: pulls.run_replay,
     abandonment.KIND: abandonment.run_look,
     radar.NOTICE: radar_notices.run_notice,
-    import_jobs.KIND: import_jobs.run_import,
 }
 
 ROUTES = (
