@@ -56,8 +56,14 @@ def describe() -> dict[str, Any]:
             },
             "/api/v1/customers/{id}": {"get": _operation("按编号查客户", path="id", answer="客户", errors=(404,))},
             "/api/v1/customers/{id}/timeline": {
-                "get": _operation("客户动态，新的在前", path="id", parameters=["before", "limit"], answer="动态列表")
+                "get": _operation(
+                    "客户动态，新的在前；kind 是类别或事件名，before 用上一页的 next",
+                    path="id",
+                    parameters=["kind", "before", "limit"],
+                    answer="动态列表：每条有中文说明 text、actor、source、facts",
+                )
             },
+            **_tracking(),
             **_fields(field),
             **_privacy(),
             "/api/v1/group_chats": {
@@ -179,6 +185,58 @@ def _fields(wanted: dict[str, Any]) -> dict[str, Any]:
         },
         "/api/v1/customers/{id}/fields": of_owner,
         "/api/v1/orders/{id}/fields": of_owner,
+    }
+
+
+def _tracking() -> dict[str, Any]:
+    text, listed = {"type": "string"}, {"type": "array", "items": {"type": "object"}}
+    event = {
+        "type": "object",
+        "required": ["name", "person"],
+        "properties": {
+            "name": {"type": "string", "pattern": "^custom\\.[a-z][a-z0-9_.]{0,39}$"},
+            "person": {"type": "object"},
+            "facts": {"type": "object"},
+            "occurred_at": {"type": "string", "format": "date-time"},
+            "key": text,
+            "userid": text,
+            "event_id": text,
+        },
+    }
+    link = {"type": "object", "properties": {key: text for key in ("key", "title", "url", "userid", "external_userid")}}
+    kind = {
+        "type": "object",
+        "required": ["title"],
+        "properties": {"title": text, "sentence": text, "facts": {"type": "object"}},
+    }
+    return {
+        "/api/v1/events": {
+            "post": _operation(
+                "写入自有事件，一个或最多 500 个；同一 event_id 只记一次",
+                body={"oneOf": [event, {"type": "array", "maxItems": 500, "items": event}]},
+                answer="每条的结果：created、known 或 rejected（附原因）",
+            )
+        },
+        "/api/v1/event_types": {"get": _operation("自有事件的定义", answer="定义列表")},
+        "/api/v1/event_types/{name}": {
+            "put": _operation("定义自有事件：标题、动态里的句子、字段类型", path="name", body=kind, answer="定义")
+        },
+        "/api/v1/track/tokens": {
+            "post": _operation(
+                "签发访客身份令牌，网页上报时带上它就能认人",
+                body={"type": "object", "required": ["identities"], "properties": {"identities": listed}},
+                answer="令牌，24 小时有效",
+            )
+        },
+        "/api/v1/radar/links": {
+            "post": _operation(
+                "为某位员工、某位客户生成雷达链接；同样的参数得到同一个链接", body=link, answer="链接", errors=(404,)
+            )
+        },
+        "/api/v1/radar/contents": {"get": _operation("雷达内容与打开、阅读统计", answer="内容列表")},
+        "/api/v1/radar/contents/{key}": {
+            "get": _operation("一条雷达内容，按员工统计", path="key", answer="内容", errors=(404,))
+        },
     }
 
 
