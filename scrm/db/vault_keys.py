@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, Integer, String, Table, Text, func, inspect, select, tuple_, update
+from sqlalchemy import Column, Connection, Integer, String, Table, Text, cast, func, inspect, select, tuple_, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from scrm.db.bulk import update_rows
@@ -30,19 +30,24 @@ BATCH = 200
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A column that holds sealed values; a value inside JSON is the business of whoever keeps it."""
+    """A column that holds sealed values; `inside`: a JSON object in which that key does."""
 
     table: Table
     column: str
+    inside: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Hashed:
-    """A column of keyed hashes; `only` narrows it to the rows whose value is one."""
+    """A column of keyed hashes; `only` narrows it to the rows whose value is one.
+
+    `beside`: only where that column is a JSON object with a sealed value in it.
+    """
 
     table: Table
     column: str
     only: tuple[str, tuple[str, ...]] | None = None
+    beside: str = ""
 
 
 @dataclass(slots=True)
@@ -116,22 +121,29 @@ def _reseal_some(
 ) -> tuple[int, int, tuple[object, ...] | None]:
     """The next rows that another key sealed: how many, how many cannot be opened, and the key to go on from."""
     keys, column = list(place.table.primary_key.columns), place.table.columns[place.column]
-    query = select(*keys, column.label("sealed_value")).where(column != "", ~column.startswith(f"2.{vault.key_id}."))
+    query = select(*keys, column.label("sealed_value"))
+    if place.inside:
+        written = cast(column, String)
+        query = query.where(written.contains(f'"{place.inside}"'), ~written.contains(f'"2.{vault.key_id}.'))
+    else:
+        query = query.where(column != "", ~column.startswith(f"2.{vault.key_id}."))
     if after is not None:
         query = query.where(tuple_(*keys) > tuple_(*after) if len(keys) > 1 else keys[0] > after[0])
     rows = conn.execute(query.order_by(*keys).limit(BATCH)).all()
     bad = 0
     for row in rows:
+        held = row.sealed_value[place.inside] if place.inside else row.sealed_value
         try:
-            clear = vault.open(row.sealed_value)
+            renewed = vault.seal(vault.open(held))
         except ValueError:
             bad += 1
             continue
-        # Only what was read: a value that somebody else wrote meanwhile is new already.
         same_row = [key == value for key, value in zip(keys, row, strict=False)]
-        conn.execute(
-            update(place.table).where(*same_row, column == row.sealed_value).values({place.column: vault.seal(clear)})
-        )
+        if not place.inside:
+            # Only what was read: a value that somebody else wrote meanwhile is new already.
+            same_row.append(column == held)
+        value = {**row.sealed_value, place.inside: renewed} if place.inside else renewed
+        conn.execute(update(place.table).where(*same_row).values({place.column: value}))
     return len(rows) - bad, bad, tuple(rows[-1][: len(keys)]) if len(rows) == BATCH else None
 
 
@@ -174,6 +186,8 @@ def _pages(conn: Connection, place: Hashed) -> Iterator[list[dict[str, Any]]]:
     query = select(*place.table.primary_key.columns, column.label("old_hash")).where(func.length(column) == 64)
     if place.only is not None:
         query = query.where(place.table.columns[place.only[0]].in_(place.only[1]))
+    if place.beside:
+        query = query.where(cast(place.table.columns[place.beside], String).contains('"sealed"'))
     if [key.name for key in place.table.primary_key.columns] != ["id"]:
         yield [dict(row) for row in conn.execute(query).mappings()]
         return

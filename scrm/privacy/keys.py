@@ -13,19 +13,24 @@ _SEALED = (
     ("pull_token", "sealed"),
     ("vault_key", "sealed"),
 )
+# Phones among the shop's own fields: {"sealed", "mask"}, with a hash beside them where the field is unique.
+_FIELDS = ("person_field", "order_field", "follow_user_field")
 # (table, column, (column, values) that narrow it) of texts that Vault.lookup made.
 _HASHED: tuple[tuple[str, str, tuple[str, tuple[str, ...]] | None], ...] = (
     ("identity", "value", ("kind", ("mobile_e164",))),
     ("orders", "buyer_phone_lookup", None),
     ("erased_identity", "value_hash", None),
     ("visitor_claim", "value", ("kind", ("mobile_e164",))),
+    ("pre_tag", "value", ("kind", ("mobile_e164",))),
     ("wecom_token", "name_hash", None),
 )
 
 
 def sealed_columns() -> tuple[Sealed, ...]:
-    return tuple(Sealed(metadata.tables[table], column) for table, column in _SEALED)
+    fields = tuple(Sealed(metadata.tables[table], "value", inside="sealed") for table in _FIELDS)
+    return tuple(Sealed(metadata.tables[table], column) for table, column in _SEALED) + fields
 
 
 def hashed_columns() -> tuple[Hashed, ...]:
-    return tuple(Hashed(metadata.tables[table], column, only) for table, column, only in _HASHED)
+    fields = tuple(Hashed(metadata.tables[table], "claim", beside="value") for table in _FIELDS)
+    return tuple(Hashed(metadata.tables[table], column, only) for table, column, only in _HASHED) + fields
