@@ -1,0 +1,78 @@
+"""导入: a file is looked at before anything is kept, then brought in, and what could not be used comes back."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scrm.commerce import store
+from scrm.imports import jobs
+from tests.console.conftest import Visitor
+from tests.world import World
+
+BATCH = "11111111-1111-1111-1111-11111111111{}"
+TABLE = "订单编号,下单时间,付款时间,实付金额,商品名称,手机号\nA1,2026-06-01,2026-06-01,88,茶,13800000001\nA2,不是时间,,1,茶,\n"
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """The page is the same on both databases."""
+    return sqlite_url
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "folder_of", lambda services, name: tmp_path / "imports" / name)
+
+
+async def upload(visitor: Visitor, text: str, name: str, batch: int, kind: str = "orders") -> str:
+    response = await visitor.world.client.put(
+        f"/console/imports?kind={kind}&name={name}&batch={BATCH.format(batch)}&last=1",
+        data=text.encode("gb18030"),
+        headers={**visitor.cookie, "X-CSRF": visitor.csrf},
+    )
+    assert response.status == 200, await response.text()
+    await visitor.world.settle()
+    return str((await response.json())["url"])
+
+
+async def send(visitor: Visitor, path: str, **fields: Any) -> None:
+    response = await visitor.world.client.post(
+        path, data={"csrf": visitor.csrf, **fields}, headers=visitor.cookie, allow_redirects=False
+    )
+    assert response.status == 303, await response.text()
+    await visitor.world.settle()
+
+
+async def test_a_file_is_checked_then_imported_and_its_bad_rows_are_given_back(manager: Visitor, world: World) -> None:
+    url = await upload(manager, TABLE, "订单.csv", 1)
+    checked = await manager.get(url)
+    for words in ("检查结果（还没有写入）", "例如订单 A1", "“下单时间”应为时间", "开始导入"):
+        assert words in checked
+    db = world.services.db
+    assert await db.read(store.find_orders, None, "A1") == []
+    await send(manager, url, act="import", shop_key="pos-1", format="", mode="update")
+    assert len(await db.read(store.find_orders, None, "A1")) == 1
+    done = await manager.get(url)
+    assert "导入结果" in done
+    (link,) = [link for link in done.links if "/errors/" in link]
+    assert "不是时间" in (await manager.get(link)).html
+    assert "已导入" in await manager.get("/console/imports")
+
+
+async def test_unknown_headings_are_mapped_once_and_known_the_next_time(manager: Visitor, world: World) -> None:
+    table = "单据,日期,钱,货\nB1,2026-06-01,12.5,茶\n"
+    url = await upload(manager, table, "pos.csv", 2)
+    assert "没有找到认识的表头" in await manager.get(url)
+    form = await manager.get(f"{url}/mapping")
+    assert "单据" in form
+    assert "必选" in form
+    fields = {"column-order_no": "单据", "column-ordered_at": "日期", "column-paid_at": "日期", "column-paid": "钱"}
+    await send(manager, f"{url}/mapping", name="收银", channel="pos", statuses="", **fields)
+    assert "开始导入" in await manager.get(url)
+    again = await upload(manager, table.replace("B1", "B2"), "pos2.csv", 3)
+    assert "例如订单 B2" in await manager.get(again)
+
+
+async def test_templates_are_there_for_the_taking(manager: Visitor) -> None:
+    assert "手机号" in (await manager.get("/console/imports/template/customers.csv")).html
