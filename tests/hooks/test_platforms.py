@@ -135,6 +135,7 @@ SHOPIFY: dict[str, Any] = {
     "total_shipping_price_set": {"shop_money": {"amount": "8.00"}},
     "customer": {"id": 7, "first_name": "Xiaoman", "email": "xiaoman@example.test"},
     "phone": "+86 138 0013 8000",
+    "discount_codes": [{"code": "SPRING18", "amount": "18.00", "type": "fixed_amount"}],
     "line_items": [{"id": 1, "title": "Tea", "quantity": 2, "price": "64.00", "total_discount": "18.00", "sku": "T1"}],
 }
 

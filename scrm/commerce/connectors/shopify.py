@@ -127,10 +127,21 @@ def read_shopify_order(data: Plain, shop_key: str) -> Plain:
             "buyer_note": word(data.get("note")),
             "is_test": data.get("test") is True or None,
             "lines": _lines(data, money),
+            "coupons": coupons_of(data.get("discount_codes"), "amount", money),
             "shipments": parcels or None,
             "refunds": refunds or None,
         }
     )
+
+
+def coupons_of(uses: Any, amount: str, money: Any) -> list[Plain] | None:
+    """Codes that the order used; None where the message says nothing of them."""
+    used = [
+        {"code": code, "discount_fen": abs(money(amount, use.get(amount)) or 0)}
+        for use in dicts(uses)
+        if (code := word(use.get("code"), 64))
+    ]
+    return used or None
 
 
 def _part_paid(data: Plain, financial: str, payable: int | None, money: Any) -> int:

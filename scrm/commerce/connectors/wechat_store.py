@@ -305,6 +305,9 @@ def read_store_order(data: Plain, shop_key: str) -> Plain:
             "seller_note": word(pick(detail, "ext_info", "merchant_notes")),
             "is_gift": True if data.get("is_present") in (1, True, "1") else None,
             "lines": _lines(detail),
+            "coupons": [{"code": coupon}]
+            if (coupon := word(pick(detail, "coupon_info", "user_coupon_id"), 64))
+            else None,
             "payments": _payments(detail, payable, paid_at),
             "shipments": _parcels(detail) or None,
         }

@@ -20,7 +20,7 @@ from scrm.commerce.connectors.hook import (
     read_object,
     short_key,
 )
-from scrm.commerce.connectors.shopify import is_signed
+from scrm.commerce.connectors.shopify import coupons_of, is_signed
 from scrm.commerce.connectors.values import count, dicts, minor, moment, pick, said, total, word
 
 _PING = re.compile(rb"webhook_id=[0-9]{1,12}")
@@ -116,6 +116,7 @@ def read_woo_order(data: Plain, shop_key: str) -> Plain:
             "receiver": _receiver(data),
             "buyer_note": word(data.get("customer_note")),
             "lines": lines,
+            "coupons": coupons_of(data.get("coupon_lines"), "discount", money),
             "payments": _payments(data, payable, paid_at),
             "refunds": refunds or None,
         }

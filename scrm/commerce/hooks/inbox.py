@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import cache
+from typing import Any
 
 from sqlalchemy import Connection, select, tuple_
 
@@ -64,12 +66,8 @@ def _keep_many(conn: Connection, rows: list[Row]) -> list[Kept]:
     first: dict[tuple[str, str], Row] = {}
     for row in rows:
         first.setdefault((row.source, row.delivery.message_key), row)
-    statement = insert_for(conn.dialect.name, hook_message).on_conflict_do_nothing()
     # One statement with many rows; the keys of those that were new come back.
-    kept = conn.execute(
-        statement.returning(hook_message.c.source, hook_message.c.message_key),
-        [_values(first[key]) for key in sorted(first)],
-    )
+    kept = conn.execute(_keep(conn.dialect.name), [_values(first[key]) for key in sorted(first)])
     new = {(one.source, one.message_key) for one in kept}
     if new:
         now = max(row.received_at for row in rows)
@@ -85,6 +83,12 @@ def _keep_many(conn: Connection, rows: list[Row]) -> list[Kept]:
             known = before.get(key, first[key].digest)
             results.append(Kept.REPEATED if known == row.digest else Kept.CLASH)
     return results
+
+
+@cache
+def _keep(dialect: str) -> Any:
+    statement = insert_for(dialect, hook_message).on_conflict_do_nothing()
+    return statement.returning(hook_message.c.source, hook_message.c.message_key)
 
 
 def _values(row: Row) -> dict[str, object]:

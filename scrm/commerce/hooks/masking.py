@@ -29,7 +29,7 @@ def masked(body: bytes) -> str:
     except Unreadable:
         text = body.decode("utf-8", "backslashreplace")
         # Not understood, so nothing tells what is private: a long text is shown only by its beginning.
-        return _cover_phones(re.sub(r"(>|%3E)([^<>%]{1,200})(</)", r"\1…\3", text))[:2000]
+        return cover_phones(re.sub(r"(>|%3E)([^<>%]{1,200})(</)", r"\1…\3", text))[:2000]
     return json.dumps(_covered(value, 0), ensure_ascii=False, indent=2)[:_MOST]
 
 
@@ -61,8 +61,9 @@ def _text(text: str, depth: int) -> Any:
             return _covered(read_json(inside.encode("utf-8", "replace")), depth + 1)
         except Unreadable:
             return COVER
-    return _cover_phones(text)
+    return cover_phones(text)
 
 
-def _cover_phones(text: str) -> str:
+def cover_phones(text: str) -> str:
+    """138****6620 wherever a mobile number stands."""
     return _PHONE.sub(lambda found: f"{found[2]}****{found[3]}", text)

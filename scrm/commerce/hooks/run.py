@@ -15,6 +15,7 @@ from scrm.commerce.connectors.hook import Hook, Reading, Unreadable
 from scrm.commerce.hooks import store
 from scrm.commerce.hooks.inbox import APPLY, LANE, unseal
 from scrm.commerce.hooks.kinds import Hooks, hooks_of
+from scrm.commerce.hooks.masking import cover_phones
 from scrm.commerce.hooks.metrics import HOOK_MESSAGES
 from scrm.commerce.hooks.store import Message
 from scrm.db import Priority
@@ -30,6 +31,8 @@ FETCH = "hooks.fetch"
 
 # Small enough that a callback never waits long for SQLite's only writer.
 BATCH = 100
+# PostgreSQL's driver works in the event loop: what a batch computes, everybody waits for.
+BATCH_IN_LOOP = 40
 # Messages about one order within as many seconds are one question.
 _BUCKET = 5
 _GIVE_UP = timedelta(hours=6)
@@ -40,7 +43,8 @@ async def run_apply(services: Services, item: Claimed) -> None:
     hooks = hooks_of(services)
     # Read before the messages: what was committed with these items is among what is read next.
     others = await services.db.read(store.list_waiting_items)
-    while rows := await services.db.read(store.list_new, BATCH):
+    most = BATCH if services.db.is_sqlite else BATCH_IN_LOOP
+    while rows := await services.db.read(store.list_new, most):
         await services.worker.give_way()
         messages = await asyncio.to_thread(_read_all, rows, hooks, services.vault, services.clock.now())
         await _apply(services, messages)
@@ -71,7 +75,7 @@ _ABOUT_A_ROW = (DataError, IntegrityError, ValueError, TypeError, LookupError, A
 
 
 def _end(message: Message, reason: str, state: store.State = "failed") -> None:
-    message.state, message.reason = state, reason
+    message.state, message.reason = state, cover_phones(reason)
     message.orders, message.fetch, message.is_flawed = [], [], False
 
 
@@ -101,7 +105,7 @@ def _read(row: Row[Any], hooks: Hooks, vault: Vault, now: datetime) -> Message:
     message.order_no = message.orders[0].order_no if message.orders else next(iter(reading.numbers), "")
     if not message.orders and not reading.numbers and not flaw:
         message.state = "unused"
-    message.reason = flaw or message.reason or reading.note
+    message.reason = cover_phones(flaw or message.reason or reading.note)
     message.is_flawed = bool(flaw)
     return message
 
