@@ -12,6 +12,7 @@ from scrm.console import own_fields, store, timeline
 from scrm.console.door import before_of, for_managers, page
 from scrm.console.playbooks import step_titles
 from scrm.errors import NotFound
+from scrm.membership.store import summarise
 from scrm.profiles import store as profiles
 from scrm.profiles.phones import normalise_phone
 from scrm.profiles.redirects import follow
@@ -72,6 +73,7 @@ def _look(conn: Connection, person_id: int, kind: str, before: str, now: datetim
             now,
         ),
         "coupons": list_coupons(conn, person_id),
+        "membership": summarise(conn, person_id),
         "runs": store.list_runs(conn, person_id),
         "sends": store.list_sends_to(conn, [contact.external_userid for contact in contacts]),
         "timeline": timeline.load(conn, person_id, kind=kind, before=before),

@@ -1,6 +1,7 @@
 """All SQL of membership: rules, levels, accounts under a lock, ledgers, requests."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -101,6 +102,27 @@ def lock_account(conn: Connection, person_id: int) -> Row[Any]:
 
 def find_account(conn: Connection, person_id: int) -> Row[Any] | None:
     return conn.execute(select(points_account).where(points_account.c.person_id == person_id)).one_or_none()
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A member in a few figures; `level` is the title, "" for none."""
+
+    available: int = 0
+    frozen: int = 0
+    growth: int = 0
+    level: str = ""
+
+
+def summarise(conn: Connection, person_id: int) -> Summary:
+    """All nought for somebody without an account."""
+    table = points_account.c
+    row = conn.execute(
+        select(table.available, table.frozen, table.growth, func.coalesce(member_level.c.title, ""))
+        .outerjoin(member_level, member_level.c.key == table.level_key)
+        .where(table.person_id == person_id)
+    ).one_or_none()
+    return Summary() if row is None else Summary(*row)
 
 
 def load_account(conn: Connection, row: Row[Any], order_id: int | None = None) -> Account:
@@ -367,7 +389,8 @@ def recount(conn: Connection, person_id: int) -> dict[str, int]:
 def has_ledger(conn: Connection, person_id: int) -> bool:
     """Whether the person ever had points or growth."""
     mine = [
-        select(table.c.id).where(table.c.person_id == person_id).limit(1) for table in (points_movement, growth_movement)
+        select(table.c.id).where(table.c.person_id == person_id).limit(1)
+        for table in (points_movement, growth_movement)
     ]
     return any(conn.execute(query).first() is not None for query in mine)
 

@@ -27,6 +27,7 @@ from scrm.commerce.models import order_line, orders, shipment
 from scrm.contact_ways.models import contact_way
 from scrm.db import UtcDateTime
 from scrm.events import event
+from scrm.membership.models import member_level, points_account
 from scrm.profiles.models import follow_user, follow_user_tag, identity, member, person_stat
 from scrm.sop.models import send
 
@@ -56,6 +57,10 @@ def _relations() -> Select[Any]:
             person_stat.c.paid_fen,
             person_stat.c.refunded_fen,
             person_stat.c.last_order_at,
+            points_account.c.available.label("points"),
+            points_account.c.frozen.label("frozen_points"),
+            member_level.c.title.label("level_title"),
+            member_level.c.benefits.label("level_benefits"),
             phones.order_by(identity.c.id).limit(1).scalar_subquery().label("phone"),
             count.scalar_subquery().label("phones"),
         )
@@ -69,6 +74,8 @@ def _relations() -> Select[Any]:
             ),
         )
         .outerjoin(person_stat, person_stat.c.person_id == follow_user.c.person_id)
+        .outerjoin(points_account, points_account.c.person_id == follow_user.c.person_id)
+        .outerjoin(member_level, member_level.c.key == points_account.c.level_key)
         .where(follow_user.c.person_id == _PERSON)
         .order_by(follow_user.c.followed_at, follow_user_tag.c.group_name, follow_user_tag.c.tag_name)
     )

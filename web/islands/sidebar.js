@@ -2,6 +2,7 @@
 import "htmx.org";
 import "./sidebar/chat-context.js";
 import "./sidebar/copy-text.js";
+import "./sidebar/scan-code.js";
 import "./sidebar/send-coupon.js";
 import "./sidebar/send-to-chat.js";
 import "./sidebar/sheet.js";

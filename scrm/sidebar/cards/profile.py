@@ -47,6 +47,12 @@ class Profile:
     refunded_fen: int
     last_order_at: datetime | None
     refuses: bool = field(default=False)
+    no_promo: bool = False
+    # None: never had any.
+    points: int | None = None
+    frozen_points: int = 0
+    level: str = ""
+    benefits: str = ""
 
 
 def load(conn: Connection, visit: Visit) -> Profile:
@@ -81,6 +87,11 @@ def _profile(mine: Row[Any], rows: list[Row[Any]], now: datetime) -> Profile:
         refunded_fen=own.refunded_fen or 0,
         last_order_at=own.last_order_at,
         refuses=any((mine.optout or {}).values()),
+        no_promo=bool((mine.optout or {}).get("promo")),
+        points=own.points,
+        frozen_points=own.frozen_points or 0,
+        level=own.level_title or "",
+        benefits=own.level_benefits or "",
     )
 
 

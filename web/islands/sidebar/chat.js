@@ -4,6 +4,7 @@ import {
   getCurExternalContact,
   openEnterpriseChat,
   register,
+  scanQRCode,
   sendChatMessage,
 } from "@wecom/jssdk";
 import { Refusal, request } from "./request.js";
@@ -27,7 +28,7 @@ function introduce() {
   register({
     corpId: document.body.dataset.corp,
     agentId: document.body.dataset.agent,
-    jsApiList: ["getContext", "getCurExternalContact", "sendChatMessage", "openEnterpriseChat"],
+    jsApiList: ["getContext", "getCurExternalContact", "sendChatMessage", "openEnterpriseChat", "scanQRCode"],
     getConfigSignature: sign("config"),
     getAgentConfigSignature: sign("agent_config"),
   });
@@ -73,4 +74,11 @@ export async function openChat(contact) {
   if (!chat.isInClient) return;
   introduce();
   await call(openEnterpriseChat, { externalUserIds: [contact], userIds: [], groupName: "", chatId: "" });
+}
+
+// Whoever scans takes their time: no patience here.
+export async function scan() {
+  introduce();
+  const { resultStr } = await scanQRCode({ needResult: true, scanType: ["qrCode", "barCode"] });
+  return resultStr;
 }
