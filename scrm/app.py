@@ -18,6 +18,7 @@ from scrm.api import fields as api_fields
 from scrm.api import group_chats as api_group_chats
 from scrm.api import hooks as api_hooks
 from scrm.api import membership as api_membership
+from scrm.api import merges as api_merges
 from scrm.api import openapi as api_openapi
 from scrm.api import orders as api_orders
 from scrm.api import privacy as api_privacy
@@ -147,6 +148,7 @@ ROUTES = (
     api_group_chats.routes,
     api_coupons.routes,
     api_membership.routes,
+    api_merges.routes,
     api_tasks.routes,
     api_track.routes,
     api_radar.routes,

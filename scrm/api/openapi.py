@@ -64,6 +64,18 @@ def describe() -> dict[str, Any]:
                 )
             },
             **_tracking(),
+            "/api/v1/merges": {
+                "get": _operation("合并记录，新的在前", parameters=["person_id", "before", "limit"], answer="合并记录"),
+                "post": _operation(
+                    "把一位客户并入另一位",
+                    body={"type": "object", "required": ["kept", "gone"]},
+                    answer="合并记录的编号",
+                    errors=(404, 409),
+                ),
+            },
+            "/api/v1/merges/{id}/undo": {
+                "post": _operation("撤销一次合并", path="id", answer="两位客户的编号", errors=(404, 409))
+            },
             **_fields(field),
             **_privacy(),
             "/api/v1/group_chats": {
@@ -203,7 +215,7 @@ def _tracking() -> dict[str, Any]:
             "event_id": text,
         },
     }
-    link = {"type": "object", "properties": {key: text for key in ("key", "title", "url", "userid", "external_userid")}}
+    link = {"type": "object", "properties": dict.fromkeys(("key", "title", "url", "userid", "external_userid"), text)}
     kind = {
         "type": "object",
         "required": ["title"],

@@ -251,6 +251,8 @@ def undo(
         raise NotFound("没有这次合并的记录，请刷新页面")
     if row.undone_at is not None:
         raise Conflict("这次合并已经撤销过了")
+    if not row.snapshot.get("persons"):
+        raise Conflict("这次合并的内容已随客户资料一起删除，不能撤销")
     conn.execute(delete(person_redirect).where(person_redirect.c.old_id == row.gone_id))
     holder = follow(conn, row.kept_id)
     undone = Undone(holder, row.gone_id, row.merged_at)

@@ -64,6 +64,7 @@ PAGES = (
     "/console/customers/1",
     "/console/contact-ways",
     "/console/tags",
+    "/console/merge",
     "/console/contact-ways/new",
     "/console/acquisition",
     "/console/playbooks",
