@@ -39,6 +39,8 @@ async def get_timeline(request: web.Request) -> web.Response:
     `limit` <= 200. Each item has its sentence in `text`, and who did it in `actor`: customer, member or system.
     """
     person_id, limit = _person_id(request), read_number(request, "limit")
+    if "." not in request.query.get("before", ""):
+        read_number(request, "before")
     kinds = [kind for kind in request.query.get("kind", "").split(",") if kind][:20]
 
     def look(conn: Connection) -> dict[str, Any]:
