@@ -6,7 +6,8 @@ from scrm.privacy.models import privacy_act
 from scrm.profiles.models import person
 from tests.console.conftest import SignIn, Visitor, sign_in  # noqa: F401 - a fixture
 from tests.privacy.test_erase import ADDRESS, PHONE, RECEIVER, SQLITE_ONLY, live_the_story
-from tests.world import World
+from tests.sidebar.conftest import sign_in as enter_sidebar
+from tests.world import XIAOMAN, World
 
 
 async def send(visitor: Visitor, path: str, **fields: str) -> tuple[int, str]:
@@ -53,3 +54,17 @@ async def test_a_manager_sees_masks_and_an_administrator_may_forget(world: World
     await world.add(WelcomeCode="code-back")
     back = await owner.get("/console/customers/2/privacy")
     assert "要求删除过资料" in back
+
+
+@SQLITE_ONLY
+async def test_a_member_notes_in_one_tap_what_the_customer_said(world: World) -> None:
+    await world.add()
+    lina = await enter_sidebar(world, "lina", "丽娜")
+    path = f"/sidebar/contacts/{XIAOMAN}"
+    assert "客户说不要" in await lina.page(path)
+    assert "客户不收" in await lina.press(f"{path}/optout", promo="1")
+    assert "客户不想收到推销" in await lina.page(path)
+    assert (await world.rows(person))[0].optout == {"promo": True}
+    assert "可以发" in await lina.press(f"{path}/optout", promo="0")
+    stranger = await enter_sidebar(world, "wangwu", "王五")
+    assert (await stranger.tap(f"{path}/optout", promo="1")).status == 403
