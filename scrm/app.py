@@ -35,6 +35,7 @@ from scrm.commerce import pages as commerce_pages
 from scrm.commerce.hooks import run as hooks
 from scrm.commerce.hooks.kinds import hooks_of
 from scrm.commerce.pulls import run as pulls
+from scrm.commerce.pulls.kinds import pulls_of
 from scrm.console import pages as console_pages
 from scrm.contact_ways import acquisition, received, ways
 from scrm.contact_ways import pages as way_pages
@@ -183,6 +184,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         )
         services.worker.prepare(services, EXECUTORS)
         hooks_of(services)
+        pulls_of(services)
         services.wecom.observe(operations.count_call)
         try:
             yield services
@@ -254,6 +256,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(SLOW_SECONDS, lambda: copies.renew(services), "media.renew")
     schedule.every(coupon_deliveries.TICK_SECONDS, lambda: coupon_deliveries.tick(services), "coupons.deliveries")
     schedule.every(SLOW_SECONDS, lambda: coupons_lifecycle.tick(services), "coupons.ends")
+    schedule.every(joining.LOOK_SECONDS, lambda: joining.look(services), "person.look")
     schedule.every(points.TICK_SECONDS, lambda: points.tick(services), "membership.ends")
     schedule.every(KF_SECONDS, lambda: kf_sync.poll_accounts(services), "kf.poll")
     schedule.every(SLOW_SECONDS, lambda: ways.tick(services), "ways.move")
