@@ -26,7 +26,7 @@ _HEAD = re.compile(rb"POST /callbacks/wecom\?([!-~]*) HTTP/1\.1\r\n((?:[A-Za-z0-
 _LENGTH = re.compile(rb"(?:^|\n)content-length:[ ]*([0-9]{1,7})[ ]*\r")
 # Whoever says one of these wants something of the connection that only aiohttp knows.
 _UNUSUAL = re.compile(
-    rb"(?:^|\n)(?:transfer-encoding|connection|expect|upgrade|content-encoding):(?![ ]*keep-alive[ ]*\r)"
+    rb"(?:^|\n)(?:(?:transfer-encoding|expect|upgrade|content-encoding):|connection:(?![ ]*keep-alive[ ]*\r))"
 )
 
 

@@ -83,6 +83,7 @@ async def test_what_comes_before_the_answer_waits_its_turn(world: World) -> None
         pytest.param(request(1) + request(2), id="two in one packet"),
         pytest.param(request(1, head="Connection: close\r\n"), id="the last one"),
         pytest.param(request(1, version="1.0"), id="an old version"),
+        pytest.param(request(1, head="Upgrade: keep-alive\r\n"), id="another protocol"),
         pytest.param(request(1, head="Expect: 100-continue\r\n"), id="asks first"),
     ],
 )
