@@ -395,6 +395,7 @@ def _sweep(conn: Connection, merge_id: int, now: datetime) -> int:
 # Looking for pairs ----------------------------------------------------------------------------------------------------
 
 _ORDERS_AT_ONCE = 20_000
+LOOK_SECONDS = 86_400.0
 
 
 async def look(services: Services) -> None:

@@ -46,7 +46,7 @@ class Preview:
 
     kept: Side
     gone: Side
-    moves: list[tuple[str, int, int]]
+    moves: list[tuple[str, int, int, int]]
     warnings: list[str]
 
 
@@ -95,10 +95,12 @@ def _preview(conn: Connection, texts: list[str], lookups: list[str], kept: int) 
         pair = joining.Pair(pair.gone, pair.kept)
     sides = [_side(conn, person_id) for person_id in (pair.kept, pair.gone)]
     titles = {mover.table: mover.title for mover in joining.MOVERS}
+    doubles = merge.count_doubles(conn, pair.kept, pair.gone, joining.MOVERS)
     moves = [
-        (title, sides[1].counts[table], sides[0].counts.get(table, 0))
+        (title, moving, there, moving + there - doubles.get(table, 0))
         for table, title in titles.items()
-        if table in sides[1].counts
+        if (moving := sides[1].counts.get(table, 0))
+        for there in [sides[0].counts.get(table, 0)]
     ]
     return Preview(sides[0], sides[1], moves, _warnings(conn, pair))
 

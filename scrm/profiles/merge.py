@@ -134,7 +134,7 @@ def _move(conn: Connection, mover: Mover, join: Join) -> None:
     goes = table.c.person_id == join.gone
     for others in _once_per_person(table):
         if mover.leaves_doubles:
-            goes = and_(goes, not_(_is_doubled(table, others, join)))
+            goes = and_(goes, not_(_is_doubled(table, others, join.kept)))
         else:
             _drop_doubles(conn, table, others, join)
     if "person_id" in table.primary_key.columns:
@@ -160,7 +160,7 @@ def _once_per_person(table: Table) -> list[list[str]]:
 
 def _drop_doubles(conn: Connection, table: Table, others: Sequence[str], join: Join) -> None:
     """Of two rows that exclude each other the kept person's stays; the other one is in the snapshot."""
-    doubled = and_(table.c.person_id == join.gone, _is_doubled(table, others, join))
+    doubled = and_(table.c.person_id == join.gone, _is_doubled(table, others, join.kept))
     rows = [dict(row) for row in conn.execute(select(table).where(doubled)).mappings()]
     for row in rows:
         key = {str(column.name): row[column.name] for column in table.primary_key}
@@ -168,9 +168,9 @@ def _drop_doubles(conn: Connection, table: Table, others: Sequence[str], join: J
         join.dropped.append({"table": table.name, "row": row})
 
 
-def _is_doubled(table: Table, others: Sequence[str], join: Join) -> ColumnElement[bool]:
+def _is_doubled(table: Table, others: Sequence[str], kept_id: int) -> ColumnElement[bool]:
     kept = table.alias("kept")
-    same = [kept.c.person_id == join.kept, *(kept.c[name] == table.c[name] for name in others)]
+    same = [kept.c.person_id == kept_id, *(kept.c[name] == table.c[name] for name in others)]
     return select(1).select_from(kept).where(*same).exists()
 
 
@@ -379,6 +379,19 @@ def count_rows(conn: Connection, person_id: int, movers: Iterable[Mover]) -> dic
         if not mover.counted
     }
     return {table: count for table, count in counts.items() if count}
+
+
+def count_doubles(conn: Connection, kept: int, gone: int, movers: Iterable[Mover]) -> dict[str, int]:
+    """How many rows of the one who goes cannot stand beside those of the one who stays."""
+    counts = {}
+    for mover in movers:
+        if mover.first is not None or mover.counted or mover.leaves_doubles:
+            continue
+        table = mover.rows
+        for others in _once_per_person(table):
+            doubled = table.c.person_id == gone, _is_doubled(table, others, kept)
+            counts[mover.table] = conn.execute(select(func.count()).select_from(table).where(*doubled)).scalar_one()
+    return counts
 
 
 def list_merges(

@@ -58,6 +58,7 @@ async def test_a_manager_sees_what_moves_joins_and_takes_it_back(manager: Visito
     assert "UnionID 自动合并" in page
     page = await manager.get(f"/console/merge/preview?one={one}&other=13800136620")
     assert "订单 1 0 1" in page
+    assert "自定义字段 1 1 1" in page
     assert "字段“肤质”两边都填了" in page
     assert "13800136620" not in page
     assert await send(manager, "/console/merge", kept=one, gone=other) == f"/console/customers/{one}"
