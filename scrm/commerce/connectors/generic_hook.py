@@ -32,7 +32,7 @@ _NONCE = 64
 class Options(SourceOptions):
     """`channel` stands in where an order does not say its own."""
 
-    secret: SecretStr = Field(min_length=16)
+    secret: SecretStr = Field(min_length=8)
     channel: str = Field("mall", pattern=r"^[a-z][a-z0-9_]{0,23}$")
 
 

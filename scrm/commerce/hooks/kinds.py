@@ -20,6 +20,10 @@ HOOKS: tuple[type[Hook], ...] = (
 )
 
 
+# Other names by which people call a kind.
+_ALSO = {"wechat_store": "wxstore", "woo": "woocommerce"}
+
+
 class Hooks(dict[str, Hook]):
     """Sources by their key; one object for the life of the process."""
 
@@ -31,11 +35,12 @@ def open_hooks(settings: Settings, other_kinds: frozenset[str] = frozenset()) ->
     """
     hooks, lines = Hooks(), []
     by_kind = {hook.kind: hook for hook in HOOKS}
+    by_kind |= {also: by_kind[kind] for also, kind in _ALSO.items()}
     for key, source in settings.sources.items():
         hook = by_kind.get(source.kind)
         if hook is None:
             if source.kind not in other_kinds:
-                known = ", ".join(sorted(by_kind.keys() | other_kinds))
+                known = ", ".join(sorted({one.kind for one in HOOKS} | other_kinds))
                 lines.append(f"sources.{key}.kind: found {source.kind!r}; expected one of {known}")
             continue
         try:
