@@ -75,11 +75,6 @@ class Mill:
 
 
 @pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
-
-
-@pytest.fixture
 async def mill(database_url: str, clock: FakeClock, aiohttp_server: Any) -> AsyncIterator[Mill]:
     jst, wdt, shop = FakeJushuitan(), FakeWangdiantong(), FakeShop()
     urls = [str((await aiohttp_server(one.app)).make_url("")).rstrip("/") for one in (jst, wdt, shop)]

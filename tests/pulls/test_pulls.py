@@ -15,6 +15,11 @@ from tests.world import make_settings
 ORDERS = "/open/orders/single/query"
 
 
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
+
+
 def jst_order(o_id: int, at: datetime, *, ts: int, so_id: str = "", status: str = "WaitConfirm", **more: Any) -> Any:
     item = {"oi_id": o_id * 10, "sku_id": f"SKU{o_id}", "name": "面霜", "qty": 1, "price": "128.00", "amount": "128.00"}
     return {
@@ -50,35 +55,6 @@ async def test_every_order_of_every_page_arrives_and_is_asked_for_once(mill: Mil
     assert [biz.get("start_ts") for path, biz in mill.jst.calls if path == ORDERS] == [120]
     view = await mill.order("3200000000000000007")
     assert (view.row["status"], view.shipments[0]["tracking_no"]) == ("shipped", "SF1")
-
-
-async def test_an_order_cut_in_two_is_shipped_when_both_halves_are(mill: Mill) -> None:
-    at = ago(mill.clock, hours=1)
-    two = [
-        {"oi_id": 1, "sku_id": "A", "name": "面霜", "qty": 1, "amount": "100"},
-        {"oi_id": 2, "sku_id": "B", "name": "精华", "qty": 1, "amount": "28"},
-    ]
-    whole = jst_order(1, at, ts=1, so_id="S1", items=two)
-    mill.jst.records[ORDERS] = [whole]
-    await mill.pull()
-    now = mill.clock.now()
-    half = {"pay_amount": "100", "paid_amount": "100", "items": two[:1], "status": "Sent", "l_id": "SF1"}
-    rest = {"pay_amount": "28", "paid_amount": "28", "items": two[1:]}
-    mill.jst.records[ORDERS] = [
-        {**whole, "status": "Split", "ts": 2},
-        jst_order(2, now, so_id="S1", ts=3, send_date=local(now), **half),
-    ]
-    await mill.pull()
-    assert (await mill.order("S1")).row["status"] == "partially_shipped"  # the other half is not even known
-    mill.jst.records[ORDERS] = [jst_order(3, now, so_id="S1", ts=4, **rest)]
-    await mill.pull()
-    view = await mill.order("S1")
-    assert (view.row["status"], view.row["paid_fen"], len(view.lines)) == ("partially_shipped", 12800, 2)
-    sent = {"status": "Sent", "l_id": "SF2", "send_date": local(mill.clock.now())}
-    mill.jst.records[ORDERS] = [jst_order(3, mill.clock.now(), so_id="S1", ts=5, **{**rest, **sent})]
-    await mill.pull()
-    view = await mill.order("S1")
-    assert (view.row["status"], sorted(p["tracking_no"] for p in view.shipments)) == ("shipped", ["SF1", "SF2"])
 
 
 async def test_two_orders_in_one_parcel_keep_their_own_money(mill: Mill) -> None:
