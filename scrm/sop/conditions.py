@@ -50,7 +50,11 @@ def _check_coupon(spec: Mapping[str, Any]) -> list[str]:
 
 def _compile_coupon(spec: Mapping[str, Any], asked: Asked) -> ColumnElement[bool]:
     batch, state = spec["coupon"]["of"], spec["coupon"]["state"]
-    mine = and_(coupon_issue.c.person_id == asked.person_id, coupon_issue.c.batch_key == batch)
+    mine = and_(
+        coupon_issue.c.person_id == asked.person_id,
+        coupon_issue.c.batch_key == batch,
+        coupon_issue.c.state != "released",
+    )
     if state == "none":
         return not_(exists(select(1).where(mine)))
     is_over = and_(coupon_issue.c.expires_at.is_not(None), coupon_issue.c.expires_at <= asked.now)

@@ -4,7 +4,17 @@ from typing import Protocol
 
 from scrm.events import Event
 from scrm.sop.schema import Trigger as Wanted
-from scrm.sop.triggers import cart_abandoned, contact_added, group_joined, order_delivered, order_paid, radar_opened
+from scrm.sop.triggers import (
+    cart_abandoned,
+    contact_added,
+    coupon_expiring,
+    group_joined,
+    level_changed,
+    order_delivered,
+    order_paid,
+    points_expiring,
+    radar_opened,
+)
 
 
 class Trigger(Protocol):
@@ -24,6 +34,9 @@ TRIGGERS: tuple[Trigger, ...] = (
     order_delivered,
     cart_abandoned,
     radar_opened,
+    coupon_expiring,
+    points_expiring,
+    level_changed,
 )
 
 _BY_NAME = {trigger.name: trigger for trigger in TRIGGERS}
