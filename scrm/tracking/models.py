@@ -27,6 +27,7 @@ visitor_claim = Table(
     Column("value", String(128), primary_key=True),
     Column("claimed_at", UtcDateTime, nullable=False),
     Index("ix_visitor_claim_value", "kind", "scope", "value"),
+    Index("ix_visitor_claim_claimed_at", "claimed_at"),
 )
 
 # Everything that pages told, for 180 days; what is worth telling is in `event` too once we know whose it is.

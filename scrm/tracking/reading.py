@@ -17,6 +17,7 @@ from scrm.tracking import names
 MOST_EVENTS = 100
 MOST_PROPS_BYTES = 8 * 1024
 MOST_ITEMS = 50
+MOST_CLAIMS = 8
 SKEW = timedelta(minutes=1)
 LATEST = timedelta(days=30)
 EARLIEST = timedelta(minutes=10)
@@ -287,7 +288,7 @@ def _claims(listed: Any, vault: Vault, is_trusted: bool) -> tuple[Claim, ...]:
         listed = [{"kind": kind, "value": value} for kind, value in listed.items()]
     if not isinstance(listed, list):
         return ()
-    read = (read_claim(one, vault, is_trusted=is_trusted) for one in listed[:20] if isinstance(one, dict))
+    read = (read_claim(one, vault, is_trusted=is_trusted) for one in listed[:MOST_CLAIMS] if isinstance(one, dict))
     return tuple(claim for claim in read if claim is not None)
 
 

@@ -21,6 +21,8 @@ KEPT = timedelta(days=180)
 MOST_VISITORS = 50
 # The timeline takes this many of what a visitor did before we knew who it was.
 MOST_JOINED = 500
+# Claims that one transaction settles.
+MOST_SETTLED = 500
 
 _RANK = {kind.key: place for place, kind in enumerate(identities.KINDS)}
 
@@ -231,12 +233,11 @@ def _keep_newest_visitors(conn: Connection, person_id: int) -> None:
         conn.execute(delete(identity).where(identity.c.id.in_(too_many)))
 
 
-def has_work(conn: Connection, now: datetime) -> bool:
-    """Whether a claim can be settled or dropped, or an event is too old to keep."""
-    settled = select(visitor_claim.c.kind).join(identity, _IS_CLAIMED).limit(1)
+def has_old(conn: Connection, now: datetime) -> bool:
+    """Whether a claim or an event is too old to keep."""
     waited = select(visitor_claim.c.kind).where(visitor_claim.c.claimed_at < now - KEPT).limit(1)
     old = select(tracked_event.c.name).where(tracked_event.c.received_at < now - KEPT).limit(1)
-    return any(conn.execute(query).first() is not None for query in (settled, waited, old))
+    return any(conn.execute(query).first() is not None for query in (waited, old))
 
 
 _IS_CLAIMED = and_(
@@ -246,14 +247,33 @@ _IS_CLAIMED = and_(
 )
 
 
-def settle_claims(conn: Connection, now: datetime, *, limit: int = 500) -> int:
-    """Visitors whose person has come meanwhile are joined to it; claims that waited half a year are dropped."""
-    conn.execute(delete(visitor_claim).where(visitor_claim.c.claimed_at < now - KEPT))
+def find_claimed(conn: Connection, after: int, most: int) -> tuple[int, bool]:
+    """Looks at the identities that are newer than `after`: the last one looked at, and whether one of them is claimed.
+
+    Ids grow, so that each identity is looked at once, however many claims wait.
+    """
+    if conn.execute(select(visitor_claim.c.kind).limit(1)).first() is None:
+        newest = conn.execute(select(func.coalesce(func.max(identity.c.id), 0))).scalar_one()
+        return int(newest), False
+    ids = select(identity.c.id).where(identity.c.id > after).order_by(identity.c.id).limit(most).subquery()
+    last = conn.execute(select(func.coalesce(func.max(ids.c.id), after))).scalar_one()
+    claimed = select(identity.c.id).join(visitor_claim, _IS_CLAIMED).where(_between(after, last)).limit(1)
+    return int(last), conn.execute(claimed).first() is not None
+
+
+def _between(after: int, last: int) -> Any:
+    """A little further back too: what was written at the same time is not always seen in order."""
+    return and_(identity.c.id > after - 1000, identity.c.id <= last)
+
+
+def settle_claims(conn: Connection, after: int, last: int, now: datetime) -> int:
+    """Join visitors whose person has come with the identities after one id up to another; how many claims it settled."""
     rows = conn.execute(
         select(visitor_claim.c.anonymous_id, visitor_claim.c.kind, visitor_claim.c.claimed_at, identity.c.person_id)
         .join(identity, _IS_CLAIMED)
+        .where(_between(after, last))
         .order_by(visitor_claim.c.anonymous_id)
-        .limit(limit)
+        .limit(MOST_SETTLED)
     ).all()
     by_visitor: dict[str, list[Any]] = {}
     for row in rows:
@@ -270,7 +290,7 @@ def settle_claims(conn: Connection, now: datetime, *, limit: int = 500) -> int:
                 visitor_claim.c.anonymous_id == anonymous_id, visitor_claim.c.kind.in_([row.kind for row in claims])
             )
         )
-    return len(by_visitor)
+    return len(rows)
 
 
 # What they did --------------------------------------------------------------------------------------------------------
@@ -336,7 +356,8 @@ def _told_of(row: Row[Any]) -> Told:
 
 
 def forget_old(conn: Connection, now: datetime, *, limit: int = 1000) -> int:
-    """Drop what pages told half a year ago, a piece at a time; timelines keep theirs."""
+    """Drop what pages told or claimed half a year ago, a piece at a time; timelines keep theirs."""
+    conn.execute(delete(visitor_claim).where(visitor_claim.c.claimed_at < now - KEPT))
     old = (
         select(tracked_event.c.id)
         .where(tracked_event.c.received_at < now - KEPT)
@@ -357,4 +378,4 @@ def count_visitors(conn: Connection, since: datetime) -> Any:
     ).one()
 
 
-__all__ = ["Saved", "attach", "count_visitors", "forget_old", "has_work", "save_batches", "settle_claims", "withdraw"]
+__all__ = ["Saved", "attach", "count_visitors", "forget_old", "has_old", "save_batches", "settle_claims", "withdraw"]

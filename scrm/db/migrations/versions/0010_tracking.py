@@ -35,6 +35,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("anonymous_id", "kind", "scope", "value", name=op.f("pk_visitor_claim")),
     )
     op.create_index("ix_visitor_claim_value", "visitor_claim", ["kind", "scope", "value"], unique=False)
+    op.create_index("ix_visitor_claim_claimed_at", "visitor_claim", ["claimed_at"], unique=False)
     op.create_table(
         "tracked_event",
         sa.Column("id", BigId, autoincrement=True, nullable=False),
