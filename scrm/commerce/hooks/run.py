@@ -31,8 +31,6 @@ FETCH = "hooks.fetch"
 
 # Small enough that a callback never waits long for SQLite's only writer.
 BATCH = 100
-# PostgreSQL's driver works in the event loop: what a batch computes, everybody waits for.
-BATCH_IN_LOOP = 40
 # Messages about one order within as many seconds are one question.
 _BUCKET = 5
 _GIVE_UP = timedelta(hours=6)
@@ -43,8 +41,7 @@ async def run_apply(services: Services, item: Claimed) -> None:
     hooks = hooks_of(services)
     # Read before the messages: what was committed with these items is among what is read next.
     others = await services.db.read(store.list_waiting_items)
-    most = BATCH if services.db.is_sqlite else BATCH_IN_LOOP
-    while rows := await services.db.read(store.list_new, most):
+    while rows := await services.db.read(store.list_new, BATCH):
         await services.worker.give_way()
         messages = await asyncio.to_thread(_read_all, rows, hooks, services.vault, services.clock.now())
         await _apply(services, messages)
