@@ -69,6 +69,8 @@ PAGES = (
     "/console/coupons/new5d",
     "/console/membership",
     "/console/customers/1/points",
+    "/console/hooks",
+    "/console/hooks?state=done",
     "/console/merge",
     "/console/contact-ways/new",
     "/console/acquisition",
