@@ -67,9 +67,7 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     with op.batch_alter_table("shipment") as batch:
-        batch.add_column(
-            sa.Column("state", sa.String(length=20), server_default=sa.text("('')"), nullable=False)
-        )
+        batch.add_column(sa.Column("state", sa.String(length=20), server_default=sa.text("('')"), nullable=False))
         batch.add_column(sa.Column("state_at", sa.BigInteger(), nullable=True))
     _kept()
 
