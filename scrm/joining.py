@@ -55,7 +55,7 @@ def _move_runs(conn: Connection, join: Join) -> None:
     for row in rows:
         if row.state != "active":
             continue
-        run = row.playbook_key, _as_kept(row.run_key, join).partition("#")[0]
+        run = row.playbook_key, "person" if row.run_key.startswith("person:") else row.run_key
         other = live.setdefault(run, row)
         if other.id != row.id:
             goes_on, ends = sorted((other, row), key=lambda one: (-one.step, one.enrolled_at, one.id))

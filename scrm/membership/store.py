@@ -94,6 +94,8 @@ def lock_account(conn: Connection, person_id: int) -> Row[Any]:
     row = conn.execute(mine).one_or_none()
     if row is None:
         if conn.execute(select(person.c.id).where(person.c.id == person_id)).first() is None:
+            if follow(conn, person_id) != person_id:  # became one with another a moment ago
+                return lock_account(conn, person_id)
             raise NotFound("没有这位客户，可能已被删除或合并")
         conn.execute(upsert(points_account, conn).values(person_id=person_id).on_conflict_do_nothing())
         row = conn.execute(mine).one()
