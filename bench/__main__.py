@@ -1,13 +1,14 @@
-"""`python -m bench [callbacks] [events] [hooks] [sync] [welcome]`: measure all, or what is named; exit code 1 when a goal is missed."""
+"""`python -m bench [callbacks] [events] [imports] [hooks] [sync] [welcome]`: measure all, or what is named; exit code 1 when a goal is missed."""
 
 import sys
 
-from bench import callbacks, events, hooks, sync, welcome
+from bench import callbacks, events, imports, hooks, sync, welcome
 from bench.figures import machine, say
 
 BENCHMARKS = {
     "callbacks": callbacks.main,
     "events": events.main,
+    "imports": imports.main,
     "hooks": hooks.main,
     "sync": sync.main,
     "welcome": welcome.main,

@@ -82,9 +82,13 @@ class Preparer:
         row = settle(snapshot.row)
         children: dict[str, list[Row]] = {name: getattr(snapshot, name) or [] for name, _ in _CHILDREN}
         complete(row, children["lines"], children["shipments"], children["refunds"], snapshot.stated)
-        told = self._told(row, children)
+        is_known_somehow = row["buyer_unionid"] or row["buyer_phone_lookup"] or snapshot.external_userid
+        # Whose buyer has no name that we could look for has no timeline either.
+        told = self._told(row, children) if is_known_somehow else ()
         # Several parcels or cases may be one; the usual way sorts that out.
-        plain = told is not None and all(len(children[name]) < 2 for name in ("payments", "shipments", "refunds"))
+        plain = told is not None and not (
+            len(children["payments"]) > 1 or len(children["shipments"]) > 1 or len(children["refunds"]) > 1
+        )
         opened = sum(case["status"] in REFUND_OPEN for case in children["refunds"])
         return Prepared(
             key=(order.channel, order.shop_key, order.order_no),

@@ -57,12 +57,12 @@ def list_jobs(conn: Connection, limit: int = 50) -> list[Row[Any]]:
     return list(conn.execute(select(import_job).order_by(import_job.c.id.desc()).limit(limit)))
 
 
-def change(conn: Connection, job_id: int, **values: Any) -> None:
+def change(conn: Connection, /, job_id: int, **values: Any) -> None:
     """Set columns of a job."""
     conn.execute(import_job.update().where(import_job.c.id == job_id).values(**values))
 
 
-def start(conn: Connection, job_id: int, *, check: bool, now: datetime, **values: Any) -> None:
+def start(conn: Connection, /, job_id: int, *, check: bool, now: datetime, **values: Any) -> None:
     """Check (keeps nothing) or import, in the background; raises Conflict while one of them runs."""
     row = get_job(conn, job_id)
     if row.state in _BUSY:

@@ -3,7 +3,7 @@
 import csv
 import io
 
-import xlsxwriter
+import xlsxwriter  # type: ignore[import-untyped]
 from sqlalchemy import Connection
 
 from scrm.commerce.connectors.mapped import FIELDS

@@ -36,6 +36,13 @@ def into(db: Database) -> Into:
     return Into(db=db, vault=Vault("a secret that is long enough for tests"), clock=FakeClock(NOW))
 
 
+def _mend(path: Path, by: dict[str, str]) -> None:
+    text = path.read_text("utf-8-sig")
+    for wrong, right in by.items():
+        text = text.replace(wrong, right)
+    path.write_text(text)
+
+
 async def test_customers_come_in_once_with_fields_and_tags_that_wait(into: Into, tmp_path: Path) -> None:
     db = into.db
     await db.write(
@@ -56,7 +63,7 @@ async def test_customers_come_in_once_with_fields_and_tags_that_wait(into: Into,
     waiting = await db.read(lambda conn: [row.tag for row in conn.execute(select(pre_tag).order_by(pre_tag.c.tag))])
     assert waiting == ["VIP", "老客"]
     mended = Path(counts.error_files[0])
-    mended.write_text(mended.read_text("utf-8-sig").replace("不是数", "7").replace("138****0003", "13800000003"))
+    _mend(mended, {"不是数": "7", "138****0003": "13800000003"})
     again = await import_customers(into, mended)
     assert (again.created, again.rejected) == (2, 1)
     assert (await import_customers(into, path)).created == 0

@@ -50,7 +50,7 @@ def signature(headings: Iterable[str]) -> str:
 def suggest(headings: Sequence[str]) -> dict[str, str]:
     """The mapping that the headings themselves suggest."""
     known = {normalise_heading(heading): heading for heading in headings}
-    found = {}
+    found: dict[str, str] = {}
     for name, names in generic.ORDER_NAMES.items():
         match = next((known[plain] for plain in map(normalise_heading, names) if plain in known), "")
         if match and match not in found.values():

@@ -176,7 +176,7 @@ class _Orders:
             lines=lines or None,
             shipments=self._shipments(rows),
             refunds=refunds or None,
-            **times,
+            **times,  # type: ignore[arg-type]
         )
 
     def _get(self, row: Line, name: str) -> str:
