@@ -132,6 +132,13 @@ def _rename_history(conn: Connection, join: Join) -> None:
         join.change(conn, field_change, row, subject=str(join.kept))
 
 
+def _lock_before_orders(conn: Connection, person_ids: Sequence[int]) -> None:
+    """As who refreshes a contact: the persons, then the turn of orders. Orders may still name these persons meanwhile."""
+    mine = select(person.c.id).where(person.c.id.in_(person_ids)).order_by(person.c.id)
+    conn.execute(mine.with_for_update(key_share=True)).all()
+    take_turn(conn)
+
+
 # Every table with a person_id, in the order in which others lock them; a test looks for those that are missing.
 MOVERS: tuple[Mover, ...] = (
     Mover("identity", "身份"),
@@ -150,7 +157,7 @@ MOVERS: tuple[Mover, ...] = (
     Mover("kf_message", "微信客服消息"),
     Mover("oa_follower", "公众号粉丝"),
     Mover("coupon_issue", "优惠券", first=_part_reasons),
-    Mover("orders", "订单", lock=take_turn),
+    Mover("orders", "订单", lock=_lock_before_orders),
     Mover("event", "动态"),
     Mover("tracked_event", "浏览轨迹"),
     Mover("radar_link", "内容雷达链接", leaves_doubles=True),

@@ -46,7 +46,7 @@ class Mover:
     title: str
     first: "Callable[[Connection, Join], None] | None" = None
     # Taken before the table is touched, in the order in which everybody takes it.
-    lock: Callable[[Connection], None] | None = None
+    lock: Callable[[Connection, Sequence[int]], None] | None = None
     # Of rows that exclude each other the moved one keeps the old id: links that customers have must go on.
     leaves_doubles: bool = False
     # Counted anew from other tables: its row goes with the person who goes.
@@ -125,7 +125,7 @@ def _counts(join: Join) -> dict[str, int]:
 def _move(conn: Connection, mover: Mover, join: Join) -> None:
     table = mover.rows
     if mover.lock is not None:
-        mover.lock(conn)
+        mover.lock(conn, (join.kept, join.gone))
     if mover.first is not None:
         mover.first(conn, join)
     if mover.counted:
@@ -194,7 +194,7 @@ def _settle_persons(conn: Connection, join: Join) -> None:
 
 def _persons(conn: Connection, ids: Sequence[int]) -> list[Row[Any]]:
     query = select(person).where(person.c.id.in_(ids)).order_by(person.c.id)
-    rows = {row.id: row for row in conn.execute(query.with_for_update())}
+    rows = {row.id: row for row in conn.execute(query.with_for_update(key_share=True))}
     if missing := [one for one in ids if one not in rows]:
         raise NotFound(f"没有客户 {missing[0]}，可能刚被合并或删除，请刷新后再试")
     return [rows[one] for one in ids]
@@ -260,7 +260,7 @@ def undo(
     _restore_persons(conn, undone, snapshot)
     for mover in movers:
         if mover.lock is not None:
-            mover.lock(conn)
+            mover.lock(conn, (undone.holder, undone.back))
         if not mover.counted:
             _give_back(conn, mover.rows, undone, snapshot)
     for change in reversed([one for one in snapshot["changed"] if one["table"] != "person"]):
