@@ -2,7 +2,7 @@
 
 import sys
 
-from bench import callbacks, events, imports, hooks, sync, welcome
+from bench import callbacks, events, hooks, imports, sync, welcome
 from bench.figures import machine, say
 
 BENCHMARKS = {

@@ -133,6 +133,11 @@ class Shop(_Section):
     # PNG or JPG, square; stands in the middle of our own QR pictures.
     logo: Path | None = None
 
+    @field_validator("logo", mode="before")
+    @classmethod
+    def _is_there(cls, value: Any) -> Any:
+        return value or None
+
     @field_validator("logo")
     @classmethod
     def _is_picture(cls, value: Path | None) -> Path | None:

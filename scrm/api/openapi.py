@@ -186,17 +186,25 @@ def _privacy() -> dict[str, Any]:
 def _fields(wanted: dict[str, Any]) -> dict[str, Any]:
     values = {"type": "object", "description": "{字段标识: 值}；金额为整数分，或文字的元；null 清空"}
     answer = "各字段的值；手机号打码"
-    of_owner = {
-        "get": _operation("自定义字段的值", path="id", answer=answer, errors=(404,)),
-        "patch": _operation("修改自定义字段的值", path="id", body=values, answer=answer, errors=(404, 409)),
-    }
+
+    def of_owner(path: str) -> dict[str, Any]:
+        return {
+            "get": _operation("自定义字段的值", path=path, answer=answer, errors=(404,)),
+            "patch": _operation("修改自定义字段的值", path=path, body=values, answer=answer, errors=(404, 409)),
+        }
+
     return {
         "/api/v1/fields": {
             "get": _operation("自定义字段，按顺序", parameters=["entity"], answer="字段列表"),
             "post": _operation("新建自定义字段", body=wanted, answer="新字段", errors=(409,)),
         },
-        "/api/v1/customers/{id}/fields": of_owner,
-        "/api/v1/orders/{id}/fields": of_owner,
+        "/api/v1/fields/{entity}/{key}": {
+            "put": _operation("修改自定义字段", path="entity key", body=wanted, answer="修改后的字段", errors=(404,)),
+            "delete": _operation("停用自定义字段，值和历史保留", path="entity key", answer="没有内容", errors=(404,)),
+        },
+        "/api/v1/customers/{id}/fields": of_owner("id"),
+        "/api/v1/orders/{id}/fields": of_owner("id"),
+        "/api/v1/relations/{userid}/{external_userid}/fields": of_owner("userid external_userid"),
     }
 
 
@@ -286,9 +294,9 @@ def _operation(
     named: list[dict[str, Any]] = [
         {"name": name, "in": "query", "schema": {"type": "string"}} for name in parameters or ()
     ]
-    if path:
-        kind = "integer" if path == "id" else "string"
-        named.append({"name": path, "in": "path", "required": True, "schema": {"type": kind}})
+    for name in path.split():
+        kind = "integer" if name == "id" else "string"
+        named.append({"name": name, "in": "path", "required": True, "schema": {"type": kind}})
     if named:
         operation["parameters"] = named
     if body is not None:

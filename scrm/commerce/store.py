@@ -574,7 +574,9 @@ def find_orders(conn: Connection, channel: str | None, order_no: str, limit: int
 
     Shops may use the same number.
     """
-    of_parent = orders.c.parent_order_no.in_((order_no, f"#{order_no}")) & literal_column("orders.parent_order_no <> ''")
+    of_parent = orders.c.parent_order_no.in_((order_no, f"#{order_no}")) & literal_column(
+        "orders.parent_order_no <> ''"
+    )
     for which in (orders.c.order_no == order_no, of_parent):
         query = select(orders.c.id).where(which)
         if channel:

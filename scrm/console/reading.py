@@ -68,7 +68,10 @@ def list_exits(playbook: Playbook) -> list[str]:
     if not tree:
         return []
     parts = tree["any"] if isinstance(tree.get("any"), list) else [tree]
-    return [EVENTS.get(part["event"], part["event"]) if set(part) == {"event"} else read_condition(part, playbook) for part in parts]
+    return [
+        EVENTS.get(part["event"], part["event"]) if set(part) == {"event"} else read_condition(part, playbook)
+        for part in parts
+    ]
 
 
 def read_trigger(wanted: Trigger) -> str:

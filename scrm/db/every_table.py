@@ -16,10 +16,8 @@ from scrm.mass_messages import models as mass_messages
 from scrm.membership import models as membership
 from scrm.moments import models as moments
 from scrm.privacy import models as privacy
-from scrm.profiles import custom_field_tables, erased
-from scrm.profiles import merge_tables
+from scrm.profiles import custom_field_tables, erased, merge_tables, timeline
 from scrm.profiles import models as profiles
-from scrm.profiles import timeline
 from scrm.sop import models as sop
 from scrm.sync import models as sync
 from scrm.tracking import models as tracking

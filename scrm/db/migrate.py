@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 _SCRIPTS = Path(__file__).parent / "migrations"
 
 
-def migrate(url: str, revision: str = "heads") -> None:
+def migrate(url: str, revision: str = "head") -> None:
     """Run every migration up to `revision` that this database has not seen; safe to repeat.
 
     Blocking: not for the event loop.
@@ -23,12 +23,12 @@ def migrate(url: str, revision: str = "heads") -> None:
 
 
 def newest_revision() -> str:
-    return ",".join(sorted(ScriptDirectory(str(_SCRIPTS)).get_heads()))
+    return ScriptDirectory(str(_SCRIPTS)).get_current_head() or ""
 
 
 def current_revision(conn: Connection) -> str:
     """The revision the database is at; empty when it was never migrated."""
-    return ",".join(sorted(MigrationContext.configure(conn).get_current_heads()))
+    return MigrationContext.configure(conn).get_current_revision() or ""
 
 
 def _upgrade(conn: Connection, revision: str) -> None:

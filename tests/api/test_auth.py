@@ -1,5 +1,6 @@
 """Who may use the API, and how it says no."""
 
+import re
 from typing import Any
 
 import pytest
@@ -89,8 +90,8 @@ async def test_the_api_describes_itself_without_a_key(world: World) -> None:
     assert response.status == 200
     assert told["openapi"].startswith("3.1")
     routes = {
-        route.resource.canonical.replace("{person_id}", "{id}")
+        re.sub(r"{\w+}", "{}", route.resource.canonical)
         for route in world.client.app.router.routes()  # type: ignore[union-attr]
         if route.resource and route.resource.canonical.startswith("/api/v1/")
     }
-    assert routes == set(told["paths"])
+    assert routes == {re.sub(r"{\w+}", "{}", path) for path in told["paths"]}

@@ -64,7 +64,7 @@ class Visitor:
 
     async def get(self, path: str, **more: Any) -> Page:
         response = await self.world.client.get(path, headers=self.cookie, allow_redirects=False, **more)
-        return Page(response.status, await response.text())
+        return Page(response.status, await response.text(errors="replace"))
 
     async def post(self, path: str, csrf: str | None = None) -> aiohttp.ClientResponse:
         data = {"csrf": self.csrf if csrf is None else csrf}

@@ -64,6 +64,8 @@ PAGES = (
     "/console/customers/1",
     "/console/contact-ways",
     "/console/tags",
+    "/console/imports",
+    "/console/radar",
     "/console/coupons",
     "/console/coupons/new",
     "/console/coupons/new5d",
@@ -93,7 +95,7 @@ PAGES = (
 
 async def test_every_page_of_an_empty_shop_says_what_will_appear(manager: Visitor) -> None:
     for path in PAGES:
-        if path != "/console/customers/1":
+        if not path.startswith("/console/customers/1"):
             check_page(path, await manager.get(path))
 
 

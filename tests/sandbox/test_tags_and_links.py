@@ -11,7 +11,9 @@ LINK = "externalcontact/customer_acquisition/{}"
 
 async def test_an_app_edits_and_deletes_only_tags_it_made(wecom: Wecom) -> None:
     theirs = wecom.sandbox.add_tag_group("等级", ["金卡"])
-    made = (await wecom.call(TAGS.format("add"), group_name="来源", tag=[{"name": "展会"}, {"name": "官网"}]))["tag_group"]
+    made = (await wecom.call(TAGS.format("add"), group_name="来源", tag=[{"name": "展会"}, {"name": "官网"}]))[
+        "tag_group"
+    ]
     first, second = (tag["id"] for tag in made["tag"])
     for body, errcode in (
         ({"id": first, "name": "线下展会", "order": 9}, 0),
@@ -23,7 +25,9 @@ async def test_an_app_edits_and_deletes_only_tags_it_made(wecom: Wecom) -> None:
     ):
         assert (await wecom.call(TAGS.format("edit"), **body))["errcode"] == errcode, body
     external_userid, _ = await wecom.scan()
-    marked = await wecom.call("externalcontact/mark_tag", userid="lina", external_userid=external_userid, add_tag=[first])
+    marked = await wecom.call(
+        "externalcontact/mark_tag", userid="lina", external_userid=external_userid, add_tag=[first]
+    )
     assert marked["errcode"] == 0
     for body, errcode in (
         ({}, 40058),

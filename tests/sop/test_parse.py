@@ -128,7 +128,11 @@ def test_none_is_a_decision_too() -> None:
         ("{of: new5d, state: unused}", "{of: old, state: unused}", "条件里的券“old”不存在"),
         ("{of: new5d, state: unused}", "{of: new5d, state: fresh}", "state 只能是"),
         ("attachments: [{coupon: new5d}]", "attachments: [{coupon: other}]", "用到的券“other”不存在"),
-        ("attachments: [{coupon: new5d}]", "attachments: [{miniprogram: page}]", "第 19 行：miniprogram（小程序）还不支持"),
+        (
+            "attachments: [{coupon: new5d}]",
+            "attachments: [{miniprogram: page}]",
+            "第 19 行：miniprogram（小程序）还不支持",
+        ),
         ("{{ 客户昵称 }}", "{{ 客户名称 }}", "第 18 行：不认识的变量 {{ 客户名称 }}"),
         ("券快到期了", "五星好评返现 5 元", "以利益换取指定评价是违规的"),
         ("D+3 10:00-11:30", "D+3 22:00-23:00", "全在静默时段（21:30-09:00）里，永远不会发出"),

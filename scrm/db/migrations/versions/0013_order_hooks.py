@@ -1,7 +1,7 @@
 """What platforms pushed, and orders by their parent's number.
 
-Revision ID: 0010_hooks
-Revises: 0009
+Revision ID: 0013
+Revises: 0012
 """
 
 import sqlalchemy as sa
@@ -9,8 +9,8 @@ from alembic import op
 
 from scrm.db.tables import BigId
 
-revision = "0010_hooks"
-down_revision = "0009"
+revision = "0013"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """Coupons from reservation to return; points, growth and levels.
 
-Revision ID: 0010_loyalty
-Revises: 0009
+Revision ID: 0016
+Revises: 0015
 """
 
 import sqlalchemy as sa
@@ -10,8 +10,8 @@ from alembic import op
 from scrm.clock import SystemClock
 from scrm.db.tables import BigId, Json
 
-revision = "0010_loyalty"
-down_revision = "0009"
+revision = "0016"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 

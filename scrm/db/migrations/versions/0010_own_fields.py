@@ -1,6 +1,6 @@
 """Fields of the shop's own: definitions, values of persons, orders and relations, and their history.
 
-Revision ID: 0010_custom_fields
+Revision ID: 0010
 Revises: 0009
 """
 
@@ -9,7 +9,7 @@ from alembic import op
 
 from scrm.db.tables import BigId, Json
 
-revision = "0010_custom_fields"
+revision = "0010"
 down_revision = "0009"
 branch_labels = None
 depends_on = None

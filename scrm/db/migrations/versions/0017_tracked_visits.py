@@ -1,7 +1,7 @@
 """Visitors and what they do, radar links, the shop's own kinds of events.
 
-Revision ID: 0010_tracking
-Revises: 0009
+Revision ID: 0017
+Revises: 0016
 """
 
 import sqlalchemy as sa
@@ -9,8 +9,8 @@ from alembic import op
 
 from scrm.db.tables import BigId, Json
 
-revision = "0010_tracking"
-down_revision = "0009"
+revision = "0017"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 

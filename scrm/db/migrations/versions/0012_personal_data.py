@@ -1,7 +1,7 @@
 """Keys of look-ups, who was forgotten, acts upon private data, and keys of the API that may see it.
 
-Revision ID: 0010_privacy
-Revises: 0009
+Revision ID: 0012
+Revises: 0011
 """
 
 import sqlalchemy as sa
@@ -9,8 +9,8 @@ from alembic import op
 
 from scrm.db.tables import BigId, Json
 
-revision = "0010_privacy"
-down_revision = "0009"
+revision = "0012"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """Orders that we ask for, where parcels are, and what RFM counts of each person.
 
-Revision ID: 0010_pulls
-Revises: 0009
+Revision ID: 0014
+Revises: 0013
 """
 
 import sqlalchemy as sa
@@ -9,8 +9,8 @@ from alembic import op
 
 from scrm.db.tables import BigId, Json
 
-revision = "0010_pulls"
-down_revision = "0009"
+revision = "0014"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """Imports by people: mappings, jobs, tags that wait.
 
-Revision ID: 0010_imports
-Revises: 0009
+Revision ID: 0015
+Revises: 0014
 """
 
 import sqlalchemy as sa
@@ -9,8 +9,8 @@ from alembic import op
 
 from scrm.db.tables import BigId, Json
 
-revision = "0010_imports"
-down_revision = "0009"
+revision = "0015"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 
