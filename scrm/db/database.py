@@ -20,7 +20,7 @@ import aiosqlite
 import msgspec
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool, StaticPool
@@ -192,6 +192,10 @@ class _SqliteFile:
         raise NotImplementedError("SQLite is one process: nobody else has anything to tell")
 
 
+_TRIES = 3
+_BEGIN_ANEW = {"40P01", "40001"}  # deadlock detected, serialization failure
+
+
 class _PostgresqlPool:
     """Connections for reading and writing alike."""
 
@@ -203,6 +207,16 @@ class _PostgresqlPool:
             return await conn.run_sync(work)
 
     async def write(self, priority: Priority, work: Callable[[Connection], T]) -> T:
+        """PostgreSQL ends one of two transactions that wait for each other crosswise; that one begins anew."""
+        for _ in range(_TRIES - 1):
+            try:
+                return await self._write(work)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", "") not in _BEGIN_ANEW:
+                    raise
+        return await self._write(work)
+
+    async def _write(self, work: Callable[[Connection], T]) -> T:
         async with self._engine.begin() as conn:
             return await conn.run_sync(work)
 

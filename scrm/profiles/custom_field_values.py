@@ -1,6 +1,7 @@
 """Values of the shop's own fields: read as people, files and programs write them, kept, compared and shown."""
 
 import hashlib
+import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -287,11 +288,8 @@ def _refuse_formula(field: CustomField, given: Any) -> Any:
 def _check_bounds(field: CustomField, value: Any) -> None:
     if field.type not in (Type.NUMBER, Type.MONEY, Type.DATE):
         return
-    for bound, words, is_bad in (
-        (field.least, "不能小于", lambda limit: value < limit),
-        (field.most, "不能大于", lambda limit: value > limit),
-    ):
-        if bound and is_bad(_READERS[field.type](field, bound)):
+    for bound, words, wrong in ((field.least, "不能小于", operator.lt), (field.most, "不能大于", operator.gt)):
+        if bound and wrong(value, _READERS[field.type](field, bound)):
             words = words.replace("小于", "早于").replace("大于", "晚于") if field.type is Type.DATE else words
             raise ValueError(f"“{field.title}”{words} {bound}，填的是“{write(field, value)}”")
 

@@ -139,3 +139,21 @@ async def test_sqlite_is_opened_for_safety(sqlite_url: str) -> None:
 
 async def test_a_reader_does_not_see_what_is_not_committed(db: Database) -> None:
     assert await db.read(lambda conn: conn.execute(select(work_item)).all()) == []
+
+
+async def test_of_two_writers_that_wait_for_each_other_crosswise_one_begins_anew(postgresql_url: str) -> None:
+    db = Database(postgresql_url)
+    first, second = await db.write(add_person, "a"), await db.write(add_person, "b")
+    begun = []
+
+    def mark(conn: Connection, one: int, other: int, word: str) -> None:
+        begun.append(word)
+        conn.exec_driver_sql("SET LOCAL deadlock_timeout = '20ms'")
+        for person_id in (one, other):
+            conn.execute(update(person).where(person.c.id == person_id).values(name=person.c.name + word))
+            conn.exec_driver_sql("SELECT pg_sleep(0.1)")
+
+    await asyncio.gather(db.write(mark, first, second, "x"), db.write(mark, second, first, "y"))
+    assert {"".join(sorted(name[1:])) for name in await db.read(names)} == {"xy"}
+    assert len(begun) == 3
+    await db.close()
