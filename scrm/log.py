@@ -4,13 +4,23 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
 _PRIVATE_KEYS = re.compile(r"secret|token|password|ticket|welcome_code|echostr|phone|mobile|authorization", re.I)
 _PHONE = re.compile(r"(?<!\d)(?:\+?86)?1[3-9]\d{9}(?!\d)")
 _TOKEN = re.compile(r"(access_token|corpsecret|secret|code|ticket)=[^&\s\"']+")
+
+
+class _Stderr:
+    """Standard error as it is at each line: loggers are kept for ever, and whoever captures it may be gone by then."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 def configure_logs(*, as_json: bool | None = None, level: int = logging.INFO) -> None:
@@ -27,10 +37,10 @@ def configure_logs(*, as_json: bool | None = None, level: int = logging.INFO) ->
     structlog.configure(
         processors=[*shared, structlog.processors.EventRenamer("evt") if as_json else _same, render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Stderr())),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_Stderr())
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=render, foreign_pre_chain=shared))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     # APScheduler would log every tick.

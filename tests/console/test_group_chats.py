@@ -80,7 +80,7 @@ async def test_the_customers_own_page_tells_of_joining_and_leaving(
     (left,) = await world.rows(event, event.c.name == "group.left")
     page = await manager.get(f"/console/customers/{left.person_id}")
     assert "加入客户群 茶友 1 群" in page
-    assert "离开客户群 茶友 1 群" in page
+    assert "退出客户群 茶友 1 群" in page
 
 
 async def test_people_in_several_groups_are_listed_and_exported_without_formulas(
