@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 
 from scrm.sop import published
-from scrm.sop.parse import Known, parse_playbook
+from scrm.sop.parse import parse_playbook
+from scrm.sop.reading import Known
 from scrm.sop.schema import Playbook
 
 

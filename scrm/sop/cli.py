@@ -18,7 +18,7 @@ from scrm.db import Database
 from scrm.errors import NotFound, WrongUse
 from scrm.settings import Settings, load_settings
 from scrm.sop import published as publishing
-from scrm.sop.parse import Known, PlaybookErrors
+from scrm.sop.reading import Known, PlaybookErrors
 from scrm.sop.schema import Playbook, Window
 from scrm.sop.timing import parse_window
 

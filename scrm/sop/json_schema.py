@@ -6,7 +6,10 @@ from scrm.content.attachments import MEDIA_KINDS
 from scrm.profiles.conditions import EVENTS, FLAGS, LEAVES, OWN_EVENT
 from scrm.profiles.fields import FIELDS, OPERATORS
 from scrm.sop.actions import ACTIONS, task
-from scrm.sop.parse import COUPON_KEYS, PLAYBOOK_KEYS, PRIORITIES, RUN_KEYS, STEP_KEYS
+from scrm.sop.parse import PLAYBOOK_KEYS, PRIORITIES
+from scrm.sop.parse_coupons import COUPON_KEYS
+from scrm.sop.parse_steps import STEP_KEYS
+from scrm.sop.parse_trigger import RUN_KEYS
 from scrm.sop.schema import Channel, Late
 from scrm.sop.triggers import TRIGGERS
 

@@ -19,7 +19,8 @@ from scrm.profiles.models import corp_tag
 from scrm.sop import checks
 from scrm.sop.models import playbook as playbook_table
 from scrm.sop.models import playbook_version
-from scrm.sop.parse import Known, PlaybookErrors, Problem, parse_playbook
+from scrm.sop.parse import parse_playbook
+from scrm.sop.reading import Known, PlaybookErrors, Problem
 from scrm.sop.schema import Playbook, Window
 from scrm.sop.timing import parse_window
 

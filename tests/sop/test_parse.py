@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrm.sop.json_schema import json_schema
-from scrm.sop.parse import COUPON_KEYS, PLAYBOOK_KEYS, STEP_KEYS, Known, PlaybookErrors, parse_playbook
+from scrm.sop.parse import PLAYBOOK_KEYS, parse_playbook
+from scrm.sop.parse_coupons import COUPON_KEYS
+from scrm.sop.parse_steps import STEP_KEYS
+from scrm.sop.reading import Known, PlaybookErrors
 from scrm.sop.schema import Channel, Content, CouponSpec, Goal, Guards, Late, Playbook, Trigger, When, Window
 
 GOOD = """\
