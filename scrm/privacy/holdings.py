@@ -247,6 +247,8 @@ IMPERSONAL: dict[str, str] = {
     "moment_publisher": "members of staff",
     "order_import": "counts of files",
     "playbook": "text of the shop",
+    "playbook_change": "what members of staff did",
+    "playbook_draft": "text of the shop",
     "playbook_version": "text of the shop",
     "pull_cursor": "how far a source was read",
     "pull_reject": "sealed records that could not be read: nobody knows whose; gone after a replay",

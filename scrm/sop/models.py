@@ -14,10 +14,16 @@ playbook = Table(
     metadata,
     Column("key", String(64), primary_key=True),
     Column("title", String(120), nullable=False),
-    # published, paused, retired
+    # published, paused, retired, archived
     Column("state", String(12), nullable=False, server_default=text("'published'")),
     Column("version", Integer, nullable=False),
     Column("changed_at", UtcDateTime, nullable=False),
+    # What those under way do while it is paused: go_on, or held.
+    Column("runs", String(12), nullable=False, server_default=text("'go_on'")),
+    # Events that happened before begin nothing: set when it is enabled again.
+    Column("entries_from", UtcDateTime),
+    # Of the file's text when it was last published, so that an old file never takes back what the console changed.
+    Column("file_digest", String(64), nullable=False, server_default=text("''")),
 )
 
 playbook_version = Table(
@@ -28,6 +34,47 @@ playbook_version = Table(
     Column("source", Text, nullable=False),
     Column("digest", String(64), nullable=False),
     Column("published_at", UtcDateTime, nullable=False),
+    _text("published_by", 64),
+    # file, console, cli
+    Column("origin", String(12), nullable=False, server_default=text("'file'")),
+    _text("why", 300),
+    # The version whose text this one brought back.
+    Column("rolled_back_to", Integer),
+)
+
+# A text being worked on, beside the versions; at most one for each playbook.
+playbook_draft = Table(
+    "playbook_draft",
+    metadata,
+    Column("playbook_key", String(64), primary_key=True),
+    Column("source", Text, nullable=False),
+    # The version it was begun from; 0 for a playbook that was never published.
+    Column("based_on", Integer, nullable=False, server_default=text("0")),
+    # draft, pending (asked to be published, waits for a manager)
+    Column("state", String(12), nullable=False, server_default=text("'draft'")),
+    _text("saved_by", 64),
+    Column("saved_at", UtcDateTime, nullable=False),
+    _text("asked_by", 64),
+    Column("asked_at", UtcDateTime),
+    _text("why", 300),
+    # What publishing reaches and costs, as it was shown to the one who asked.
+    Column("estimate", Json, nullable=False, server_default=text("'{}'")),
+)
+
+# Who did what to a playbook, when and why.
+playbook_change = Table(
+    "playbook_change",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("playbook_key", String(64), nullable=False),
+    # published, rolled_back, asked, refused, paused, resumed, retired, archived, restored, migrated, restarted
+    Column("act", String(16), nullable=False),
+    Column("version", Integer, nullable=False, server_default=text("0")),
+    _text("by", 64),
+    _text("why", 300),
+    Column("facts", Json, nullable=False, server_default=text("'{}'")),
+    Column("at", UtcDateTime, nullable=False),
+    Index("ix_playbook_change_key", "playbook_key", "id"),
 )
 
 # One person's way through one playbook; waiting is a row with due_at, not a timer.
@@ -62,6 +109,15 @@ enrolment = Table(
         postgresql_where=text("state = 'active' AND due_at IS NOT NULL"),
     ),
     Index("ix_enrolment_person_id", "person_id"),
+    # Those under way of one playbook, to hold, move or count them in slices.
+    Index(
+        "ix_enrolment_living",
+        "playbook_key",
+        "state",
+        "id",
+        sqlite_where=text("state IN ('active', 'paused', 'queued')"),
+        postgresql_where=text("state IN ('active', 'paused', 'queued')"),
+    ),
 )
 
 # One execution of one step; unique, so a step is decided once whatever happens.
