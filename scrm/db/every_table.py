@@ -19,6 +19,7 @@ from scrm.privacy import models as privacy
 from scrm.profiles import custom_field_tables, erased, merge_tables, timeline
 from scrm.profiles import models as profiles
 from scrm.sop import models as sop
+from scrm.sop import result_tables
 from scrm.sync import models as sync
 from scrm.tracking import models as tracking
 from scrm.transfers import models as transfers
@@ -46,6 +47,7 @@ FEATURES = (
     privacy,
     profiles,
     pulls,
+    result_tables,
     sessions,
     sop,
     sync,

@@ -109,6 +109,13 @@ enrolment = Table(
         postgresql_where=text("state = 'active' AND due_at IS NOT NULL"),
     ),
     Index("ix_enrolment_person_id", "person_id"),
+    Index(
+        "ix_enrolment_ended_at",
+        "ended_at",
+        "id",
+        sqlite_where=text("ended_at IS NOT NULL"),
+        postgresql_where=text("ended_at IS NOT NULL"),
+    ),
     # Those under way of one playbook, to hold, move or count them in slices.
     Index(
         "ix_enrolment_living",
