@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, Select, func, select, update
 
 from scrm.commerce import coupons
 from scrm.commerce.models import coupon_batch
@@ -16,7 +16,7 @@ from scrm.content.media import store as media
 from scrm.content.media.copies import MESSAGE
 from scrm.db import upsert
 from scrm.profiles.models import corp_tag
-from scrm.sop import checks
+from scrm.sop import checks, lifecycle_store
 from scrm.sop.models import playbook as playbook_table
 from scrm.sop.models import playbook_version
 from scrm.sop.parse import parse_playbook
@@ -28,6 +28,15 @@ log = structlog.get_logger()
 
 _HOUSE_QUIET = parse_window("21:30-09:00")
 _Version = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who publishes, by which way (file, console, cli), and why."""
+
+    userid: str = ""
+    origin: str = "file"
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,12 @@ class Published:
         self._sources: dict[_Version, str] = {}
         self._known = Known()
         self._seen: list[tuple[Any, ...]] | None = None
+        self._entries_from: dict[str, datetime] = {}
+
+    def begins(self, key: str, occurred_at: datetime) -> bool:
+        """Whether what happened then may still begin a run: not what happened while the playbook stood still."""
+        opened_at = self._entries_from.get(key)
+        return opened_at is None or occurred_at >= opened_at
 
     def version(self, key: str, version: int) -> Playbook | None:
         """The version a run began with; read from its text when it is first asked for."""
@@ -66,10 +81,11 @@ class Published:
         self._sources = {(row.playbook_key, row.version): row.source for row in rows}
         self._known = known_from(conn, quiet=None)
         current = {}
-        for key, version, state, _ in self._seen:
+        for key, version, state, *_ in self._seen:
             playbook = self.version(key, version) if state == "published" else None
             if playbook is not None:
                 current[key] = playbook
+        self._entries_from = {key: opened_at for key, *_, opened_at in self._seen if opened_at is not None}
         self.current = current
 
     def refresh(self, conn: Connection) -> bool:
@@ -92,13 +108,108 @@ class Published:
         tags = _known_tags(conn)
         for draft in drafts:
             problems = [*_tag_problems(draft, tags, drafts), *_media_problems(conn, draft)]
-            lines += problems
             if not problems:
-                media.wish(conn, f"playbook:{draft.playbook.key}", _media_of(conn, draft.playbook))
-            if not problems and publish(conn, draft.playbook, now=now):
-                log.info("playbook.published", playbook=draft.playbook.key, file=draft.file_name)
+                problems = bring_file(conn, draft, now=now)
+            lines += problems
         self.load(conn)
         return lines
+
+
+def bring_file(conn: Connection, draft: Draft, *, now: datetime, by: By = By(), over: bool = False) -> list[str]:
+    """Publish a file if it has changed since it was last published; returns the line that says why not.
+
+    What was changed in the console since then is not taken back: neither by the old file nor, without `over`, by a
+    changed one.
+    """
+    playbook = draft.playbook
+    row = find_current(conn, playbook.key)
+    if row is None or row.digest == playbook.digest or over or row.digest == row.file_digest or not row.file_digest:
+        if bring_in(conn, playbook, now=now, by=by):
+            log.info("playbook.published", playbook=playbook.key, file=draft.file_name)
+        _note_file(conn, playbook)
+        return []
+    is_old = playbook.digest == row.file_digest
+    changed = "文件没有变" if is_old else "文件也改过"
+    return [
+        f"{draft.file_name}：后台已把“{row.title}”改到第 {row.version} 版，{changed}，所以没有用文件覆盖。"
+        f"要保留后台的版本：scrm playbook export {playbook.key} > {draft.file_name}；"
+        f"要用文件：scrm playbook apply --over {draft.file_name}"
+    ]
+
+
+def find_current(conn: Connection, key: str) -> Row[Any] | None:
+    """Title, version, state, text, digest and file_digest of the playbook's current version."""
+    query: Select[Any] = (
+        select(
+            playbook_table.c.key,
+            playbook_table.c.title,
+            playbook_table.c.version,
+            playbook_table.c.state,
+            playbook_table.c.runs,
+            playbook_table.c.file_digest,
+            playbook_version.c.source,
+            playbook_version.c.digest,
+            playbook_version.c.published_at,
+        )
+        .join(
+            playbook_version,
+            (playbook_version.c.playbook_key == playbook_table.c.key)
+            & (playbook_version.c.version == playbook_table.c.version),
+        )
+        .where(playbook_table.c.key == key)
+    )
+    return conn.execute(query).one_or_none()
+
+
+def find_first_published_at(conn: Connection, key: str) -> datetime | None:
+    query = select(func.min(playbook_version.c.published_at)).where(playbook_version.c.playbook_key == key)
+    found: datetime | None = conn.execute(query).scalar_one()
+    return found
+
+
+def read_kept(conn: Connection, source: str, key: str) -> Playbook | None:
+    """A kept text; None when it cannot be read any more, or names what is not there."""
+    try:
+        return parse_playbook(source, file_name=key, known=known_from(conn, quiet=None))
+    except PlaybookErrors:
+        return None
+
+
+def _note_file(conn: Connection, playbook: Playbook) -> None:
+    where = (playbook_table.c.key == playbook.key, playbook_table.c.file_digest != playbook.digest)
+    conn.execute(update(playbook_table).where(*where).values(file_digest=playbook.digest))
+
+
+def bring_in(
+    conn: Connection, playbook: Playbook, *, now: datetime, by: By = By(), rolled_back_to: int | None = None
+) -> bool:
+    """`publish`, with its files fetched to WeCom and a line in its history; False when it was current already."""
+    media.wish(conn, f"playbook:{playbook.key}", _media_of(conn, playbook))
+    if not publish(conn, playbook, now=now, by=by, rolled_back_to=rolled_back_to):
+        return False
+    row = lifecycle_store.find_playbook(conn, playbook.key)
+    assert row is not None  # noqa: S101 - published a moment ago
+    lifecycle_store.add_change(
+        conn,
+        playbook.key,
+        "published" if rolled_back_to is None else "rolled_back",
+        by=by.userid,
+        now=now,
+        version=row.version,
+        why=by.why,
+        facts={"origin": by.origin} if rolled_back_to is None else {"to": rolled_back_to},
+    )
+    return True
+
+
+def problems_beside(conn: Connection, playbook: Playbook, others: Iterable[Playbook] = ()) -> list[str]:
+    """What keeps a sound text from being published in this shop: tags and files that are not there.
+
+    The `others` run beside it: what tags they set is there in time.
+    """
+    draft = Draft(playbook.key, playbook)
+    drafts = [draft, *(Draft(other.key, other) for other in others)]
+    return [*_tag_problems(draft, _known_tags(conn), drafts), *_media_problems(conn, draft)]
 
 
 def read_dir(directory: Path, known: Known) -> tuple[list[Draft], list[str]]:
@@ -135,10 +246,12 @@ def read_file(path: Path, known: Known | None = None) -> Playbook:
     return parse_playbook(text, file_name=path.name, known=known)
 
 
-def publish(conn: Connection, playbook: Playbook, *, now: datetime) -> bool:
+def publish(
+    conn: Connection, playbook: Playbook, *, now: datetime, by: By = By(), rolled_back_to: int | None = None
+) -> bool:
     """Make it the current version with its coupon batches; False when it is that already.
 
-    Those who are under way keep the version they began with.
+    Those who are under way keep the version they began with; a paused or retired playbook stays what it is.
     """
     before = conn.execute(
         select(playbook_version.c.version, playbook_version.c.digest)
@@ -165,6 +278,10 @@ def publish(conn: Connection, playbook: Playbook, *, now: datetime) -> bool:
             source=playbook.source,
             digest=playbook.digest,
             published_at=now,
+            published_by=by.userid,
+            origin=by.origin,
+            why=by.why[:300],
+            rolled_back_to=rolled_back_to,
         )
         # Another process that starts at the same moment publishes the same text.
         .on_conflict_do_nothing()
@@ -189,7 +306,8 @@ def known_from(conn: Connection, *, quiet: Window | None) -> Known:
 
 
 def _states(conn: Connection) -> list[tuple[Any, ...]]:
-    columns = (playbook_table.c.key, playbook_table.c.version, playbook_table.c.state, playbook_table.c.changed_at)
+    table = playbook_table.c
+    columns = (table.key, table.version, table.state, table.changed_at, table.entries_from)
     return [tuple(row) for row in conn.execute(select(*columns).order_by(playbook_table.c.key))]
 
 
