@@ -1,12 +1,12 @@
 """What only shows when a playbook is seen as a whole: steps that can never go out, coupons that are over by then."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 
 from scrm.content import render
 from scrm.sop import timing
 from scrm.sop.conditions import list_leaves
-from scrm.sop.schema import Channel, Condition, CouponSpec, Playbook, Step, Window
+from scrm.sop.schema import Channel, Condition, CouponSpec, Part, Playbook, Step, Wait, Window, arms_of
 
 Found = Iterator[tuple[int, str]]
 
@@ -51,9 +51,20 @@ def _check_welcome(playbook: Playbook) -> Found:
 
 
 def _check_order(playbook: Playbook) -> Found:
-    for earlier, later in zip(playbook.steps, playbook.steps[1:], strict=False):
-        if timing.latest_gap(later.when) < timing.earliest_gap(earlier.when):
-            yield later.line, f"步骤“{later.id}”写在“{earlier.id}”后面，时间却更早，请按时间先后排列"
+    yield from _check_series(playbook.parts or playbook.steps)
+
+
+def _check_series(parts: Sequence[Part], before: Step | None = None) -> Found:
+    """Down each arm on its own; a wait counts anew."""
+    for part in parts:
+        if not isinstance(part, Step):
+            for arm in arms_of(part):
+                yield from _check_series(arm, None if isinstance(part, Wait) else before)
+            before = None if isinstance(part, Wait) else before
+            continue
+        if before is not None and timing.latest_gap(part.when) < timing.earliest_gap(before.when):
+            yield part.line, f"步骤“{part.id}”写在“{before.id}”后面，时间却更早，请按时间先后排列"
+        before = part
 
 
 def _quiet_hours(playbook: Playbook, house: Window | None) -> Window | None:

@@ -52,7 +52,7 @@ class Filled:
 
 def fill(conn: Connection, one: Due, values: dict[str, Any], shop: Shop, now: datetime) -> Filled:
     """What the step says to this person; its coupon is issued now, or is the one the run has given already."""
-    said = one.step.content if one.step and one.step.content else Content()
+    said = one.content
     cards: dict[str, CouponCard] = {}
     for key in _coupon_keys(one, said):
         try:
@@ -124,10 +124,8 @@ def load_values(conn: Connection, due: Sequence[Due], shop: Shop, now: datetime)
 
 
 def _texts(one: Due) -> Iterator[str]:
-    if one.step is None or one.step.content is None:
-        return
-    yield one.step.content.text
-    for part in one.step.content.attachments:
+    yield one.content.text
+    for part in one.content.attachments:
         yield from (str(text) for text in (part.get("link") or {}).values())
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, time
 from typing import Any
 
 import structlog
@@ -13,14 +13,17 @@ from scrm.errors import ScrmError
 from scrm.events import Event
 from scrm.profiles import conditions
 from scrm.services import Services
-from scrm.sop import engine, exits, store
+from scrm.sop import engine, exits, store, turns, why
 from scrm.sop.engine import LastRun
-from scrm.sop.facts import Due, Ending, ended_by, spread_key
+from scrm.sop.facts import Due, Ending, ended_by
 from scrm.sop.guards import House
+from scrm.sop.placing import Course, Place, course_of, ends_at, place_from, spread_key
 from scrm.sop.published import Published
-from scrm.sop.schema import Channel, Playbook
+from scrm.sop.schema import Channel, Fork, Playbook, Wait
 from scrm.sop.shelf import find_version, house_of, playbooks_of
 from scrm.sop.triggers import starts
+from scrm.sop.triggers.facts import fits
+from scrm.sop.turns import progress
 from scrm.work import queue
 
 log = structlog.get_logger()
@@ -75,6 +78,7 @@ def apply_event(conn: Connection, event_id: int, rules: Rules, now: datetime, co
     if event is None or event.person_id is None:
         return
     end_runs(conn, event, rules, now)
+    end_waits(conn, event, rules, now)
     for playbook in _current(rules):
         if starts(playbook.trigger, event):
             enrol(conn, playbook, event, rules.house, now, correlation)
@@ -142,53 +146,117 @@ def _end(conn: Connection, row: Row[Any], ending: Ending, now: datetime) -> None
     log.info("sop.run_ended", enrolment=row.id, playbook=row.playbook_key, state=ending.state)
 
 
+def end_waits(conn: Connection, event: Event, rules: Rules, now: datetime) -> None:
+    """The runs that waited for this go on, counted anew from now."""
+    assert event.person_id is not None  # noqa: S101 - the callers have checked
+    for row in store.list_waiting(conn, event.person_id, event.name):
+        playbook = find_version(conn, rules.published, row.playbook_key, row.version)
+        node = playbook.node(row.step) if playbook is not None else None
+        if playbook is None or not isinstance(node, Fork) or not isinstance(node.part, Wait):
+            continue
+        one = Due(row, playbook, node)
+        if exits.concerns(playbook, one.run, event) and fits(node.part.where, event.facts):
+            turn = turns.end_wait(node, node.part, came=True)
+            course = Course(playbook, row.anchor_at, now, spread_key(row), rules.house)
+            place = place_from(course, turn.target, now)
+            store.save_progress(conn, [progress(one, place, counted_from=now, arms=turns.arms_with(one, turn))])
+            if place.due_at is None:
+                store.finish_idle(conn, [row.id], now=now)
+
+
 def enrol(
     conn: Connection, playbook: Playbook, event: Event, house: House, now: datetime, correlation: str = ""
 ) -> int | None:
-    """Begin a run; None when there is one with its key, the person does not fit, or no member can speak for us."""
+    """Begin a run; None when there is one with its key, the person does not fit, or no member can speak for us.
+
+    Why somebody was not let in is kept.
+    """
     assert event.person_id is not None  # noqa: S101 - the callers have checked
+    asked = _Asked(conn, playbook, event, house, now)
     try:
-        key = engine.run_key(playbook, event, last_run(conn, playbook, event.person_id))
-    except ScrmError as error:
-        log.warning("sop.not_enrolled", playbook=playbook.key, reason=error.text)
+        enrolment_id = asked.enter(correlation)
+    except NotLetIn as refusal:
+        log.info("sop.not_enrolled", playbook=playbook.key, person=event.person_id, reason=refusal.text)
+        why.note_refusal(conn, playbook.key, event.person_id, event.id, refusal.text, now)
         return None
-    owner = _choose_owner(conn, playbook, event)
-    if owner is None:
-        log.info("sop.not_enrolled", playbook=playbook.key, person=event.person_id, reason="客户没有在联系的员工")
-        return None
-    if not conditions.holds(conn, playbook.enter_if, event.person_id, now):
-        log.info("sop.not_enrolled", playbook=playbook.key, person=event.person_id, reason="不符合进入条件")
-        return None
-    enrolment_id = store.add_enrolment(
-        conn,
-        {
-            "playbook_key": playbook.key,
-            "version": playbook.version,
-            "run_key": key,
-            "person_id": event.person_id,
-            "userid": owner.userid,
-            "external_userid": owner.external_userid,
-            "event_id": event.id,
-            "anchor_at": event.occurred_at,
-            "enrolled_at": now,
-            "correlation": correlation,
-        },
-    )
-    if enrolment_id is not None:
-        _set_out(conn, enrolment_id, playbook, event, owner, house, now)
     return enrolment_id
 
 
-def _set_out(
-    conn: Connection, enrolment_id: int, playbook: Playbook, event: Event, owner: Owner, house: House, now: datetime
-) -> None:
-    """The welcome's step is what the ledger says; the first step after it gets its date."""
+class NotLetIn(ScrmError):
+    """Why a person does not enter a playbook, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One event asks whether one person enters one playbook."""
+
+    conn: Connection
+    playbook: Playbook
+    event: Event
+    house: House
+    now: datetime
+
+    @property
+    def person_id(self) -> int:
+        assert self.event.person_id is not None  # noqa: S101 - the callers have checked
+        return self.event.person_id
+
+    def enter(self, correlation: str) -> int:
+        """The new run's id; raises NotLetIn, or ScrmError when the event does not say what the run is about."""
+        playbook, event = self.playbook, self.event
+        try:
+            last = last_run(self.conn, playbook, self.person_id)
+            key = engine.run_key(playbook, event, last)
+        except ScrmError as error:
+            raise NotLetIn(error.text) from None
+        owner = _choose_owner(self.conn, playbook, event)
+        if owner is None:
+            raise NotLetIn(why.NO_MEMBER)
+        if not conditions.holds(self.conn, playbook.enter_if, self.person_id, self.now):
+            raise NotLetIn(why.NOT_ADMITTED)
+        enrolment_id = store.add_enrolment(
+            self.conn,
+            {
+                "playbook_key": playbook.key,
+                "version": playbook.version,
+                "run_key": key,
+                "person_id": self.person_id,
+                "userid": owner.userid,
+                "external_userid": owner.external_userid,
+                "event_id": event.id,
+                "anchor_at": anchor_of(event, self.house),
+                "enrolled_at": self.now,
+                "correlation": correlation,
+            },
+        )
+        if enrolment_id is None:
+            raise NotLetIn(why.ENTERED_BEFORE)
+        why.note_entries(self.conn, {enrolment_id: (playbook.enter_if, self.person_id)}, self.now)
+        self.note_welcomes(enrolment_id, owner)
+        set_out(self.conn, enrolment_id, playbook, self.house, self.now)
+        return enrolment_id
+
+    def note_welcomes(self, enrolment_id: int, owner: Owner) -> None:
+        """The welcome's step is what the ledger says."""
+        for welcome in _welcomes(self.conn, enrolment_id, self.playbook, self.event, owner, self.now):
+            store.add_step_runs(self.conn, [welcome])
+
+
+def anchor_of(event: Event, house: House) -> datetime:
+    """T0: when it happened; of a date that is to come, the beginning of that day in the shop's zone."""
+    day = event.facts.get("date") if event.name == "date.reached" else None
+    if not isinstance(day, str):
+        return event.occurred_at
+    return datetime.combine(date.fromisoformat(day), time(), tzinfo=house.zone)
+
+
+def set_out(conn: Connection, enrolment_id: int, playbook: Playbook, house: House, now: datetime) -> None:
+    """Give a run the date of its first step; one that is only watched gets the date of its end."""
     row = store.lock_enrolment(conn, enrolment_id)
     assert row is not None  # noqa: S101 - inserted a moment ago
-    for welcome in _welcomes(conn, enrolment_id, playbook, event, owner, now):
-        store.add_step_runs(conn, [welcome])
-    place = engine.first_due(playbook, event.occurred_at, house, spread_key(row))
-    store.save_progress(conn, [{"of_id": enrolment_id, "new_step": place.step, "new_due_at": place.due_at}])
+    course = course_of(playbook, row, house)
+    place = Place(len(playbook.program), ends_at(course)) if row.is_holdout else place_from(course, 0, now)
+    store.save_progress(conn, [progress(Due(row, playbook, None), place)])
     if place.due_at is None:
         store.finish_idle(conn, [enrolment_id], now=now)
 
@@ -238,5 +306,5 @@ def _choose_owner(conn: Connection, playbook: Playbook, event: Event) -> Owner |
     row = row or store.find_owner(conn, event.person_id)
     if row is not None:
         return Owner(row.userid, row.external_userid)
-    needs_member = any(step.channel is not Channel.SYSTEM for step in playbook.steps)
+    needs_member = any(step.channel.needs_member for step in playbook.steps)
     return None if needs_member else Owner()

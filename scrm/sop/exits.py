@@ -45,6 +45,13 @@ class Run:
     external_userid: str
     event_id: int
     anchor_at: datetime
+    # When it began, where its anchor is a date to come.
+    begun_at: datetime | None = None
+
+    @property
+    def since(self) -> datetime:
+        """What happened before then has nothing to do with it."""
+        return self.anchor_at if self.begun_at is None else min(self.anchor_at, self.begun_at)
 
 
 def concerns(playbook: Playbook, run: Run, event: Event) -> bool:
@@ -57,7 +64,7 @@ def concerns(playbook: Playbook, run: Run, event: Event) -> bool:
         return False
     if event.name in LOST and run.external_userid:
         return (event.external_userid, event.userid.casefold()) == (run.external_userid, run.userid.casefold())
-    if event.name.startswith("order.") and event.occurred_at < run.anchor_at:
+    if event.name.startswith("order.") and event.occurred_at < run.since:
         return False  # an old order that we only now know to be this person's
     if playbook.run_key == "order" and event.name.startswith(_OF_ONE_ORDER):
         return run.run_key.partition("#")[0] == f"order:{event.key}"
@@ -69,7 +76,7 @@ def goal_reached(goal: Goal | None, run: Run, events: Iterable[Event]) -> Event 
     if goal is None:
         return None
     for event in events:
-        begun = event.occurred_at >= run.anchor_at
+        begun = event.occurred_at >= run.since
         in_time = goal.within is None or event.occurred_at <= run.anchor_at + goal.within
         if event.name == goal.event and begun and in_time:
             return event

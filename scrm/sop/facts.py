@@ -10,23 +10,43 @@ from sqlalchemy import Connection, Row
 
 from scrm.events import Event
 from scrm.profiles import conditions
-from scrm.sop import exits, store
+from scrm.sop import chance, exits, store
 from scrm.sop.engine import Facts
 from scrm.sop.exits import Run
-from scrm.sop.schema import Condition, Playbook, Step
+from scrm.sop.placing import counted_from, spread_key
+from scrm.sop.schema import Condition, Content, Node, Playbook, Step, Variant
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A run with the version of the playbook it follows; `step` is None when its steps are over."""
+    """A run with the version of the playbook it follows; `node` is None when nothing is left to be done."""
 
     row: Row[Any]
     playbook: Playbook
-    step: Step | None
+    node: Node | None
 
     @property
     def run(self) -> Run:
         return run_of(self.row)
+
+    @property
+    def step(self) -> Step | None:
+        return self.node if isinstance(self.node, Step) else None
+
+    @property
+    def variant(self) -> Variant | None:
+        """Which of the step's variants this run is told; None when there is only one content."""
+        variants = self.step.content.variants if self.step and self.step.content else ()
+        if not variants or self.step is None:
+            return None
+        return variants[chance.choose([each.share for each in variants], f"{spread_key(self.row)}/{self.step.id}")]
+
+    @property
+    def content(self) -> Content:
+        """What the step says to this run's customer."""
+        if self.variant is not None:
+            return self.variant.content
+        return self.step.content if self.step and self.step.content else Content()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +66,7 @@ class Known:
 
 
 def run_of(row: Row[Any]) -> Run:
-    return Run(row.run_key, row.userid, row.external_userid, row.event_id or 0, row.anchor_at)
+    return Run(row.run_key, row.userid, row.external_userid, row.event_id or 0, row.anchor_at, row.enrolled_at)
 
 
 def gather(conn: Connection, due: Sequence[Due], now: datetime) -> dict[int, Known]:
@@ -59,7 +79,7 @@ def gather(conn: Connection, due: Sequence[Due], now: datetime) -> dict[int, Kno
     return {
         one.row.id: Known(
             Facts(
-                anchor_at=one.row.anchor_at,
+                anchor_at=counted_from(one.row),
                 spread_key=spread_key(one.row),
                 over=endings[one.row.id].reason if one.row.id in endings else "",
                 unmet=unmet.get(one.row.id, ""),
@@ -71,11 +91,6 @@ def gather(conn: Connection, due: Sequence[Due], now: datetime) -> dict[int, Kno
         )
         for one in due
     }
-
-
-def spread_key(row: Row[Any]) -> str:
-    """What spreads steps over their window: the same for one run as often as it is asked."""
-    return f"{row.playbook_key}/{row.run_key}"
 
 
 def find_endings(conn: Connection, due: Sequence[Due], now: datetime) -> dict[int, Ending]:
@@ -92,11 +107,17 @@ def find_endings(conn: Connection, due: Sequence[Due], now: datetime) -> dict[in
         elif ending is not None:
             undecided.setdefault(id(ending), (ending, []))[1].append(one)
     for tree, group in undecided.values():
-        holding = conditions.holding(conn, tree, {one.row.person_id for one in group}, now)
+        holds = holding(conn, tree, group, now)
         for one in group:
-            if one.row.person_id in holding:
+            if one.row.id in holds:
                 endings[one.row.id] = Ending("exited", _exit_words(conn, tree, one.row.person_id, now))
     return endings
+
+
+def holding(conn: Connection, tree: Condition | None, due: Sequence[Due], now: datetime) -> set[int]:
+    """The enrolments for which the condition holds, in one statement."""
+    persons = conditions.holding(conn, tree, {one.row.person_id for one in due}, now)
+    return {one.row.id for one in due if one.row.person_id in persons}
 
 
 def _happened(conn: Connection, due: Sequence[Due]) -> dict[int, list[Event]]:
@@ -161,9 +182,9 @@ def _find_unmet(conn: Connection, due: Sequence[Due], now: datetime) -> dict[int
     unmet = {}
     for group in groups.values():
         tree = group[0].step.condition if group[0].step else None
-        holding = conditions.holding(conn, tree, {one.row.person_id for one in group}, now)
+        holds = holding(conn, tree, group, now)
         for one in group:
-            if one.row.person_id not in holding:
+            if one.row.id not in holds:
                 unmet[one.row.id] = _unmet_words(conn, tree, one.row.person_id, now)
     return unmet
 

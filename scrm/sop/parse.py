@@ -9,7 +9,7 @@ from scrm.sop.parse_guards import GuardsReader
 from scrm.sop.parse_steps import StepsReader
 from scrm.sop.parse_trigger import LATER_RUN_KEYS, RUN_KEYS, TriggerReader
 from scrm.sop.reading import KEY, KEY_RULE, Known, PlaybookErrors, Problem, is_none
-from scrm.sop.schema import Guards, Playbook
+from scrm.sop.schema import Guards, Playbook, steps_of
 from scrm.sop.source import Node, SourceError, read_source
 
 PLAYBOOK_KEYS = (
@@ -25,12 +25,13 @@ PLAYBOOK_KEYS = (
     "exit_if",
     "goal",
     "guards",
+    "holdout",
     "coupons",
     "steps",
     "tests",
 )
 PRIORITIES = ("P0", "P1", "P2", "P3", "P4", "P5")
-_LATER_KEYS = {"holdout": "对照组", "owner_role": "负责角色"}
+_LATER_KEYS = {"owner_role": "负责角色"}
 
 
 def parse_playbook(text: str, *, file_name: str, known: Known | None = None) -> Playbook:
@@ -57,6 +58,7 @@ class _Reader(TriggerReader, GuardsReader, CouponsReader, StepsReader):
         if not all(key in parts for key in _REQUIRED):
             return None
         reentry, every = self.reentry(parts["reentry"])
+        body = self.parts(parts["steps"])
         playbook = Playbook(
             key=self.text(parts["playbook"], "playbook", KEY, KEY_RULE),
             title=self.text(parts["title"], "title"),
@@ -71,7 +73,9 @@ class _Reader(TriggerReader, GuardsReader, CouponsReader, StepsReader):
             goal=None if is_none(parts["goal"]) else self.goal(parts["goal"]),
             guards=self.guards(parts["guards"]) if "guards" in parts else Guards(),
             coupons=self.coupons(parts["coupons"]) if "coupons" in parts else (),
-            steps=self.steps(parts["steps"]),
+            steps=tuple(steps_of(body)),
+            parts=body,
+            holdout=self.share(parts["holdout"], "holdout") if "holdout" in parts else None,
             tests=self.tests(parts["tests"]) if "tests" in parts else (),
             source=text,
             digest=hashlib.sha256(text.encode()).hexdigest(),

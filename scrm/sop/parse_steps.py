@@ -1,52 +1,145 @@
-"""What a playbook does, step by step."""
+"""What a playbook does, step by step, with its branches, splits and waits."""
 
-import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from scrm.content import render
-from scrm.content.attachments import MAX_ATTACHMENTS, MEDIA_KINDS
-from scrm.sop import timing
-from scrm.sop.actions import ACTIONS, find_action, task
-from scrm.sop.reading import KEY, KEY_RULE, Reader, is_none
-from scrm.sop.schema import Channel, Content, Late, Step, When
+from scrm.sop import timing, workdays
+from scrm.sop.actions import ACTIONS, find_action
+from scrm.sop.channels import channel_of
+from scrm.sop.parse_contents import ContentReader
+from scrm.sop.reading import KEY, KEY_RULE, is_none
+from scrm.sop.schema import Arm, Branch, Channel, Late, Part, Split, Step, Wait, When, arms_of, steps_of
 from scrm.sop.source import Node
 
-STEP_KEYS = ("id", "title", "at", "window", "channel", "if", "late", "ttl", "quiet", "content", "coupon", "do")
+STEP_KEYS = ("id", "title", "at", "window", "only", "channel", "if", "late", "ttl", "quiet", "content", "coupon", "do")
+WAIT_KEYS = ("id", "event", "where", "for", "timeout", "on_timeout", "then")
+BRANCH_KEYS = ("branch", "id", "at", "window", "only")
+SPLIT_KEYS = ("split", "id")
+BRANCH_ARM_KEYS = ("name", "if", "steps", "else")
+SPLIT_ARM_KEYS = ("name", "share", "steps")
 MAX_STEPS = 100
-# Words of the format that later versions will know.
-_LATER_KEYS = {"holdout": "对照组", "owner_role": "负责角色", "branch": "分支", "split": "分流", "wait": "等待"}
-_LATER_STEP_KEYS = {**_LATER_KEYS, "form": "表单", "priority": "步骤优先级"}
-_LATER_CHANNELS = {
-    "M": "企业群发",
-    "G": "客户群群发",
-    "P": "朋友圈",
-    "S": "侧边栏建议",
-    "I": "内部通知",
-    "K": "企微外渠道",
-}
-# Rewards for a certain kind of review are banned (网络反不正当竞争暂行规定, art. 9).
-_BANNED_WORDS = ("好评返现", "好评返", "五星好评", "5星好评", "改评", "删评", "改差评", "删差评", "晒图返现")
-_TASK_REQUIRED = {"late": "错过时间怎么办，defer（推迟）或 drop（放弃）", "ttl": "员工多久不发就作废，例如 24h"}
+MAX_DEPTH = 5
+_LATER_STEP_KEYS = {"form": "表单", "priority": "步骤优先级"}
 
 
-class StepsReader(Reader):
-    """Reads steps and what they say and do."""
+class StepsReader(ContentReader):
+    """Reads the parts of a playbook and what they say and do."""
 
-    def steps(self, node: Node) -> tuple[Step, ...]:
-        nodes = self.sequence(node, "steps")
-        if len(nodes) > MAX_STEPS:
-            self.note(node.line, f"有 {len(nodes)} 步，最多 {MAX_STEPS} 步")
-        steps: list[Step] = []
-        for number, part in enumerate(nodes[:MAX_STEPS], 1):
-            step = self.step(part, number)
-            if step is not None:
-                if any(other.id == step.id for other in steps):
-                    self.note(step.line, f"步骤 id“{step.id}”用了两次，请换一个")
-                steps.append(step)
-        return tuple(steps)
+    def where(self, node: Node, event: str) -> dict[str, tuple[Any, ...]]:
+        raise NotImplementedError  # of the trigger's reader
+
+    def event(self, node: Node, what: str) -> str:
+        raise NotImplementedError  # of the trigger's reader
+
+    def parts(self, node: Node) -> tuple[Part, ...]:
+        parts = self.series(node, "steps", 0)
+        steps = list(steps_of(parts))
+        if len(steps) > MAX_STEPS:
+            self.note(node.line, f"有 {len(steps)} 步，最多 {MAX_STEPS} 步")
+        seen: set[str] = set()
+        for part in every_part(parts):
+            if part.id in seen:
+                self.note(part.line, f"步骤 id“{part.id}”用了两次，请换一个")
+            seen.add(part.id)
+        return parts
+
+    def series(self, node: Node, what: str, depth: int) -> tuple[Part, ...]:
+        if depth > MAX_DEPTH:
+            self.note(node.line, f"分支套了 {depth} 层，最多 {MAX_DEPTH} 层，请拆成两个剧本")
+            return ()
+        if depth and isinstance(node.value, list) and not node.value:
+            return ()  # an arm in which nothing happens
+        found = (self.part(part, number, depth) for number, part in enumerate(self.sequence(node, what), 1))
+        return tuple(part for part in found if part is not None)
+
+    def part(self, node: Node, number: int, depth: int) -> Part | None:
+        forks: Mapping[str, Callable[[Node, int], Part | None]] = {
+            "branch": self.branch,
+            "split": self.split,
+            "wait": self.wait,
+        }
+        kind = next((key for key in forks if isinstance(node.value, dict) and key in node.value), None)
+        return self.step(node, number) if kind is None else forks[kind](node, depth)
+
+    def branch(self, node: Node, depth: int) -> Part | None:
+        parts = self.mapping(node, "branch", BRANCH_KEYS)
+        branch_id = self.part_id(parts, node, "branch")
+        arms: list[Arm] = []
+        has_else = False
+        for number, each in enumerate(self.sequence(parts["branch"], "branch"), 1):
+            arm = self.mapping(each, "分支", BRANCH_ARM_KEYS)
+            if has_else:
+                self.note(each.line, "else 要写在最后，它后面的分支永远走不到")
+            if "else" in arm:
+                has_else = True
+                if "if" in arm or "steps" in arm:
+                    self.note(each.line, "else 的步骤直接写在 else 下面：else: [...]，不再写 if 和 steps")
+                name = self.text(arm["name"], "name", most=20) if "name" in arm else "其他"
+                arms.append(Arm(name, self.series(arm["else"], "else", depth + 1)))
+            elif "if" not in arm or "steps" not in arm:
+                self.note(each.line, "每个分支要写 if 和 steps，最后一个可以写 else")
+            else:
+                name = self.text(arm["name"], "name", most=20) if "name" in arm else f"分支 {number}"
+                arms.append(Arm(name, self.series(arm["steps"], "steps", depth + 1), self.condition(arm["if"])))
+        self.check_names(node.line, arms)
+        return Branch(branch_id, tuple(arms), self.when(parts) if "at" in parts else None, node.line)
+
+    def split(self, node: Node, depth: int) -> Part | None:
+        parts = self.mapping(node, "split", SPLIT_KEYS)
+        arms: list[Arm] = []
+        for number, each in enumerate(self.sequence(parts["split"], "split"), 1):
+            arm = self.mapping(each, "分流", SPLIT_ARM_KEYS)
+            if "share" not in arm or "steps" not in arm:
+                self.note(each.line, "每一路分流要写 share（占多少人，例如 50%）和 steps（什么都不做就写 []）")
+                continue
+            name = self.text(arm["name"], "name", most=20) if "name" in arm else f"第 {number} 路"
+            share = self.share(arm["share"], "share")
+            arms.append(Arm(name, self.series(arm["steps"], "steps", depth + 1), share=share))
+        self.check_shares(node.line, [arm.share for arm in arms], "各路")
+        self.check_names(node.line, arms)
+        return Split(self.part_id(parts, node, "split"), tuple(arms), node.line)
+
+    def wait(self, node: Node, depth: int) -> Part | None:
+        self.mapping(node, "wait", ("wait",))
+        parts = self.mapping(node.value["wait"], "wait", WAIT_KEYS)
+        key = "timeout" if "event" in parts else "for"
+        if key not in parts or ("for" in parts and "timeout" in parts):
+            self.note(
+                node.line, "wait 要写 {event: order.paid, timeout: 3d, on_timeout: next}，或只等一段时间 {for: 2h}"
+            )
+            return None
+        event = self.event(parts["event"], "wait 的 event") if "event" in parts else ""
+        timeout = self.read(parts[key], f"wait 的 {key}", timing.parse_duration)
+        over = parts.get("on_timeout")
+        has_steps = over is not None and isinstance(over.value, list)
+        if event and over is None:
+            self.note(node.line, "wait 缺少 on_timeout：等不到怎么办，next（继续）、end（结束）或一串步骤")
+        elif over is not None and not has_steps:
+            self.choice(over, "on_timeout", ("next", "end"))
+        return Wait(
+            id=self.part_id(parts, node, "wait"),
+            timeout=timeout or timing.parse_duration("1d"),
+            event=event,
+            where=self.where(parts["where"], event) if "where" in parts else {},
+            ends=over is not None and over.value == "end",
+            came=self.series(parts["then"], "then", depth + 1) if "then" in parts else (),
+            timed_out=self.series(over, "on_timeout", depth + 1) if over is not None and has_steps else (),
+            line=node.line,
+        )
+
+    def part_id(self, parts: Mapping[str, Node], node: Node, kind: str) -> str:
+        """Its own id, or one made of its line: what runs remember of it is then lost when the text moves."""
+        return self.text(parts["id"], "id", KEY, KEY_RULE) if "id" in parts else f"{kind}-{node.line}"
+
+    def check_names(self, line: int, arms: list[Arm]) -> None:
+        names = [arm.name for arm in arms]
+        for name in {name for name in names if names.count(name) > 1}:
+            self.note(line, f"有两路都叫“{name}”，请起不同的 name，结果才分得清")
 
     def step(self, node: Node, number: int) -> Step | None:
-        parts = self.mapping(node, f"第 {number} 步", STEP_KEYS, _LATER_STEP_KEYS)
+        acts = channel_of(self.letter(node))
+        parts = self.mapping(node, f"第 {number} 步", (*STEP_KEYS, *sorted(acts.keys)), _LATER_STEP_KEYS)
         missing = [key for key in ("id", "at", "channel") if key not in parts]
         if missing:
             # What is not supported yet has been said already.
@@ -54,7 +147,7 @@ class StepsReader(Reader):
                 self.note(node.line, f"第 {number} 步缺少 {'、'.join(missing)}")
             return None
         step_id = self.text(parts["id"], "id", KEY, KEY_RULE)
-        channel = self.choice(parts["channel"], "channel", [each.value for each in Channel], _LATER_CHANNELS)
+        channel = self.choice(parts["channel"], "channel", [each.value for each in Channel])
         when = self.when(parts)
         title = self.text(parts["title"], "title") if "title" in parts else ""
         step = Step(
@@ -71,84 +164,35 @@ class StepsReader(Reader):
             act=self.acts(parts["do"]) if "do" in parts else (),
             ignores_quiet="quiet" in parts and self.ignores_quiet(parts["quiet"]),
             line=node.line,
+            options={key: parts[key].plain() for key in acts.keys if key in parts},
         )
         if parts["channel"].value == channel:
-            self.check_step(step, parts)
+            for problem in acts.problems(step, parts.keys()):
+                self.note(parts["id"].line, problem)
         return step
 
-    def when(self, parts: dict[str, Node]) -> When:
-        when = self.read(parts["at"], "at", timing.parse_when)
-        if when is None or "window" not in parts:
-            return when or When()
+    def letter(self, node: Node) -> str:
+        """What the step says its channel is, before anything else of it is read."""
+        channel = node.value.get("channel") if isinstance(node.value, dict) else None
+        return str(channel.value) if channel is not None else ""
+
+    def when(self, parts: Mapping[str, Node]) -> When:
+        when = self.read(parts["at"], "at", timing.parse_when) or When()
+        if "only" in parts:
+            when = replace(when, only=self.choice(parts["only"], "only", workdays.ONLY))
+        if "window" not in parts:
+            return when
         if when.window is not None:
             self.note(parts["window"].line, "时间段在 at 和 window 里各写了一个，请只留一个")
-        window = self.read(parts["window"], "window", timing.parse_window)
-        return When(when.offset, when.days, window)
+        return replace(when, window=self.read(parts["window"], "window", timing.parse_window))
 
     def ignores_quiet(self, node: Node) -> bool:
         if node.value != "inherit" and not is_none(node):
             self.note(node.line, "步骤的 quiet 只能是 inherit 或 none；别的静默时段请写在 guards 里")
         return is_none(node)
 
-    def content(self, parts: dict[str, Node]) -> Content | None:
-        said = self.inline(parts["content"]) if "content" in parts else None
-        if "coupon" in parts:
-            attachment = {"coupon": self.text(parts["coupon"], "coupon")}
-            said = said or Content()
-            if attachment not in said.attachments:
-                said = Content(said.text, (*said.attachments, attachment))
-        return said
-
-    def inline(self, node: Node) -> Content | None:
-        if isinstance(node.value, str) and not is_none(node):
-            if node.value not in self.known.contents:
-                self.note(node.line, f"内容库里没有“{node.value}”，请把内容写在 content: {{text: …}} 里")
-            return self.known.contents.get(node.value)
-        parts = self.mapping(node, "content", ("text", "attachments"))
-        text = self.text(parts["text"], "text", most=render.WELCOME_TEXT_BYTES) if "text" in parts else ""
-        if "text" in parts:
-            self.check_text(text, parts["text"].line)
-        attachments = []
-        if "attachments" in parts:
-            attachments = [self.attachment(each) for each in self.sequence(parts["attachments"], "attachments")]
-        if len(attachments) > MAX_ATTACHMENTS:
-            self.note(parts["attachments"].line, f"附件有 {len(attachments)} 个，最多 {MAX_ATTACHMENTS} 个")
-        return Content(text, tuple(each for each in attachments if each))
-
-    def attachment(self, node: Node) -> dict[str, Any]:
-        parts = self.mapping(node, "附件", ("coupon", "link", *MEDIA_KINDS), {"miniprogram": "小程序"})
-        for key in ("coupon", *MEDIA_KINDS):
-            if key in parts:
-                return {key: self.text(parts[key], key)}
-        if "link" not in parts:
-            return {}
-        link = self.mapping(parts["link"], "link", ("title", "url", "desc", "picurl"))
-        for key in ("title", "url"):
-            if key not in link:
-                self.note(parts["link"].line, f"link 缺少 {key}")
-        texts = {key: self.text(part, key, most=2048) for key, part in link.items()}
-        for key, limit in (("title", render.LINK_TITLE_BYTES), ("desc", render.LINK_DESC_BYTES)):
-            if len(texts.get(key, "").encode()) > limit:
-                self.note(
-                    link[key].line, f"link 的 {key} 超过 {limit} 字节（约 {limit // 3} 个汉字），会被截断，请改短"
-                )
-        for key in ("url", "picurl"):
-            if texts.get(key) and not re.match(r"https?://|\{\{", texts[key]):
-                self.note(link[key].line, f"link 的 {key} 要以 http:// 或 https:// 开头")
-        for key, text in texts.items():
-            self.check_text(text, link[key].line)
-        return {"link": texts}
-
-    def check_text(self, text: str, line: int) -> None:
-        for problem in render.check(text):
-            self.note(line, problem)
-        for word in _BANNED_WORDS:
-            if word in text:
-                self.note(line, f"文字里有“{word}”：以利益换取指定评价是违规的，请改成邀请真实评价")
-                break
-
     def acts(self, node: Node) -> tuple[dict[str, Any], ...]:
-        names = [action.name for action in ACTIONS if action is not task]
+        names = [action.name for action in ACTIONS]
         acts = []
         for part in self.sequence(node, "do"):
             for key, value in self.mapping(part, "do", names).items():
@@ -158,20 +202,12 @@ class StepsReader(Reader):
                 acts.append({key: value.plain()})
         return tuple(acts)
 
-    def check_step(self, step: Step, parts: dict[str, Node]) -> None:
-        line = parts["id"].line
-        if step.channel is Channel.TASK:
-            for key, why in _TASK_REQUIRED.items():
-                if key not in parts:
-                    self.note(line, f"步骤“{step.id}”要员工来发，缺少 {key}：{why}")
-        if step.channel is Channel.SYSTEM:
-            if not step.act and "do" not in parts:
-                self.note(line, f"步骤“{step.id}”是系统动作，缺少 do：写明要做什么")
-            if step.content is not None:
-                self.note(line, f"步骤“{step.id}”是系统动作，不会对客户说话，请删掉 content")
-        elif step.act:
-            self.note(line, f"步骤“{step.id}”不是系统动作（X），请把 do 放到单独的一步里")
-        elif step.content is None or not (step.content.text or step.content.attachments):
-            self.note(line, f"步骤“{step.id}”缺少 content：写明要说什么")
-        if step.channel is Channel.WELCOME and (step.when != When() or "late" in parts or "ttl" in parts):
-            self.note(line, f"欢迎语“{step.id}”只能在 at: T0，不写 window、late、ttl：20 秒内不发就再也发不出")
+
+def every_part(parts: tuple[Part, ...]) -> list[Part]:
+    """Parts and all that is in their arms, in the order of the text."""
+    found: list[Part] = []
+    for part in parts:
+        found.append(part)
+        for arm in () if isinstance(part, Step) else arms_of(part):
+            found += every_part(arm)
+    return found

@@ -34,7 +34,7 @@ from scrm.sop import published as publishing
 from scrm.sop.actions import tagging
 from scrm.sop.models import enrolment, send, step_run, task
 from scrm.sop.rehearsed_orders import RehearsedOrders
-from scrm.sop.schema import Playbook
+from scrm.sop.schema import Fork, Jump, Playbook
 from scrm.sop.shelf import playbooks_of, shop_of
 from scrm.sop.tick import next_due_at, tick
 from scrm.wecom.calls import App
@@ -415,9 +415,12 @@ class _Stage:
 
     def _next_step(self, run: Row[Any] | None) -> tuple[str, str]:
         """The step a run waits for, and until when (shop's zone, to the minute)."""
-        if run is None or run.state != "active" or run.due_at is None or run.step >= len(self.playbook.steps):
+        if run is None or run.state != "active" or run.due_at is None:
             return "", ""
-        return self.playbook.steps[run.step].id, run.due_at.astimezone(self.zone).isoformat()[:16]
+        node = self.playbook.node(run.step)
+        if node is None or isinstance(node, Jump):
+            return "", ""
+        return (node.part if isinstance(node, Fork) else node).id, run.due_at.astimezone(self.zone).isoformat()[:16]
 
 
 def _has_work(conn: Connection, now: datetime) -> bool:

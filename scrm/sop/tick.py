@@ -1,26 +1,21 @@
 """What the clock sets going: steps that come due, tasks that run out, reminders that are owed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import structlog
 from sqlalchemy import Connection, Row
 
 from scrm.errors import ScrmError
-from scrm.profiles import tags
 from scrm.services import Services
-from scrm.sop import content, engine, reminders, store
-from scrm.sop.actions import Actor, Effects, find_action, task
-from scrm.sop.content import Filled, Shop
+from scrm.sop import content, engine, reminders, store, turns
 from scrm.sop.engine import Decision, Verdict
-from scrm.sop.facts import Due, Ending, Known, gather, spread_key
-from scrm.sop.guards import House
-from scrm.sop.published import Published
-from scrm.sop.schema import Channel, Playbook, Step, Trigger
+from scrm.sop.facts import Due, Ending, Known, gather
+from scrm.sop.recording import Case, Decided, Rules, record, says
+from scrm.sop.schema import Playbook, Trigger
 from scrm.sop.shelf import find_version, house_of, playbooks_of, shop_of
-from scrm.work import queue
+from scrm.sop.turns import Turn
 
 log = structlog.get_logger()
 
@@ -29,16 +24,6 @@ BATCH = 128
 _MOST_BATCHES = 500
 # Stands in where a version cannot be found, which ends the run.
 NO_PLAYBOOK = Playbook(key="", title="", trigger=Trigger(""), run_key="person", reentry="never", steps=())
-_STEP_STATES = {Verdict.SKIP: "skipped", Verdict.DROP: "dropped"}
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What every decision of a tick needs besides the database."""
-
-    published: Published
-    house: House
-    shop: Shop
 
 
 async def tick(services: Services) -> int:
@@ -101,25 +86,6 @@ def _fail_run(conn: Connection, enrolment_id: int, reason: str, now: datetime) -
     store.end_runs(conn, [(enrolment_id, "failed", reason)], now=now)
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A run that is due, and what is to become of its step; `ending` when the run is over with it."""
-
-    due: Due
-    decision: Decision
-    ending: Ending | None = None
-
-
-@dataclass(slots=True)
-class Decided:
-    """What a batch of runs comes to, before anything is written."""
-
-    rules: Rules
-    now: datetime
-    cases: list[Case] = field(default_factory=list)
-    values: dict[int, dict[str, Any]] = field(default_factory=dict)
-
-
 def release_due(conn: Connection, rules: Rules, now: datetime, enrolment_id: int | None = None) -> int:
     """Claim the runs that are due, decide their next steps and write all that follows, in one transaction.
 
@@ -141,10 +107,10 @@ def decide_due(conn: Connection, rules: Rules, now: datetime, enrolment_id: int 
         if playbook is None:
             decided.cases.append(_without_playbook(row))
         else:
-            due.append(Due(row, playbook, playbook.steps[row.step] if row.step < len(playbook.steps) else None))
+            due.append(Due(row, playbook, playbook.node(row.step)))
     if due:
-        _decide_all(due, gather(conn, due, now), decided)
-        said = [case.due for case in decided.cases if _says(case)]
+        _decide_all(conn, due, decided)
+        said = [case.due for case in decided.cases if says(case)]
         decided.values = content.load_values(conn, said, rules.shop, now)
     return decided
 
@@ -154,12 +120,25 @@ def _without_playbook(row: Row[Any]) -> Case:
     return Case(Due(row, NO_PLAYBOOK, None), Decision(Verdict.EXIT, reason), Ending("failed", reason))
 
 
-def _decide_all(due: Sequence[Due], known: dict[int, Known], decided: Decided) -> None:
+def _decide_all(conn: Connection, due: Sequence[Due], decided: Decided) -> None:
+    known = gather(conn, due, decided.now)
+    going_on = [one for one in due if known[one.row.id].ending is None]
+    ways = turns.take(conn, going_on, decided.now)
     pushed: dict[int, datetime] = {}
     for one in due:
+        way = ways.get(one.row.id)
+        if way is not None:
+            decided.cases.append(_turn(one, way))
+            continue
         decided.cases.append(case := _decide(one, known[one.row.id], decided, pushed.get(one.row.person_id)))
-        if _says(case):
+        if says(case):
             pushed[one.row.person_id] = decided.now
+
+
+def _turn(one: Due, way: Turn) -> Case:
+    if way.ends:
+        return Case(one, Decision(Verdict.EXIT, way.ends), Ending("exited", way.ends))
+    return Case(one, Decision(Verdict.RUN), turn=way)
 
 
 def _decide(one: Due, known: Known, decided: Decided, pushed_at: datetime | None) -> Case:
@@ -171,199 +150,3 @@ def _decide(one: Due, known: Known, decided: Decided, pushed_at: datetime | None
     # Another run of this batch may just have written to the same person.
     facts = known.facts if pushed_at is None else engine.replace_push(known.facts, pushed_at)
     return Case(one, engine.decide(one.playbook, one.step, facts, decided.rules.house, decided.now))
-
-
-def _says(case: Case) -> bool:
-    step = case.due.step
-    return case.decision.verdict is Verdict.RUN and step is not None and step.channel is Channel.TASK
-
-
-def record(conn: Connection, decided: Decided) -> int:
-    """Write what was decided, for those runs that still stand where they stood; returns how many."""
-    outcome = _Outcome(decided.rules, decided.now)
-    cases = decided.cases
-    if conn.dialect.name == "sqlite":
-        standing = store.find_standing(conn, [case.due.row.id for case in cases])
-        cases = [case for case in cases if standing.get(case.due.row.id) == (case.due.row.step, case.due.row.due_at)]
-    for case in cases:
-        if case.decision.verdict is Verdict.RUN and case.due.step is not None:
-            _run(conn, case.due, case.due.step, decided.values, outcome)
-        else:
-            _note(case, outcome)
-    outcome.write(conn)
-    return len(cases)
-
-
-@dataclass(slots=True)
-class _Outcome:
-    """What a batch comes to, collected to be written with one statement for each table."""
-
-    rules: Rules
-    now: datetime
-    progress: list[dict[str, Any]] = field(default_factory=list)
-    endings: list[tuple[int, str, str]] = field(default_factory=list)
-    withdrawals: dict[str, list[int]] = field(default_factory=dict)
-    idle: list[int] = field(default_factory=list)
-    step_runs: list[dict[str, Any]] = field(default_factory=list)
-    tasks: list[dict[str, Any]] = field(default_factory=list)
-    tag_changes: list[tuple[Actor, Effects]] = field(default_factory=list)
-
-    def end(self, enrolment_id: int, state: str, reason: str) -> None:
-        self.endings.append((enrolment_id, state, reason))
-        self.withdrawals.setdefault(reason, []).append(enrolment_id)
-
-    def move(self, one: Due, place: engine.Place) -> None:
-        self.progress.append({"of_id": one.row.id, "new_step": place.step, "new_due_at": place.due_at})
-        if place.due_at is None:
-            self.idle.append(one.row.id)
-
-    def move_on(self, one: Due) -> None:
-        """To the step after this one, or to the end."""
-        row = one.row
-        self.move(one, engine.next_due(one.playbook, row.step, row.anchor_at, self.rules.house, spread_key(row)))
-
-    def record(self, one: Due, state: str, reason: str = "", **facts: Any) -> None:
-        """The row that says what became of the step; a task's stays open until the member acts."""
-        assert one.step is not None  # noqa: S101 - only steps are recorded
-        self.step_runs.append(
-            {
-                "enrolment_id": one.row.id,
-                "step_id": one.step.id,
-                "channel": one.step.channel.value,
-                "state": state,
-                "reason": reason[:300],
-                "facts": {"due_at": one.row.due_at.isoformat(), **facts},
-                "intent_at": self.now,
-                "outcome_at": None if state in ("intent", "waiting") else self.now,
-            }
-        )
-
-    def write(self, conn: Connection) -> None:
-        made = store.add_step_runs(conn, self.step_runs)
-        store.add_tasks(
-            conn,
-            [
-                {**row, "step_run_id": made[row["enrolment_id"]]}
-                for row in self.tasks
-                # A step that was decided before has its task already.
-                if row["enrolment_id"] in made
-            ],
-        )
-        self._change_tags(conn, made)
-        store.save_progress(conn, self.progress)
-        store.end_runs(conn, self.endings, now=self.now)
-        for reason, ids in self.withdrawals.items():
-            store.withdraw_tasks(conn, ids, reason, now=self.now)
-        store.finish_idle(conn, self.idle, now=self.now)
-
-    def _change_tags(self, conn: Connection, made: dict[int, int]) -> None:
-        """Wishes first, so that what several steps want of one contact becomes one call."""
-        changes = [(actor, effects) for actor, effects in self.tag_changes if actor.enrolment_id in made]
-        for actor, effects in changes:
-            tags.wish(
-                conn,
-                actor.userid,
-                actor.external_userid,
-                add=effects.add_tags,
-                remove=effects.remove_tags,
-                source="playbook",
-                reason=f"{actor.playbook_title}：{actor.step_title}",
-                now=self.now,
-            )
-        queue.add_many(conn, [_tag_work(actor, effects, made) for actor, effects in changes], now=self.now)
-
-
-def _note(case: Case, outcome: _Outcome) -> None:
-    """A step that is not run: the run is over, the step is put off, or it is left out with a reason."""
-    one, decision = case.due, case.decision
-    if decision.verdict is Verdict.EXIT:
-        outcome.end(one.row.id, case.ending.state if case.ending else "exited", decision.reason)
-    elif one.step is None:
-        outcome.move(one, engine.Place(one.row.step, None))
-    elif decision.verdict is Verdict.DEFER and decision.until is not None:
-        # Never at once again: a tick must come to its end.
-        outcome.move(one, engine.Place(one.row.step, max(decision.until, outcome.now + timedelta(seconds=1))))
-    else:
-        outcome.record(one, _STEP_STATES.get(decision.verdict, "skipped"), decision.reason)
-        outcome.move_on(one)
-
-
-def _run(conn: Connection, one: Due, step: Step, values: dict[int, dict[str, Any]], outcome: _Outcome) -> None:
-    if step.channel is Channel.TASK:
-        said = content.fill(conn, one, values[one.row.id], outcome.rules.shop, outcome.now)
-        _open_task(conn, one, step, said, outcome)
-    else:
-        _act(conn, one, step, outcome)
-    outcome.move_on(one)
-
-
-def _open_task(conn: Connection, one: Due, step: Step, said: Filled, outcome: _Outcome) -> None:
-    if said.problem or said.needless:
-        outcome.record(one, "failed" if said.problem else "skipped", said.problem or said.needless)
-        return
-    effects = Effects()
-    value = {
-        "text": said.text,
-        "attachments": said.attachments,
-        # As planned, so that a bundle of the same half hour is one reminder; the time to act counts from now.
-        "open_at": min(one.row.due_at, outcome.now),
-        "expires_at": engine.expires_at(step, outcome.now),
-    }
-    task.act(conn, value, _actor(one, step), effects, outcome.now)
-    outcome.record(one, "waiting")
-    outcome.tasks += effects.tasks
-
-
-def _act(conn: Connection, one: Due, step: Step, outcome: _Outcome) -> None:
-    """Our own changes now, tags by a work item; an act nobody knows fails the step and changes nothing."""
-    effects, actor = Effects(), _actor(one, step)
-    for act in step.act:
-        for name, value in act.items():
-            action = find_action(name)
-            if action is None or action is task:
-                effects.failures.append(f"不认识的动作 {name}")
-            elif action.needs_relation and not actor.external_userid:
-                effects.failures.append(f"{action.title}需要客户是某位员工的好友")
-            else:
-                action.act(conn, value, actor, effects, outcome.now)
-    if effects.add_tags or effects.remove_tags:
-        outcome.record(one, "intent", "；".join(effects.failures))
-        outcome.tag_changes.append((actor, effects))
-    elif effects.failures:
-        outcome.record(one, "failed", "；".join(effects.failures))
-    else:
-        outcome.record(one, "done")
-
-
-def _actor(one: Due, step: Step) -> Actor:
-    row = one.row
-    return Actor(
-        enrolment_id=row.id,
-        playbook_key=one.playbook.key,
-        playbook_title=one.playbook.title,
-        step_id=step.id,
-        step_title=step.title or one.playbook.title,
-        run_key=row.run_key,
-        person_id=row.person_id,
-        userid=row.userid,
-        external_userid=row.external_userid,
-        correlation=row.correlation,
-    )
-
-
-def _tag_work(actor: Actor, effects: Effects, made: dict[int, int]) -> queue.Item:
-    return queue.Item(
-        lane="send",
-        kind="sop.mark_tag",
-        payload={
-            "userid": actor.userid,
-            "external_userid": actor.external_userid,
-            "add": effects.add_tags,
-            "remove": effects.remove_tags,
-            "step_run_id": made[actor.enrolment_id],
-            "failed": "；".join(effects.failures),
-            "is_wished": True,
-        },
-        order_key=tags.order_key(actor.userid, actor.external_userid),
-        correlation=actor.correlation,
-    )

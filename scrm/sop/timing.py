@@ -6,16 +6,18 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from scrm.sop import workdays
 from scrm.sop.schema import When, Window
 
 DEFAULT_TIME = time(10, 0)  # of `D+3` without a window
 
 _DAY = timedelta(days=1)
+_LONGEST_HOLIDAY = timedelta(days=9)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"(?:\d+[smhd])+")
 _PART = re.compile(r"(\d+)([smhd])")
 _FROM_ANCHOR = re.compile(r"T0(?:\+(\S+))?")
-_BY_DAY = re.compile(r"D\+(\d{1,4})(?:\s+(\S.*))?")
+_BY_DAY = re.compile(r"([DW])([+-])(\d{1,4})(?:\s+(\S.*))?")
 _WINDOW = re.compile(r"(\d{1,2}):(\d{2})\s*[-–~～至]\s*(\d{1,2}):(\d{2})")
 
 
@@ -44,14 +46,13 @@ def parse_window(text: str) -> Window:
 
 
 def parse_when(text: str) -> When:
-    """`T0`, `T0+30m`, `D+3` or `D+3 10:00-11:30`; raises ValueError."""
+    """`T0`, `T0+30m`, `D+3`, `D+3 10:00-11:30`, `D-3` before a date, `W+2` in working days; raises ValueError."""
     if found := _FROM_ANCHOR.fullmatch(text):
         return When(offset=parse_duration(found[1]) if found[1] else timedelta())
     if found := _BY_DAY.fullmatch(text):
-        return When(days=int(found[1]), window=parse_window(found[2]) if found[2] else None)
-    if re.match(r"D-\d", text):
-        raise ValueError(f"“{text}”：日期之前的步骤还不支持")
-    raise ValueError(f"看不懂时间“{text}”，请写成 T0、T0+30m、D+3 或 D+3 10:00-11:30")
+        days = int(found[3]) if found[2] == "+" else -int(found[3])
+        return When(days=days, window=parse_window(found[4]) if found[4] else None, counts_workdays=found[1] == "W")
+    raise ValueError(f"看不懂时间“{text}”，请写成 T0、T0+30m、D+3、D-3（日期前 3 天）、W+2（工作日）或 D+3 10:00-11:30")
 
 
 def due_at(when: When, anchor: datetime, zone: ZoneInfo, *, spread_key: str) -> datetime:
@@ -61,11 +62,24 @@ def due_at(when: When, anchor: datetime, zone: ZoneInfo, *, spread_key: str) -> 
     calendar day after the anchor's day in `zone`, at a time of its window that `spread_key` chooses, always the same.
     """
     if when.days is None:
-        return (anchor + when.offset).astimezone(UTC)
-    day = anchor.astimezone(zone).date() + timedelta(days=when.days)
+        moment = (anchor + when.offset).astimezone(UTC)
+        return moment if fits_day(when, moment, zone) else next_day(when, moment, zone)
+    day = workdays.add(anchor.astimezone(zone).date(), when.days, only_workdays=when.counts_workdays)
+    day = workdays.next_of(day, when.only)
     if when.window is None:
         return _moment(day, DEFAULT_TIME, zone)
     return _spread(*_span(day, when.window, zone), spread_key)
+
+
+def fits_day(when: When, moment: datetime, zone: ZoneInfo) -> bool:
+    """Whether its day is one of those the step is for."""
+    return not when.only or workdays.is_of(moment.astimezone(zone).date(), when.only)
+
+
+def next_day(when: When, moment: datetime, zone: ZoneInfo) -> datetime:
+    """The same time of day on the next day that the step is for."""
+    local = moment.astimezone(zone)
+    return datetime.combine(workdays.next_of(local.date(), when.only), local.time(), tzinfo=zone).astimezone(UTC)
 
 
 def fits(moment: datetime, window: Window, zone: ZoneInfo) -> bool:
@@ -98,18 +112,21 @@ def earliest_gap(when: When) -> timedelta:
     if when.days is None:
         return when.offset
     start = when.window.start if when.window else DEFAULT_TIME
-    return max(timedelta(), when.days * _DAY + _clock(start) - _DAY)
+    gap = when.days * _DAY + _clock(start) - _DAY
+    return gap if when.days < 0 else max(timedelta(), gap)
 
 
 def latest_gap(when: When) -> timedelta:
     """The most time between the anchor and the step, whatever time of day the anchor was."""
+    free = _LONGEST_HOLIDAY if when.only or when.counts_workdays else timedelta()
     if when.days is None:
         # A window may hold it back until the next day.
-        return when.offset + (_DAY if when.window else timedelta())
+        return when.offset + (_DAY if when.window else timedelta()) + free
+    days = when.days * _DAY * (2 if when.counts_workdays else 1) + free
     if when.window is None:
-        return when.days * _DAY + _clock(DEFAULT_TIME)
+        return days + _clock(DEFAULT_TIME)
     crosses = when.window.end <= when.window.start
-    return when.days * _DAY + _clock(when.window.end) + (_DAY if crosses else timedelta())
+    return days + _clock(when.window.end) + (_DAY if crosses else timedelta())
 
 
 def write_duration(duration: timedelta) -> str:

@@ -1,0 +1,47 @@
+"""T, a member's task: a text that is ready to be sent in one tap from the chat's sidebar."""
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import Connection
+
+from scrm.sop import engine, store
+from scrm.sop.channels.ready import Outcome, Ready, Release, missing_content, needless_acts, undecided
+from scrm.sop.schema import Step
+
+letter = "T"
+title = "员工待办（一键发送）"
+opening = "waiting"
+keys: frozenset[str] = frozenset()
+
+
+def problems(step: Step, keys: Collection[str]) -> list[str]:
+    """What is said, and what becomes of it when nobody says it."""
+    return [*undecided(step, keys), *needless_acts(step), *missing_content(step)]
+
+
+def release(conn: Connection, ready: Sequence[Ready], release: Release) -> list[Outcome]:
+    """One task for each; the step stays open until its member acts."""
+    store.add_tasks(conn, [_task(one, release) for one in ready])
+    return []
+
+
+def _task(one: Ready, release: Release) -> dict[str, object]:
+    row, step = one.due.row, one.step
+    return {
+        "step_run_id": one.step_run_id,
+        "enrolment_id": row.id,
+        "playbook_key": one.due.playbook.key,
+        "playbook_title": one.due.playbook.title,
+        "step_id": step.id,
+        "userid": row.userid,
+        "external_userid": row.external_userid,
+        "person_id": row.person_id,
+        "title": step.title or one.due.playbook.title,
+        "text": one.said.text,
+        "attachments": one.said.attachments,
+        # As planned, so that a bundle of the same half hour is one reminder; the time to act counts from now.
+        "open_at": min(row.due_at, release.now),
+        "expires_at": engine.expires_at(step, release.now),
+        "created_at": release.now,
+        "correlation": row.correlation,
+    }
