@@ -58,7 +58,7 @@ from scrm.schedule import Schedule
 from scrm.services import SERVICES, Services
 from scrm.settings import Settings
 from scrm.sidebar import pages as sidebar_pages
-from scrm.sop import cards, coupon_deliveries, enrol, radar_notices, reminders, tick
+from scrm.sop import cards, coupon_deliveries, enrol, radar_notices, reminders, tally, tick
 from scrm.sop.actions import tagging
 from scrm.sop.shelf import house_of, playbooks_of
 from scrm.sync import nightly, repairs
@@ -265,6 +265,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(pre_tags.TICK_SECONDS, lambda: pre_tags.tick(services), "imports.pre_tags")
     schedule.every(HOUR_SECONDS, lambda: import_jobs.tick(services), "imports.clear")
     schedule.every(SLOW_SECONDS, lambda: tracking.tick(services), "tracking.settle")
+    schedule.every(tally.TICK_SECONDS, lambda: tally.tick(services), "sop.tally")
     await services.worker.start()
     schedule.start()
     try:

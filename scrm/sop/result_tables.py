@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, text
 
-from scrm.db.tables import BigId, Json, UtcDateTime, metadata
+from scrm.db.tables import Json, UtcDateTime, metadata
 
 
 def _text(name: str, length: int) -> Column[str]:
@@ -46,13 +46,15 @@ tally = Table(
     Column("count", BigInteger, nullable=False),
 )
 
-# How far each table has been counted.
+# How far each table has been counted; `seen_id` was the newest row at `seen_at`.
 tally_cursor = Table(
     "tally_cursor",
     metadata,
     Column("name", String(20), primary_key=True),
-    Column("counted_id", BigId, nullable=False, server_default=text("0")),
+    Column("counted_id", BigInteger, nullable=False, server_default=text("0")),
     Column("counted_at", UtcDateTime, nullable=False),
+    Column("seen_id", BigInteger, nullable=False, server_default=text("0")),
+    Column("seen_at", UtcDateTime, nullable=False),
 )
 
 # Steps behind the cursor that wait for their outcome: they are counted when they have it.

@@ -52,8 +52,10 @@ def upgrade() -> None:
     op.create_table(
         "tally_cursor",
         sa.Column("name", sa.String(length=20), nullable=False),
-        sa.Column("counted_id", BigId, server_default=sa.text("0"), nullable=False),
+        sa.Column("counted_id", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("counted_at", sa.BigInteger(), nullable=False),
+        sa.Column("seen_id", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_tally_cursor")),
     )
     op.create_table(
