@@ -58,7 +58,7 @@ from scrm.schedule import Schedule
 from scrm.services import SERVICES, Services
 from scrm.settings import Settings
 from scrm.sidebar import pages as sidebar_pages
-from scrm.sop import cards, coupon_deliveries, enrol, radar_notices, reminders, tally, tick
+from scrm.sop import cards, coupon_deliveries, enrol, lifecycle, migrate_runs, radar_notices, reminders, tally, tick
 from scrm.sop.actions import tagging
 from scrm.sop.shelf import house_of, playbooks_of
 from scrm.sync import nightly, repairs
@@ -108,6 +108,8 @@ EXECUTORS: Mapping[str, Execute] = {
     acquisition.QUOTA: acquisition.run_quota,
     received.REMARK: received.run_remark,
     "sop.remind": reminders.run_remind,
+    **lifecycle.EXECUTORS,
+    **migrate_runs.EXECUTORS,
     cards.KIND: cards.run_update_card,
     "sop.mark_tag": tagging.run_mark_tag,
     tags.MARK: mark_tags.run_mark,
@@ -248,6 +250,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule = Schedule()
     schedule.every(TICK_SECONDS, lambda: tick.tick(services), "sop.tick")
     schedule.every(RELOAD_SECONDS, lambda: services.db.read(published.refresh), "sop.reload")
+    schedule.every(SLOW_SECONDS, lambda: lifecycle.tick(services), "sop.hold")
     schedule.every(SLOW_SECONDS, lambda: mark_tags.tick(services), "tags.expire")
     schedule.every(nightly.TICK_SECONDS, lambda: nightly.tick(services), "sync.nightly")
     schedule.every(SLOW_SECONDS, lambda: results.poll(services), "mass_messages.results")

@@ -116,6 +116,9 @@ class Playbooks(_Section):
 
     dir: Path = Path("config/playbooks")
     quiet: str = "21:30-09:00"
+    # Above these a manager approves a text before it is published: people in 30 days, coupons' face value in yuan.
+    approval_audience: int = 500
+    approval_budget: int = 10_000
 
     @field_validator("quiet")
     @classmethod

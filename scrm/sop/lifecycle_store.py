@@ -20,6 +20,11 @@ def find_playbook(conn: Connection, key: str) -> Row[Any] | None:
     return conn.execute(select(playbook).where(playbook.c.key == key)).one_or_none()
 
 
+def list_playbooks(conn: Connection) -> list[Row[Any]]:
+    """Every playbook by key; archived ones at the end."""
+    return list(conn.execute(select(playbook).order_by(playbook.c.state == "archived", playbook.c.key)))
+
+
 def lock_playbook(conn: Connection, key: str) -> Row[Any] | None:
     """Nobody else publishes or pauses it until this transaction ends."""
     query = select(playbook).where(playbook.c.key == key)

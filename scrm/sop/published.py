@@ -237,13 +237,17 @@ def list_files(directory: Path) -> list[Path]:
 
 def read_file(path: Path, known: Known | None = None) -> Playbook:
     """One file, checked; raises PlaybookErrors, also when it cannot be read."""
+    return parse_playbook(read_text(path), file_name=path.name, known=known)
+
+
+def read_text(path: Path) -> str:
+    """What a file says; raises PlaybookErrors when it cannot be read."""
     try:
-        text = path.read_text("utf-8-sig")
+        return path.read_text("utf-8-sig")
     except UnicodeDecodeError:
         raise PlaybookErrors(path.name, [Problem(1, "文件不是 UTF-8 编码，请另存为 UTF-8")]) from None
     except OSError as error:
         raise PlaybookErrors(path.name, [Problem(1, f"读不到文件：{error.strerror}")]) from None
-    return parse_playbook(text, file_name=path.name, known=known)
 
 
 def publish(
@@ -313,12 +317,12 @@ def _states(conn: Connection) -> list[tuple[Any, ...]]:
 
 def _media_of(conn: Connection, playbook: Playbook) -> list[tuple[str, str]]:
     """What the playbook's contents need WeCom to have."""
-    found = media.find_by_name(conn, _media_names(playbook))
+    found = media.find_by_name(conn, media_names(playbook))
     return [(row.sha256, MESSAGE) for row in found.values()]
 
 
 def _media_problems(conn: Connection, draft: Draft) -> list[str]:
-    names = _media_names(draft.playbook)
+    names = media_names(draft.playbook)
     found = media.find_by_name(conn, names) if names else {}
     problems = []
     for name, kind in names.items():
@@ -330,9 +334,9 @@ def _media_problems(conn: Connection, draft: Draft) -> list[str]:
     return problems
 
 
-def _media_names(playbook: Playbook) -> dict[str, str]:
+def media_names(playbook: Playbook) -> dict[str, str]:
     """File names of all steps, with the kind the author says they are."""
-    parts = (part for step in playbook.steps if step.content for part in step.content.attachments)
+    parts = (part for step in playbook.steps for said in step.contents for part in said.attachments)
     return {media_name(part): next(iter(part)) for part in parts if media_name(part)}
 
 

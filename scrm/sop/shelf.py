@@ -3,8 +3,11 @@
 from sqlalchemy import Connection
 
 from scrm.services import Services
+from scrm.settings import Settings
 from scrm.sop import timing
 from scrm.sop.content import Shop
+from scrm.sop.drafts import Terms
+from scrm.sop.estimates import Limits
 from scrm.sop.guards import House
 from scrm.sop.published import Published
 from scrm.sop.schema import Playbook
@@ -38,3 +41,15 @@ def shop_of(services: Services) -> Shop:
     """What texts and links name of the shop."""
     settings = services.settings
     return Shop(settings.shop.name, settings.server.public_url, settings.shop.zone)
+
+
+def terms_of(services: Services) -> Terms:
+    """What publishing depends on besides the text."""
+    return terms_from(services.settings, tuple(playbooks_of(services).current.values()))
+
+
+def terms_from(settings: Settings, others: tuple[Playbook, ...] = ()) -> Terms:
+    """The same before there is a server."""
+    said = settings.playbooks
+    quiet = None if said.quiet == "none" else timing.parse_window(said.quiet)
+    return Terms(quiet, Limits(said.approval_audience, said.approval_budget * 100), others)
