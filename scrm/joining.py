@@ -28,6 +28,7 @@ from scrm.profiles.phones import normalise_phone
 from scrm.profiles.redirects import follow
 from scrm.profiles.store import Details
 from scrm.services import Services
+from scrm.sop import run_keys
 from scrm.sop.models import enrolment, step_run, task
 from scrm.work import queue
 
@@ -53,14 +54,17 @@ def _move_runs(conn: Connection, join: Join) -> None:
     rows = list(conn.execute(mine))
     live: dict[tuple[str, str], Row[Any]] = {}
     for row in rows:
-        if row.state != "active":
+        if row.state not in _LIVING:
             continue
-        run = row.playbook_key, "person" if row.run_key.startswith("person:") else row.run_key
+        run = row.playbook_key, _as_kept(row.run_key, join).partition("#")[0].partition("~")[0]
         other = live.setdefault(run, row)
         if other.id != row.id:
             goes_on, ends = sorted((other, row), key=lambda one: (-one.step, one.enrolled_at, one.id))
             live[run] = goes_on
             _end_run(conn, join, ends)
+            if ends.is_holdout and not goes_on.is_holdout:
+                # Once held out is always: else the comparison would be between nobody knows whom.
+                join.change(conn, enrolment, goes_on, is_holdout=True)
     taken = {(row.playbook_key, row.run_key): row for row in rows if row.person_id == join.kept}
     for row in rows:
         if row.person_id == join.gone and (key := _free_key(row, taken, join)) != row.run_key:
@@ -69,8 +73,7 @@ def _move_runs(conn: Connection, join: Join) -> None:
 
 
 def _as_kept(run_key: str, join: Join) -> str:
-    base, mark, number = run_key.partition("#")
-    return f"person:{join.kept}{mark}{number}" if base == f"person:{join.gone}" else run_key
+    return run_keys.moved(run_key, join.gone, join.kept)
 
 
 def _free_key(row: Row[Any], taken: dict[tuple[str, str], Any], join: Join) -> str:
@@ -92,11 +95,12 @@ def _free_key(row: Row[Any], taken: dict[tuple[str, str], Any], join: Join) -> s
     return key
 
 
+_LIVING = frozenset({"active", "paused", "queued"})
 _ENDED = "两个客户档案合并，保留了走得更远的那一次"
 
 
 def _end_run(conn: Connection, join: Join, run: Row[Any]) -> None:
-    ended = {"state": "exited", "ended_reason": _ENDED, "due_at": None, "ended_at": join.now}
+    ended = {"state": "merged", "ended_reason": _ENDED, "due_at": None, "look_at": None, "ended_at": join.now}
     join.change(conn, enrolment, run, **ended)
     for row in conn.execute(select(task).where(task.c.enrolment_id == run.id, task.c.state == "open")).all():
         join.change(conn, task, row, state="withdrawn", reason=_ENDED, ended_at=join.now)
@@ -142,6 +146,7 @@ def _lock_before_orders(conn: Connection, person_ids: Sequence[int]) -> None:
 # Every table with a person_id, in the order in which others lock them; a test looks for those that are missing.
 MOVERS: tuple[Mover, ...] = (
     Mover("identity", "身份"),
+    Mover("stop_entry", "停发名单"),
     Mover("external_contact", "企业微信客户"),
     Mover("follow_user", "跟进关系"),
     Mover("person_field", "自定义字段"),
@@ -168,6 +173,7 @@ MOVERS: tuple[Mover, ...] = (
     Mover("points_movement", "积分流水"),
     Mover("growth_movement", "成长值流水"),
     Mover("points_request", "积分调整申请"),
+    Mover("segment_member", "人群包成员"),
     Mover("person_stat", "订单汇总", counted=True),
 )
 

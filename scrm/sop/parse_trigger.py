@@ -1,35 +1,101 @@
 """What starts a playbook, how runs are told apart, and what they are there for."""
 
 import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Any
 
 from scrm.profiles.conditions import EVENTS
-from scrm.sop import timing
+from scrm.sop import dates, run_keys, schedules, timing
 from scrm.sop.reading import Reader, shown
-from scrm.sop.schema import Goal, Trigger
+from scrm.sop.schema import Goal, Step, Trigger
 from scrm.sop.source import Node
-from scrm.sop.triggers import TRIGGERS, find_trigger
+from scrm.sop.triggers import ALIASES, OWN, TRIGGERS, find_trigger
 
-RUN_KEYS = ("person", "order", "coupon")
-LATER_RUN_KEYS = ("sku_family", "live", "person+year", "parcel", "product", "case", "batch")
+RUN_KEYS = tuple(run_keys.TITLES)
+TRIGGER_KEYS = ("event", "where", "date", "lunar", "yearly", "cron", "segment")
+_CLOSE = 5
 
 
 class TriggerReader(Reader):
-    """Reads trigger, reentry and goal."""
+    """Reads trigger, run key, reentry and goal."""
 
     def trigger(self, node: Node) -> Trigger:
-        parts = self.mapping(node, "trigger", ("event", "where"))
+        parts = self.mapping(node, "trigger", TRIGGER_KEYS)
         if "event" not in parts:
-            self.note(node.line, f"trigger 缺少 event，可用的有 {'、'.join(each.name for each in TRIGGERS)}")
+            self.note(node.line, f"trigger 缺少 event，例如 contact.added、order.paid；可用的有 {_all_names()}")
             return Trigger("")
-        names = [each.name for each in TRIGGERS]
-        event = self.choice(parts["event"], "trigger 的 event", names, [name for name in EVENTS if name not in names])
-        return Trigger(event, self.where(parts["where"], event) if "where" in parts else {})
+        event = self.event_name(parts["event"])
+        known = find_trigger(event)
+        asks = known.asks if known is not None else ()
+        for key in ("date", "lunar", "yearly", "cron", "segment"):
+            if key in parts and key not in asks:
+                self.note(parts[key].line, f"trigger 的 {key} 不能和 {event} 一起用，请删掉")
+        where = self.where(parts["where"], event) if "where" in parts else {}
+        if event == dates.EVENT:
+            return self.date_trigger(node, parts, where)
+        if event == schedules.EVENT:
+            return self.schedule_trigger(node, parts, where)
+        return Trigger(event, where)
+
+    def event_name(self, node: Node) -> str:
+        written = str(node.value)
+        name = ALIASES.get(written, written)
+        if find_trigger(name) is not None:
+            return name
+        if written in EVENTS:
+            self.note(node.line, f"{written}（{EVENTS[written]}）不能开始剧本，只能用在条件里；可用的有 {_all_names()}")
+        else:
+            close = get_close_matches(written, [each.name for each in TRIGGERS], n=_CLOSE, cutoff=0.5)
+            hint = f"是不是想写 {'、'.join(close)}？" if close else f"可用的有 {_all_names()}"
+            self.note(node.line, f"trigger 的 event 不认识“{shown(node)}”，{hint}")
+        return ""
+
+    def date_trigger(self, node: Node, parts: Mapping[str, Node], where: dict[str, tuple[Any, ...]]) -> Trigger:
+        if "date" not in parts:
+            self.note(node.line, f"date.reached 缺少 date：{dates.WRITTEN}")
+            return Trigger(dates.EVENT)
+        name = parts["date"].value
+        kind = dates.find_kind(name) if isinstance(name, str) else None
+        if kind is None:
+            self.note(parts["date"].line, f"date 写的是“{shown(parts['date'])}”，应为 {dates.WRITTEN}")
+            return Trigger(dates.EVENT)
+        lunar = self.flag(parts, "lunar", False)
+        yearly = self.flag(parts, "yearly", kind.yearly)
+        if lunar and not kind.lunar:
+            self.note(parts["lunar"].line, f"{name} 没有农历，lunar 只能用于 birthday 和 field.<字段>")
+        if lunar and not yearly:
+            self.note(parts["lunar"].line, "农历日期每年才有意义，请删掉 yearly: false")
+        return Trigger(dates.EVENT, where, date=str(name), lunar=lunar, yearly=yearly)
+
+    def schedule_trigger(self, node: Node, parts: Mapping[str, Node], where: dict[str, tuple[Any, ...]]) -> Trigger:
+        for key, why in (("cron", "什么时候，例如 0 10 * * 1（每周一 10 点）"), ("segment", "哪个分群的客户")):
+            if key not in parts:
+                self.note(node.line, f"schedule.due 缺少 {key}：{why}")
+        if "cron" not in parts or "segment" not in parts:
+            return Trigger(schedules.EVENT)
+        cron = self.read(parts["cron"], "cron", schedules.parse_cron) or ""
+        return Trigger(schedules.EVENT, where, cron=cron, segment=self.text(parts["segment"], "segment"))
+
+    def flag(self, parts: Mapping[str, Node], key: str, default: bool) -> bool:
+        if key not in parts:
+            return default
+        value = parts[key].value
+        if not isinstance(value, bool):
+            self.note(parts[key].line, f"{key} 只能是 true 或 false，写的是“{shown(parts[key])}”")
+        return value is True
 
     def where(self, node: Node, event: str) -> dict[str, tuple[Any, ...]]:
         trigger = find_trigger(event)
-        asked = self.mapping(node, f"{event} 的 where", tuple(trigger.where) if trigger else ())
+        if trigger is None or trigger.is_open:
+            asked = node.value if isinstance(node.value, dict) else self.mapping(node, "where", ())
+        elif not trigger.where:
+            self.note(node.line, f"{event} 没有可以筛选的内容，请把 where 整行删掉；要筛选客户请写 enter_if")
+            return {}
+        else:
+            asked = self.mapping(node, f"{event} 的 where", tuple(trigger.where))
         if not node.value:
             self.note(node.line, "where 是空的；不需要筛选就整行删掉")
         found = {}
@@ -39,6 +105,21 @@ class TriggerReader(Reader):
                 self.note(part.line, f"where 里的 {key} 要写一个值或一个列表，不能是空的")
             found[key] = tuple(values)
         return found
+
+    def run_key(self, node: Node, trigger: Trigger) -> str:
+        """What two runs have in common; only what the trigger's event can tell."""
+        key = self.choice(node, "run_key", RUN_KEYS)
+        known = find_trigger(trigger.event)
+        if known is not None and key != "person" and key not in known.run_keys:
+            words = run_keys.words_for(("person", *known.run_keys))
+            self.note(
+                node.line, f"触发事件 {trigger.event} 没有 {key}（{run_keys.TITLES[key]}），run_key 可以写 {words}"
+            )
+        return key
+
+    def event(self, node: Node, what: str) -> str:
+        """The name of an event that may happen."""
+        return self.choice(node, what, EVENTS)
 
     def reentry(self, node: Node) -> tuple[str, timedelta | None]:
         if isinstance(node.value, dict):
@@ -58,3 +139,12 @@ class TriggerReader(Reader):
         event = self.choice(parts["event"], "goal 的 event", EVENTS)
         within = self.read(parts["within"], "goal 的 within", timing.parse_duration) if "within" in parts else None
         return Goal(event, within)
+
+
+def with_lead(trigger: Trigger, steps: Iterable[Step]) -> Trigger:
+    """A trigger by a date, knowing how many days before it the first step comes."""
+    return replace(trigger, lead=dates.lead_of(steps)) if trigger.event == dates.EVENT else trigger
+
+
+def _all_names() -> str:
+    return "、".join((*(each.name for each in TRIGGERS), OWN.name))

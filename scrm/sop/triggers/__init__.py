@@ -1,52 +1,67 @@
-"""The events that may start a playbook: one module and one line for each."""
+"""The events that may start a playbook: one table for each family of events, and one line here for each table."""
 
-from typing import Protocol
+from collections.abc import Iterable, Mapping
 
 from scrm.events import Event
+from scrm.profiles.conditions import OWN_EVENT
+from scrm.sop.schema import Playbook
 from scrm.sop.schema import Trigger as Wanted
-from scrm.sop.triggers import (
-    cart_abandoned,
-    contact_added,
-    coupon_expiring,
-    group_joined,
-    level_changed,
-    order_delivered,
-    order_paid,
-    points_expiring,
-    radar_opened,
-)
-
-
-class Trigger(Protocol):
-    """What a trigger module offers: the event's name, its Chinese title, what `where` may ask, and the match."""
-
-    name: str
-    title: str
-    where: dict[str, str]
-
-    def matches(self, trigger: Wanted, event: Event) -> bool: ...
-
+from scrm.sop.triggers import contacts, groups, loyalty, orders, staff, times, visits
+from scrm.sop.triggers.trigger import Trigger
 
 TRIGGERS: tuple[Trigger, ...] = (
-    contact_added,
-    group_joined,
-    order_paid,
-    order_delivered,
-    cart_abandoned,
-    radar_opened,
-    coupon_expiring,
-    points_expiring,
-    level_changed,
+    *contacts.TRIGGERS,
+    *groups.TRIGGERS,
+    *orders.TRIGGERS,
+    *visits.TRIGGERS,
+    *loyalty.TRIGGERS,
+    *staff.TRIGGERS,
+    *times.TRIGGERS,
 )
+
+# Names that authors know from elsewhere.
+ALIASES: Mapping[str, str] = {"review.received": "product.reviewed", "person.merged": "identity.merged"}
+
+# The shop's own events: any name of their own, any facts.
+OWN = Trigger(
+    "custom.*",
+    "自有事件",
+    run_keys=("order", "coupon", "person+year", "parcel", "product", "sku_family", "live", "case", "batch"),
+    is_open=True,
+)
+
+# Somebody starts one playbook for one person: the event names it.
+BY_HAND = "manual.started"
 
 _BY_NAME = {trigger.name: trigger for trigger in TRIGGERS}
 
+Index = Mapping[str, tuple[Playbook, ...]]
+
 
 def find_trigger(name: str) -> Trigger | None:
-    return _BY_NAME.get(name)
+    """By the event's name; every `custom.` name has the same one."""
+    return _BY_NAME.get(name) or (OWN if OWN_EVENT.fullmatch(name) else None)
 
 
 def starts(wanted: Wanted, event: Event) -> bool:
     """Whether this event starts a playbook with that trigger; an unknown trigger is started by nothing."""
+    if wanted.event != event.name:
+        return False
     trigger = find_trigger(wanted.event)
     return trigger is not None and trigger.matches(wanted, event)
+
+
+def index(playbooks: Iterable[Playbook]) -> Index:
+    """Playbooks by the event that starts them, in the order in which they are entered: made once for a publication."""
+    found: dict[str, tuple[Playbook, ...]] = {}
+    for playbook in sorted(playbooks, key=lambda one: (one.priority, one.key)):
+        found[playbook.trigger.event] = (*found.get(playbook.trigger.event, ()), playbook)
+    return found
+
+
+def started_by(index: Index, event: Event) -> list[Playbook]:
+    """The playbooks that this event starts; costs nothing for those that wait for other events."""
+    found = index.get(event.name, ())
+    if event.name == BY_HAND:
+        return [playbook for playbook in found if playbook.key == event.facts.get("playbook")]
+    return [playbook for playbook in found if starts(playbook.trigger, event)]
