@@ -7,7 +7,7 @@ from scrm.sop import checks
 from scrm.sop.parse_coupons import CouponsReader
 from scrm.sop.parse_guards import GuardsReader
 from scrm.sop.parse_steps import StepsReader
-from scrm.sop.parse_trigger import LATER_RUN_KEYS, RUN_KEYS, TriggerReader
+from scrm.sop.parse_trigger import TriggerReader, with_lead
 from scrm.sop.reading import KEY, KEY_RULE, Known, PlaybookErrors, Problem, is_none
 from scrm.sop.schema import Guards, Playbook, steps_of
 from scrm.sop.source import Node, SourceError, read_source
@@ -58,14 +58,15 @@ class _Reader(TriggerReader, GuardsReader, CouponsReader, StepsReader):
         if not all(key in parts for key in _REQUIRED):
             return None
         reentry, every = self.reentry(parts["reentry"])
+        trigger = self.trigger(parts["trigger"])
         body = self.parts(parts["steps"])
         playbook = Playbook(
             key=self.text(parts["playbook"], "playbook", KEY, KEY_RULE),
             title=self.text(parts["title"], "title"),
             description=self.text(parts["description"], "description") if "description" in parts else "",
             priority=self.choice(parts["priority"], "priority", PRIORITIES) if "priority" in parts else "P3",
-            trigger=self.trigger(parts["trigger"]),
-            run_key=self.choice(parts["run_key"], "run_key", RUN_KEYS, LATER_RUN_KEYS),
+            trigger=with_lead(trigger, steps_of(body)),
+            run_key=self.run_key(parts["run_key"], trigger),
             reentry=reentry,
             reentry_every=every,
             enter_if=self.condition(parts.get("enter_if")),
@@ -96,10 +97,6 @@ class _Reader(TriggerReader, GuardsReader, CouponsReader, StepsReader):
 
     def check_whole(self, root: Node, parts: dict[str, Node], playbook: Playbook) -> None:
         """What only shows when the parts are seen together; only when each is sound."""
-        if playbook.run_key != "person" and not playbook.trigger.event.startswith(f"{playbook.run_key}."):
-            self.note(
-                parts["run_key"].line, f"触发事件 {playbook.trigger.event} 没有 {playbook.run_key}，run_key 请写 person"
-            )
         if not self.problems:
             for line, text in checks.check_playbook(playbook, self.known.coupons, self.known.quiet):
                 self.note(line or root.line, text)
@@ -110,7 +107,7 @@ _REQUIRED = {
     "playbook": "固定不变的编号，例如 new-customer",
     "title": "给人看的名称",
     "trigger": "什么事件让客户进入",
-    "run_key": "怎样算同一次：person（每人一次）、order（每单一次）",
+    "run_key": "怎样算同一次：person（每人一次）、order（每单一次）、person+year（每人每年一次）",
     "reentry": "能不能再次进入：never、per_key 或 {every: 120d}",
     "exit_if": "什么情况下提前退出；没有就写 none",
     "goal": "达成什么算成功，例如 {event: order.paid, within: 7d}；没有就写 none",

@@ -315,12 +315,13 @@ def _lay(parts: Sequence[Part], program: list[Node]) -> None:
             _lay(arm, program)
             jumps.append(len(program))
             program.append(Jump(0))
-        # The last arm needs no jump: what follows it is where they meet.
+        # The last arm needs no jump: what follows it is where they meet. (Without any arm the text is wrong anyway.)
         program.pop()
         after = len(program)
         for jump in jumps[:-1]:
             program[jump] = Jump(after)
-        program[place] = Fork(part, tuple(targets), after)
+        if targets:
+            program[place] = Fork(part, tuple(targets), after)
 
 
 def arms_of(part: Branch | Split | Wait) -> tuple[tuple[Part, ...], ...]:

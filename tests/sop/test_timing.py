@@ -1,5 +1,6 @@
 """When steps fall due."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -52,7 +53,7 @@ def test_times_are_read_as_authors_write_them(text: str, when: When) -> None:
     assert parse_when(text) == when
 
 
-@pytest.mark.parametrize("text", ["", "T1", "T0+", "T0+30", "T0+0m", "D3", "D+3 25:00-26:00", "D+3 10:00", "D-3", "3d"])
+@pytest.mark.parametrize("text", ["", "T1", "T0+", "T0+30", "T0+0m", "D3", "D+3 25:00-26:00", "D+3 10:00", "3d"])
 def test_a_time_that_is_no_time_is_refused_with_words(text: str) -> None:
     with pytest.raises(ValueError, match=r"[一-鿿]"):
         parse_when(text)
@@ -154,3 +155,26 @@ def test_a_window_inside_the_quiet_hours_is_never_open() -> None:
 def test_durations_are_written_in_words() -> None:
     words = [write_duration(parse_duration(text)) for text in ("72h", "7d", "30m", "5s", "83h30m")]
     assert words == ["72 小时", "7 天", "30 分钟", "5 秒", "83 小时 30 分钟"]
+
+
+@pytest.mark.parametrize(
+    ("text", "only", "anchor", "expected"),
+    [
+        ("D-3", "", "2026-11-22 00:00", "2026-11-19 10:00"),
+        ("W+2", "", "2026-11-20 15:00", "2026-11-24 10:00"),  # a Friday: Saturday and Sunday do not count
+        ("W+1", "", "2026-09-30 15:00", "2026-10-08 10:00"),  # the National Day holiday
+        ("W+1", "", "2026-02-13 15:00", "2026-02-14 10:00"),  # a Saturday that is worked before the Spring Festival
+        ("W-1", "", "2026-10-08 00:00", "2026-09-30 10:00"),
+        ("D+1", "workdays", "2026-11-20 15:00", "2026-11-23 10:00"),
+        ("D+1", "restdays", "2026-11-23 15:00", "2026-11-28 10:00"),
+        ("T0+2h", "workdays", "2026-11-21 09:00", "2026-11-23 11:00"),
+        ("W+1", "", "2027-12-31 15:00", "2028-01-03 10:00"),  # not published yet: Monday to Friday
+    ],
+)
+def test_working_days_and_days_of_rest_follow_the_chinese_calendar(
+    text: str, only: str, anchor: str, expected: str
+) -> None:
+    when = replace(parse_when(text), only=only)
+    begun = datetime.fromisoformat(anchor).replace(tzinfo=SHANGHAI)
+    due = due_at(when, begun, SHANGHAI, spread_key="x").astimezone(SHANGHAI)
+    assert f"{due:%Y-%m-%d %H:%M}" == expected
