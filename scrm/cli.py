@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     from scrm.imports import cli as imports
     from scrm.privacy import cli as privacy
     from scrm.sop import cli as sop
+    from scrm.sop import explain_cli
     from scrm.sync import cli as sync
 
     parser = argparse.ArgumentParser(prog="scrm", description="企业微信社交客户管理：欢迎、画像、侧边栏与 SOP 剧本。")
@@ -108,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_feature_commands(commands, imports, sop)
     before = set(commands.choices)
     privacy.add_parser(commands)
+    explain_cli.add_parser(commands)
     for name in set(commands.choices) - before:
         commands.choices[name].set_defaults(wants_services=True)
     return parser
