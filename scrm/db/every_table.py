@@ -16,10 +16,11 @@ from scrm.mass_messages import models as mass_messages
 from scrm.membership import models as membership
 from scrm.moments import models as moments
 from scrm.privacy import models as privacy
-from scrm.profiles import custom_field_tables, erased, merge_tables, timeline
+from scrm.profiles import custom_field_tables, erased, merge_tables, stop_list, timeline
 from scrm.profiles import models as profiles
+from scrm.segments import models as segments
+from scrm.sop import calendar_tables, result_tables
 from scrm.sop import models as sop
-from scrm.sop import result_tables
 from scrm.sync import models as sync
 from scrm.tracking import models as tracking
 from scrm.transfers import models as transfers
@@ -29,6 +30,7 @@ from scrm.work import models as work
 FEATURES = (
     allowances,
     api,
+    calendar_tables,
     callbacks,
     commerce,
     contact_ways,
@@ -47,9 +49,11 @@ FEATURES = (
     privacy,
     profiles,
     pulls,
+    segments,
     result_tables,
     sessions,
     sop,
+    stop_list,
     sync,
     timeline,
     tracking,

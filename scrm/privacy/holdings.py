@@ -156,6 +156,7 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding(
         "coupon_issue", "优惠券", _of_person, blank={"redemption": None, "reason_key": _stand_in}, hidden=("token",)
     ),
+    Holding("segment_member", "人群包", _of_person),
     Holding("points_account", "积分账户", _of_person, blank={}),
     Holding("points_lot", "积分批次", _of_person, blank={}),
     Holding("points_movement", "积分流水", _of_person, blank={"note": ""}),
@@ -196,6 +197,7 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding(
         "oa_follower", "公众号关注", lambda table, subject: or_(_of_person(table, subject), _of_openid(table, subject))
     ),
+    Holding("stop_entry", "停发名单", _of_person),
     Holding("pre_tag", "待打的标签", _of_value, hidden=("value",)),
     Holding("tracked_event", "浏览行为", _tracked),
     Holding("visitor_claim", "访客身份", _of_visitor),
@@ -222,10 +224,12 @@ IMPERSONAL: dict[str, str] = {
     "coupon_code": "codes; whom one was given to stands in coupon_issue",
     "custom_field": "definitions",
     "customer_contact_member": "members of staff",
+    "date_watch": "how far a look came",
     "department": "members of staff",
     "event_type": "definitions",
     "erased_identity": "keyed hashes that keep the erased from coming back",
     "erasure": "numbers only",
+    "house_guard": "rules",
     "group_chat": "groups; their members stand in group_chat_member",
     "group_chat_tag": "tags on groups",
     "group_join_code": "the shop's own codes",
@@ -257,6 +261,8 @@ IMPERSONAL: dict[str, str] = {
     "pull_reject": "sealed records that could not be read: nobody knows whose; gone after a replay",
     "pull_token": "other programs",
     "radar_content": "the shop's own pages",
+    "schedule_fire": "how far a fire of a schedule came",
+    "segment": "definitions",
     "session": "members of staff",
     "state_owner": "the shop's own codes",
     "sync_night": "how far a sync came",

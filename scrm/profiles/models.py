@@ -26,6 +26,8 @@ person = Table(
     Column("stage", String(40), nullable=False, server_default=text("''")),
     # {"promo": true, ...}: what this person refused, across all members and channels.
     Column("optout", Json, nullable=False, server_default=text("'{}'")),
+    # 负责人, chosen by a person; empty: whoever talked last, or was added first.
+    Column("owner_userid", String(64), nullable=False, server_default=text("''")),
     Column("created_at", UtcDateTime, nullable=False),
     # An id is never given twice: where it was joined into another, it leads there for ever.
     sqlite_autoincrement=True,
@@ -48,6 +50,13 @@ person_stat = Table(
     Column("kept_orders", Integer, nullable=False, server_default=text("0")),
     Column("kept_fen", BigInteger, nullable=False, server_default=text("0")),
     Column("last_kept_at", UtcDateTime),
+    # Whose first order was paid on a day, for its anniversary.
+    Index(
+        "ix_person_stat_first_paid_at",
+        "first_paid_at",
+        sqlite_where=text("first_paid_at IS NOT NULL"),
+        postgresql_where=text("first_paid_at IS NOT NULL"),
+    ),
 )
 
 # Custom fields that playbooks and staff set: {key, value}.
@@ -126,6 +135,7 @@ follow_user = Table(
     Column("ended_at", UtcDateTime),
     Index("ix_follow_user_external_userid", "external_userid"),
     Index("ix_follow_user_person_id", "person_id"),
+    Index("ix_follow_user_followed_at", "followed_at"),
 )
 
 # type: 1 corp tag, 2 personal tag (no tag_id: the name stands for it), 3 strategy tag

@@ -1,14 +1,16 @@
 """When a step is due and what becomes of it: pure functions over plain data, with the time passed in."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from scrm.errors import ScrmError
-from scrm.events import Event
 from scrm.sop import guards, timing
-from scrm.sop.guards import House
+from scrm.sop.guards import NOTHING, Check, GuardFacts, House, Touch
+from scrm.sop.placing import planned_at, quiet_of
+from scrm.sop.run_keys import LastRun as LastRun
+from scrm.sop.run_keys import run_key as run_key
 from scrm.sop.schema import Channel, Late, Playbook, Step, Window
 
 # A task without a ttl of its own; publishing demands one, but older versions may lack it.
@@ -23,15 +25,18 @@ class Verdict(StrEnum):
     DEFER = "defer"
     DROP = "drop"
     EXIT = "exit"
+    # The whole run is held until the brake that stopped it lifts; it goes on at the same step with new dates.
+    PAUSE = "pause"
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The verdict and its reason in words; `until` is set when it is put off."""
+    """The verdict and its reason in words; `until` is set when it is put off. `checks` are the guards' answers so far."""
 
     verdict: Verdict
     reason: str = ""
     until: datetime | None = None
+    checks: tuple[Check, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,55 +53,13 @@ class Facts:
     optout: dict[str, Any] = field(default_factory=dict)
     pushes: int = 0
     last_push_at: datetime | None = None
+    guard: GuardFacts = NOTHING
 
 
 def replace_push(facts: Facts, pushed_at: datetime) -> Facts:
     """The same facts after this person was written to a moment ago, by another run of the same batch."""
-    return replace(facts, last_push_at=pushed_at)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a run stands: the index of its next step, and when that is due (None: nothing more will come)."""
-
-    step: int
-    due_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class LastRun:
-    """The newest run of one person in one playbook."""
-
-    run_key: str
-    enrolled_at: datetime
-    is_active: bool
-
-
-def run_key(playbook: Playbook, event: Event, last: LastRun | None = None) -> str:
-    """What makes two runs of a playbook the same: "person:12", "order:taobao/shop/123".
-
-    With re-entry every N days the key carries a number: it stays the last run's own until N days have passed, so that
-    the unique index refuses a second run, also when two processes ask at once.
-    """
-    if playbook.run_key == "person":
-        key = f"person:{event.person_id}"
-    elif event.key:
-        key = f"{playbook.run_key}:{event.key}"
-    else:
-        raise ScrmError(f"剧本“{playbook.title}”按 {playbook.run_key} 计次，但事件 {event.name} 没有这个编号")
-    if playbook.reentry_every is None:
-        return key
-    if last is None:
-        return f"{key}#1"
-    if last.is_active or event.occurred_at < last.enrolled_at + playbook.reentry_every:
-        return last.run_key
-    return f"{key}#{number_of(last.run_key) + 1}"
-
-
-def number_of(key: str) -> int:
-    """The number that re-entry gave a run key; 1 for a key without one."""
-    number = key.rpartition("#")[2]
-    return int(number) if "#" in key and number.isdigit() else 1
+    touches = (*facts.guard.touches, Touch(pushed_at, "另一条同时到点的消息"))
+    return replace(facts, last_push_at=pushed_at, guard=replace(facts.guard, touches=touches))
 
 
 def coupon_reason(playbook_key: str, key: str) -> str:
@@ -104,44 +67,8 @@ def coupon_reason(playbook_key: str, key: str) -> str:
     return f"{playbook_key}:{key}"
 
 
-def planned_at(playbook: Playbook, step: Step, anchor: datetime, house: House, spread_key: str) -> datetime:
-    """When the step should come: its time, put off to its window and past the quiet hours unless it would be dropped.
-
-    A step that acts on our own data is not held back by quiet hours.
-    """
-    due = timing.due_at(step.when, anchor, house.zone, spread_key=f"{spread_key}/{step.id}")
-    if step.late is Late.DROP:
-        return due
-    return guards.next_moment(step, _quiet(playbook, step, house), due, house, f"{spread_key}/{step.id}")
-
-
-def first_due(playbook: Playbook, anchor: datetime, house: House, spread_key: str) -> Place:
-    """Where a new run starts; the welcome is not waited for, it has been sent or it never will be."""
-    return _place_from(playbook, 0, anchor, house, spread_key)
-
-
-def next_due(playbook: Playbook, done: int, anchor: datetime, house: House, spread_key: str) -> Place:
-    """Where a run goes on after the step with index `done`."""
-    return _place_from(playbook, done + 1, anchor, house, spread_key)
-
-
-def _place_from(playbook: Playbook, index: int, anchor: datetime, house: House, spread_key: str) -> Place:
-    for step_index in range(index, len(playbook.steps)):
-        step = playbook.steps[step_index]
-        if step.channel is not Channel.WELCOME:
-            return Place(step_index, planned_at(playbook, step, anchor, house, spread_key))
-    return Place(len(playbook.steps), goal_ends_at(playbook, anchor))
-
-
-def goal_ends_at(playbook: Playbook, anchor: datetime) -> datetime | None:
-    """Until when a run whose steps are over still waits for its goal."""
-    if playbook.goal is None or playbook.goal.within is None:
-        return None
-    return anchor + playbook.goal.within
-
-
 def decide(playbook: Playbook, step: Step, facts: Facts, house: House, now: datetime) -> Decision:
-    """What becomes of a step whose time has come."""
+    """What becomes of a step whose time has come, with the answer of every guard that was asked. Pure."""
     if facts.over:
         return Decision(Verdict.EXIT, facts.over)
     if step.channel is Channel.WELCOME:
@@ -149,10 +76,12 @@ def decide(playbook: Playbook, step: Step, facts: Facts, house: House, now: date
     planned = planned_at(playbook, step, facts.anchor_at, house, facts.spread_key)
     if now < planned:
         return Decision(Verdict.DEFER, "还没到时间", planned)
-    if step.channel is Channel.SYSTEM:
-        return Decision(Verdict.SKIP, facts.unmet) if facts.unmet else Decision(Verdict.RUN)
-    case = _Case(playbook, step, facts, house, now, planned, _quiet(playbook, step, house))
-    return _untimely(case) or _unwanted(case) or _too_soon(case) or Decision(Verdict.RUN)
+    case = _Case(playbook, step, facts, house, now, planned, quiet_of(playbook, step, house))
+    for guard in _guards_of(step):
+        decision = guard(case)
+        if decision is not None:
+            return replace(decision, checks=tuple(case.checks))
+    return Decision(Verdict.RUN, checks=tuple(case.checks))
 
 
 def expires_at(step: Step, released_at: datetime) -> datetime:
@@ -160,9 +89,24 @@ def expires_at(step: Step, released_at: datetime) -> datetime:
     return released_at + (step.ttl or DEFAULT_TTL)
 
 
+def recheck(playbook: Playbook, step: Step, facts: Facts, house: House, now: datetime) -> Decision:
+    """Whether what was released may still be sent now, at the member's tap: RUN, or why not.
+
+    Hours and windows do not hold here: the member is awake and has the chat open. DEFER says until when it must wait.
+    """
+    if facts.over:
+        return Decision(Verdict.EXIT, facts.over)
+    case = _Case(playbook, step, facts, house, now, now, None)
+    for guard in (_unmet, _unwanted, _braked, _over_cap):
+        decision = guard(case)
+        if decision is not None:
+            return replace(decision, checks=tuple(case.checks))
+    return Decision(Verdict.RUN, checks=tuple(case.checks))
+
+
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """A step for a person, at a moment."""
+    """A step for a person, at a moment; `checks` grows with every guard that is asked."""
 
     playbook: Playbook
     step: Step
@@ -171,6 +115,7 @@ class _Case:
     now: datetime
     planned: datetime
     quiet: Window | None
+    checks: list[Check] = field(default_factory=list)
 
     @property
     def late(self) -> timedelta:
@@ -180,26 +125,76 @@ class _Case:
     def ttl(self) -> timedelta:
         return self.step.ttl or DEFAULT_TTL
 
+    @property
+    def is_marketing(self) -> bool:
+        return guards.is_marketing(self.playbook, self.step)
+
+    def passes(self, name: str, words: str = "") -> None:
+        self.checks.append(Check(name, True, words))
+
+    def stops(self, name: str, verdict: Verdict, words: str, until: datetime | None = None) -> Decision:
+        self.checks.append(Check(name, False, words))
+        return Decision(verdict, words, until)
+
+
+_Guard = Callable[[_Case], Decision | None]
+
+
+def _guards_of(step: Step) -> tuple[_Guard, ...]:
+    return _SPEAKING if step.channel.speaks else _SILENT
+
+
+def _held_out(case: _Case) -> Decision | None:
+    """Who is compared with hears nothing, and nothing of his is changed."""
+    if case.facts.guard.is_holdout:
+        return case.stops("对照组", Verdict.SKIP, "对照组，不发送")
+    return None
+
+
+def _unmet(case: _Case) -> Decision | None:
+    if case.facts.unmet:
+        return case.stops("条件", Verdict.SKIP, case.facts.unmet)
+    if case.step.condition is not None:
+        case.passes("条件", "仍然满足")
+    return None
+
 
 def _unwanted(case: _Case) -> Decision | None:
-    reason = (
-        case.facts.unmet
-        or guards.refused(case.playbook, case.facts.optout)
-        or guards.capped(case.playbook, case.facts.pushes)
+    """Refused by the customer, kept out by the house, or said enough."""
+    facts = case.facts
+    limit = case.playbook.guards.max_pushes
+    asked = (
+        ("退订", guards.refused(case.playbook, facts.optout, case.step), "没有退订"),
+        ("停发名单", guards.stopped(case.playbook, facts.guard), "不在名单"),
+        (
+            "本流程次数",
+            guards.capped(case.playbook, facts.pushes),
+            f"已发 {facts.pushes} 次，上限 {limit} 次" if limit else "不限",
+        ),
     )
-    return Decision(Verdict.SKIP, reason) if reason else None
+    for name, refusal, fine in asked:
+        if refusal:
+            return case.stops(name, Verdict.SKIP, refusal)
+        case.passes(name, fine)
+    return None
 
 
 def _untimely(case: _Case) -> Decision | None:
     """Too late by its own ttl, in quiet hours, or outside its window."""
     if case.late > case.ttl:
-        return Decision(Verdict.DROP, f"晚了 {timing.write_duration(case.late)}，超过有效期，未再发送")
+        words = f"晚了 {timing.write_duration(case.late)}，超过有效期，未再发送"
+        return case.stops("有效期", Verdict.DROP, words)
+    case.passes("有效期", timing.write_duration(case.ttl))
     closed = guards.closed_because(case.step, case.quiet, case.now, case.house.zone)
     if not closed or _is_only_a_slow_tick(case):
+        case.passes("勿扰时段", guards.words(case.quiet) if case.quiet else "不受限")
         return None
     if case.step.late is Late.DROP:
-        return Decision(Verdict.DROP, closed)
-    return None if _is_still_its_day(case) else _put_off(case, case.now, closed)
+        return case.stops("勿扰时段", Verdict.DROP, closed)
+    if _is_still_its_day(case):
+        case.passes("勿扰时段", "错过了时段，当天内仍可发")
+        return None
+    return _put_off(case, "勿扰时段", case.now, closed)
 
 
 def _is_only_a_slow_tick(case: _Case) -> bool:
@@ -215,19 +210,78 @@ def _is_still_its_day(case: _Case) -> bool:
     return same_day and not is_quiet and case.step.when.days is not None
 
 
+def _braked(case: _Case) -> Decision | None:
+    """A case of the customer comes first, and so does a talk that is under way."""
+    guard = case.facts.guard
+    why = guards.braked(case.playbook, guard)
+    if why:
+        look_at = guard.case_until or case.now + _LOOK_AGAIN
+        if case.playbook.priority in guards.MARKETING:
+            return case.stops("售后", Verdict.PAUSE, why, max(look_at, case.now + _A_MOMENT))
+        return _put_off(case, "售后", look_at, why)
+    case.passes("售后", "没有未结束的售后")
+    if not case.is_marketing:
+        return None
+    talk = guards.talking(case.playbook, guard, case.now, case.house)
+    if talk is not None:
+        return _put_off(case, "会话", talk.at, talk.why)
+    case.passes("会话", "没有正在进行的会话")
+    return None
+
+
+def _over_cap(case: _Case) -> Decision | None:
+    """One person gets only so much marketing, whoever sends it."""
+    if not case.is_marketing:
+        return None
+    caps, touches = guards.caps_of(case.playbook, case.house), case.facts.guard.touches
+    free = guards.full(caps, touches, case.now, case.house.zone)
+    if free is None:
+        case.passes("频控", guards.caps_words(caps, touches, case.now, case.house.zone))
+        return None
+    if case.step.late is Late.DROP:
+        return case.stops("频控", Verdict.DROP, f"被频控放弃：{free.why}")
+    return _put_off(case, "频控", free.at, free.why, dropped="被频控放弃：")
+
+
+def _outranked(case: _Case) -> Decision | None:
+    """Of two on one day the more important one goes out, the other in its next window."""
+    if not case.is_marketing or not case.facts.guard.rival:
+        return None
+    why = f"当天还有更重要的：{case.facts.guard.rival}"
+    if case.step.late is Late.DROP:
+        return case.stops("当天优先级", Verdict.DROP, f"被频控放弃：{why}")
+    gap = guards.caps_of(case.playbook, case.house).gap or timedelta()
+    return _put_off(case, "当天优先级", case.now + max(gap, timedelta(hours=12)), why, dropped="被频控放弃：")
+
+
 def _too_soon(case: _Case) -> Decision | None:
     """One person hears from us once at a time."""
     free = guards.free_at(case.playbook, case.late, case.facts.last_push_at, case.now, case.house)
-    return None if free <= case.now else _put_off(case, free, "刚给这位客户发过消息")
+    if free > case.now:
+        return _put_off(case, "间隔", free, "刚给这位客户发过消息")
+    case.passes("间隔", "没有刚发过的消息")
+    return None
 
 
-def _put_off(case: _Case, earliest: datetime, why: str) -> Decision:
+def _put_off(case: _Case, name: str, earliest: datetime, why: str, *, dropped: str = "") -> Decision:
     spread_key = f"{case.facts.spread_key}/{case.step.id}"
     until = guards.next_moment(case.step, case.quiet, earliest, case.house, spread_key)
     if until - case.planned > case.ttl:
-        return Decision(Verdict.DROP, f"{why}，推迟后会超过有效期")
-    return Decision(Verdict.DEFER, why, until)
+        return case.stops(name, Verdict.DROP, f"{dropped}{why}，推迟后会超过有效期")
+    return case.stops(name, Verdict.DEFER, why, max(until, case.now + _A_MOMENT))
 
 
-def _quiet(playbook: Playbook, step: Step, house: House) -> Window | None:
-    return None if step.channel is Channel.SYSTEM else guards.quiet_hours(playbook, step, house)
+_LOOK_AGAIN = timedelta(hours=1)
+_A_MOMENT = timedelta(seconds=1)
+_SPEAKING: tuple[_Guard, ...] = (
+    _held_out,
+    _untimely,
+    _unmet,
+    _unwanted,
+    _braked,
+    _over_cap,
+    _outranked,
+    _too_soon,
+)
+# Nobody outside hears of it: no refusal, no hour and no cap holds it back.
+_SILENT: tuple[_Guard, ...] = (_held_out, _unmet)

@@ -1,8 +1,7 @@
 """What an event does to playbooks: it ends runs, and it begins them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -13,21 +12,21 @@ from scrm.errors import ScrmError
 from scrm.events import Event
 from scrm.profiles import conditions
 from scrm.services import Services
-from scrm.sop import engine, exits, store, turns, why
-from scrm.sop.engine import LastRun
+from scrm.sop import arbitration, exits, run_keys, store, triggers, turns, why
 from scrm.sop.facts import Due, Ending, ended_by
 from scrm.sop.guards import House
 from scrm.sop.placing import Course, Place, course_of, ends_at, place_from, spread_key
 from scrm.sop.published import Published
+from scrm.sop.run_keys import LastRun
 from scrm.sop.schema import Channel, Fork, Playbook, Wait
 from scrm.sop.shelf import find_version, house_of, playbooks_of
-from scrm.sop.triggers import starts
 from scrm.sop.triggers.facts import fits
 from scrm.sop.turns import progress
 from scrm.work import queue
 
 log = structlog.get_logger()
 
+_GOES_ON = frozenset({"active", "paused", "queued"})
 # What the ledger of welcomes says, as the state of the step.
 _WELCOME_STATES = {
     "sent": "done",
@@ -67,7 +66,7 @@ def concerns_anybody(conn: Connection, event_id: int, rules: Rules) -> bool:
     event = events.get_event(conn, event_id)
     if event is None or event.person_id is None:
         return False
-    if event.name in exits.LOST or any(starts(playbook.trigger, event) for playbook in _current(rules)):
+    if event.name in exits.LOST | arbitration.HEEDED or triggers.started_by(rules.published.by_event, event):
         return True
     return bool(store.list_active_runs(conn, event.person_id))
 
@@ -79,13 +78,11 @@ def apply_event(conn: Connection, event_id: int, rules: Rules, now: datetime, co
         return
     end_runs(conn, event, rules, now)
     end_waits(conn, event, rules, now)
-    for playbook in _current(rules):
-        if starts(playbook.trigger, event):
+    arbitration.heed(conn, event, now)
+    for playbook in triggers.started_by(rules.published.by_event, event):
+        # What happened while it stood still begins nothing afterwards.
+        if rules.published.begins(playbook.key, event.occurred_at):
             enrol(conn, playbook, event, rules.house, now, correlation)
-
-
-def _current(rules: Rules) -> Sequence[Playbook]:
-    return sorted(rules.published.current.values(), key=lambda playbook: (playbook.priority, playbook.key))
 
 
 def end_runs(conn: Connection, event: Event, rules: Rules, now: datetime) -> None:
@@ -204,19 +201,17 @@ class _Asked:
     def enter(self, correlation: str) -> int:
         """The new run's id; raises NotLetIn, or ScrmError when the event does not say what the run is about."""
         playbook, event = self.playbook, self.event
-        try:
-            last = last_run(self.conn, playbook, self.person_id)
-            key = engine.run_key(playbook, event, last)
-        except ScrmError as error:
-            raise NotLetIn(error.text) from None
+        key = self.run_key()
         owner = _choose_owner(self.conn, playbook, event)
         if owner is None:
             raise NotLetIn(why.NO_MEMBER)
         if not conditions.holds(self.conn, playbook.enter_if, self.person_id, self.now):
             raise NotLetIn(why.NOT_ADMITTED)
+        admission = arbitration.admit(self.conn, playbook, self.person_id, self.now, self.house)
         enrolment_id = store.add_enrolment(
             self.conn,
             {
+                **admission.columns,
                 "playbook_key": playbook.key,
                 "version": playbook.version,
                 "run_key": key,
@@ -224,7 +219,7 @@ class _Asked:
                 "userid": owner.userid,
                 "external_userid": owner.external_userid,
                 "event_id": event.id,
-                "anchor_at": anchor_of(event, self.house),
+                "anchor_at": triggers.anchor_of(event, self.house.zone),
                 "enrolled_at": self.now,
                 "correlation": correlation,
             },
@@ -233,21 +228,28 @@ class _Asked:
             raise NotLetIn(why.ENTERED_BEFORE)
         why.note_entries(self.conn, {enrolment_id: (playbook.enter_if, self.person_id)}, self.now)
         self.note_welcomes(enrolment_id, owner)
-        set_out(self.conn, enrolment_id, playbook, self.house, self.now)
+        if admission.state == "active":
+            set_out(self.conn, enrolment_id, playbook, self.house, self.now)
         return enrolment_id
+
+    def run_key(self) -> str:
+        """Which run this would be; raises NotLetIn when there is one already, also by the rules of an earlier version."""
+        try:
+            last = last_run(self.conn, self.playbook, self.person_id)
+            key = run_keys.run_key(self.playbook, self.event, last, self.house.zone)
+        except ScrmError as error:
+            raise NotLetIn(error.text) from None
+        is_taken = (last is not None and key == last.run_key) or (
+            self.playbook.reentry_every is None and store.has_run_of_key(self.conn, self.playbook.key, key)
+        )
+        if is_taken:
+            raise NotLetIn(why.ENTERED_BEFORE)
+        return key
 
     def note_welcomes(self, enrolment_id: int, owner: Owner) -> None:
         """The welcome's step is what the ledger says."""
         for welcome in _welcomes(self.conn, enrolment_id, self.playbook, self.event, owner, self.now):
             store.add_step_runs(self.conn, [welcome])
-
-
-def anchor_of(event: Event, house: House) -> datetime:
-    """T0: when it happened; of a date that is to come, the beginning of that day in the shop's zone."""
-    day = event.facts.get("date") if event.name == "date.reached" else None
-    if not isinstance(day, str):
-        return event.occurred_at
-    return datetime.combine(date.fromisoformat(day), time(), tzinfo=house.zone)
 
 
 def set_out(conn: Connection, enrolment_id: int, playbook: Playbook, house: House, now: datetime) -> None:
@@ -291,7 +293,7 @@ def last_run(conn: Connection, playbook: Playbook, person_id: int) -> LastRun | 
     if playbook.reentry_every is None:
         return None
     row = store.find_last_run(conn, playbook.key, person_id)
-    return None if row is None else LastRun(row.run_key, row.enrolled_at, row.state == "active")
+    return None if row is None else LastRun(row.run_key, row.enrolled_at, row.state in _GOES_ON)
 
 
 def _choose_owner(conn: Connection, playbook: Playbook, event: Event) -> Owner | None:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from scrm.profiles import conditions
 from scrm.sop import chance, exits, store
 from scrm.sop.engine import Facts
 from scrm.sop.exits import Run
+from scrm.sop.guards import GuardFacts
 from scrm.sop.placing import counted_from, spread_key
 from scrm.sop.schema import Condition, Content, Node, Playbook, Step, Variant
 
@@ -63,6 +64,10 @@ class Known:
 
     facts: Facts
     ending: Ending | None
+
+    def guarded_by(self, guard: GuardFacts) -> "Known":
+        """The same with what the guards know."""
+        return Known(replace(self.facts, guard=guard), self.ending)
 
 
 def run_of(row: Row[Any]) -> Run:

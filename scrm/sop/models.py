@@ -1,6 +1,6 @@
 """Playbooks, who is in them, what each step did, and what went out."""
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, String, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, false, text
 
 from scrm.db.tables import BigId, Json, UtcDateTime, metadata
 
@@ -94,12 +94,38 @@ enrolment = Table(
     # Index of the next step in the version's list.
     Column("step", Integer, nullable=False, server_default=text("0")),
     Column("due_at", UtcDateTime),
-    # active, goal, exited, done, failed
+    # active; paused and queued, which no tick claims; goal, exited, done, failed, merged
     Column("state", String(12), nullable=False, server_default=text("'active'")),
     _text("ended_reason", 200),
     Column("enrolled_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
     Column("correlation", String(40), nullable=False, server_default=text("''")),
+    # What T0 and D+0 count from since a wait ended or a pause was over; else the anchor.
+    Column("counted_from", UtcDateTime),
+    # The event that the run waits for.
+    _text("awaits", 48),
+    # Left alone, to be compared with: no step is released, the goal and the exit still count.
+    Column("is_holdout", Boolean, nullable=False, server_default=false()),
+    # Why the step that is due was put off.
+    _text("held_reason", 200),
+    Column("paused_at", UtcDateTime),
+    # A run that was begun again decides its steps once more: the pass of its step runs.
+    Column("pass_number", Integer, nullable=False, server_default=text("0")),
+    # Which way the run took: {"<branch or split id>": "<arm's name>"}.
+    Column("arms", Json, nullable=False, server_default=text("'{}'")),
+    # The playbook's: what the guards of other runs of this person ask for.
+    Column("priority", String(2), nullable=False, server_default=text("''")),
+    # One of those that come one after the other: P3 and P4, one run for a person, with something to say.
+    Column("is_journey", Boolean, nullable=False, server_default=false()),
+    # When a run that is held by the guards (queued, paused) is looked at again.
+    Column("look_at", UtcDateTime),
+    Index(
+        "ix_enrolment_look_at",
+        "look_at",
+        "id",
+        sqlite_where=text("state IN ('queued', 'paused') AND look_at IS NOT NULL"),
+        postgresql_where=text("state IN ('queued', 'paused') AND look_at IS NOT NULL"),
+    ),
     Index("uq_enrolment_run_key", "playbook_key", "run_key", unique=True),
     Index(
         "ix_enrolment_due_at",
@@ -230,4 +256,14 @@ send = Table(
         sqlite_where=text("outcome = 'intent'"),
         postgresql_where=text("outcome = 'intent'"),
     ),
+)
+
+# What holds for every playbook as administrators set it on the page; what is not in it is in the settings.
+house_guard = Table(
+    "house_guard",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("values", Json, nullable=False),
+    Column("changed_by", String(64), nullable=False, server_default=text("''")),
+    Column("changed_at", UtcDateTime, nullable=False),
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from scrm.sop import content, placing, store, turns
+from scrm.sop import arbitration, content, placing, store, turns
 from scrm.sop.channels import Outcome, Ready, Release, channel_of
 from scrm.sop.content import Filled, Shop
 from scrm.sop.engine import Decision, Verdict
@@ -79,6 +79,7 @@ class _Batch:
     progress: list[dict[str, Any]] = field(default_factory=list)
     endings: list[tuple[int, str, str]] = field(default_factory=list)
     withdrawals: dict[str, list[int]] = field(default_factory=dict)
+    pauses: list[tuple[int, str, datetime]] = field(default_factory=list)
     idle: list[int] = field(default_factory=list)
     step_runs: list[dict[str, Any]] = field(default_factory=list)
     ready: list[tuple[Due, Filled]] = field(default_factory=list)
@@ -141,6 +142,7 @@ class _Batch:
         for reason, ids in self.withdrawals.items():
             store.withdraw_tasks(conn, ids, reason, now=self.now)
         store.finish_idle(conn, self.idle, now=self.now)
+        arbitration.pause(conn, self.pauses, self.now)
 
     def _release(self, conn: Connection, made: dict[int, int]) -> None:
         """Each channel gets its steps together; a step that was decided before has its row already, and is left out."""
@@ -187,6 +189,8 @@ def _note(case: Case, batch: _Batch) -> None:
         batch.turn(one, case.turn)
     elif one.step is None:
         batch.move(one, Place(one.row.step, None))
+    elif decision.verdict is Verdict.PAUSE and decision.until is not None:
+        batch.pauses.append((one.row.id, decision.reason, decision.until))
     elif decision.verdict is Verdict.DEFER and decision.until is not None:
         # Never at once again: a tick must come to its end.
         until = max(decision.until, batch.now + timedelta(seconds=1))

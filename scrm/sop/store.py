@@ -110,6 +110,14 @@ def find_last_run(conn: Connection, playbook_key: str, person_id: int) -> Row[An
     return conn.execute(query).one_or_none()
 
 
+def has_run_of_key(conn: Connection, playbook_key: str, base: str) -> bool:
+    """Whether there is a run with this key, under whatever number re-entry gave it."""
+    key = enrolment.c.run_key
+    numbered = and_(key > f"{base}#", key < f"{base}$")
+    query = select(enrolment.c.id).where(enrolment.c.playbook_key == playbook_key, or_(key == base, numbered)).limit(1)
+    return conn.execute(query).first() is not None
+
+
 def find_run(conn: Connection, enrolment_id: int) -> Row[Any] | None:
     return conn.execute(select(enrolment).where(enrolment.c.id == enrolment_id)).one_or_none()
 
@@ -124,10 +132,23 @@ def list_active_runs(conn: Connection, person_id: int) -> list[Row[Any]]:
     return list(conn.execute(select(enrolment).where(_ACTIVE, enrolment.c.person_id == person_id)))
 
 
+def list_waiting(conn: Connection, person_id: int, event_name: str) -> list[Row[Any]]:
+    """The active runs of a person that wait for an event of this name; nobody else moves them meanwhile."""
+    query = select(enrolment).where(_ACTIVE, enrolment.c.person_id == person_id, enrolment.c.awaits == event_name)
+    return list(conn.execute(query.with_for_update() if conn.dialect.name == "postgresql" else query))
+
+
 _PROGRESS = (
     update(enrolment)
     .where(enrolment.c.id == bindparam("of_id"), enrolment.c.state == "active")
-    .values(step=bindparam("new_step"), due_at=bindparam("new_due_at"))
+    .values(
+        step=bindparam("new_step"),
+        due_at=bindparam("new_due_at"),
+        awaits=bindparam("new_awaits"),
+        held_reason=bindparam("new_held_reason"),
+        counted_from=bindparam("new_counted_from"),
+        arms=bindparam("new_arms"),
+    )
 )
 _END = (
     update(enrolment)
@@ -137,7 +158,7 @@ _END = (
 
 
 def save_progress(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """`of_id`, `new_step`, `new_due_at` for each run that goes on."""
+    """`of_id` and `new_` step, due_at, awaits, held_reason, counted_from and arms for each run that goes on."""
     if rows:
         conn.execute(_PROGRESS, list(rows))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -9,9 +10,10 @@ from sqlalchemy import Connection, Row
 
 from scrm.errors import ScrmError
 from scrm.services import Services
-from scrm.sop import content, engine, reminders, store, turns
+from scrm.sop import arbitration, content, engine, guard_facts, reminders, store, turns
 from scrm.sop.engine import Decision, Verdict
 from scrm.sop.facts import Due, Ending, Known, gather
+from scrm.sop.guards import NOTHING
 from scrm.sop.recording import Case, Decided, Rules, record, says
 from scrm.sop.schema import Playbook, Trigger
 from scrm.sop.shelf import find_version, house_of, playbooks_of, shop_of
@@ -29,7 +31,7 @@ NO_PLAYBOOK = Playbook(key="", title="", trigger=Trigger(""), run_key="person", 
 async def tick(services: Services) -> int:
     """Do what is due now; returns how many steps, expiries and reminders that were. Several processes may tick."""
     rules = Rules(playbooks_of(services), house_of(services), shop_of(services))
-    total = 0
+    total = await _let_go_on(services, rules)
     for _ in range(_MOST_BATCHES):
         done = await _release_batch(services, rules)
         total += done
@@ -41,6 +43,14 @@ async def tick(services: Services) -> int:
         if not expired:
             break
     return total + await reminders.plan(services, rules.house)
+
+
+async def _let_go_on(services: Services, rules: Rules) -> int:
+    """Runs that are queued or paused, and whose time has come."""
+    total, now = 0, services.clock.now()
+    while await services.db.read(arbitration.has_held, now):
+        total += await services.db.write(arbitration.sweep, now, rules.house, rules.published)
+    return total
 
 
 async def next_due_at(services: Services) -> datetime | None:
@@ -124,13 +134,17 @@ def _decide_all(conn: Connection, due: Sequence[Due], decided: Decided) -> None:
     known = gather(conn, due, decided.now)
     going_on = [one for one in due if known[one.row.id].ending is None]
     ways = turns.take(conn, going_on, decided.now)
+    rules = decided.rules
+    guarded = guard_facts.load(conn, going_on, decided.now, rules.house, partial(find_version, conn, rules.published))
     pushed: dict[int, datetime] = {}
-    for one in due:
+    # What matters more is decided first: of two for one person the second one waits.
+    for one in sorted(due, key=lambda one: guard_facts.rank(one.playbook)):
         way = ways.get(one.row.id)
         if way is not None:
             decided.cases.append(_turn(one, way))
             continue
-        decided.cases.append(case := _decide(one, known[one.row.id], decided, pushed.get(one.row.person_id)))
+        about = known[one.row.id].guarded_by(guarded.get(one.row.id, NOTHING))
+        decided.cases.append(case := _decide(one, about, decided, pushed.get(one.row.person_id)))
         if says(case):
             pushed[one.row.person_id] = decided.now
 

@@ -202,7 +202,11 @@ async def test_an_order_from_before_the_run_does_not_end_it(shop: Shop) -> None:
 
 async def test_the_refund_of_another_order_does_not_end_a_run_of_this_one(shop: Shop) -> None:
     book = playbook_of(
-        step("care", "T0+2h"), trigger=Trigger("order.delivered"), run_key="order", exit_if={"event": "refund.opened"}
+        step("care", "T0+2h"),
+        trigger=Trigger("order.delivered"),
+        run_key="order",
+        exit_if={"event": "refund.opened"},
+        priority="P1",  # a notice: what is marketing would pause
     )
     await shop.run(book)
     who = await shop.meet()
@@ -309,7 +313,9 @@ async def test_after_26_hours_without_a_server_nothing_comes_in_a_burst(shop: Sh
 
 
 async def test_two_playbooks_write_to_one_person_one_after_the_other(shop: Shop) -> None:
-    await shop.run(playbook_of(step("a", "T0+1h")), playbook_of(step("b", "T0+1h"), key="second"))
+    await shop.run(
+        playbook_of(step("a", "T0+1h"), priority="P2"), playbook_of(step("b", "T0+1h"), key="second", priority="P2")
+    )
     await shop.add()
     await shop.pass_time(hours=1)
     assert len(await shop.tasks()) == 1

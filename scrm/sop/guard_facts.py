@@ -1,0 +1,309 @@
+"""What the guards must know of a batch of persons: a constant number of statements, however many they are."""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Row, case, func, or_, select
+
+from scrm.commerce.merge import REFUND_OPEN
+from scrm.commerce.models import orders, refund
+from scrm.db.bulk import among
+from scrm.events import event
+from scrm.profiles.models import external_contact, follow_user_tag, person_stat
+from scrm.profiles.stop_list import stop_entry
+from scrm.sop.facts import Due
+from scrm.sop.guards import COUNTED, MARKETING, PUSHES, STOP_KINDS, GuardFacts, House, Touch
+from scrm.sop.models import enrolment, send, step_run
+from scrm.sop.placing import next_step
+from scrm.sop.schema import Playbook
+
+# Imported orders may keep a refund open for ever; an older one stops nobody.
+_REFUND_LIVES = timedelta(days=60)
+# An unanswered message is answered elsewhere or forgotten by then.
+_ANSWERED_WITHIN = timedelta(hours=48)
+
+SPOKE = frozenset({"kf.message", "oa.message", "talk.noted"})
+ANSWERED = frozenset({"talk.answered", "task.sent"})
+CASE_OPENED = frozenset({"refund.opened", "case.opened"})
+CASE_CLOSED = frozenset({"refund.closed", "case.closed"})
+_TOLD = SPOKE | ANSWERED | CASE_OPENED | CASE_CLOSED | {"mass_message.sent"}
+
+Find = Callable[[str, int], Playbook | None]
+
+
+@dataclass(slots=True)
+class _Person:
+    """What was found out about one person."""
+
+    touches: list[Touch] = field(default_factory=list)
+    spoke_at: datetime | None = None
+    answered_at: datetime | None = None
+    leaves_open: bool = False
+    cases: dict[str, str] = field(default_factory=dict)
+    closed_at: datetime | None = None
+    recovering: list[Row[Any]] = field(default_factory=list)
+    open_refunds: int = 0
+    stop: str = ""
+
+
+def load(
+    conn: Connection, due: Sequence[Due], now: datetime, house: House, find: Find | None = None
+) -> dict[int, GuardFacts]:
+    """By enrolment, for those that stand at a step that reaches the customer.
+
+    `find` looks a version up, to see whether a more important run speaks today; without it none is looked for.
+    """
+    speaking = [one for one in due if one.step is not None and one.step.channel.speaks]
+    held = {one.row.id: GuardFacts(is_holdout=True) for one in due if one.row.is_holdout}
+    if not speaking:
+        return held
+    known = _learn(conn, {one.row.person_id for one in speaking}, now, house)
+    tagged = _tagged(conn, speaking, house)
+    rivals = _rivals(conn, speaking, now, house, find) if find is not None else {}
+    return held | {
+        one.row.id: _facts_of(one.row, known[one.row.person_id], tagged, rivals.get(one.row.id, ""), now, house)
+        for one in speaking
+    }
+
+
+def load_person(conn: Connection, one: Due, now: datetime, house: House, *, besides: int | None = None) -> GuardFacts:
+    """For one run, at a member's tap; the step run `besides` is the one that is about to be sent."""
+    known = _learn(conn, {one.row.person_id}, now, house, besides)
+    return _facts_of(one.row, known[one.row.person_id], _tagged(conn, [one], house), "", now, house)
+
+
+def load_cases(
+    conn: Connection, rows: Sequence[Row[Any]], now: datetime, house: House
+) -> dict[int, tuple[str, datetime | None]]:
+    """By enrolment: why a case leaves no room for marketing, and until when (None: until it is closed)."""
+    if not rows:
+        return {}
+    known = _learn(conn, {row.person_id for row in rows}, now, house)
+    return {row.id: _case(known[row.person_id], row, now, house) for row in rows}
+
+
+def _facts_of(
+    row: Row[Any], known: _Person, tagged: Mapping[str, str], rival: str, now: datetime, house: House
+) -> GuardFacts:
+    case_words, until = _case(known, row, now, house)
+    spoke_at = known.spoke_at
+    is_answered = spoke_at is None or (known.answered_at is not None and known.answered_at >= spoke_at)
+    stop = known.stop or tagged.get(row.external_userid, "")
+    return GuardFacts(
+        is_holdout=row.is_holdout,
+        stopped=stop,
+        is_black=stop == STOP_KINDS["black"],
+        case=case_words,
+        case_until=until,
+        spoke_at=spoke_at,
+        is_waiting=known.leaves_open and not is_answered,
+        touches=tuple(sorted(known.touches, key=lambda touch: touch.at)),
+        rival=rival,
+    )
+
+
+def _learn(
+    conn: Connection, person_ids: Collection[int], now: datetime, house: House, besides: int | None = None
+) -> dict[int, _Person]:
+    known: dict[int, _Person] = defaultdict(_Person)
+    _add_events(conn, person_ids, known, now, house)
+    _add_steps(conn, person_ids, known, now, besides)
+    _add_handmade(conn, person_ids, known, now)
+    _add_cases(conn, person_ids, known, now, house)
+    for row in conn.execute(select(stop_entry.c.person_id, stop_entry.c.kind).where(_of(conn, stop_entry, person_ids))):
+        known[row.person_id].stop = STOP_KINDS.get(row.kind, "停发名单")
+    return known
+
+
+def _of(conn: Connection, table: Any, person_ids: Collection[int]) -> Any:
+    return among(conn, table.c.person_id, sorted(person_ids))
+
+
+def _add_events(
+    conn: Connection, person_ids: Collection[int], known: dict[int, _Person], now: datetime, house: House
+) -> None:
+    """What others sent, what the customer said, and how his cases went."""
+    e = event.c
+    rows = conn.execute(
+        select(e.person_id, e.name, e.occurred_at, e.key, e.facts)
+        .where(_of(conn, event, person_ids), e.occurred_at > now - COUNTED, e.name.in_(sorted(_TOLD)))
+        .order_by(e.occurred_at, e.id)
+    )
+    for row in rows:
+        who = known[row.person_id]
+        if row.name == "mass_message.sent":
+            if row.facts.get("origin") != "playbook":  # those of a step are counted with their step
+                who.touches.append(Touch(row.occurred_at, "一条群发" + _quoted(row.facts.get("title"))))
+        elif row.name in SPOKE:
+            if row.occurred_at > now - _ANSWERED_WITHIN:
+                who.spoke_at = row.occurred_at
+                who.leaves_open = row.name == "talk.noted" or row.facts.get("answered") is False
+        elif row.name in ANSWERED:
+            who.answered_at = row.occurred_at
+        elif row.name in CASE_OPENED:
+            if not row.facts.get("historic"):
+                who.cases[row.key] = row.name
+        else:
+            who.cases.pop(row.key, None)
+            who.closed_at = row.occurred_at
+
+
+def _quoted(title: Any) -> str:
+    return f"「{title}」" if title else ""
+
+
+def _add_steps(
+    conn: Connection, person_ids: Collection[int], known: dict[int, _Person], now: datetime, besides: int | None
+) -> None:
+    """Marketing steps of every playbook that went out or wait for their member; after a join they are the kept one's."""
+    since = now - COUNTED
+    at = func.coalesce(case((step_run.c.state == "done", step_run.c.outcome_at)), step_run.c.intent_at)
+    query = (
+        select(enrolment.c.person_id, at.label("at"), step_run.c.channel, step_run.c.state)
+        .join(step_run, step_run.c.enrolment_id == enrolment.c.id)
+        .where(
+            _of(conn, enrolment, person_ids),
+            enrolment.c.priority.in_(sorted(MARKETING)),
+            or_(enrolment.c.ended_at.is_(None), enrolment.c.ended_at > since),
+            step_run.c.channel.in_(sorted(PUSHES)),
+            step_run.c.state.in_(("intent", "waiting", "done", "unknown")),
+            step_run.c.intent_at > since,
+        )
+    )
+    if besides is not None:
+        # At a tap only what went out counts: others that wait as well must not block each other.
+        query = query.where(step_run.c.id != besides, step_run.c.state == "done")
+    for row in conn.execute(query):
+        what = "一条待员工确认的消息" if row.state == "waiting" else "一条营销消息"
+        known[row.person_id].touches.append(Touch(row.at, what))
+
+
+def _add_handmade(conn: Connection, person_ids: Collection[int], known: dict[int, _Person], now: datetime) -> None:
+    """What members sent from the sidebar by their own decision, a coupon for example."""
+    rows = conn.execute(
+        select(external_contact.c.person_id, send.c.sent_at)
+        .join(send, send.c.external_userid == external_contact.c.external_userid)
+        .where(
+            _of(conn, external_contact, person_ids),
+            send.c.kind == "chat",
+            send.c.task_id.is_(None),
+            send.c.outcome == "sent",
+            send.c.decided_at > now - COUNTED,
+        )
+    )
+    for row in rows:
+        known[row.person_id].touches.append(Touch(row.sent_at or now, "员工从侧边栏发的消息"))
+
+
+def _add_cases(
+    conn: Connection, person_ids: Collection[int], known: dict[int, _Person], now: datetime, house: House
+) -> None:
+    """Refunds that are open, and runs of P0."""
+    open_refunds = (
+        select(orders.c.person_id, func.count().label("refunds"))
+        .join(refund, refund.c.order_id == orders.c.id)
+        .join(person_stat, person_stat.c.person_id == orders.c.person_id)
+        .where(
+            among(conn, person_stat.c.person_id, sorted(person_ids)),
+            person_stat.c.open_refunds > 0,
+            refund.c.status.in_(sorted(REFUND_OPEN)),
+            func.coalesce(refund.c.created_at, orders.c.ordered_at) > now - _REFUND_LIVES,
+        )
+        .group_by(orders.c.person_id)
+    )
+    for row in conn.execute(open_refunds):
+        known[row.person_id].open_refunds = row.refunds
+    r = enrolment.c
+    recovering = select(r.id, r.person_id, r.state, r.anchor_at, r.ended_at).where(
+        _of(conn, enrolment, person_ids),
+        r.priority == "P0",
+        or_(r.state == "active", r.ended_at > now - house.after_sale),
+    )
+    for row in conn.execute(recovering):
+        known[row.person_id].recovering.append(row)
+
+
+def _case(known: _Person, row: Row[Any], now: datetime, house: House) -> tuple[str, datetime | None]:
+    """Why only complaints and notices may go out, and until when; None: until the case is closed."""
+    if known.open_refunds or "refund.opened" in known.cases.values():
+        return "客户有退款在处理中，暂停营销", None
+    if known.cases:
+        return "客户有投诉在处理中，暂停营销", None
+    ends = []
+    for run in known.recovering:
+        if run.id == row.id:
+            continue
+        closed_at = run.ended_at
+        if known.closed_at is not None and known.closed_at >= run.anchor_at:
+            closed_at = min(known.closed_at, closed_at or known.closed_at)
+        if closed_at is None:
+            return "客户的售后还没有结束，暂停营销", None
+        ends.append(closed_at)
+    if known.closed_at is not None:
+        ends.append(known.closed_at)
+    until = max(ends) + house.after_sale if ends else None
+    if until is None or until <= now:
+        return "", None
+    local = until.astimezone(house.zone)
+    return f"售后结束不久，{local.month}月{local.day}日 {local:%H:%M} 起恢复营销", until
+
+
+def _tagged(conn: Connection, due: Sequence[Due], house: House) -> dict[str, str]:
+    """By contact: the tag that puts somebody on the stop list."""
+    contacts = sorted({one.row.external_userid for one in due if one.row.external_userid})
+    if not house.stop_tags or not contacts:
+        return {}
+    t = follow_user_tag.c
+    rows = conn.execute(
+        select(t.external_userid, t.tag_name).where(
+            among(conn, t.external_userid, contacts), t.tag_name.in_(sorted(house.stop_tags))
+        )
+    )
+    return {row.external_userid: f"标签“{row.tag_name}”" for row in rows}
+
+
+def _rivals(conn: Connection, due: Sequence[Due], now: datetime, house: House, find: Find) -> dict[int, str]:
+    """By enrolment: the more important marketing of the same person that comes later today."""
+    marketing = [one for one in due if one.playbook.priority in MARKETING]
+    if not marketing:
+        return {}
+    r = enrolment.c
+    rows = conn.execute(
+        select(enrolment).where(
+            _of(conn, enrolment, {one.row.person_id for one in marketing}),
+            r.state == "active",
+            r.priority.in_(sorted(MARKETING)),
+            r.is_holdout.is_(False),
+            r.due_at <= _end_of_day(now, house.zone),
+        )
+    )
+    by_person: dict[int, list[tuple[int, Playbook]]] = defaultdict(list)
+    for row in rows:
+        playbook = find(row.playbook_key, row.version)
+        step = next_step(playbook, row.step) if playbook is not None else None
+        if playbook is not None and step is not None and step.channel in PUSHES:
+            by_person[row.person_id].append((row.id, playbook))
+    rivals = {}
+    for one in marketing:
+        better = [
+            playbook
+            for other, playbook in by_person.get(one.row.person_id, ())
+            if other != one.row.id and rank(playbook) < rank(one.playbook)
+        ]
+        if better:
+            rivals[one.row.id] = f"“{min(better, key=rank).title}”"
+    return rivals
+
+
+def rank(playbook: Playbook) -> tuple[str, int]:
+    """The smaller, the more important: priority first, then the value its author expects."""
+    return playbook.priority, -playbook.guards.value
+
+
+def _end_of_day(now: datetime, zone: ZoneInfo) -> datetime:
+    tomorrow = now.astimezone(zone).date() + timedelta(days=1)
+    return datetime.combine(tomorrow, time(), zone).astimezone(UTC)
