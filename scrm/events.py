@@ -1,6 +1,6 @@
 """Domain events: one row is the timeline line, the audit entry and the trigger, all at once."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Index, String, Table, select, text
 
 from scrm.db import BigId, Json, UtcDateTime, insert_for, metadata
-from scrm.db.bulk import insert_rows
+from scrm.db.bulk import among, insert_rows
 from scrm.work import queue
 
 event = Table(
@@ -97,6 +97,12 @@ def record(conn: Connection, events: Iterable[Event], *, now: datetime, correlat
 def get_event(conn: Connection, event_id: int) -> Event | None:
     row = conn.execute(select(event).where(event.c.id == event_id)).one_or_none()
     return None if row is None else event_of(row)
+
+
+def list_facts(conn: Connection, event_ids: Collection[int]) -> dict[int, dict[str, Any]]:
+    """What each of these events says, by id."""
+    query = select(event.c.id, event.c.facts).where(among(conn, event.c.id, event_ids))
+    return {row.id: row.facts for row in conn.execute(query)}
 
 
 def list_events(conn: Connection, person_id: int, *, before: int | None = None, limit: int = 50) -> list[Event]:

@@ -14,6 +14,8 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     and_,
+    case,
+    cast,
     exists,
     func,
     literal,
@@ -30,6 +32,7 @@ from scrm.db.tables import to_millis
 from scrm.profiles import models
 
 PersonId = ColumnElement[int]
+Since = datetime | ColumnElement[datetime] | None
 
 # Named apart, so that a condition can be asked about the persons of any query, one over these tables included.
 person = models.person.alias("asked_person")
@@ -37,6 +40,9 @@ person_stat = models.person_stat.alias("asked_stat")
 person_field = models.person_field.alias("asked_field")
 external_contact = models.external_contact.alias("asked_contact")
 follow_user = models.follow_user.alias("asked_follow")
+member = models.member.alias("asked_member")
+member_department = models.member_department.alias("asked_place")
+department = models.department.alias("asked_department")
 
 CUSTOM = "field."  # field.skin: a field of the shop's own
 UNDEFINED = ("order_field.", "follow_field.")  # the same of an order, of a relation
@@ -72,6 +78,7 @@ OPERATORS = {
     "contains": "包含",
     "present": "有值",
     "missing": "没有值",
+    "month": "的月份是",
 }
 _EQUAL = ("eq", "ne", "in", "not_in")
 _ORDER = ("gt", "gte", "lt", "lte")
@@ -81,7 +88,7 @@ OPERATORS_OF: dict[Kind, tuple[str, ...]] = {
     Kind.YUAN: (*_EQUAL, *_ORDER, *_KNOWN),
     Kind.TEXT: (*_EQUAL, "contains", *_KNOWN),
     Kind.MOMENT: (*_ORDER, *_KNOWN),
-    Kind.DATE: (*_EQUAL, *_ORDER, *_KNOWN),
+    Kind.DATE: (*_EQUAL, *_ORDER, *_KNOWN, "month"),
     Kind.CHOICE: (*_EQUAL, *_KNOWN),
     Kind.CHOICES: ("contains", "in", "not_in", *_KNOWN),
     Kind.SEALED: _KNOWN,
@@ -90,10 +97,29 @@ OPERATORS_OF: dict[Kind, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """Whom a leaf is about and when; with `since`, events count only after that moment.
+
+    `userid` and `external_userid` name the relation of a run, `anchor` is when the run began. For an
+    audience leaves are compiled as sets, and `stat` is the person_stat that its query has joined.
+    """
+
+    person_id: PersonId
+    now: datetime
+    since: Since = None
+    userid: ColumnElement[str] | None = None
+    external_userid: ColumnElement[str] | None = None
+    anchor: ColumnElement[Any] | None = None
+    stat: FromClause | None = None
+    is_audience: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Field:
     """`value` is the SQL of it for a person; `rows` where a person may have several (any of them may fit).
 
-    `is_single` says that the rows are one at most, `number` what numbers are compared with where `value` is text.
+    `is_single` says that the rows are one at most, `number` what numbers are compared with where `value` is text,
+    `of_run` finds the rows of a run's relation, `stat` is the column of person_stat, 0 or NULL where there is none.
     """
 
     key: str
@@ -104,6 +130,8 @@ class Field:
     choices: Mapping[str, Any] = field(default_factory=dict)
     is_single: bool = False
     number: ColumnElement[Any] | None = None
+    of_run: Callable[[Asked], tuple[FromClause, ColumnElement[bool]]] | None = None
+    stat: str = ""
 
 
 class DefinedKey(str):
@@ -168,17 +196,78 @@ def _living(person_id: PersonId) -> tuple[FromClause, ColumnElement[bool]]:
     return follow_user, and_(follow_user.c.person_id == person_id, follow_user.c.ended_by == "")
 
 
-FIELDS: tuple[Field, ...] = (
-    Field("person.paid_orders", "已付款订单数", Kind.NUMBER, _stat("paid_orders")),
-    Field("person.orders", "订单数", Kind.NUMBER, _stat("orders")),
-    Field("person.paid", "累计实付（元）", Kind.YUAN, _stat("paid_fen")),
-    Field("person.paid_fen", "累计实付（分）", Kind.NUMBER, _stat("paid_fen")),
-    Field("person.refunded", "累计退款（元）", Kind.YUAN, _stat("refunded_fen")),
-    Field("person.open_refunds", "进行中的售后", Kind.NUMBER, _stat("open_refunds")),
-    Field("person.last_paid_days", "距上次付款天数", Kind.NUMBER, _days_since("last_paid_at")),
-    Field("person.first_paid_days", "距首次付款天数", Kind.NUMBER, _days_since("first_paid_at")),
-    Field("person.first_paid_at", "首次付款时间", Kind.MOMENT, _moment("first_paid_at")),
-    Field("person.last_paid_at", "上次付款时间", Kind.MOMENT, _moment("last_paid_at")),
+def _average_paid(person_id: PersonId, now: datetime) -> ColumnElement[Any]:
+    of_person = person_stat.c.person_id == person_id
+    times = type_coerce(person_stat.c.paid_orders, BigInteger)
+    each = type_coerce(person_stat.c.paid_fen, BigInteger) // case((times > 0, times))
+    return select(each).where(of_person).scalar_subquery()
+
+
+def _gap_millis() -> ColumnElement[Any]:
+    """Between one payment and the next, on average; NULL before the second."""
+    between = type_coerce(person_stat.c.last_paid_at, BigInteger) - type_coerce(person_stat.c.first_paid_at, BigInteger)
+    times = type_coerce(person_stat.c.paid_orders, BigInteger) - 1
+    return between // case((times > 0, times))
+
+
+def _cycle_days(person_id: PersonId, now: datetime) -> ColumnElement[Any]:
+    days = _gap_millis() // literal(_DAY_MILLIS, BigInteger)
+    return select(days).where(person_stat.c.person_id == person_id).scalar_subquery()
+
+
+def _overdue_days(person_id: PersonId, now: datetime) -> ColumnElement[Any]:
+    gone = literal(to_millis(now), BigInteger) - type_coerce(person_stat.c.last_paid_at, BigInteger)
+    days = (gone - _gap_millis()) // literal(_DAY_MILLIS, BigInteger)
+    return select(days).where(person_stat.c.person_id == person_id).scalar_subquery()
+
+
+def _members(person_id: PersonId, now: datetime) -> ColumnElement[Any]:
+    source, which = _living(person_id)
+    return select(func.count()).select_from(source).where(which).scalar_subquery()
+
+
+def _followed_days(person_id: PersonId, now: datetime) -> ColumnElement[Any]:
+    gone = literal(to_millis(now), BigInteger) - type_coerce(follow_user.c.followed_at, BigInteger)
+    return gone // literal(_DAY_MILLIS, BigInteger)
+
+
+def _relation(asked: Asked) -> tuple[FromClause, ColumnElement[bool]]:
+    mine = and_(
+        follow_user.c.external_userid == asked.external_userid,
+        func.lower(follow_user.c.userid) == func.lower(asked.userid),
+        follow_user.c.ended_by == "",
+    )
+    return follow_user, mine
+
+
+def _member(asked: Asked) -> tuple[FromClause, ColumnElement[bool]]:
+    return member, member.c.folded == func.lower(asked.userid)
+
+
+def _departments(asked: Asked) -> tuple[FromClause, ColumnElement[bool]]:
+    placed = member_department.join(department, department.c.id == member_department.c.department_id)
+    return placed, func.lower(member_department.c.userid) == func.lower(asked.userid)
+
+
+_ROLES = {"员工": "member", "主管": "manager", "管理员": "administrator"}
+_ROLES |= {role: role for role in _ROLES.values()}
+
+# The list of what can be asked for; rooms above this one add theirs with `add_fields`.
+FIELDS: list[Field] = [
+    Field("person.paid_orders", "已付款订单数", Kind.NUMBER, _stat("paid_orders"), stat="paid_orders"),
+    Field("person.orders", "订单数", Kind.NUMBER, _stat("orders"), stat="orders"),
+    Field("person.paid", "累计实付（元）", Kind.YUAN, _stat("paid_fen"), stat="paid_fen"),
+    Field("person.paid_fen", "累计实付（分）", Kind.NUMBER, _stat("paid_fen"), stat="paid_fen"),
+    Field("person.refunded", "累计退款（元）", Kind.YUAN, _stat("refunded_fen"), stat="refunded_fen"),
+    Field("person.open_refunds", "进行中的售后", Kind.NUMBER, _stat("open_refunds"), stat="open_refunds"),
+    Field("person.last_paid_days", "距上次付款天数", Kind.NUMBER, _days_since("last_paid_at"), stat="last_paid_at"),
+    Field("person.first_paid_days", "距首次付款天数", Kind.NUMBER, _days_since("first_paid_at"), stat="first_paid_at"),
+    Field("person.first_paid_at", "首次付款时间", Kind.MOMENT, _moment("first_paid_at"), stat="first_paid_at"),
+    Field("person.last_paid_at", "上次付款时间", Kind.MOMENT, _moment("last_paid_at"), stat="last_paid_at"),
+    Field("person.average_paid", "客单价（元）", Kind.YUAN, _average_paid),
+    Field("person.cycle_days", "平均复购间隔（天）", Kind.NUMBER, _cycle_days),
+    Field("person.overdue_days", "超过复购间隔的天数", Kind.NUMBER, _overdue_days),
+    Field("person.members", "在联系的员工数", Kind.NUMBER, _members),
     Field("person.stage", "客户阶段", Kind.TEXT, _person("stage")),
     Field("person.name", "客户姓名", Kind.TEXT, _person("name")),
     Field(
@@ -200,9 +289,28 @@ FIELDS: tuple[Field, ...] = (
     Field("follow.state", "渠道码 state", Kind.TEXT, _column(follow_user.c.state), _living),
     Field("follow.add_way", "添加方式", Kind.NUMBER, _whole(follow_user.c.add_way), _living),
     Field("follow.userid", "跟进员工", Kind.TEXT, _column(follow_user.c.userid), _living),
-)
+    Field("follow.remark", "备注名", Kind.TEXT, _column(follow_user.c.remark), _living),
+    Field("follow.days", "添加天数", Kind.NUMBER, _followed_days, _living),
+    # Of a run: the relation it speaks in, and the member who speaks.
+    Field("relation.state", "本次跟进的渠道码 state", Kind.TEXT, _column(follow_user.c.state), of_run=_relation),
+    Field("relation.add_way", "本次跟进的添加方式", Kind.NUMBER, _whole(follow_user.c.add_way), of_run=_relation),
+    Field("relation.remark", "本次跟进的备注名", Kind.TEXT, _column(follow_user.c.remark), of_run=_relation),
+    Field("relation.days", "本次跟进的添加天数", Kind.NUMBER, _followed_days, of_run=_relation),
+    Field("member.userid", "本次跟进的员工", Kind.TEXT, _column(member.c.userid), of_run=_member),
+    Field("member.name", "员工姓名", Kind.TEXT, _column(member.c.name), of_run=_member),
+    Field("member.role", "员工角色", Kind.TEXT, _column(member.c.role), choices=_ROLES, of_run=_member),
+    Field("member.department", "员工所在部门", Kind.TEXT, _column(department.c.name), of_run=_departments),
+]
 
 _BY_KEY = {known.key: known for known in FIELDS}
+
+
+def add_fields(*more: Field) -> None:
+    """Put fields of other rooms (membership, coupons ...) into the list; twice is once."""
+    for known in more:
+        if known.key not in _BY_KEY:
+            _BY_KEY[known.key] = known
+            FIELDS.append(known)
 
 
 def find_field(key: str) -> Field | None:
@@ -233,21 +341,40 @@ def read_value(known: Field, value: Any) -> Any:
     return _READERS[known.kind](known, value)
 
 
-def compare(known: Field, op: str, value: Any, person_id: PersonId, now: datetime) -> ColumnElement[bool]:
+def compare(known: Field, op: str, value: Any, asked: Asked) -> ColumnElement[bool]:
     """Whether the field fits, never NULL: what is missing fits no comparison but `missing`.
 
     `value` is a value (or a list for `in` and `not_in`) that `read_value` made.
     """
-    if op in ("ne", "not_in") and known.rows is not None and not known.is_single:
-        return not_(compare(known, "eq" if op == "ne" else "in", value, person_id, now))
+    has_rows = known.rows is not None or known.of_run is not None
+    if op in ("ne", "not_in") and has_rows and not known.is_single:
+        return not_(compare(known, "eq" if op == "ne" else "in", value, asked))
     if op == "missing":
-        return not_(compare(known, "present", None, person_id, now))
-    found = _typed(known, op, value, person_id, now)
-    fits = _fits(known, op, found, _at(value, now))
-    if known.rows is not None:
-        source, which = known.rows(person_id)
-        return exists(select(1).select_from(source).where(which, fits))
-    return func.coalesce(fits, nothing())
+        return not_(compare(known, "present", None, asked))
+    found = _typed(known, op, value, asked)
+    fits = _fits(known, op, found, _month(value, asked.now) if op == "month" else _at(value, asked.now))
+    if not has_rows:
+        return func.coalesce(fits, nothing())
+    source, which = rows_of(known, asked)
+    return exists(select(1).select_from(source).where(which, fits))
+
+
+def rows_of(known: Field, asked: Asked) -> tuple[FromClause, ColumnElement[bool]]:
+    """Where a field's rows are, of a person or of a run's relation."""
+    if known.of_run is not None:
+        return known.of_run(asked)
+    assert known.rows is not None  # noqa: S101 - asked of fields with rows only
+    return known.rows(asked.person_id)
+
+
+def stat_value(known: Field, asked: Asked) -> ColumnElement[Any] | None:
+    """The field out of the person_stat that an audience's query has joined."""
+    if asked.stat is None or not known.stat:
+        return None
+    column = type_coerce(asked.stat.c[known.stat], BigInteger)
+    if known.key.endswith("_days"):
+        return (literal(to_millis(asked.now), BigInteger) - column) // literal(_DAY_MILLIS, BigInteger)
+    return column if known.stat.endswith("_at") else func.coalesce(column, 0)
 
 
 def _fits(known: Field, op: str, found: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
@@ -265,19 +392,52 @@ def _at(value: Any, now: datetime) -> Any:
     return days_since_1970(now) + value.days if isinstance(value, timedelta) else value
 
 
+MONTHS = {"this": 0, "next": 1}
+
+
+def read_month(known: Field, value: Any) -> int | str:
+    """1 to 12, or `this` and `next` month; raises ValueError in words."""
+    if isinstance(value, str) and value in MONTHS:
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 12:
+        return value
+    raise ValueError(f"“{known.title}”的月份要写 1 到 12、this（本月）或 next（下月），写的是“{value}”")
+
+
+def _month(value: int | str, now: datetime) -> int:
+    if isinstance(value, int):
+        return value
+    return ((now + timedelta(hours=8)).month - 1 + MONTHS[value]) % 12 + 1
+
+
 def days_since_1970(now: datetime) -> int:
     """Of the day it is in China."""
     return (now + timedelta(hours=8)).toordinal() - date(1970, 1, 1).toordinal()
 
 
-def _typed(known: Field, op: str, value: Any, person_id: PersonId, now: datetime) -> ColumnElement[Any]:
+def month_day(days: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Month and day (1231 for 31 December) of days since 1970, by whole numbers alone: the same on both databases."""
+    shifted = days + 719468  # from the first of March of the year 0
+    of_era = shifted % 146097
+    of_year = of_era - (of_era // 1460) + (of_era // 36524) - (of_era // 146096)
+    year = of_year // 365
+    day_of_year = of_era - (year * 365 + year // 4 - year // 100)
+    from_march = (day_of_year * 5 + 2) // 153
+    day = day_of_year - (from_march * 153 + 2) // 5 + 1
+    month = case((from_march < 10, from_march + 3), else_=from_march - 9)
+    return month * 100 + day
+
+
+def _typed(known: Field, op: str, value: Any, asked: Asked) -> ColumnElement[Any]:
     """The field's SQL; a field of the shop's own is read as what it is compared with."""
     sample = value[0] if isinstance(value, list) and value else value
-    if known.number is not None and isinstance(sample, int | float) and not isinstance(sample, bool):
+    is_number = isinstance(sample, int | float) and not isinstance(sample, bool)
+    if known.number is not None and is_number:
         return known.number
-    if known.kind is Kind.ANY and isinstance(sample, int | float) and not isinstance(sample, bool):
-        return _custom_value(known.key.removeprefix(CUSTOM), person_id, json_number)
-    return known.value(person_id, now)
+    if known.kind is Kind.ANY and is_number:
+        return _custom_value(known.key.removeprefix(CUSTOM), asked.person_id, json_number)
+    joined = stat_value(known, asked)
+    return known.value(asked.person_id, asked.now) if joined is None else joined
 
 
 def _custom(name: str) -> Callable[[PersonId, datetime], ColumnElement[Any]]:
@@ -311,6 +471,7 @@ _COMPARE: dict[str, Callable[[ColumnElement[Any], Any], ColumnElement[bool]]] = 
     "not_in": lambda found, value: and_(*(found != each for each in value)),
     "contains": _contains,
     "present": _present,
+    "month": lambda found, value: month_day(cast(found, BigInteger)) // 100 == value,
 }
 
 

@@ -96,7 +96,7 @@ def _check_coupons_exist(playbook: Playbook, known: Collection[str]) -> Found:
             yield step.line, f"步骤“{step.id}”用到了券的变量，但这个剧本没有券"
     for tree, line in _conditions(playbook):
         for spec in _coupon_leaves(tree):
-            if spec.get("of") not in known:
+            if "of" in spec and spec["of"] not in known:
                 yield line, f"条件里的券“{spec.get('of')}”不存在，请写在 coupons 里，或先建好这个批次"
 
 

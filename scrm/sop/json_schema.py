@@ -3,8 +3,7 @@
 from typing import Any
 
 from scrm.content.attachments import MEDIA_KINDS
-from scrm.profiles.conditions import EVENTS, FLAGS, LEAVES, OWN_EVENT
-from scrm.profiles.fields import FIELDS, OPERATORS
+from scrm.profiles.conditions import EVENTS, LEAVES, OWN_EVENT
 from scrm.sop.actions import ACTIONS, task
 from scrm.sop.parse import PLAYBOOK_KEYS, PRIORITIES
 from scrm.sop.parse_coupons import COUPON_KEYS
@@ -41,31 +40,8 @@ def _object(properties: dict[str, Any], required: list[str] | None = None) -> di
 
 def _condition() -> dict[str, Any]:
     group = {"type": "array", "minItems": 1, "items": _CONDITION}
-    fields = " ".join(f"{known.key}（{known.title}）" for known in FIELDS)
-    count = {"type": "object", "minProperties": 1, "maxProperties": 1}
-    leaves = {
-        "field": _object(
-            {"field": {"type": "string", "description": fields}, "op": {"enum": list(OPERATORS)}, "value": {}},
-            ["field"],
-        ),
-        "event": _object(
-            {"event": _EVENT, "count": count, "within": _DURATION, "where": {"type": "object"}},
-            ["event"],
-        ),
-        "flag": _object({"flag": {"enum": list(FLAGS)}}, ["flag"]),
-        "tag": _object({"tag": _TEXT}, ["tag"]),
-        "segment": _object({"segment": _TEXT}, ["segment"]),
-        "coupon": _object(
-            {
-                "coupon": _object(
-                    {"of": _KEY, "state": {"enum": ["unused", "redeemed", "expired", "none"]}}, ["of", "state"]
-                )
-            },
-            ["coupon"],
-        ),
-    }
     groups = [_object({"all": group}, ["all"]), _object({"any": group}, ["any"]), _object({"not": _CONDITION}, ["not"])]
-    return {"oneOf": groups + [leaves[kind] for kind in LEAVES]}
+    return {"oneOf": groups + [dict(leaf.schema) for leaf in LEAVES.values()]}
 
 
 def _coupon() -> dict[str, Any]:

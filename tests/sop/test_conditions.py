@@ -24,7 +24,18 @@ from scrm.profiles.models import (
     person_field,
     person_stat,
 )
-from scrm.sop.conditions import check_condition, compile_condition, explain, holding, holds, list_leaves
+from scrm.segments import audience
+from scrm.segments.models import segment, segment_member
+from scrm.sop.conditions import (
+    Whom,
+    check_condition,
+    compile_condition,
+    explain,
+    holding,
+    holding_for,
+    holds,
+    list_leaves,
+)
 
 NOW = datetime(2026, 3, 10, 4, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -72,6 +83,9 @@ def fits(tree: Any, facts: Facts) -> bool:
     known_tags = {"老客", "新客"}
     if any(leaf.get("tag", "老客") not in known_tags for _, leaf in list_leaves(tree)):
         return False
+    for path, leaf in list_leaves(tree):
+        if leaf.get("segment") == "没有" or (leaf.get("segment") == "空的" and "not" in path):
+            return False
     return _fits(tree, facts)
 
 
@@ -86,10 +100,16 @@ def _fits(tree: Any, facts: Facts) -> bool:
         return _field_fits(tree, facts)
     if "event" in tree:
         return _event_fits(tree, facts)
+    if "segment" in tree:
+        return {"空的": False, "名单": bool(facts.get("is_listed")), "买过": _paid_orders(facts) > 0}[tree["segment"]]
     if "flag" in tree:
         optout = facts.get("optout", {})
         return bool(optout.get(tree["flag"].partition(".")[2]) or optout.get("all"))
     return any(tree["tag"] in follow["tags"] for follow in _living(facts))
+
+
+def _paid_orders(facts: Facts) -> int:
+    return int(facts.get("stat", {}).get("paid_orders", 0))
 
 
 def _living(facts: Facts) -> list[Facts]:
@@ -186,6 +206,7 @@ people = st.fixed_dictionaries(
     {},
     optional={
         "name": WORDS,
+        "is_listed": st.booleans(),
         "stage": WORDS,
         "optout": st.dictionaries(st.sampled_from(["promo", "all", "live"]), st.booleans()),
         "gender": COUNTS,
@@ -259,6 +280,7 @@ leaves = st.one_of(
             ),
         },
     ),
+    st.fixed_dictionaries({"segment": st.sampled_from(["没有", "空的", "名单", "买过", "买过"])}),
     st.sampled_from([{}, {"segment": "没有"}, {"field": "person.nothing", "op": "eq", "value": 1}]),
 )
 trees = st.recursive(
@@ -306,11 +328,17 @@ def test_sql_says_what_plain_python_says(
     def compare(conn: Connection) -> None:
         _add_tags(conn)
         ids = [add_person(conn, facts) for facts in crowd]
+        _add_segments(
+            conn, add_person(conn, {}), [each for each, one in zip(ids, crowd, strict=True) if one.get("is_listed")]
+        )
         for tree in asked:
             expected = [fits(tree, facts) for facts in crowd]
             assert [holds(conn, tree, each, NOW) for each in ids] == expected, tree
             wanted = {each for each, fit in zip(ids, expected, strict=True) if fit}
             assert holding(conn, tree, ids, NOW) == wanted, tree
+            assert set(audience.list_ids(conn, tree, NOW)) & set(ids) == wanted, tree
+            runs = [Whom(-each, each, "m0", f"wm{each}", facts={}, anchor_at=NOW) for each in ids]
+            assert holding_for(conn, tree, runs, NOW) == {-each for each in wanted}, tree
             assert holds(conn, tree, 0, NOW) == fits(tree, {}), tree
             explain(conn, tree, ids[0], NOW)
 
@@ -321,6 +349,17 @@ def _add_tags(conn: Connection) -> None:
     for name in ("老客", "新客"):
         conn.execute(insert(corp_tag).values(tag_id=f"id-{name}", tag_name=name, is_deleted=False))
     conn.execute(insert(corp_tag).values(tag_id="id-VIP", tag_name="VIP", is_deleted=True))
+
+
+def _add_segments(conn: Connection, other: int, listed: list[int]) -> None:
+    """One without anybody, one of `listed`, and one of buyers; the latter two also have somebody else."""
+    for key in ("空的", "名单", "买过"):
+        condition = {"field": "person.paid_orders", "op": "gte", "value": 1} if key == "买过" else None
+        row = {"key": key, "title": key, "kind": "dynamic" if condition else "static", "condition": condition}
+        conn.execute(insert(segment).values(**row, created_at=NOW, changed_at=NOW))
+    members = [("名单", each) for each in [other, *listed]] + [("买过", other)]
+    for key, person_id in members:
+        conn.execute(insert(segment_member).values(segment_key=key, person_id=person_id, entered_at=NOW))
 
 
 # What people rely on, one by one.
@@ -395,7 +434,7 @@ async def test_coupons_are_asked_for_by_their_state(db: Database) -> None:
     assert await db.read(holding, gone, everyone, NOW) == set()
     assert await db.read(holding, {"not": gone}, everyone, NOW) == set()
     (why,) = await db.read(explain, {"coupon": {"of": "new", "state": "unused"}}, everyone[0], NOW)
-    assert why == ("券“new”未用", "", True)
+    assert why == ("券“new”未用", "有 1 张", True)
 
 
 async def test_a_condition_is_explained_leaf_by_leaf(db: Database) -> None:
@@ -411,7 +450,7 @@ async def test_a_condition_is_explained_leaf_by_leaf(db: Database) -> None:
     assert [tuple(line) for line in await db.read(explain, tree, person_id, NOW)] == [
         ("已付款订单数 等于 0", "2", False),
         ("并非：自定义字段“肤质” 等于 干皮", "油皮", True),
-        ("90d 内“付款”次数 不少于 2", "", False),
+        ("90d 内“付款”次数 不少于 2", "0 次", False),
     ]
 
 
@@ -419,6 +458,7 @@ async def test_every_field_can_be_asked_and_explained_for_somebody_unknown(db: D
     for known in FIELDS:
         for op in OPERATORS_OF[known.kind]:
             value: Any = {"number": 1, "yuan": 1, "text": "a", "moment": "2026-03-01T00:00+08:00"}[known.kind]
+            value = next(iter(known.choices), value)
             leaf = {"field": known.key, "op": op, "value": [value] if op in ("in", "not_in") else value}
             if op in ("present", "missing"):
                 del leaf["value"]
@@ -453,8 +493,18 @@ async def test_every_field_can_be_asked_and_explained_for_somebody_unknown(db: D
         ({"event": "order.paid", "where": {}}, "where 是空的"),
         ({"flag": "optout.everything"}, "不认识的标记"),
         ({"tag": ""}, "标签"),
-        ({"no_reply": True}, "还不支持"),
-        ({"radar_opens_gte": 2}, "还不支持"),
+        ({"no_reply": False}, "只能写 true"),
+        ({"radar_opens_gte": "2"}, "要写打开次数"),
+        ({"pushed": 3, "within": "7d"}, "pushed 要写成"),
+        ({"trigger": "amount_fen", "op": "gte", "value": "many"}, "只能用数字或日期比大小"),
+        ({"trigger": "amount_fen", "op": "in", "value": []}, "要写一个列表"),
+        ({"bought": {}}, "bought 要写成"),
+        ({"bought": {"category": "面膜"}}, "没有商品分类"),
+        ({"bought": {"sku": []}}, "sku 要写文字"),
+        ({"tag": "新客", "of": "me"}, "of 只能是"),
+        ({"segment": ""}, "人群包的编号或名称"),
+        ({"coupon": {"state": "used"}}, "state 只能是"),
+        ({"coupon": {"of": "new", "state": "none", "expires_within": "7d"}}, "expires_within"),
         ({"weather": "rain"}, "不认识的条件“weather”"),
         ({"all": []}, "all 里面是空的"),
         ({"any": {"event": "order.paid"}}, "请写成列表"),
