@@ -16,7 +16,7 @@ from scrm.content.media import store as media
 from scrm.content.media.copies import MESSAGE
 from scrm.db import upsert
 from scrm.profiles.models import corp_tag
-from scrm.sop import checks, lifecycle_store
+from scrm.sop import checks, lifecycle_store, triggers
 from scrm.sop.models import playbook as playbook_table
 from scrm.sop.models import playbook_version
 from scrm.sop.parse import parse_playbook
@@ -57,6 +57,15 @@ class Published:
         self._known = Known()
         self._seen: list[tuple[Any, ...]] | None = None
         self._entries_from: dict[str, datetime] = {}
+        self._index: triggers.Index = {}
+        self._indexed: dict[str, Playbook] | None = None
+
+    @property
+    def by_event(self) -> triggers.Index:
+        """The current playbooks by the event that starts them."""
+        if self._indexed is not self.current:
+            self._index, self._indexed = triggers.index(self.current.values()), self.current
+        return self._index
 
     def begins(self, key: str, occurred_at: datetime) -> bool:
         """Whether what happened then may still begin a run: not what happened while the playbook stood still."""

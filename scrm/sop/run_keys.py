@@ -79,12 +79,12 @@ def run_key(playbook: Playbook, event: Event, last: LastRun | None = None, zone:
     """What makes two runs of a playbook the same: "person:12", "order:taobao/shop/123", "person+year:12@2026".
 
     With re-entry every N days the key carries a number: it stays the last run's own until N days have passed, so that
-    the unique index refuses a second run, also when two processes ask at once. Without, `last` is a run with the same
-    key under whatever number it got from an earlier version: that key is taken. Raises ScrmError without a value.
+    the unique index refuses a second run, also when two processes ask at once. Raises ScrmError when the event has no
+    such value.
     """
     key = base_key(playbook, event, zone)
     if playbook.reentry_every is None:
-        return key if last is None else last.run_key
+        return key
     if last is None:
         return f"{key}#1"
     if last.is_active or event.occurred_at < last.enrolled_at + playbook.reentry_every:
@@ -107,11 +107,6 @@ def number_of(key: str) -> int:
     """The number that re-entry gave a run key; 1 for a key without one."""
     number = key.rpartition("#")[2]
     return int(number) if "#" in key and number.isdigit() else 1
-
-
-def is_same(run_key: str, base: str) -> bool:
-    """Whether a kept key is this one, under whatever number."""
-    return run_key.partition("#")[0] == base
 
 
 def moved(run_key: str, gone: int, kept: int) -> str:

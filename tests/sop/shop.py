@@ -15,7 +15,7 @@ from scrm.events import Event, publish
 from scrm.profiles.models import external_contact, follow_user, member, person, person_stat
 from scrm.services import Services
 from scrm.settings import load_settings
-from scrm.sop import enrol, reminders
+from scrm.sop import enrol, lifecycle, migrate_runs, reminders
 from scrm.sop import tick as ticking
 from scrm.sop.actions import tagging
 from scrm.sop.guards import House
@@ -34,6 +34,8 @@ EXECUTORS = {
     "sop.event": enrol.run_event,
     "sop.remind": reminders.run_remind,
     "sop.mark_tag": tagging.run_mark_tag,
+    **lifecycle.EXECUTORS,
+    **migrate_runs.EXECUTORS,
 }
 
 TEN_O_CLOCK = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)  # a Monday, 10:00 in Shanghai
@@ -179,7 +181,7 @@ class Shop:
 
 def hold(published: Published, one: Playbook) -> None:
     """As if it had been read from the table of versions."""
-    published.current[one.key] = one
+    published.current = {**published.current, one.key: one}
     published.versions[one.key, one.version] = one
 
 

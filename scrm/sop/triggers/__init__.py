@@ -1,6 +1,8 @@
 """The events that may start a playbook: one table for each family of events, and one line here for each table."""
 
 from collections.abc import Iterable, Mapping
+from datetime import date, datetime, time
+from zoneinfo import ZoneInfo
 
 from scrm.events import Event
 from scrm.profiles.conditions import OWN_EVENT
@@ -49,6 +51,25 @@ def starts(wanted: Wanted, event: Event) -> bool:
         return False
     trigger = find_trigger(wanted.event)
     return trigger is not None and trigger.matches(wanted, event)
+
+
+def anchor_of(event: Event, zone: ZoneInfo) -> datetime:
+    """T0: when it happened; of a date that is to come the beginning of that day, of a live its start."""
+    day, start = event.facts.get("date"), event.facts.get("starts_at")
+    if event.name == "date.reached" and isinstance(day, str):
+        return datetime.combine(date.fromisoformat(day), time(), tzinfo=zone)
+    if event.name.startswith("live.") and isinstance(start, str):
+        return _moment(start, zone) or event.occurred_at
+    return event.occurred_at
+
+
+def _moment(text: str, zone: ZoneInfo) -> datetime | None:
+    """What somebody else wrote; without a zone it is the shop's."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
 
 
 def index(playbooks: Iterable[Playbook]) -> Index:
