@@ -58,7 +58,18 @@ from scrm.schedule import Schedule
 from scrm.services import SERVICES, Services
 from scrm.settings import Settings
 from scrm.sidebar import pages as sidebar_pages
-from scrm.sop import cards, coupon_deliveries, enrol, lifecycle, migrate_runs, radar_notices, reminders, tally, tick
+from scrm.sop import (
+    calendar_ticks,
+    cards,
+    coupon_deliveries,
+    enrol,
+    lifecycle,
+    migrate_runs,
+    radar_notices,
+    reminders,
+    tally,
+    tick,
+)
 from scrm.sop.actions import tagging
 from scrm.sop.shelf import house_of, playbooks_of
 from scrm.sync import nightly, repairs
@@ -249,6 +260,8 @@ async def working(services: Services) -> AsyncIterator[None]:
     await services.db.read(published.load)
     schedule = Schedule()
     schedule.every(TICK_SECONDS, lambda: tick.tick(services), "sop.tick")
+    schedule.every(calendar_ticks.DATES_SECONDS, lambda: calendar_ticks.tick_dates(services), "sop.dates")
+    schedule.every(calendar_ticks.SCHEDULES_SECONDS, lambda: calendar_ticks.tick_schedules(services), "sop.schedules")
     schedule.every(RELOAD_SECONDS, lambda: services.db.read(published.refresh), "sop.reload")
     schedule.every(SLOW_SECONDS, lambda: lifecycle.tick(services), "sop.hold")
     schedule.every(SLOW_SECONDS, lambda: mark_tags.tick(services), "tags.expire")
