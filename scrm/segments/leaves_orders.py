@@ -106,7 +106,12 @@ def _words(spec: Spec) -> str:
     return f"{span}买过（{which}）的订单数 {count_words(spec)}"
 
 
-_GOODS = {"type": "object", "properties": {key: {} for key in _TITLES}, "minProperties": 1, "additionalProperties": False}
+_GOODS = {
+    "type": "object",
+    "properties": {key: {} for key in _TITLES},
+    "minProperties": 1,
+    "additionalProperties": False,
+}
 
 BOUGHT = Leaf(
     _check,

@@ -10,13 +10,22 @@ from scrm.profiles import conditions
 from scrm.profiles.conditions_leaves import Leaf, Spec, other_keys
 from scrm.profiles.custom_conditions import with_definitions as with_own_fields
 from scrm.profiles.fields import Asked
+from scrm.profiles.stop_list import stop_entry
 from scrm.segments.models import segment, segment_member
 
 member = segment_member.alias("asked_segment")
 
 STOP_LIST = "停发名单"
-# Segments that are kept elsewhere: key -> the SQL of being in it, and whose ids they are for an audience.
-KEPT_ELSEWHERE: dict[str, Callable[[Asked], ColumnElement[bool]]] = {}
+
+
+def _is_stopped(asked: Asked) -> ColumnElement[bool]:
+    if asked.is_audience:
+        return asked.person_id.in_(select(stop_entry.c.person_id))
+    return exists(select(1).where(stop_entry.c.person_id == asked.person_id))
+
+
+# Segments that are kept elsewhere: key -> the SQL of being in it. They are there to leave people out.
+KEPT_ELSEWHERE: dict[str, Callable[[Asked], ColumnElement[bool]]] = {STOP_LIST: _is_stopped}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,7 @@ def _find(conn: Connection, names: set[str], above: frozenset[str]) -> dict[str,
         known = Definition(row.key, row.title, condition, row.is_exclusion)
         found.setdefault(row.title, known)
         found[row.key] = known
-    for key in names & {STOP_LIST, *KEPT_ELSEWHERE}:
+    for key in names & set(KEPT_ELSEWHERE):
         found.setdefault(key, Definition(key, key, None, True))
     return found
 

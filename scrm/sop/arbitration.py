@@ -5,7 +5,7 @@ import importlib
 import importlib.util
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, literal_
 from scrm.events import Event
 from scrm.profiles import conditions
 from scrm.sop import guard_facts, store
-from scrm.sop.facts import Due
+from scrm.sop.facts import Due, whom_of
 from scrm.sop.guard_facts import CASE_CLOSED, CASE_OPENED
 from scrm.sop.guards import HOLDOUT_FROM, MARKETING, PUSHES, House
 from scrm.sop.models import enrolment, step_run, task
@@ -339,7 +339,7 @@ class _Held:
         playbook = find_version(self.conn, self.published, row.playbook_key, row.version)
         if playbook is None:
             self.end(row, f"找不到剧本 {row.playbook_key} 的第 {row.version} 版")
-        elif not conditions.holds(self.conn, playbook.enter_if, row.person_id, self.now):
+        elif not conditions.holds_for(self.conn, playbook.enter_if, replace(whom_of(row), anchor_at=None), self.now):
             self.end(row, "重新检查时已不符合进入条件")
             playbook = None
         return playbook

@@ -8,13 +8,15 @@ import structlog
 from sqlalchemy import Connection, Row
 
 from scrm import events
-from scrm.errors import ScrmError
+from scrm.errors import Conflict, ScrmError
 from scrm.events import Event
 from scrm.profiles import conditions
+from scrm.profiles.conditions import Whom
 from scrm.services import Services
-from scrm.sop import arbitration, exits, run_keys, store, triggers, turns, why
-from scrm.sop.facts import Due, Ending, ended_by
+from scrm.sop import arbitration, exits, owners, run_keys, store, triggers, turns, why
+from scrm.sop.facts import Due, Ending, ended_by, whom_of
 from scrm.sop.guards import House
+from scrm.sop.owners import Owner
 from scrm.sop.placing import Course, Place, course_of, ends_at, place_from, spread_key
 from scrm.sop.published import Published
 from scrm.sop.run_keys import LastRun
@@ -43,14 +45,6 @@ class Rules:
 
     published: Published
     house: House
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """The pair a run belongs to; empty when only our own data is changed."""
-
-    userid: str = ""
-    external_userid: str = ""
 
 
 async def run_event(services: Services, item: queue.Claimed) -> None:
@@ -97,7 +91,7 @@ def end_runs(conn: Connection, event: Event, rules: Rules, now: datetime) -> Non
             continue
         ending = _ending(conn, Due(row, playbook, None), event, now)
         if ending is not None:
-            _end(conn, row, ending, now)
+            _end(conn, row, ending, now, playbook)
 
 
 def _ending(conn: Connection, one: Due, event: Event, now: datetime) -> Ending | None:
@@ -108,7 +102,7 @@ def _ending(conn: Connection, one: Due, event: Event, now: datetime) -> Ending |
     ending = ended_by(one, happened)
     if isinstance(ending, Ending) or ending is None:
         return ending
-    if conditions.holds(conn, ending, one.row.person_id, now):
+    if conditions.holds_for(conn, ending, whom_of(one.row), now):
         return Ending("exited", exits.event_words(event.name))
     return None
 
@@ -123,6 +117,7 @@ def _end_relation(conn: Connection, event: Event, now: datetime) -> None:
     else:
         rows = _runs_of(conn, event)
         store.withdraw_relation_tasks(conn, event.userid, event.external_userid, words, now=now)
+        rows = owners.pass_on(conn, rows)
     for row in rows:
         _end(conn, row, Ending("exited", words), now)
 
@@ -136,10 +131,10 @@ def _runs_of(conn: Connection, event: Event) -> list[Row[Any]]:
     ]
 
 
-def _end(conn: Connection, row: Row[Any], ending: Ending, now: datetime) -> None:
+def _end(conn: Connection, row: Row[Any], ending: Ending, now: datetime, playbook: Playbook | None = None) -> None:
     # The run first: a tick that holds it has written its task before we look for tasks.
     store.end_runs(conn, [(row.id, ending.state, ending.reason)], now=now)
-    store.withdraw_tasks(conn, [row.id], exits.withdrawn_words(ending.reason), now=now)
+    store.withdraw_tasks(conn, [row.id], exits.withdrawn_words(ending.reason, playbook), now=now)
     log.info("sop.run_ended", enrolment=row.id, playbook=row.playbook_key, state=ending.state)
 
 
@@ -169,9 +164,8 @@ def enrol(
     Why somebody was not let in is kept.
     """
     assert event.person_id is not None  # noqa: S101 - the callers have checked
-    asked = _Asked(conn, playbook, event, house, now)
     try:
-        enrolment_id = asked.enter(correlation)
+        enrolment_id = let_in(conn, playbook, event, house, now, correlation)
     except NotLetIn as refusal:
         log.info("sop.not_enrolled", playbook=playbook.key, person=event.person_id, reason=refusal.text)
         why.note_refusal(conn, playbook.key, event.person_id, event.id, refusal.text, now)
@@ -179,7 +173,14 @@ def enrol(
     return enrolment_id
 
 
-class NotLetIn(ScrmError):
+def let_in(
+    conn: Connection, playbook: Playbook, event: Event, house: House, now: datetime, correlation: str = ""
+) -> int:
+    """`enrol` for somebody who waits for the answer: the new run's id, or NotLetIn with the words."""
+    return _Asked(conn, playbook, event, house, now).enter(correlation)
+
+
+class NotLetIn(Conflict):
     """Why a person does not enter a playbook, in words."""
 
 
@@ -202,10 +203,11 @@ class _Asked:
         """The new run's id; raises NotLetIn, or ScrmError when the event does not say what the run is about."""
         playbook, event = self.playbook, self.event
         key = self.run_key()
-        owner = _choose_owner(self.conn, playbook, event)
+        owner = owners.choose(self.conn, event, playbook)
         if owner is None:
             raise NotLetIn(why.NO_MEMBER)
-        if not conditions.holds(self.conn, playbook.enter_if, self.person_id, self.now):
+        whom = Whom(0, self.person_id, owner.userid, owner.external_userid, facts=event.facts)
+        if not conditions.holds_for(self.conn, playbook.enter_if, whom, self.now):
             raise NotLetIn(why.NOT_ADMITTED)
         admission = arbitration.admit(self.conn, playbook, self.person_id, self.now, self.house)
         enrolment_id = store.add_enrolment(
@@ -226,7 +228,7 @@ class _Asked:
         )
         if enrolment_id is None:
             raise NotLetIn(why.ENTERED_BEFORE)
-        why.note_entries(self.conn, {enrolment_id: (playbook.enter_if, self.person_id)}, self.now)
+        why.note_entries(self.conn, {enrolment_id: (playbook.enter_if, whom)}, self.now)
         self.note_welcomes(enrolment_id, owner)
         if admission.state == "active":
             set_out(self.conn, enrolment_id, playbook, self.house, self.now)
@@ -240,7 +242,8 @@ class _Asked:
         except ScrmError as error:
             raise NotLetIn(error.text) from None
         is_taken = (last is not None and key == last.run_key) or (
-            self.playbook.reentry_every is None and store.has_run_of_key(self.conn, self.playbook.key, key)
+            self.playbook.reentry_every is None
+            and store.has_run_of_key(self.conn, self.playbook.key, self.person_id, key)
         )
         if is_taken:
             raise NotLetIn(why.ENTERED_BEFORE)
@@ -294,19 +297,3 @@ def last_run(conn: Connection, playbook: Playbook, person_id: int) -> LastRun | 
         return None
     row = store.find_last_run(conn, playbook.key, person_id)
     return None if row is None else LastRun(row.run_key, row.enrolled_at, row.state in _GOES_ON)
-
-
-def _choose_owner(conn: Connection, playbook: Playbook, event: Event) -> Owner | None:
-    """The event's own pair while it lives, else the person's earliest living relation.
-
-    Without any, only a playbook that asks no member to speak can run.
-    """
-    assert event.person_id is not None  # noqa: S101 - the callers have checked
-    row = None
-    if event.userid and event.external_userid:
-        row = store.find_relation(conn, event.userid, event.external_userid)
-    row = row or store.find_owner(conn, event.person_id)
-    if row is not None:
-        return Owner(row.userid, row.external_userid)
-    needs_member = any(step.channel.needs_member for step in playbook.steps)
-    return None if needs_member else Owner()

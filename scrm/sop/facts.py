@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row
 
 from scrm.events import Event
 from scrm.profiles import conditions
+from scrm.profiles.conditions import Whom
 from scrm.sop import chance, exits, store
 from scrm.sop.engine import Facts
 from scrm.sop.exits import Run
@@ -115,14 +116,19 @@ def find_endings(conn: Connection, due: Sequence[Due], now: datetime) -> dict[in
         holds = holding(conn, tree, group, now)
         for one in group:
             if one.row.id in holds:
-                endings[one.row.id] = Ending("exited", _exit_words(conn, tree, one.row.person_id, now))
+                endings[one.row.id] = Ending("exited", _exit_words(conn, tree, whom_of(one.row), now))
     return endings
 
 
 def holding(conn: Connection, tree: Condition | None, due: Sequence[Due], now: datetime) -> set[int]:
     """The enrolments for which the condition holds, in one statement."""
-    persons = conditions.holding(conn, tree, {one.row.person_id for one in due}, now)
-    return {one.row.id for one in due if one.row.person_id in persons}
+    return conditions.holding_for(conn, tree, [whom_of(one.row) for one in due], now)
+
+
+def whom_of(row: Row[Any]) -> Whom:
+    """A run as conditions ask about it: with its relation, its event and its beginning."""
+    pair = row.userid, row.external_userid
+    return Whom(row.id, row.person_id, *pair, event_id=row.event_id or 0, anchor_at=row.anchor_at)
 
 
 def _happened(conn: Connection, due: Sequence[Due]) -> dict[int, list[Event]]:
@@ -190,21 +196,21 @@ def _find_unmet(conn: Connection, due: Sequence[Due], now: datetime) -> dict[int
         holds = holding(conn, tree, group, now)
         for one in group:
             if one.row.id not in holds:
-                unmet[one.row.id] = _unmet_words(conn, tree, one.row.person_id, now)
+                unmet[one.row.id] = _unmet_words(conn, tree, whom_of(one.row), now)
     return unmet
 
 
-def _unmet_words(conn: Connection, tree: Condition | None, person_id: int, now: datetime) -> str:
+def _unmet_words(conn: Connection, tree: Condition | None, whom: Whom, now: datetime) -> str:
     """Which parts do not hold, with the values they were compared with."""
-    return f"条件不满足：{_explained(conn, tree, person_id, now, wanted=False)}"[:300]
+    return f"条件不满足：{_explained(conn, tree, whom, now, wanted=False)}"[:300]
 
 
-def _exit_words(conn: Connection, tree: Condition, person_id: int, now: datetime) -> str:
-    return f"符合退出条件：{_explained(conn, tree, person_id, now, wanted=True)}"[:200]
+def _exit_words(conn: Connection, tree: Condition, whom: Whom, now: datetime) -> str:
+    return f"符合退出条件：{_explained(conn, tree, whom, now, wanted=True)}"[:200]
 
 
-def _explained(conn: Connection, tree: Condition | None, person_id: int, now: datetime, *, wanted: bool) -> str:
-    leaves = conditions.explain(conn, tree, person_id, now)
+def _explained(conn: Connection, tree: Condition | None, whom: Whom, now: datetime, *, wanted: bool) -> str:
+    leaves = conditions.explain(conn, tree, whom.person_id, now, whom=whom)
     told = [
         f"{leaf.words}（现为 {leaf.found}）" if leaf.found else leaf.words for leaf in leaves if leaf.holds is wanted
     ]

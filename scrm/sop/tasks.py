@@ -10,13 +10,11 @@ from sqlalchemy import Connection, Row
 from scrm.content.render import CHAT_TEXT_CHARS
 from scrm.errors import Conflict, Invalid, NotFound, ScrmError
 from scrm.events import Event, publish
-from scrm.profiles import conditions
 from scrm.services import Services
-from scrm.sop import exits, guards, store
+from scrm.sop import exits, store
 from scrm.sop.content import with_files
-from scrm.sop.facts import Due, find_endings
-from scrm.sop.published import Published
-from scrm.sop.shelf import find_version, playbooks_of
+from scrm.sop.recheck import Rules, recheck
+from scrm.sop.shelf import house_of, playbooks_of
 
 # A second tap within this time, before the first has been confirmed, would send twice.
 SENDING = timedelta(seconds=60)
@@ -268,30 +266,10 @@ def _stale(
         if run is not None:
             store.end_runs(conn, [(run.id, "exited", words)], now=now)
         return _refuse(conn, task, "withdrawn", words, now)
-    return None if run is None else _over_or_unmet(conn, playbooks_of(services), task, run, now)
-
-
-def _over_or_unmet(
-    conn: Connection, published: Published, task: Row[Any], run: Row[Any], now: datetime
-) -> _Refusal | None:
-    playbook = find_version(conn, published, run.playbook_key, run.version)
-    step = playbook.step(task.step_id) if playbook is not None else None
-    if playbook is None or step is None:
+    if run is None:
         return None
-    if run.state != "active":
-        return _refuse(conn, task, "withdrawn", exits.withdrawn_words(run.ended_reason or "流程已结束"), now)
-    ending = find_endings(conn, [Due(run, playbook, step)], now).get(run.id)
-    if ending is not None:
-        store.end_runs(conn, [(run.id, ending.state, ending.reason)], now=now)
-        return _refuse(conn, task, "withdrawn", exits.withdrawn_words(ending.reason), now)
-    optout = store.lock_persons(conn, [task.person_id]).get(task.person_id, {})
-    if refused := guards.refused(playbook, optout):
-        return _refuse(conn, task, "withdrawn", exits.withdrawn_words(refused), now)
-    if not conditions.holds(conn, step.condition, task.person_id, now):
-        leaves = conditions.explain(conn, step.condition, task.person_id, now)
-        why = "；".join(leaf.words for leaf in leaves if not leaf.holds)
-        return _refuse(conn, task, "skipped", f"条件已不满足：{why}。", now)
-    return None
+    words = recheck(conn, task, run, Rules(playbooks_of(services), house_of(services)), now)
+    return _Refusal(Conflict(words)) if words else None
 
 
 def _refuse(conn: Connection, task: Row[Any], state: str, reason: str, now: datetime) -> _Refusal:

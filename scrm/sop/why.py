@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, select, tuple_
 from scrm.db import upsert
 from scrm.errors import NotFound
 from scrm.profiles import conditions
+from scrm.profiles.conditions import Whom
 from scrm.sop import engine, explain, store
 from scrm.sop.engine import Verdict
 from scrm.sop.facts import Due, gather
@@ -70,14 +71,14 @@ def note_refusals(conn: Connection, refused: Iterable[Refused], now: datetime) -
     )
 
 
-def note_entries(conn: Connection, entered: Mapping[int, tuple[Condition | None, int]], now: datetime) -> None:
-    """Keep what the entry condition compared: {enrolment id: (condition, person id)}. Without a condition nothing is."""
+def note_entries(conn: Connection, entered: Mapping[int, tuple[Condition | None, Whom]], now: datetime) -> None:
+    """Keep what the entry condition compared: {enrolment id: (condition, who entered)}. Without a condition nothing is."""
     rows = [
         {
             "enrolment_id": enrolment_id,
-            "leaves": [list(leaf) for leaf in conditions.explain(conn, tree, person_id, now)],
+            "leaves": [list(leaf) for leaf in conditions.explain(conn, tree, whom.person_id, now, whom=whom)],
         }
-        for enrolment_id, (tree, person_id) in sorted(entered.items())
+        for enrolment_id, (tree, whom) in sorted(entered.items())
         if tree is not None
     ]
     if rows:
