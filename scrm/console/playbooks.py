@@ -1,19 +1,40 @@
-"""剧本: what is published, what each step does and did, and stopping the way in."""
+"""剧本: what is published, what each step does and achieved, who waits where, and why somebody is in it or not."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from aiohttp import web
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row, select
 
 from scrm.console import reading, store
-from scrm.console.door import for_managers, page
-from scrm.errors import Conflict, NotFound
-from scrm.reports.playbooks import compute_figures, count_runs
+from scrm.console.door import before_of, for_managers, page
+from scrm.errors import Conflict, NotFound, ScrmError
+from scrm.profiles.models import external_contact, person
+from scrm.reports.playbooks import count_runs, find_living
 from scrm.services import SERVICES, Services
-from scrm.sop.shelf import playbooks_of
+from scrm.sop import explain_cli, results, tally, why
+from scrm.sop.shelf import house_of, playbooks_of
 
 routes = web.RouteTableDef()
+
+SPANS = (7, 30, 90)
+PAGE = 50
+# What people can be listed by: the counts of scrm.sop.tally, in the console's words.
+COUNTS = {
+    "targeted": "到这一步",
+    "released": "已放出",
+    "delivered": "已送达",
+    "waiting": "待员工确认",
+    "skipped": "员工跳过",
+    "expired": "已过期",
+    "withdrawn": "已撤回",
+    "left_out": "条件不符",
+    "missed": "错过时机",
+    "failed": "失败",
+    "failed_before": "没有放出就失败",
+    "unknown": "结果未知",
+}
 
 
 @routes.get("/console/playbooks")
@@ -42,22 +63,90 @@ async def playbooks(request: web.Request) -> web.StreamResponse:
 @for_managers
 async def playbook(request: web.Request) -> web.StreamResponse:
     services = request.app[SERVICES]
-    key = request.match_info["key"]
-    row = await services.db.read(store.find_playbook, key)
-    if row is None:
-        raise NotFound(f"没有编号为 {key[:64]} 的剧本")
-    figures = await services.db.read(compute_figures, key)
+    row = await _find(request)
     read = playbooks_of(services).version(row.key, row.version)
+    values: dict[str, Any] = {"steps": [], "results": None, "living": None}
+    if read is not None:
+        now, zone = services.clock.now(), services.settings.shop.zone
+        until = now.astimezone(zone).date()
+        since = until - timedelta(days=_span(request) - 1)
+
+        def look(conn: Connection) -> dict[str, Any]:
+            found = results.load(conn, read, since=since, until=until, zone=zone, now=now)
+            return {"results": found, "living": find_living(conn, read)}
+
+        values |= await services.db.read(look)
+        values["steps"] = reading.list_steps(read, {step.step_id: step.figures for step in values["results"].steps})
     return await page(
         request,
         "playbook.html",
         active="playbooks",
         row=row,
         playbook=read,
-        figures=figures,
         reading=reading,
-        steps=reading.list_steps(read, figures) if read is not None else [],
+        span=_span(request),
+        spans=SPANS,
+        **values,
     )
+
+
+@routes.get("/console/playbooks/{key}/people")
+@for_managers
+async def people(request: web.Request) -> web.StreamResponse:
+    """Those behind a number: `step`, `what` (a count's name), `userid`."""
+    services, row = request.app[SERVICES], await _find(request)
+    step_id, what, userid = (request.query.get(name, "")[:64] for name in ("step", "what", "userid"))
+    read = playbooks_of(services).version(row.key, row.version)
+    step = read.step(step_id) if read is not None else None
+    if step is None or what not in COUNTS:
+        raise NotFound("没有这个数字的名单，请从剧本页面重新点进来")
+
+    def look(conn: Connection) -> dict[str, Any]:
+        found = results.list_people(
+            conn, row.key, step_id=step_id, what=what, userid=userid, before=before_of(request), limit=PAGE + 1
+        )
+        return {"found": found, "names": _names(conn, {each.person_id for each in found})}
+
+    values = await services.db.read(look)
+    found = values.pop("found")
+    return await page(
+        request,
+        "playbook_people.html",
+        active="playbooks",
+        row=row,
+        step=step,
+        count=COUNTS[what],
+        userid=userid,
+        found=found[:PAGE],
+        outcome_of=tally.outcome_of,
+        counts=COUNTS,
+        before=found[PAGE - 1].id if len(found) > PAGE else None,
+        query=f"step={step_id}&what={what}&userid={userid}",
+        **values,
+    )
+
+
+@routes.get("/console/why")
+@for_managers
+async def tell_why(request: web.Request) -> web.StreamResponse:
+    """`person` (an id, external_userid, remark or name) and `playbook` (its key): everything that is known."""
+    services = request.app[SERVICES]
+    named, key = request.query.get("person", "").strip()[:64], request.query.get("playbook", "")[:64]
+    now, house, published = services.clock.now(), house_of(services), playbooks_of(services)
+
+    def look(conn: Connection) -> dict[str, Any]:
+        listed = store.list_playbooks(conn)
+        if not named or not key:
+            return {"listed": listed, "story": None, "problem": ""}
+        try:
+            person_id = explain_cli.find_person(conn, named)
+            story = why.tell(conn, person_id, key, published, house, now)
+        except ScrmError as error:
+            return {"listed": listed, "story": None, "problem": error.text}
+        return {"listed": listed, "story": story, "problem": "", "called": _names(conn, {person_id}).get(person_id)}
+
+    values = await services.db.read(look)
+    return await page(request, "playbook_why.html", active="playbooks", named=named, key=key, reading=reading, **values)
 
 
 @routes.post("/console/playbooks/{key}/pause")
@@ -70,6 +159,31 @@ async def pause(request: web.Request) -> web.StreamResponse:
 @for_managers
 async def resume(request: web.Request) -> web.StreamResponse:
     return await _set_state(request, "published", before="paused", refusal="这个剧本没有暂停，不用恢复")
+
+
+async def _find(request: web.Request) -> Row[Any]:
+    key = request.match_info["key"]
+    row = await request.app[SERVICES].db.read(store.find_playbook, key)
+    if row is None:
+        raise NotFound(f"没有编号为 {key[:64]} 的剧本")
+    return row
+
+
+def _span(request: web.Request) -> int:
+    """How many days, today among them."""
+    asked = request.query.get("days", "")
+    return int(asked) if asked in map(str, SPANS) else 30
+
+
+def _names(conn: Connection, person_ids: Iterable[int]) -> dict[int, str]:
+    """What a person is called: by the contact's name, else our own."""
+    wanted = list(person_ids)
+    own = conn.execute(select(person.c.id, person.c.name).where(person.c.id.in_(wanted)))
+    names = {row.id: row.name or "未知昵称" for row in own}
+    contacts = select(external_contact.c.person_id, external_contact.c.name)
+    for row in conn.execute(contacts.where(external_contact.c.person_id.in_(wanted), external_contact.c.name != "")):
+        names[row.person_id] = row.name
+    return names
 
 
 async def _set_state(request: web.Request, state: str, *, before: str, refusal: str) -> web.StreamResponse:

@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 from scrm.profiles.conditions import EVENTS, words_of
-from scrm.reports.playbooks import Figures
 from scrm.sop.conditions import check_condition
+from scrm.sop.results import Figures
 from scrm.sop.schema import Channel, Condition, Late, Playbook, Step, Trigger, When, Window
 from scrm.sop.timing import DEFAULT_TIME, write_duration
 from scrm.sop.triggers import find_trigger
@@ -149,7 +149,8 @@ def _yuan(fen: int) -> str:
 # Steps ---------------------------------------------------------------------------------------------------------------
 
 
-def list_steps(playbook: Playbook, figures: Figures) -> list[StepWords]:
+def list_steps(playbook: Playbook, figures: Mapping[str, Figures]) -> list[StepWords]:
+    """The steps as cards, with what became of each by its id."""
     cards: list[StepWords] = []
     day_before = ""
     for number, step in enumerate(playbook.steps, 1):
@@ -166,7 +167,7 @@ def list_steps(playbook: Playbook, figures: Figures) -> list[StepWords]:
                 if step.content
                 else (),
                 text=tuple(split_text(step.content.text.strip())) if step.content else (),
-                meters=tuple(_meters(step, figures)),
+                meters=tuple(_meters(step, figures.get(step.id, Figures()))),
             )
         )
         day_before = day
@@ -255,31 +256,19 @@ def _coupon_title(key: str, playbook: Playbook) -> str:
 
 
 def _meters(step: Step, figures: Figures) -> list[Meter]:
-    done = figures.steps.get(step.id, {})
-    if step.channel is Channel.TASK:
-        return _task_meters(done, figures.tasks.get(step.id, {}))
+    """What became of the step, in the order of the way to the customer; nothing is said of what never happened."""
+    is_welcome = step.channel is Channel.WELCOME
     named = [
-        ("done", "已发送" if step.channel is Channel.WELCOME else "已执行", ""),
-        ("skipped", "未发送" if step.channel is Channel.WELCOME else "跳过", ""),
-        ("failed", "失败", "bad"),
-        ("unknown", "结果未知", "warn"),
-        ("dropped", "放弃", ""),
-    ]
-    return [Meter(text, done[state], tone) for state, text, tone in named if done.get(state)]
-
-
-def _task_meters(done: Mapping[str, int], tasks: Mapping[str, int]) -> list[Meter]:
-    """The tasks by what became of them, then those for whom none was made."""
-    asked = [
-        ("sent", "已发送", "good"),
-        ("open", "待员工确认", "warn"),
-        ("skipped", "已跳过", ""),
+        ("delivered", "已发送" if step.channel.speaks else "已执行", "good" if step.channel is Channel.TASK else ""),
+        ("waiting", "待员工确认" if step.channel.needs_member else "执行中", "warn"),
+        ("skipped", "未发送" if is_welcome else "已跳过", ""),
         ("expired", "已过期", "bad"),
         ("withdrawn", "已撤回", ""),
+        ("left_out", "未发送" if is_welcome else "条件不符", ""),
+        ("missed", "错过时机", ""),
+        ("failed", "失败", "bad"),
+        ("failed_before", "失败", "bad"),
+        ("unknown", "结果未知", "warn"),
     ]
-    unmet = done.get("skipped", 0) - tasks.get("skipped", 0) - tasks.get("withdrawn", 0)
-    missed = done.get("dropped", 0) - tasks.get("expired", 0)
-    meters = [Meter("已建待办", sum(tasks.values()))] if tasks else []
-    meters += [Meter(text, tasks[state], tone) for state, text, tone in asked if tasks.get(state)]
-    unasked = [("条件不符", unmet, ""), ("错过时机", missed, ""), ("失败", done.get("failed", 0), "bad")]
-    return meters + [Meter(text, count, tone) for text, count, tone in unasked if count > 0]
+    meters = [Meter("已建待办", figures["released"])] if step.channel is Channel.TASK and figures["released"] else []
+    return meters + [Meter(text, figures[name], tone) for name, text, tone in named if figures[name]]

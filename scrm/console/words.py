@@ -30,9 +30,13 @@ PLAYBOOK_STATES = {
 }
 RUN_STATES = {
     "active": Word("进行中", "info"),
-    "goal": Word("达成目标", "good"),
-    "done": Word("已走完"),
+    "queued": Word("等待中", "info"),
+    "paused": Word("已暂停", "warn"),
+    "holdout": Word("对照组"),
+    "goal": Word("已达成目标", "good"),
+    "done": Word("已完成"),
     "exited": Word("已退出"),
+    "merged": Word("合并关闭"),
     "failed": Word("出错", "bad"),
 }
 STEP_STATES = {

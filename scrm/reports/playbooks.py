@@ -1,78 +1,97 @@
-"""What became of those who entered a playbook, step by step, counted over the newest runs."""
+"""How many runs each playbook has and what became of them, and who waits where."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, Subquery, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, or_, select
 
-from scrm.sop.models import enrolment, step_run, task
+from scrm.sop import explain, tally
+from scrm.sop.models import enrolment
+from scrm.sop.models import playbook as playbook_table
+from scrm.sop.result_tables import tally as tally_table
+from scrm.sop.result_tables import tally_cursor
+from scrm.sop.schema import Playbook
 
-# Runs of all playbooks together that are looked at.
+# Runs under way of one playbook that are looked at, the newest first.
 MOST_RUNS = 20_000
 
-Counts = Mapping[str, int]
+# A literal, so that the partial index is found.
+_LIVING: ColumnElement[bool] = literal_column("enrolment.state IN ('active', 'paused', 'queued')")
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """`runs` by state; for each step its executions and its tasks by state."""
+class Waiting:
+    """How many runs stand before this part of the playbook; `step_id` is empty when its parts are over."""
 
-    runs: Counts
-    steps: Mapping[str, Counts]
-    tasks: Mapping[str, Counts]
+    step_id: str
+    title: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Living:
+    """Runs under way: by state, and where those that are active wait."""
+
+    states: Counter[str]
+    places: list[Waiting]
     is_cut: bool
 
 
-def count_runs(conn: Connection) -> dict[str, dict[str, int]]:
-    """By playbook key, then by state, among the newest runs."""
-    newest = _newest()
-    counts: dict[str, dict[str, int]] = defaultdict(dict)
-    rows = conn.execute(
-        select(newest.c.playbook_key, newest.c.state, func.count()).group_by(newest.c.playbook_key, newest.c.state)
-    )
-    for key, state, count in rows:
-        counts[key][state] = count
+def count_runs(conn: Connection) -> dict[str, Counter[str]]:
+    """By playbook: "entered", and how many ended in each state; those left alone are not among them."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    keys = list(conn.scalars(select(playbook_table.c.key)))
+    totals = select(tally_table.c.playbook_key, tally_table.c.what, func.sum(tally_table.c.count))
+    mine = tally_table.c.playbook_key.in_(keys), tally_table.c.day == tally.ALL_DAYS
+    for key, what, count in conn.execute(totals.where(*mine).group_by(tally_table.c.playbook_key, tally_table.c.what)):
+        counts[key][what] += int(count)
+    cursors = {row.name: row for row in conn.execute(select(tally_cursor))}
+    newest, ending = cursors.get("enrolment"), cursors.get("ending")
+    is_new = enrolment.c.id > (newest.counted_id if newest else 0), ~tally.is_holdout()
+    entered = select(enrolment.c.playbook_key, func.count()).where(*is_new).group_by(enrolment.c.playbook_key)
+    for key, count in conn.execute(entered):
+        counts[key]["entered"] += count
+    is_over = [enrolment.c.ended_at.is_not(None), ~tally.is_holdout()]
+    if ending is not None:
+        at, of_id = enrolment.c.ended_at, enrolment.c.id
+        later = or_(at > ending.counted_at, and_(at == ending.counted_at, of_id > ending.counted_id))
+        is_over += [later, at >= ending.counted_at]
+    states = select(enrolment.c.playbook_key, enrolment.c.state, func.count()).where(*is_over)
+    for key, state, count in conn.execute(states.group_by(enrolment.c.playbook_key, enrolment.c.state)):
+        counts[key][state] += count
+    for of_playbook in counts.values():
+        ended = sum(of_playbook[state] for state in ("goal", "exited", "done", "failed", "merged"))
+        of_playbook["active"] = max(0, of_playbook["entered"] - ended)
     return counts
 
 
-def compute_figures(conn: Connection, key: str) -> Figures:
-    newest = _newest()
-    mine = newest.c.playbook_key == key
-    runs = conn.execute(select(newest.c.state, func.count()).where(mine).group_by(newest.c.state))
-    looked_at = conn.execute(select(func.count()).select_from(newest)).scalar_one()
-    steps = conn.execute(
-        select(step_run.c.step_id, step_run.c.state, func.count())
-        .join(newest, newest.c.id == step_run.c.enrolment_id)
-        .where(mine)
-        .group_by(step_run.c.step_id, step_run.c.state)
-    )
-    tasks = conn.execute(
-        select(task.c.step_id, task.c.state, func.count())
-        .join(newest, newest.c.id == task.c.enrolment_id)
-        .where(mine)
-        .group_by(task.c.step_id, task.c.state)
-    )
-    return Figures(
-        runs={row[0]: row[1] for row in runs},
-        steps=_by_step(steps),
-        tasks=_by_step(tasks),
-        is_cut=looked_at == MOST_RUNS,
-    )
-
-
-def _newest() -> Subquery:
-    return (
-        select(enrolment.c.id, enrolment.c.playbook_key, enrolment.c.state)
-        .order_by(enrolment.c.id.desc())
+def find_living(conn: Connection, playbook: Playbook) -> Living:
+    """Where the newest MOST_RUNS runs under way stand; of other versions by the place in the newest one."""
+    newest = (
+        select(enrolment.c.state, enrolment.c.step, tally.is_holdout().label("is_holdout"))
+        .where(_LIVING, enrolment.c.playbook_key == playbook.key)
         .limit(MOST_RUNS)
         .subquery("newest")
     )
+    states: Counter[str] = Counter()
+    at: Counter[int] = Counter()
+    columns = newest.c.state, newest.c.step, newest.c.is_holdout
+    for state, step, is_holdout, count in conn.execute(select(*columns, func.count()).group_by(*columns)):
+        if is_holdout:
+            states["holdout"] += count
+            continue
+        states[state] += count
+        if state == "active":
+            at[step] += count
+    return Living(states, _places(playbook, at), states.total() >= MOST_RUNS)
 
 
-def _by_step(rows: Iterable[Any]) -> Mapping[str, Counts]:
-    counts: dict[str, dict[str, int]] = defaultdict(dict)
-    for step_id, state, count in rows:
-        counts[step_id][state] = count
-    return counts
+def _places(playbook: Playbook, at: Counter[int]) -> list[Waiting]:
+    places: dict[str, Waiting] = {}
+    for index in sorted(at):
+        node = playbook.node(index)
+        title = explain.title_of(node) if node is not None else "步骤已走完，等待目标"
+        step_id = getattr(node, "id", "") if node is not None else ""
+        before = places[title].count if title in places else 0
+        places[title] = Waiting(step_id, title, before + at[index])
+    return list(places.values())

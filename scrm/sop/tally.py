@@ -43,6 +43,10 @@ _OPENED, _LOST, _REFUSED = "message.radar_opened", "contact.lost_by_customer", "
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+# The "day" under which runs are counted over all days together.
+ALL_DAYS = ""
+
+
 class Key(NamedTuple):
     """What a count is about; `step_id` is empty for runs, `what` is the count's name."""
 
@@ -495,8 +499,14 @@ def _advance(conn: Connection, cursor: Cursor, counted_id: int, now: datetime) -
 
 
 def _add(conn: Connection, counts: Counts) -> None:
+    """Add to what is kept; runs also to the total that the list of playbooks shows."""
     if not counts:
         return
+    totals: Counts = Counter()
+    for key, count in counts.items():
+        if not key.step_id:
+            totals[key._replace(day=ALL_DAYS, version=0)] += count
+    counts = counts + totals
     insert = upsert(tally, conn)
     adding = insert.on_conflict_do_update(
         index_elements=[column.name for column in tally.primary_key.columns],
