@@ -35,6 +35,19 @@ class Wish:
     turn: int
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What one caller wants of one pair: tags to have and to lose, by names or ids."""
+
+    userid: str
+    external_userid: str
+    add: Sequence[str]
+    remove: Sequence[str]
+    source: Source
+    reason: str
+    expires_at: datetime | None = None
+
+
 # Wishes ---------------------------------------------------------------------------------------------------------------
 
 
@@ -83,25 +96,34 @@ def wish(
     now: datetime,
 ) -> bool:
     """`want` without the work, for callers with work of their own under `order_key`; False when nothing is wanted."""
-    wanted = {name.strip()[:80]: True for name in add if name.strip()}
-    wanted |= {name.strip()[:80]: False for name in remove if name.strip()}
-    rows = [
-        {
-            "userid": userid,
-            "external_userid": external_userid,
-            "tag": tag,
-            "is_wanted": is_wanted,
-            "source": source,
-            "reason": reason[:200],
-            "expires_at": expires_at if is_wanted else None,
-            "wanted_at": now,
-            "problem": "",
-        }
-        for tag, is_wanted in wanted.items()
-    ]
+    one = Wanted(userid, external_userid, tuple(add), tuple(remove), source, reason, expires_at)
+    return wish_many(conn, [one], now)
+
+
+def wish_many(conn: Connection, wanted: Iterable[Wanted], now: datetime) -> bool:
+    """`wish` for many, in one statement; what comes later in the list counts."""
+    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for one in wanted:
+        for names, is_wanted in ((one.add, True), (one.remove, False)):
+            for tag in (name.strip()[:80] for name in names if name.strip()):
+                rows[one.userid, one.external_userid, tag] = _wish_row(one, tag, is_wanted, now)
     if rows:
-        conn.execute(_wish(conn.dialect.name), rows)
+        conn.execute(_wish(conn.dialect.name), list(rows.values()))
     return bool(rows)
+
+
+def _wish_row(one: Wanted, tag: str, is_wanted: bool, now: datetime) -> dict[str, Any]:
+    return {
+        "userid": one.userid,
+        "external_userid": one.external_userid,
+        "tag": tag,
+        "is_wanted": is_wanted,
+        "source": one.source,
+        "reason": one.reason[:200],
+        "expires_at": one.expires_at if is_wanted else None,
+        "wanted_at": now,
+        "problem": "",
+    }
 
 
 @cache

@@ -4,7 +4,7 @@ from typing import Any
 
 from scrm.content.attachments import MEDIA_KINDS
 from scrm.profiles.conditions import EVENTS, LEAVES, OWN_EVENT
-from scrm.sop.actions import ACTIONS, task
+from scrm.sop.actions import ACTIONS
 from scrm.sop.parse import PLAYBOOK_KEYS, PRIORITIES
 from scrm.sop.parse_coupons import COUPON_KEYS
 from scrm.sop.parse_steps import STEP_KEYS
@@ -70,7 +70,7 @@ def _step() -> dict[str, Any]:
     inline = _object(
         {"text": _TEXT, "attachments": {"type": "array", "minItems": 1, "maxItems": 9, "items": attachment}}
     )
-    act = _object({action.name: {"description": action.title} for action in ACTIONS if action is not task})
+    act = _object({action.name: {"description": action.title} for action in ACTIONS})
     properties = {
         "id": _KEY,
         "title": _TEXT,

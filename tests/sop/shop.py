@@ -17,7 +17,7 @@ from scrm.services import Services
 from scrm.settings import load_settings
 from scrm.sop import enrol, lifecycle, migrate_runs, reminders
 from scrm.sop import tick as ticking
-from scrm.sop.actions import tagging
+from scrm.sop.actions import chains, tagging
 from scrm.sop.guards import House
 from scrm.sop.models import enrolment, playbook, playbook_version, send, step_run, task
 from scrm.sop.published import Published
@@ -34,6 +34,7 @@ EXECUTORS = {
     "sop.event": enrol.run_event,
     "sop.remind": reminders.run_remind,
     "sop.mark_tag": tagging.run_mark_tag,
+    **chains.EXECUTORS,
     **lifecycle.EXECUTORS,
     **migrate_runs.EXECUTORS,
 }
@@ -62,6 +63,8 @@ def playbook_of(*steps: Step, **more: Any) -> Playbook:
         "reentry": "never",
         "version": 1,
         "steps": steps,
+        # What one person bears over all playbooks is tested where guards and arbitration are.
+        "guards": Guards(cap="none", queue="none"),
     }
     return Playbook(**(values | more))
 

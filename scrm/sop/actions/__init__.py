@@ -1,12 +1,22 @@
 """What a step can do: one module and one line for each."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
-from scrm.sop.actions import add_tag, issue_coupon, remove_tag, set_values, task
-from scrm.sop.actions.effects import Actor, Effects, Field
+from scrm.sop.actions import (
+    add_tag,
+    assign,
+    issue_coupon,
+    points,
+    remove_tag,
+    set_values,
+    start_playbook,
+    stop_playbook,
+)
+from scrm.sop.actions.effects import Act, Actor, Effects, Field
 
 
 class Action(Protocol):
@@ -20,12 +30,25 @@ class Action(Protocol):
 
     needs_relation: bool
 
-    def problem(self, value: Any) -> str: ...
+    def problem(self, value: Any) -> str:
+        """What is wrong with the author's value, in his words; empty when nothing is."""
+        ...
 
-    def act(self, conn: Connection, value: Any, actor: Actor, effects: Effects, now: datetime) -> None: ...
+    def act(self, conn: Connection, acts: Sequence[Act], now: datetime) -> None:
+        """Do it for a whole batch with a few statements; what could not be done goes to `effects.failures`."""
+        ...
 
 
-ACTIONS: tuple[Action, ...] = (task, add_tag, remove_tag, set_values, issue_coupon)
+ACTIONS: tuple[Action, ...] = (
+    add_tag,
+    remove_tag,
+    set_values,
+    issue_coupon,
+    points,
+    assign,
+    stop_playbook,
+    start_playbook,
+)
 
 _BY_NAME = {action.name: action for action in ACTIONS}
 
@@ -34,4 +57,4 @@ def find_action(name: str) -> Action | None:
     return _BY_NAME.get(name)
 
 
-__all__ = ["ACTIONS", "Action", "Actor", "Effects", "Field", "find_action"]
+__all__ = ["ACTIONS", "Act", "Action", "Actor", "Effects", "Field", "find_action"]

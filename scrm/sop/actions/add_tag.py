@@ -1,11 +1,12 @@
 """Mark the customer with a corp tag (企业标签), for the member of the run."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
-from scrm.sop.actions.effects import Actor, Effects, Field
+from scrm.sop.actions.effects import Act, Field
 
 name = "add_tag"
 title = "打标签"
@@ -18,8 +19,10 @@ def problem(value: Any) -> str:
     return "" if tag_names(value) else "add_tag 要写标签名，例如 add_tag: 新客"
 
 
-def act(conn: Connection, value: Any, actor: Actor, effects: Effects, now: datetime) -> None:
-    effects.add_tags += tag_names(value)
+def act(conn: Connection, acts: Sequence[Act], now: datetime) -> None:
+    """The step tells WeCom of all its tags in one call."""
+    for one in acts:
+        one.effects.add_tags += tag_names(one.value)
 
 
 def tag_names(value: Any) -> list[str]:

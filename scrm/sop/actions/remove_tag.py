@@ -1,12 +1,13 @@
 """Take a corp tag (企业标签) off the customer, for the member of the run."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
 from scrm.sop.actions.add_tag import tag_names
-from scrm.sop.actions.effects import Actor, Effects, Field
+from scrm.sop.actions.effects import Act, Field
 
 name = "remove_tag"
 title = "去标签"
@@ -19,5 +20,7 @@ def problem(value: Any) -> str:
     return "" if tag_names(value) else "remove_tag 要写标签名，例如 remove_tag: 新客"
 
 
-def act(conn: Connection, value: Any, actor: Actor, effects: Effects, now: datetime) -> None:
-    effects.remove_tags += tag_names(value)
+def act(conn: Connection, acts: Sequence[Act], now: datetime) -> None:
+    """The step tells WeCom of all its tags in one call."""
+    for one in acts:
+        one.effects.remove_tags += tag_names(one.value)

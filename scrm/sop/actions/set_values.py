@@ -1,18 +1,21 @@
 """Set the person's stage and custom fields."""
 
+import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
-from scrm.errors import ScrmError
-from scrm.profiles import store as profiles
-from scrm.sop.actions.effects import Actor, Effects, Field
+from scrm.profiles import field_batches
+from scrm.sop.actions.effects import Act, Field, by_value
 
 name = "set"
 title = "改阶段或字段"
 fields = (Field("set", "字段与值", "fields"),)
 needs_relation = False
+
+_STAGE = ("stage", "person.stage")
 
 
 def problem(value: Any) -> str:
@@ -24,14 +27,39 @@ def problem(value: Any) -> str:
     return ""
 
 
-def act(conn: Connection, value: Any, actor: Actor, effects: Effects, now: datetime) -> None:
-    for key, wanted in value.items():
-        if key in ("stage", "person.stage"):
-            profiles.set_stage(conn, actor.person_id, str(wanted))
-        else:
-            source = f"playbook:{actor.playbook_key}"[:80]
-            name = key.removeprefix("field.")
-            try:
-                profiles.set_field(conn, actor.person_id, name, wanted, source=source, now=now)
-            except ScrmError as error:
-                effects.failures.append(error.text)
+def act(conn: Connection, acts: Sequence[Act], now: datetime) -> None:
+    """What several steps set for one person is set in the order of the steps; the last one stays."""
+    wishes = [Act(one.actor, (key, value), one.effects) for one in acts for key, value in one.value.items()]
+    for group in _in_turns(wishes):
+        for _, alike in by_value(group, _wanted):
+            _set(conn, alike, now)
+
+
+def _in_turns(wishes: list[Act]) -> list[list[Act]]:
+    """Parts in which each field of each person is set once at most."""
+    turns: list[list[Act]] = []
+    seen: dict[tuple[int, str], int] = {}
+    for wish in wishes:
+        place = wish.actor.person_id, wish.value[0]
+        number = seen.get(place, 0)
+        seen[place] = number + 1
+        if number == len(turns):
+            turns.append([])
+        turns[number].append(wish)
+    return turns
+
+
+def _wanted(wish: Act) -> str:
+    return json.dumps([*wish.value, wish.actor.playbook_key], ensure_ascii=False, sort_keys=True, default=str)
+
+
+def _set(conn: Connection, alike: list[Act], now: datetime) -> None:
+    (key, value), person_ids = alike[0].value, {wish.actor.person_id for wish in alike}
+    if key in _STAGE:
+        field_batches.set_stage(conn, person_ids, str(value))
+        return
+    source = f"playbook:{alike[0].actor.playbook_key}"[:80]
+    refused = field_batches.set_field(conn, person_ids, key.removeprefix("field."), value, source=source, now=now)
+    for wish in alike:
+        if wish.actor.person_id in refused:
+            wish.effects.failures.append(refused[wish.actor.person_id])
