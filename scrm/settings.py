@@ -4,12 +4,13 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -111,6 +112,17 @@ class Security(_Section):
         return [key.strip() for key in value.split(",") if key.strip()] if isinstance(value, str) else value
 
 
+def _is_limit(value: object) -> object:
+    if value == "none" or (isinstance(value, str) and value.isdecimal() and int(value) > 0):
+        return "none" if value == "none" else int(str(value))
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError('expected a whole number from 1, or "none" for no limit (0 would never send anything)')
+    return value
+
+
+Limit = Annotated[int | Literal["none"], BeforeValidator(_is_limit)]
+
+
 class Playbooks(_Section):
     """Where playbooks are read from at start."""
 
@@ -119,6 +131,38 @@ class Playbooks(_Section):
     # Above these a manager approves a text before it is published: people in 30 days, coupons' face value in yuan.
     approval_audience: int = 500
     approval_budget: int = 10_000
+    # Marketing (P3, P4) to one customer over all playbooks and members; "none" does not limit.
+    cap_gap: str = "24h"
+    cap_per_week: Limit = 3
+    cap_per_month: Limit = 8
+    # Days after a refund or complaint is closed, and hours after the customer spoke, without marketing.
+    after_sale_days: int = Field(7, ge=0, le=90)
+    talk_hours: int = Field(2, ge=0, le=72)
+    # Tasks that a member is told of on one day; what is less important is only shown.
+    tasks_per_day: Limit = 40
+    # How many of a hundred P3 and P4 leave alone, to measure what they bring.
+    holdout: str = "5%"
+    # Whoever has one of these tags is on the stop list.
+    stop_tags: list[str] = ["停发", "黑名单", "员工亲友", "同行", "测试号"]
+
+    @field_validator("cap_gap")
+    @classmethod
+    def _is_gap(cls, value: str) -> str:
+        if value != "none" and not re.fullmatch(r"[1-9]\d{0,3}[mhd]", value):
+            raise ValueError('expected a time such as "24h", or "none"')
+        return value
+
+    @field_validator("holdout")
+    @classmethod
+    def _is_share(cls, value: str) -> str:
+        if not re.fullmatch(r"([0-9]|[1-4][0-9]|50)%", value):
+            raise ValueError('expected a share from "0%" to "50%"')
+        return value
+
+    @field_validator("stop_tags", mode="before")
+    @classmethod
+    def _in_one_line(cls, value: object) -> object:
+        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
     @field_validator("quiet")
     @classmethod

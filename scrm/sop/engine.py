@@ -97,7 +97,7 @@ def recheck(playbook: Playbook, step: Step, facts: Facts, house: House, now: dat
     if facts.over:
         return Decision(Verdict.EXIT, facts.over)
     case = _Case(playbook, step, facts, house, now, now, None)
-    for guard in (_unmet, _unwanted, _braked, _over_cap):
+    for guard in (_unmet, _unwanted, _in_case, _over_cap):
         decision = guard(case)
         if decision is not None:
             return replace(decision, checks=tuple(case.checks))
@@ -210,8 +210,8 @@ def _is_still_its_day(case: _Case) -> bool:
     return same_day and not is_quiet and case.step.when.days is not None
 
 
-def _braked(case: _Case) -> Decision | None:
-    """A case of the customer comes first, and so does a talk that is under way."""
+def _in_case(case: _Case) -> Decision | None:
+    """A refund or complaint of the customer comes first."""
     guard = case.facts.guard
     why = guards.braked(case.playbook, guard)
     if why:
@@ -220,9 +220,14 @@ def _braked(case: _Case) -> Decision | None:
             return case.stops("售后", Verdict.PAUSE, why, max(look_at, case.now + _A_MOMENT))
         return _put_off(case, "售后", look_at, why)
     case.passes("售后", "没有未结束的售后")
+    return None
+
+
+def _in_talk(case: _Case) -> Decision | None:
+    """Nobody is advertised to while he talks with us."""
     if not case.is_marketing:
         return None
-    talk = guards.talking(case.playbook, guard, case.now, case.house)
+    talk = guards.talking(case.playbook, case.facts.guard, case.now, case.house)
     if talk is not None:
         return _put_off(case, "会话", talk.at, talk.why)
     case.passes("会话", "没有正在进行的会话")
@@ -278,7 +283,8 @@ _SPEAKING: tuple[_Guard, ...] = (
     _untimely,
     _unmet,
     _unwanted,
-    _braked,
+    _in_case,
+    _in_talk,
     _over_cap,
     _outranked,
     _too_soon,

@@ -144,5 +144,8 @@ def lost_words(member_name: str) -> str:
     return f"客户已不是{member_name}的好友，任务已撤回。"
 
 
-def withdrawn_words(reason: str) -> str:
+def withdrawn_words(reason: str, playbook: Playbook | None = None) -> str:
+    """Why a task is gone; whoever was to be reminded of paying has paid."""
+    if reason == EVENT_WORDS["order.paid"] and playbook is not None and playbook.trigger.event == "order.created":
+        return f"{reason}，无需催付。"
     return reason if reason.endswith("。") else f"{reason}，任务已撤回。"

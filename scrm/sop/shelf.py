@@ -4,7 +4,7 @@ from sqlalchemy import Connection
 
 from scrm.services import Services
 from scrm.settings import Settings
-from scrm.sop import timing
+from scrm.sop import house, timing
 from scrm.sop.content import Shop
 from scrm.sop.drafts import Terms
 from scrm.sop.estimates import Limits
@@ -29,12 +29,8 @@ def find_version(conn: Connection, published: Published, key: str, version: int)
 
 
 def house_of(services: Services) -> House:
-    """Zone and quiet hours from the settings."""
-    quiet = services.settings.playbooks.quiet
-    return House(
-        zone=services.settings.shop.zone,
-        quiet=None if quiet == "none" else timing.parse_window(quiet),
-    )
+    """The house's guards: as administrators set them, else as the settings say."""
+    return house.house_of(services)
 
 
 def shop_of(services: Services) -> Shop:

@@ -23,6 +23,7 @@ from sqlalchemy import (
 from scrm.db import upsert
 from scrm.events import Event, event, event_of
 from scrm.profiles.models import external_contact, follow_user, member, person
+from scrm.sop import mass_step_store
 from scrm.sop.models import enrolment, send, step_run, task
 
 # States are literals where a partial index must be found: with a bound parameter PostgreSQL cannot use it.
@@ -68,7 +69,8 @@ def next_due_at(conn: Connection) -> datetime | None:
     opening = conn.execute(
         select(func.min(task.c.open_at)).where(_OPEN, literal_column("task.reminder = 'waiting'"))
     ).scalar_one_or_none()
-    return min((moment for moment in (step, opening) if moment is not None), default=None)
+    moments = step, opening, mass_step_store.next_look_at(conn)
+    return min((moment for moment in moments if moment is not None), default=None)
 
 
 def _due(now: datetime) -> Select[Any]:
@@ -110,12 +112,12 @@ def find_last_run(conn: Connection, playbook_key: str, person_id: int) -> Row[An
     return conn.execute(query).one_or_none()
 
 
-def has_run_of_key(conn: Connection, playbook_key: str, base: str) -> bool:
-    """Whether there is a run with this key, under whatever number re-entry gave it."""
-    key = enrolment.c.run_key
-    numbered = and_(key > f"{base}#", key < f"{base}$")
-    query = select(enrolment.c.id).where(enrolment.c.playbook_key == playbook_key, or_(key == base, numbered)).limit(1)
-    return conn.execute(query).first() is not None
+def has_run_of_key(conn: Connection, playbook_key: str, person_id: int, base: str) -> bool:
+    """Whether the person has a run with this key in this playbook, under whatever number re-entry gave it."""
+    query = select(enrolment.c.run_key).where(
+        enrolment.c.playbook_key == playbook_key, enrolment.c.person_id == person_id
+    )
+    return any(key.partition("#")[0] == base for key in conn.scalars(query))
 
 
 def find_run(conn: Connection, enrolment_id: int) -> Row[Any] | None:
@@ -182,6 +184,7 @@ def finish_idle(conn: Connection, enrolment_ids: Collection[int], *, now: dateti
             enrolment.c.state == "active",
             enrolment.c.due_at.is_(None),
             ~open_task.exists(),
+            ~mass_step_store.has_open(enrolment.c.id),
         )
         .values(state="done", ended_reason="流程已走完", ended_at=now)
     )
@@ -256,13 +259,17 @@ def last_pushes(conn: Connection, person_ids: Collection[int]) -> dict[int, date
 
 
 def count_pushes(conn: Connection, enrolment_ids: Collection[int]) -> dict[int, int]:
-    """How many tasks of each run went out or wait for their member."""
+    """How many messages of each run went out or wait for their member, on whatever way."""
     if not enrolment_ids:
         return {}
     rows = conn.execute(
-        select(task.c.enrolment_id, func.count().label("pushes"))
-        .where(task.c.enrolment_id.in_(list(enrolment_ids)), task.c.state.in_(("open", "sent")))
-        .group_by(task.c.enrolment_id)
+        select(step_run.c.enrolment_id, func.count().label("pushes"))
+        .where(
+            step_run.c.enrolment_id.in_(list(enrolment_ids)),
+            step_run.c.channel.in_(("T", "M", "K")),
+            step_run.c.state.in_(("intent", "waiting", "done", "unknown")),
+        )
+        .group_by(step_run.c.enrolment_id)
     )
     return {row.enrolment_id: row.pushes for row in rows}
 
@@ -354,13 +361,15 @@ def withdraw_tasks(conn: Connection, enrolment_ids: Collection[int], reason: str
     """Take back what the members have not sent yet; returns how many."""
     if not enrolment_ids:
         return 0
-    return _withdraw(conn, task.c.enrolment_id.in_(list(enrolment_ids)), reason, now)
+    waiting = mass_step_store.withdraw(conn, enrolment_ids, reason, now)
+    return waiting + _withdraw(conn, task.c.enrolment_id.in_(list(enrolment_ids)), reason, now)
 
 
 def withdraw_relation_tasks(conn: Connection, userid: str, external_userid: str, reason: str, *, now: datetime) -> int:
     """All open tasks of one pair, also those without a playbook."""
     pair = and_(task.c.external_userid == external_userid, func.lower(task.c.userid) == userid.lower())
-    return _withdraw(conn, pair, reason, now)
+    waiting = mass_step_store.withdraw_pair(conn, userid, external_userid, reason, now)
+    return waiting + _withdraw(conn, pair, reason, now)
 
 
 def _withdraw(conn: Connection, which: Any, reason: str, now: datetime) -> int:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row
 
 from scrm.errors import ScrmError
 from scrm.services import Services
-from scrm.sop import arbitration, content, engine, guard_facts, reminders, store, turns
+from scrm.sop import arbitration, content, engine, guard_facts, house, reminders, store, turns
 from scrm.sop.engine import Decision, Verdict
 from scrm.sop.facts import Due, Ending, Known, gather
 from scrm.sop.guards import NOTHING
@@ -30,6 +30,7 @@ NO_PLAYBOOK = Playbook(key="", title="", trigger=Trigger(""), run_key="person", 
 
 async def tick(services: Services) -> int:
     """Do what is due now; returns how many steps, expiries and reminders that were. Several processes may tick."""
+    await house.refresh(services)
     rules = Rules(playbooks_of(services), house_of(services), shop_of(services))
     total = await _let_go_on(services, rules)
     for _ in range(_MOST_BATCHES):
