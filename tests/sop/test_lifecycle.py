@@ -129,7 +129,7 @@ async def test_a_retired_playbook_ends_its_runs_or_lets_them_run_out(shop: Shop)
     await shop.run(playbook_of(step("ask", "T0+1h"), step("later", "T0+3h")))
     await shop.add()
     await shop.pass_time(hours=1, minutes=1)
-    with pytest.raises(Conflict, match="已停用的剧本可以归档|还有客户"):
+    with pytest.raises(Conflict, match="还有客户"):
         await act(shop, lifecycle.archive)
     await act(shop, lifecycle.retire, end_runs=True)
     (run,) = await shop.runs()
@@ -249,8 +249,3 @@ def test_who_waits_in_an_arm_that_is_gone_goes_on_after_the_branch() -> None:
     new = text("a", "z")
     node: Any = new.node(route(old, new, inner).index)
     assert node.id == "z"
-
-
-def test_every_state_and_act_has_its_word() -> None:
-    assert lifecycle.WORDS["published"] == "已启用"
-    assert {row for row in lifecycle.CHANGE_WORDS} >= {"published", "rolled_back", "migrated", "restarted"}
