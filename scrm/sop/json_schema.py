@@ -7,6 +7,7 @@ from scrm.profiles.conditions import EVENTS, LEAVES, OWN_EVENT
 from scrm.sop.actions import ACTIONS
 from scrm.sop.parse import PLAYBOOK_KEYS, PRIORITIES
 from scrm.sop.parse_coupons import COUPON_KEYS
+from scrm.sop.parse_guards import OPTOUTS
 from scrm.sop.parse_steps import STEP_KEYS
 from scrm.sop.parse_trigger import RUN_KEYS
 from scrm.sop.schema import Channel, Late
@@ -99,6 +100,13 @@ _TEST = _object(
     },
     ["name", "given", "expect"],
 )
+_CAPS = _object(
+    {
+        "gap": _DURATION,
+        "per_week": {"type": "integer", "minimum": 1},
+        "per_month": {"type": "integer", "minimum": 1},
+    }
+)
 _PLAYBOOK: dict[str, Any] = {
     "playbook": _KEY,
     "title": _TEXT,
@@ -116,8 +124,12 @@ _PLAYBOOK: dict[str, Any] = {
     "guards": _object(
         {
             "quiet": {"anyOf": [{"enum": ["inherit", "none"]}, _WINDOW]},
-            "cap": {"enum": ["inherit", "none"]},
+            "cap": {"anyOf": [{"enum": ["inherit", "none"]}, _CAPS]},
             "max_pushes": {"type": "integer", "minimum": 1},
+            "brake": {"enum": ["inherit", "none"]},
+            "queue": {"enum": ["inherit", "none"]},
+            "optout": {"enum": list(OPTOUTS)},
+            "value": {"type": "integer", "minimum": 0, "description": "预期价值（元），同级剧本同一天时高的先发"},
         }
     ),
     "coupons": {"type": "object", "minProperties": 1, "additionalProperties": {"$ref": "#/$defs/coupon"}},

@@ -20,6 +20,7 @@ reentry: never
 exit_if: none
 goal: none
 holdout: 0%
+guards: {cap: none}
 steps:
 """
 
