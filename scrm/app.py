@@ -21,6 +21,7 @@ from scrm.api import membership as api_membership
 from scrm.api import merges as api_merges
 from scrm.api import openapi as api_openapi
 from scrm.api import orders as api_orders
+from scrm.api import playbooks as api_playbooks
 from scrm.api import privacy as api_privacy
 from scrm.api import radar as api_radar
 from scrm.api import sends as api_sends
@@ -55,6 +56,7 @@ from scrm.moments import publish as moments
 from scrm.moments import results as moment_results
 from scrm.profiles import mark_tags, refresh_member, tags
 from scrm.schedule import Schedule
+from scrm.segments import refresh as segments
 from scrm.services import SERVICES, Services
 from scrm.settings import Settings
 from scrm.sidebar import pages as sidebar_pages
@@ -64,13 +66,15 @@ from scrm.sop import (
     coupon_deliveries,
     enrol,
     lifecycle,
+    mass_steps,
     migrate_runs,
     radar_notices,
     reminders,
     tally,
     tick,
 )
-from scrm.sop.actions import tagging
+from scrm.sop.actions import chains, tagging
+from scrm.sop.rehearsal import jobs as rehearsals
 from scrm.sop.shelf import house_of, playbooks_of
 from scrm.sync import nightly, repairs
 from scrm.sync import runs as sync_runs
@@ -123,6 +127,7 @@ EXECUTORS: Mapping[str, Execute] = {
     **migrate_runs.EXECUTORS,
     cards.KIND: cards.run_update_card,
     "sop.mark_tag": tagging.run_mark_tag,
+    **chains.EXECUTORS,
     tags.MARK: mark_tags.run_mark,
     mark_tags.LIBRARY: mark_tags.run_library,
     transfers.ASK: ask.run_ask,
@@ -139,11 +144,16 @@ EXECUTORS: Mapping[str, Execute] = {
     import_jobs.KIND: import_jobs.run_import,
     mass_plan.PREPARE: mass_plan.run_prepare,
     mass_plan.CREATE: dispatch.run_create,
+    mass_steps.RECALL: mass_steps.run_recall,
+    mass_steps.REMIND: mass_steps.run_remind,
+    mass_steps.WARN: mass_steps.run_warn,
     moments.KIND: moments.run_create,
     pulls.KIND: pulls.run_pull,
     pulls.REPLAY: pulls.run_replay,
     abandonment.KIND: abandonment.run_look,
     radar.NOTICE: radar_notices.run_notice,
+    segments.KIND: segments.run_refresh,
+    rehearsals.KIND: rehearsals.run_rehearsal,
 }
 
 ROUTES = (
@@ -159,6 +169,7 @@ ROUTES = (
     api_customers.routes,
     api_fields.routes,
     api_events.routes,
+    api_playbooks.routes,
     api_group_chats.routes,
     api_coupons.routes,
     api_membership.routes,
@@ -267,6 +278,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(SLOW_SECONDS, lambda: mark_tags.tick(services), "tags.expire")
     schedule.every(nightly.TICK_SECONDS, lambda: nightly.tick(services), "sync.nightly")
     schedule.every(SLOW_SECONDS, lambda: results.poll(services), "mass_messages.results")
+    schedule.every(mass_steps.WATCH_SECONDS, lambda: mass_steps.watch(services), "sop.mass_watch")
     schedule.every(HOUR_SECONDS, lambda: results.notice_others(services), "mass_messages.others")
     schedule.every(SLOW_SECONDS, lambda: moment_results.poll(services), "moments.results")
     schedule.every(SLOW_SECONDS, lambda: copies.renew(services), "media.renew")
@@ -280,7 +292,9 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(SLOW_SECONDS, lambda: hooks.tick(services), "hooks.clear")
     schedule.every(pre_tags.TICK_SECONDS, lambda: pre_tags.tick(services), "imports.pre_tags")
     schedule.every(HOUR_SECONDS, lambda: import_jobs.tick(services), "imports.clear")
+    schedule.every(HOUR_SECONDS, lambda: rehearsals.tick(services), "sop.rehearsals_clear")
     schedule.every(SLOW_SECONDS, lambda: tracking.tick(services), "tracking.settle")
+    schedule.every(segments.TICK_SECONDS, lambda: segments.tick(services), "segments.refresh")
     schedule.every(tally.TICK_SECONDS, lambda: tally.tick(services), "sop.tally")
     await services.worker.start()
     schedule.start()

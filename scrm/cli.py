@@ -57,6 +57,7 @@ def _in_event_loop(work: Coroutine[None, None, int]) -> int:
 def _parser() -> argparse.ArgumentParser:
     from scrm.imports import cli as imports
     from scrm.privacy import cli as privacy
+    from scrm.segments import cli as segments
     from scrm.sop import cli as sop
     from scrm.sop import explain_cli
     from scrm.sync import cli as sync
@@ -109,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_feature_commands(commands, imports, sop)
     before = set(commands.choices)
     privacy.add_parser(commands)
+    segments.add_parser(commands)
     explain_cli.add_parser(commands)
     for name in set(commands.choices) - before:
         commands.choices[name].set_defaults(wants_services=True)

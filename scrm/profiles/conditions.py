@@ -5,7 +5,7 @@ something unknown or deleted admit nobody, wherever in the tree they stand, even
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -152,8 +152,11 @@ def list_leaves(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Mapping[str,
         yield path, tree
 
 
-def find_missing(conn: Connection, tree: Tree | None) -> list[Problem]:
-    """What a sound tree names that does not exist, is deleted, or is empty below a `not`: it would admit nobody."""
+def find_missing(conn: Connection, tree: Tree | None, *, kinds: Collection[str] = ()) -> list[Problem]:
+    """What a sound tree names that does not exist, is deleted, or is empty below a `not`: it would admit nobody.
+
+    With `kinds` only leaves of these kinds are looked at.
+    """
     if tree is None:
         return []
     tree = with_definitions(conn, tree)
@@ -162,6 +165,8 @@ def find_missing(conn: Connection, tree: Tree | None) -> list[Problem]:
     missing = []
     for path, spec in list_leaves(tree):
         leaf = LEAVES[_kind(spec)]
+        if kinds and _kind(spec) not in kinds:
+            continue
         if leaf.guard is not None and not conn.execute(select(leaf.guard(spec))).scalar_one():
             missing.append(Problem(path, f"“{leaf.words(spec)}”里说的不存在或已删除，这样谁也不会满足"))
         elif not all(conn.execute(select(guard)).scalar_one() for guard in _guards_of_not(path, spec)):

@@ -1,11 +1,11 @@
 """What only shows when a playbook is seen as a whole: steps that can never go out, coupons that are over by then."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import timedelta
 
 from scrm.content import render
-from scrm.sop import timing
-from scrm.sop.conditions import list_leaves
+from scrm.sop import conditions, timing
+from scrm.sop.conditions import Problem, list_leaves
 from scrm.sop.schema import Channel, Condition, CouponSpec, Part, Playbook, Step, Wait, Window, arms_of
 
 Found = Iterator[tuple[int, str]]
@@ -27,6 +27,12 @@ def check_tags(playbook: Playbook, tags: Collection[str]) -> Found:
         for _, leaf in list_leaves(tree):
             if "tag" in leaf and leaf["tag"] not in tags:
                 yield line, f"企业微信里没有标签“{leaf['tag']}”，请先建好，或换一个"
+
+
+def check_names(playbook: Playbook, find: Callable[[Condition], Iterable[Problem]]) -> Found:
+    """What conditions name that `find` says is not there."""
+    for tree, line in _conditions(playbook):
+        yield from ((line, problem.text) for problem in (find(tree) if tree else ()))
 
 
 def _conditions(playbook: Playbook) -> list[tuple[Condition | None, int]]:

@@ -17,6 +17,7 @@ from scrm.content.media.copies import MESSAGE
 from scrm.db import upsert
 from scrm.profiles.models import corp_tag
 from scrm.sop import checks, lifecycle_store, triggers
+from scrm.sop.conditions import find_missing
 from scrm.sop.models import playbook as playbook_table
 from scrm.sop.models import playbook_version
 from scrm.sop.parse import parse_playbook
@@ -116,7 +117,11 @@ class Published:
         drafts, lines = read_dir(directory, known_from(conn, quiet=quiet))
         tags = _known_tags(conn)
         for draft in drafts:
-            problems = [*_tag_problems(draft, tags, drafts), *_media_problems(conn, draft)]
+            problems = [
+                *_tag_problems(draft, tags, drafts),
+                *_name_problems(conn, draft),
+                *_media_problems(conn, draft),
+            ]
             if not problems:
                 problems = bring_file(conn, draft, now=now)
             lines += problems
@@ -218,7 +223,11 @@ def problems_beside(conn: Connection, playbook: Playbook, others: Iterable[Playb
     """
     draft = Draft(playbook.key, playbook)
     drafts = [draft, *(Draft(other.key, other) for other in others)]
-    return [*_tag_problems(draft, _known_tags(conn), drafts), *_media_problems(conn, draft)]
+    return [
+        *_tag_problems(draft, _known_tags(conn), drafts),
+        *_name_problems(conn, draft),
+        *_media_problems(conn, draft),
+    ]
 
 
 def read_dir(directory: Path, known: Known) -> tuple[list[Draft], list[str]]:
@@ -363,6 +372,12 @@ def _tag_problems(draft: Draft, tags: set[str] | None, drafts: Iterable[Draft]) 
         return []
     made = tags | {tag for other in drafts for tag in _tags_made(other.playbook)}
     found = checks.check_tags(draft.playbook, made)
+    return PlaybookErrors(draft.file_name, [Problem(line or 1, text) for line, text in found]).lines
+
+
+def _name_problems(conn: Connection, draft: Draft) -> list[str]:
+    """Conditions about segments that do not exist or are empty below a `not`, and fields that are archived."""
+    found = checks.check_names(draft.playbook, lambda tree: find_missing(conn, tree, kinds=("segment", "field")))
     return PlaybookErrors(draft.file_name, [Problem(line or 1, text) for line, text in found]).lines
 
 
