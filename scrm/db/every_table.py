@@ -19,8 +19,9 @@ from scrm.privacy import models as privacy
 from scrm.profiles import custom_field_tables, erased, merge_tables, stop_list, timeline
 from scrm.profiles import models as profiles
 from scrm.segments import models as segments
-from scrm.sop import calendar_tables, result_tables
+from scrm.sop import calendar_tables, mass_step_models, result_tables
 from scrm.sop import models as sop
+from scrm.sop.rehearsal import models as rehearsals
 from scrm.sync import models as sync
 from scrm.tracking import models as tracking
 from scrm.transfers import models as transfers
@@ -42,6 +43,7 @@ FEATURES = (
     hooks,
     imports,
     mass_messages,
+    mass_step_models,
     media,
     membership,
     merge_tables,
@@ -49,6 +51,7 @@ FEATURES = (
     privacy,
     profiles,
     pulls,
+    rehearsals,
     segments,
     result_tables,
     sessions,

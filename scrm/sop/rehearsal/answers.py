@@ -1,5 +1,6 @@
 """Conditions in a rehearsal: answered from what happened in it, else as the data is today, else taken for granted."""
 
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -36,15 +37,16 @@ class Asked:
 
 @dataclass(slots=True)
 class Answers:
-    """`today` has, by the identity of a leaf, the persons for whom it holds now; None: they are made up.
+    """`today` has, by `key_of` a leaf, the persons for whom it holds now; None: they are made up.
 
     What could not be answered from the rehearsal itself is noted in words: `as_of_today` and `assumed`.
     """
 
-    today: Mapping[int, Collection[int]] | None = None
-    words: Mapping[int, str] = field(default_factory=dict)
+    today: Mapping[str, Collection[int]] | None = None
+    words: Mapping[str, str] = field(default_factory=dict)
     as_of_today: dict[str, int] = field(default_factory=dict)
     assumed: dict[str, int] = field(default_factory=dict)
+    _keys: dict[int, str] = field(default_factory=dict)
 
     def holds(self, tree: Condition | None, asked: Asked, *, otherwise: bool = True) -> bool:
         """Whether it holds; `otherwise` where nothing in the rehearsal and nothing in the data says so."""
@@ -70,7 +72,7 @@ class Answers:
             if kind in leaf:
                 return answer(leaf, asked)
         if self.today is not None:
-            known = self.today.get(id(leaf))
+            known = self.today.get(self._key(leaf))
             if known is not None:
                 self._note(self.as_of_today, leaf)
                 return asked.person.id in known
@@ -83,8 +85,21 @@ class Answers:
         return None
 
     def _note(self, noted: dict[str, int], leaf: Condition) -> None:
-        words = self.words.get(id(leaf), str(leaf))
+        key = self._key(leaf)
+        words = self.words.get(key, key)
         noted[words] = noted.get(words, 0) + 1
+
+    def _key(self, leaf: Condition) -> str:
+        """Leaves are those of the playbook, which stay as long as a rehearsal lasts."""
+        key = self._keys.get(id(leaf))
+        if key is None:
+            key = self._keys[id(leaf)] = key_of(leaf)
+        return key
+
+
+def key_of(leaf: Condition) -> str:
+    """The leaf as text, the same in every process."""
+    return json.dumps(leaf, ensure_ascii=False, sort_keys=True, default=str)
 
 
 def _count_fits(spec: Mapping[str, Any], found: int) -> bool:
@@ -124,7 +139,7 @@ def _no_reply(leaf: Condition, asked: Asked) -> bool:
 
 def _radar(leaf: Condition, asked: Asked) -> bool:
     about = {**leaf, "where": {"content": leaf["content"]}} if "content" in leaf else leaf
-    return _number({RADAR}, about, asked, asked.anchor_at) >= leaf["radar_opens_gte"]
+    return _number({RADAR}, about, asked, asked.anchor_at) >= int(leaf["radar_opens_gte"])
 
 
 def _pushed(leaf: Condition, asked: Asked) -> bool:

@@ -3,7 +3,7 @@
 Nothing is read from a database and nothing is written to one: rows are objects, the clock is the next thing due.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
@@ -34,6 +34,9 @@ _DUE, _EXPIRE, _CONFIRM, _RESUME = 0, 1, 2, 3
 _ASKS = frozenset({Channel.TASK, Channel.MASS, Channel.GROUP, Channel.MOMENT})
 _SILENT_DONE = frozenset({Channel.SYSTEM, Channel.NOTICE, Channel.SUGGESTION})
 _A_MOMENT = timedelta(seconds=1)
+_TELL_EVERY = 5000
+# What other playbooks sent to a person, as a rehearsal of recorded days is told of it.
+TOUCHED = "rehearsal.touched"
 _CASE_OPEN = "客户有售后在处理中，暂停营销"
 _ALREADY = "已经进入过"
 
@@ -49,10 +52,12 @@ class Simulation:
     findings: Findings
     persons: dict[int, Person]
     until: datetime
+    # Told the moment that was reached, now and then; may raise to break off.
+    reached: Callable[[datetime], None] | None = None
 
     def __post_init__(self) -> None:
         self._agenda: list[tuple[datetime, int, int, Any, int]] = []
-        self._count = 0
+        self._count = self._done = 0
         # No agenda lies in the past: what is overdue comes now.
         self._now = datetime.min.replace(tzinfo=UTC)
         self._begins = index(self.playbooks)
@@ -86,6 +91,9 @@ class Simulation:
         while agenda and agenda[0][0] < moment:
             at, act, _, subject, turn = heappop(agenda)
             self._now = at
+            self._done += 1
+            if self.reached is not None and not self._done % _TELL_EVERY:
+                self.reached(at)
             if act == _DUE:
                 if subject.turn == turn and subject.state == "active":
                     self._come_due(subject, at)
@@ -136,6 +144,8 @@ class Simulation:
             person.is_waiting = event.name == "talk.noted" or event.facts.get("answered") is False
         elif event.name in ANSWERED:
             person.is_waiting = False
+        elif event.name == TOUCHED:
+            person.touches.append(Touch(now, "其他剧本的一条营销消息"))
         elif event.name == "mass_message.sent" and event.facts.get("origin") != "playbook":
             person.touches.append(Touch(now, "一条群发"))
             person.masses.append(now)
@@ -202,7 +212,7 @@ class Simulation:
     def _key(self, playbook: Playbook, person: Person, event: Event) -> str | None:
         """The run's key, None when that run has been; of runs before the rehearsal only their keys are known."""
         base = run_keys.base_key(playbook, event, self.house.zone)
-        mine = [key for key in person.keys if run_keys.is_same(key, base)]
+        mine = [key for key in person.keys if key.partition("#")[0] == base]
         last = max(mine, key=run_keys.number_of, default=None)
         if playbook.reentry_every is None:
             return base if last is None else None

@@ -24,11 +24,14 @@ class Member:
         return timedelta(minutes=self.minutes)
 
 
+USUAL = Member()
+
+
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     """The members' behaviour: a usual one, and that of those whose history tells more."""
 
-    usual: Member = Member()
+    usual: Member = USUAL
     members: Mapping[str, Member] = field(default_factory=dict)
 
     def of(self, userid: str) -> Member:
