@@ -181,8 +181,10 @@ def _keep_created(conn: Connection, part_id: int, created: Created, now: datetim
 
 
 def note_cancelled(conn: Connection, part_id: int, now: datetime) -> None:
-    """What waits for its member will not go out any more."""
-    _end(conn, store.lock_part(conn, part_id), "cancelled", "已停止", now)
+    """What waits for its member will not go out any more; what a playbook recalls is ended by the playbook."""
+    part = store.lock_part(conn, part_id)
+    if part.state != "recalling":
+        _end(conn, part, "cancelled", "已停止", now)
 
 
 # After a crash or a silence ----------------------------------------------------------------------------------------------
@@ -244,7 +246,8 @@ async def _is_ours(services: Services, msgid: str, part: Row[Any], kind: str) ->
         return False
     if kind == "group":
         return True
-    mine = set(await services.db.read(store.list_part_targets, part.id, "planned"))
+    # Whoever was taken out meanwhile was still in the call.
+    mine = set(await services.db.read(store.list_part_targets, part.id, "planned", "cancelled"))
     async for sent in messages.get_groupmsg_send_result(msgid, part.userid):
         return sent.target in mine
     return True

@@ -10,7 +10,7 @@ mass_message = Table(
     Column("id", BigId, primary_key=True, autoincrement=True),
     # single (to customers) or group (into customer groups)
     Column("kind", String(8), nullable=False),
-    # own; corp (made by the corp elsewhere) and personal (a member's own), which are only counted
+    # own, playbook (made for a step); corp (made by the corp elsewhere) and personal (a member's own), only counted
     Column("origin", String(10), nullable=False, server_default=text("'own'")),
     Column("title", String(80), nullable=False, server_default=text("''")),
     Column("text", Text, nullable=False, server_default=text("''")),
@@ -37,7 +37,7 @@ mass_message_part = Table(
     Column("id", BigId, primary_key=True, autoincrement=True),
     Column("mass_message_id", ForeignKey("mass_message.id"), nullable=False),
     Column("userid", String(64), nullable=False),
-    # planned, intent (called, outcome not known yet), created, done, failed, cancelled
+    # planned, intent (called, outcome not known yet), created, recalling (being stopped at WeCom), done, failed, cancelled
     Column("state", String(12), nullable=False, server_default=text("'planned'")),
     Column("msgid", String(80), unique=True),
     Column("intent_at", UtcDateTime),
@@ -66,6 +66,15 @@ mass_message_target = Table(
     # When it counts for the customer's quota: decided, later sent.
     Column("counted_at", UtcDateTime, nullable=False),
     Column("is_sent", Boolean, nullable=False, server_default=text("false")),
+    # The step of a playbook it is for, and the state that the playbook has taken note of.
+    Column("step_run_id", BigInteger),
+    Column("told", String(12), nullable=False, server_default=text("''")),
+    Index(
+        "ix_mass_message_target_untold",
+        "step_run_id",
+        sqlite_where=text("step_run_id IS NOT NULL AND told <> state"),
+        postgresql_where=text("step_run_id IS NOT NULL AND told <> state"),
+    ),
     Index("ix_mass_message_target_part_id", "part_id", "state"),
     Index("ix_mass_message_target_target", "target", "counted_at"),
     Index("ix_mass_message_target_userid", "mass_message_id", "userid", "state"),

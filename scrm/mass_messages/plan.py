@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from sqlalchemy import Connection
 from scrm.content.media import store as media
 from scrm.content.render import LINK_DESC_BYTES, LINK_TITLE_BYTES, WELCOME_TEXT_BYTES
 from scrm.db import Priority
+from scrm.db.bulk import insert_rows
 from scrm.errors import Invalid
 from scrm.mass_messages import store
 from scrm.mass_messages.audience import Audience, Forecast, check_audience, forecast, quota_at
@@ -66,6 +68,65 @@ def _create(conn: Connection, values: dict[str, Any], now: datetime) -> int:
         return known
     item = queue.Item(lane="bulk", kind=PREPARE, payload={"id": message_id}, dedupe_key=f"{PREPARE}:{message_id}")
     queue.add(conn, item, now=now)
+    return message_id
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """A customer in a message that is made for steps of a playbook, with his step."""
+
+    external_userid: str
+    person_id: int
+    step_run_id: int
+
+
+def create_for_steps(
+    conn: Connection,
+    *,
+    userid: str,
+    recipients: Sequence[Recipient],
+    title: str,
+    text: str,
+    attachments: Sequence[Mapping[str, Any]],
+    now: datetime,
+) -> int:
+    """One member's message to exactly these customers, each of whom stands there once; its making is queued.
+
+    Nobody is chosen or counted here: who has become unreachable or has had enough is left out before the call.
+    """
+    values = {
+        "kind": "single",
+        "origin": "playbook",
+        "title": title[:80],
+        "text": text,
+        "attachments": [dict(each) for each in attachments],
+        "audience": {"userids": [userid]},
+        "state": "running",
+        "created_at": now,
+    }
+    message_id = store.add_message(conn, values)
+    assert message_id is not None  # noqa: S101 - without `once` nothing can conflict
+    most = store.MOST_IN_PART["single"]
+    for start in range(0, len(recipients), most):
+        part_id: int = conn.execute(
+            store.part.insert().values(mass_message_id=message_id, userid=userid).returning(store.part.c.id)
+        ).scalar_one()
+        rows = [
+            {
+                "mass_message_id": message_id,
+                "target": each.external_userid,
+                "part_id": part_id,
+                "userid": userid,
+                "person_id": each.person_id,
+                "state": "planned",
+                "counted_at": now,
+                "step_run_id": each.step_run_id,
+                "told": "planned",
+            }
+            for each in recipients[start : start + most]
+        ]
+        insert_rows(conn, store.target, rows)
+        queue_create(conn, message_id, part_id, userid, now)
     return message_id
 
 

@@ -79,7 +79,7 @@ def apply_results(conn: Connection, row: Row[Any], results: list[Sent], now: dat
     sent = {each.target: each.sent_at or now for each in results if each.status == 1}
     message = store.find_message(conn, row.mass_message_id)
     assert message is not None  # noqa: S101 - messages are never deleted
-    if row.kind == "group" or message.origin != "own":
+    if row.kind == "group" or message.origin not in ("own", "playbook"):
         store.add_found(conn, row, sent)
     news = store.note_sent(conn, row.id, sent)
     for status, state in _STATES.items():

@@ -19,7 +19,7 @@ message, part, target = mass_message, mass_message_part, mass_message_target
 MOST_IN_PART = {"single": 10_000, "group": 2_000}
 REMINDERS = 3
 REMINDED_WITHIN = timedelta(hours=24)
-_OPEN = ("planned", "intent", "created")
+_OPEN = ("planned", "intent", "created", "recalling")
 
 
 def add_message(conn: Connection, values: Mapping[str, Any]) -> int | None:
@@ -38,6 +38,10 @@ def find_message_once(conn: Connection, once: str) -> int | None:
 
 def lock_message(conn: Connection, message_id: int) -> Row[Any]:
     return conn.execute(_locked(conn, select(message).where(message.c.id == message_id))).one()
+
+
+def find_part(conn: Connection, part_id: int) -> Row[Any]:
+    return conn.execute(select(part).where(part.c.id == part_id)).one()
 
 
 def lock_part(conn: Connection, part_id: int) -> Row[Any]:
@@ -183,6 +187,16 @@ def add_part(conn: Connection, row: Row[Any]) -> tuple[int, str] | None:
     conn.execute(update(target).where(which).values(part_id=part_id))
     change_message(conn, row.id, prepared_until=userid)
     return part_id, userid
+
+
+def add_part_for(conn: Connection, message_id: int, userid: str, names: Sequence[str]) -> int:
+    """A part for just these of its recipients, who stand in another one until now; returns its id."""
+    part_id: int = conn.execute(
+        part.insert().values(mass_message_id=message_id, userid=userid).returning(part.c.id)
+    ).scalar_one()
+    mine = and_(target.c.mass_message_id == message_id, among(conn, target.c.target, list(names)))
+    conn.execute(update(target).where(mine).values(part_id=part_id, state="planned", told="planned"))
+    return part_id
 
 
 # Before and after the call -----------------------------------------------------------------------------------------------

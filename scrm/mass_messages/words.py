@@ -13,6 +13,7 @@ PART_STATES = {
     "planned": Word("等待创建", "info"),
     "intent": Word("核对中", "warn"),
     "created": Word("待员工确认", "warn"),
+    "recalling": Word("撤回中", "warn"),
     "done": Word("已结束"),
     "failed": Word("创建失败", "bad"),
     "cancelled": Word("已停止"),

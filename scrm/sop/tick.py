@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row
 
 from scrm.errors import ScrmError
 from scrm.services import Services
-from scrm.sop import arbitration, content, engine, guard_facts, house, reminders, store, turns
+from scrm.sop import arbitration, content, engine, guard_facts, house, mass_steps, reminders, store, turns
 from scrm.sop.engine import Decision, Verdict
 from scrm.sop.facts import Due, Ending, Known, gather
 from scrm.sop.guards import NOTHING
@@ -43,6 +43,7 @@ async def tick(services: Services) -> int:
         total += expired
         if not expired:
             break
+    total += await mass_steps.tick(services)
     return total + await reminders.plan(services, rules.house)
 
 

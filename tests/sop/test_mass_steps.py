@@ -1,0 +1,262 @@
+"""Steps that are mass messages: one message for all, confirmed by the member, and never to the wrong person."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer, unused_port
+from sqlalchemy import Connection
+
+from scrm.app import open_services
+from scrm.mass_messages import dispatch, results
+from scrm.profiles import store as profiles
+from scrm.profiles.models import follow_user, member
+from scrm.sandbox import Sandbox, SandboxConfig
+from scrm.sandbox.confirming import confirm_mass_message
+from scrm.sop import mass_step_store, store
+from scrm.sop.models import enrolment, send, step_run
+from scrm.sop.schema import Content, Step
+from scrm.work import queue
+from tests.fakes import wecom as fake
+from tests.fakes.clock import FakeClock
+from tests.sop.shop import Customer, Shop, playbook_of, step
+from tests.world import make_settings
+
+TEXT = Content(text="{{ shop }}秋季上新，我是{{ staff }}")
+
+
+class Killed(BaseException):
+    """The process ends here: nobody catches it."""
+
+
+class MassShop(Shop):
+    """The shop in front of a sandbox, whose members confirm when a test says so."""
+
+    sandbox: Sandbox
+
+    async def meet(self, name: str = "小满", userid: str = "lina", **more: Any) -> Customer:
+        user = self.sandbox.add_wechat_user(name, name)
+        self.sandbox.add_contact_seed(name, userid)
+
+        def know(conn: Connection) -> Customer:
+            now = self.clock.now()
+            known = profiles.ensure_contact(conn, user.external_userid, now=now)
+            relation = {"userid": userid, "external_userid": user.external_userid, "person_id": known.person_id}
+            conn.execute(follow_user.insert().values(**relation, followed_at=now))
+            row = {"userid": userid, "folded": userid.lower(), "name": userid, "role": "manager"}
+            if conn.execute(member.select().where(member.c.userid == userid)).first() is None:
+                conn.execute(member.insert().values(**row))
+            return Customer(known.person_id, user.external_userid, userid)
+
+        return await self.services.db.write(know)
+
+    async def crowd(self, count: int, userid: str = "lina", start: int = 0) -> list[Customer]:
+        """So many customers add a member at the same time."""
+        people = [await self.meet(f"c{start + number}-{userid}", userid) for number in range(count)]
+        for who in people:
+            await self.publish("contact.added", who)
+        await self.services.worker.drain()
+        return people
+
+    async def settle(self) -> None:
+        """Everything that is due now is done, and results that are due are asked for."""
+        while await self.services.worker.drain() + await self.tick():
+            pass
+        await results.poll(self.services)
+        while await self.services.worker.drain() + await self.tick():
+            pass
+
+    async def states(self) -> dict[str, int]:
+        """How many steps are in each state."""
+        counted: dict[str, int] = {}
+        for row in await self.rows(step_run):
+            counted[row.state] = counted.get(row.state, 0) + 1
+        return counted
+
+    async def reasons(self) -> set[str]:
+        return {row.reason for row in await self.rows(step_run)}
+
+    @property
+    def made(self) -> list[Any]:
+        return list(self.sandbox.world.sending.mass_messages.values())
+
+    @property
+    def living(self) -> list[Any]:
+        return [made for made in self.made if not made.is_cancelled]
+
+    @property
+    def received(self) -> dict[str, int]:
+        """How many each customer really got."""
+        return {name: len(moments) for name, moments in self.sandbox.world.sending.received.items()}
+
+    def confirm(self, msgid: str, userid: str = "lina") -> None:
+        confirm_mass_message(self.sandbox, userid, msgid)
+
+
+def m_step(step_id: str = "news", at: str = "T0", **more: Any) -> Step:
+    more.setdefault("content", TEXT)
+    more.setdefault("ttl", timedelta(hours=4))
+    return step(step_id, at, "M", **more)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def shop(database_url: str, clock: FakeClock, tmp_path: Path) -> AsyncIterator[MassShop]:
+    port = unused_port()
+    url = f"http://127.0.0.1:{port}"
+    config = SandboxConfig(
+        fake.CORP_ID, fake.AGENT_ID, fake.SECRET, fake.TOKEN, fake.AES_KEY, f"{url}/none", f"{url}/", public_url=url
+    )
+    async with aiohttp.ClientSession() as http:
+        sandbox = Sandbox(config, clock, http)
+        sandbox.faults.member_confirms_after = None
+        for userid in ("lina", "WuHao"):
+            sandbox.add_member(userid, userid)
+        app = web.Application(client_max_size=32 * 1024 * 1024)
+        app.router.add_routes(sandbox.routes())
+        async with TestServer(app, port=port):
+            settings = make_settings(
+                database_url,
+                sandbox.config.base_url,
+                content={"media_dir": str(tmp_path / "media")},
+            )
+            async with open_services(settings, clock) as services:
+                shop = MassShop(services, clock, fake.FakeWeCom())
+                shop.sandbox = sandbox
+                yield shop
+            await sandbox.stop()
+
+
+# The SQL is tested on both databases elsewhere.
+one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+async def test_a_wave_becomes_one_message_of_each_member_and_its_results_come_back(shop: MassShop) -> None:
+    await shop.run(playbook_of(m_step()))
+    people = await shop.crowd(5)
+    others = await shop.crowd(2, "WuHao")
+    await shop.settle()
+    assert (await shop.states(), shop.made) == ({"intent": 7}, [])
+    await shop.pass_time(seconds=61)
+    assert sorted(len(made.deliveries) for made in shop.made) == [2, 5]
+    await shop.pass_time(seconds=1)
+    assert await shop.states() == {"waiting": 7}
+    assert {row.state for row in await shop.runs()} == {"active"}
+    await shop.sandbox.delete_member("c0-lina", "lina")
+    mine = next(made for made in shop.made if made.userids == ["lina"])
+    assert mine.text == "我们的店秋季上新，我是lina"
+    shop.confirm(mine.msgid)
+    await shop.pass_time(minutes=3)
+    assert await shop.states() == {"waiting": 2, "done": 4, "failed": 1}
+    assert "发送失败：非好友" in await shop.reasons()
+    ledger = {row.external_userid: row.outcome for row in await shop.sends(send.c.kind == "mass")}
+    assert ledger == {who.external_userid: "sent" for who in people[1:]} | {people[0].external_userid: "failed"} | {
+        who.external_userid: "intent" for who in others
+    }
+    assert sorted(row.state for row in await shop.runs()) == ["active"] * 2 + ["done"] * 5
+    assert all(count == 1 for count in shop.received.values())
+
+
+async def test_after_a_kill_in_the_middle_there_is_still_one_message(
+    shop: MassShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shop.run(playbook_of(m_step()))
+    people = await shop.crowd(3)
+    await shop.settle()
+    with monkeypatch.context() as patch:
+        # The batch closes, and the process dies before that is committed.
+        patch.setattr(mass_step_store, "change_batch", _die)
+        with pytest.raises(Killed):
+            await shop.pass_time(seconds=61)
+    with monkeypatch.context() as patch:
+        # WeCom has made the message, and the process dies before it knows.
+        patch.setattr(dispatch, "_note_created", _die_later)
+        with pytest.raises(Killed):
+            await shop.settle()
+    assert len(shop.made) == 1
+    await shop.services.db.write(queue.release_all)
+    # Somebody leaves while nobody knows whether the message exists.
+    await shop.services.db.write(_leave, shop, people[0], "客户已付款")
+    for _ in range(8):
+        await shop.pass_time(minutes=1)
+    (living,) = shop.living
+    assert {each.target for each in living.deliveries} == {who.external_userid for who in people[1:]}
+    assert len(shop.made) == 2
+    shop.confirm(living.msgid)
+    await shop.pass_time(minutes=3)
+    assert await shop.states() == {"done": 2, "skipped": 1}
+    assert shop.received == {who.external_userid: 1 for who in people[1:]}
+
+
+def _die(*args: Any, **more: Any) -> None:
+    raise Killed
+
+
+async def _die_later(*args: Any) -> None:
+    raise Killed
+
+
+def _leave(conn: Connection, shop: Shop, who: Customer, reason: str) -> int:
+    """As wherever a run ends: its tasks and messages are taken back."""
+    run = conn.execute(enrolment.select().where(enrolment.c.person_id == who.person_id)).one()
+    store.end_runs(conn, [(run.id, "exited", reason)], now=shop.clock.now())
+    return store.withdraw_tasks(conn, [run.id], reason, now=shop.clock.now())
+
+
+async def test_who_leaves_before_the_member_confirms_gets_nothing_and_the_others_get_it_once(
+    shop: MassShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shop.run(playbook_of(m_step()))
+    people = await shop.crowd(4)
+    await shop.settle()
+    db = shop.services.db
+    # While it gathers: simply taken out.
+    assert await db.write(_leave, shop, people[0], "订单已付款") == 1
+    await shop.pass_time(seconds=61)
+    (first,) = shop.made
+    assert len(first.deliveries) == 3
+    # While it waits for the member: stopped at WeCom, and the process dies before it is made again.
+    assert await db.write(_leave, shop, people[1], "订单已付款") == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(mass_step_store, "finish_recall", _die)
+        with pytest.raises(Killed):
+            await shop.services.worker.drain()
+    assert first.is_cancelled
+    await results.poll(shop.services)
+    await db.write(queue.release_all)
+    await shop.settle()
+    assert shop.living == []
+    # Before it is made again: left out of it.
+    assert await db.write(_leave, shop, people[2], "订单已付款") == 1
+    await shop.pass_time(minutes=3)
+    (living,) = shop.living
+    assert [each.target for each in living.deliveries] == [people[3].external_userid]
+    shop.confirm(living.msgid)
+    # Confirmed: what is sent is sent, and nothing is made again.
+    assert await db.write(_leave, shop, people[3], "订单已付款") == 1
+    await shop.pass_time(minutes=3)
+    await shop.pass_time(hours=1)
+    assert shop.received == {people[3].external_userid: 1}
+    assert await shop.states() == {"skipped": 3, "done": 1}
+    assert await shop.reasons() == {"订单已付款，群发已撤回", "撤回之前员工已确认，客户已收到"}
+    assert len(shop.made) == 2
+
+
+@one_database
+async def test_all_who_wait_leave_and_nothing_is_made_again(shop: MassShop) -> None:
+    await shop.run(playbook_of(m_step(), exit_if={"event": "order.paid"}))
+    (who,) = await shop.crowd(1)
+    await shop.pass_time(seconds=61)
+    await shop.happens("order.paid", who)
+    await shop.settle()
+    assert [made.is_cancelled for made in shop.made] == [True]
+    assert (await shop.states(), await shop.reasons()) == ({"skipped": 1}, {"订单已付款，任务已撤回。"})
+    assert [(row.state, row.outcome) for row in await shop.sends()] == []
