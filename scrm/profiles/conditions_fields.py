@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, false, select, true
 
 from scrm.profiles.conditions_leaves import Leaf, Spec, other_keys, written
 from scrm.profiles.fields import (
@@ -76,7 +76,15 @@ def _field_of(spec: Spec) -> tuple[Field, str, Any]:
 
 def _compile(spec: Spec, asked: Asked) -> ColumnElement[bool]:
     known, op, value = _field_of(spec)
+    if op == "month" and known.kind is not Kind.DATE:
+        return false()
     return compare(known, op, value, asked)
+
+
+def _can_be(spec: Spec) -> ColumnElement[bool]:
+    """Only a field that is defined as a date has a month."""
+    known, op, _ = _field_of(spec)
+    return false() if op == "month" and known.kind is not Kind.DATE else true()
 
 
 def _found(spec: Spec, asked: Asked) -> ColumnElement[Any]:
@@ -125,4 +133,4 @@ def _schema() -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": ["field"], "additionalProperties": False}
 
 
-FIELD = Leaf(_check, _compile, _words, found=_found, tell=_tell, needs=_needs, schema=_schema())
+FIELD = Leaf(_check, _compile, _words, guard=_can_be, found=_found, tell=_tell, needs=_needs, schema=_schema())

@@ -92,7 +92,7 @@ OPERATORS_OF: dict[Kind, tuple[str, ...]] = {
     Kind.CHOICE: (*_EQUAL, *_KNOWN),
     Kind.CHOICES: ("contains", "in", "not_in", *_KNOWN),
     Kind.SEALED: _KNOWN,
-    Kind.ANY: (*_EQUAL, *_ORDER, "contains", *_KNOWN),
+    Kind.ANY: (*_EQUAL, *_ORDER, "contains", *_KNOWN, "month"),
 }
 
 

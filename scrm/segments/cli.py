@@ -70,14 +70,14 @@ async def run_make(arguments: argparse.Namespace, services: Services) -> int:
 
 async def run_count(arguments: argparse.Namespace, services: Services) -> int:
     def count(conn: Connection) -> int:
-        tree = _read(arguments.condition) if arguments.condition else store.get_segment(conn, arguments.key)
+        now = services.clock.now()
         if arguments.condition:
+            tree = _read(arguments.condition)
             if problems := check_condition(tree) or find_missing(conn, tree):
                 raise Invalid("；".join(problem.text for problem in problems))
-            return audience.count(conn, tree, services.clock.now())
-        if tree.kind == "static":
-            return int(tree.members)
-        return audience.count(conn, tree.condition, services.clock.now())
+            return audience.count(conn, tree, now)
+        row = store.get_segment(conn, arguments.key)
+        return int(row.members) if row.kind == "static" else audience.count(conn, row.condition, now)
 
     print(f"{await services.db.read(count)} 人")
     return 0

@@ -61,8 +61,13 @@ def _names(tree: Any) -> set[str]:
         return set().union(*(_names(part) for part in tree))
     if not isinstance(tree, Mapping):
         return set()
-    own = {tree["segment"]} if isinstance(tree.get("segment"), str) else set()
+    own = {tree["segment"]} if _is_open(tree) else set()
     return own.union(*(_names(tree[group]) for group in ("all", "any", "not") if group in tree))
+
+
+def _is_open(tree: Mapping[str, Any]) -> bool:
+    """A leaf that nobody has looked up yet."""
+    return isinstance(tree.get("segment"), str) and not isinstance(tree["segment"], DefinedSegment)
 
 
 def _find(conn: Connection, names: set[str], above: frozenset[str]) -> dict[str, Definition]:
@@ -88,7 +93,7 @@ def _defined(tree: Any, known: Mapping[str, Definition]) -> Any:
         return [_defined(part, known) for part in tree]
     if not isinstance(tree, Mapping):
         return tree
-    if isinstance(tree.get("segment"), str):
+    if _is_open(tree):
         return {**tree, "segment": DefinedSegment(tree["segment"], known.get(tree["segment"]))}
     return {name: _defined(part, known) if name in ("all", "any", "not") else part for name, part in tree.items()}
 

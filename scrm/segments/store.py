@@ -16,6 +16,7 @@ from scrm.errors import Conflict, Invalid, NotFound
 from scrm.events import Event
 from scrm.profiles import models
 from scrm.profiles.conditions import LEAVES, Problem, check_condition, find_missing, list_leaves
+from scrm.profiles.custom_conditions import with_definitions as with_own_fields
 from scrm.segments.audience import audience_of
 from scrm.segments.leaves_segments import KEPT_ELSEWHERE, with_segments
 from scrm.segments.models import segment, segment_member
@@ -113,6 +114,7 @@ def _check(conn: Connection, draft: Draft) -> None:
 
 def find_problems(conn: Connection, key: str, condition: Any) -> list[Problem]:
     """What keeps a condition from being a segment's: mistakes, things that do not exist, what only a run knows."""
+    condition = with_own_fields(conn, condition)
     if problems := check_condition(condition):
         return problems
     for path, spec in list_leaves(condition):

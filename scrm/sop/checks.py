@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import timedelta
 
 from scrm.content import render
-from scrm.sop import conditions, timing
+from scrm.sop import timing
 from scrm.sop.conditions import Problem, list_leaves
 from scrm.sop.schema import Channel, Condition, CouponSpec, Part, Playbook, Step, Wait, Window, arms_of
 
