@@ -27,6 +27,7 @@ from scrm.sop.drafts import Terms
 from scrm.sop.parse import parse_playbook
 from scrm.sop.published import By, Draft, Published
 from scrm.sop.reading import Known, PlaybookErrors
+from scrm.sop.rehearsal import cli as rehearsal_cli
 from scrm.sop.schema import Playbook
 from scrm.sop.shelf import terms_from
 
@@ -61,6 +62,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         act = made[name] = acts.add_parser(name, help=help_text)
         act.add_argument("files", nargs="*", type=Path, metavar="FILE", help=files)
         act.set_defaults(run=run, needs_settings=name in ("diff", "apply"))
+    rehearsal_cli.add_options(made["rehearse"])
     made["diff"].add_argument("--words", action="store_true", help="in words: which step, from what to what")
     made["apply"].add_argument("--approve", action="store_true", help="also above the limits of audience and budget")
     made["apply"].add_argument("--over", action="store_true", help="also over what was changed in the console since")
@@ -112,7 +114,12 @@ async def run_test(arguments: argparse.Namespace, settings: Settings | None) -> 
 
 
 async def run_rehearse(arguments: argparse.Namespace, settings: Settings | None) -> int:
-    """Like `test`, with the story of each."""
+    """Like `test`, with the story of each; with --days or --crowd against many customers at once."""
+    if rehearsal_cli.is_at_scale(arguments):
+        sound, lines = _read_all(_sources(arguments.files, settings))
+        _print_errors(lines)
+        found = await rehearsal_cli.run_at_scale(arguments, [playbook for _, playbook in sound])
+        return 1 if lines else found
     return await _play(arguments, settings, tells_story=True)
 
 

@@ -153,7 +153,7 @@ async def rehearse(playbook: Playbook, test: dict[str, Any], path: Path, beside:
 
     The outcome is that of `playbook`, except for `coupons`, which are all that the customer got.
     """
-    settings = _settings(path)
+    settings = settings_for(path)
     zone = settings.shop.zone
     given = sorted(read_given(test.get("given"), zone), key=lambda one: one.at)
     until = _moment(test["until"], zone) if "until" in test else None
@@ -432,7 +432,8 @@ def _open_tasks(conn: Connection) -> dict[int, datetime | None]:
     return {row.id: row.expires_at for row in rows}
 
 
-def _settings(path: Path) -> Settings:
+def settings_for(path: Path) -> Settings:
+    """The usual settings, for a database of a rehearsal's own."""
     return load_settings(
         environ={},
         database={"url": f"sqlite:///{path}"},

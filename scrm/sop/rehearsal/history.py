@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, select
 
 from scrm.db.bulk import among
 from scrm.events import Event, event, event_of
+from scrm.profiles.conditions import words_of
 from scrm.profiles.models import follow_user, person
 from scrm.profiles.stop_list import stop_entry
 from scrm.sop import conditions, exits
@@ -203,14 +204,9 @@ def _answers(conn: Connection, playbook: Playbook, persons: Mapping[int, Person]
         for leaf in leaves_of(tree):
             if is_of_today(leaf) and "coupon" not in leaf:
                 today[key_of(leaf)] = conditions.holding_for(conn, leaf, whom, now)
-    return Answers(today, leaf_words(conn, playbook, now))
+    return Answers(today, leaf_words(playbook))
 
 
-def leaf_words(conn: Connection, playbook: Playbook, now: datetime) -> dict[str, str]:
-    """Every leaf in words."""
-    return {key_of(leaf): _words(conn, leaf, now) for tree in trees_of(playbook) for leaf in leaves_of(tree)}
-
-
-def _words(conn: Connection, leaf: dict[str, Any], now: datetime) -> str:
-    told = conditions.explain(conn, leaf, 0, now)
-    return told[0].words if told else str(leaf)
+def leaf_words(playbook: Playbook) -> dict[str, str]:
+    """Every leaf in words, by its key."""
+    return {key_of(leaf): words_of(leaf) for tree in trees_of(playbook) for leaf in leaves_of(tree)}

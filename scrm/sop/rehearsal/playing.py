@@ -45,15 +45,18 @@ class Cast:
 def cast(conn: Connection, playbook: Playbook, terms: Terms, house: House, now: datetime) -> Cast:
     """Read what the rehearsal is about; nothing is written."""
     behaviour = terms.behaviour or history.read_behaviour(conn, now)
-    leaf_words = history.leaf_words(conn, playbook, now)
     if terms.crowd is not None:
-        begins_at = _midnight(now + timedelta(days=1), house)
-        return Cast(
-            playbook, terms, house, behaviour, begins_at, begins_at + _length(playbook, terms), None, leaf_words
-        )
+        return cast_crowd(playbook, terms, house, behaviour, now)
     begins_at = _midnight(now - timedelta(days=terms.days), house)
     recorded = history.read_recorded(conn, playbook, begins_at, now)
-    return Cast(playbook, terms, house, behaviour, begins_at, now, recorded, leaf_words)
+    return Cast(playbook, terms, house, behaviour, begins_at, now, recorded)
+
+
+def cast_crowd(playbook: Playbook, terms: Terms, house: House, behaviour: Behaviour, now: datetime) -> Cast:
+    """A made-up crowd that comes from tomorrow on; needs no database."""
+    begins_at = _midnight(now + timedelta(days=1), house)
+    ends_at = begins_at + _length(playbook, terms)
+    return Cast(playbook, terms, house, behaviour, begins_at, ends_at, None, history.leaf_words(playbook))
 
 
 def play(cast: Cast, reached: Callable[[float], None] | None = None) -> dict[str, Any]:
