@@ -21,6 +21,7 @@ from scrm.api import membership as api_membership
 from scrm.api import merges as api_merges
 from scrm.api import openapi as api_openapi
 from scrm.api import orders as api_orders
+from scrm.api import playbook_results as api_playbook_results
 from scrm.api import playbooks as api_playbooks
 from scrm.api import privacy as api_privacy
 from scrm.api import radar as api_radar
@@ -68,6 +69,7 @@ from scrm.sop import (
     lifecycle,
     mass_steps,
     migrate_runs,
+    notices,
     radar_notices,
     reminders,
     tally,
@@ -128,6 +130,7 @@ EXECUTORS: Mapping[str, Execute] = {
     cards.KIND: cards.run_update_card,
     "sop.mark_tag": tagging.run_mark_tag,
     **chains.EXECUTORS,
+    **notices.EXECUTORS,
     tags.MARK: mark_tags.run_mark,
     mark_tags.LIBRARY: mark_tags.run_library,
     transfers.ASK: ask.run_ask,
@@ -170,6 +173,7 @@ ROUTES = (
     api_fields.routes,
     api_events.routes,
     api_playbooks.routes,
+    api_playbook_results.routes,
     api_group_chats.routes,
     api_coupons.routes,
     api_membership.routes,
@@ -273,6 +277,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(TICK_SECONDS, lambda: tick.tick(services), "sop.tick")
     schedule.every(calendar_ticks.DATES_SECONDS, lambda: calendar_ticks.tick_dates(services), "sop.dates")
     schedule.every(calendar_ticks.SCHEDULES_SECONDS, lambda: calendar_ticks.tick_schedules(services), "sop.schedules")
+    schedule.every(notices.TICK_SECONDS, lambda: notices.tick(services), "sop.notices")
     schedule.every(RELOAD_SECONDS, lambda: services.db.read(published.refresh), "sop.reload")
     schedule.every(SLOW_SECONDS, lambda: lifecycle.tick(services), "sop.hold")
     schedule.every(SLOW_SECONDS, lambda: mark_tags.tick(services), "tags.expire")

@@ -64,6 +64,25 @@ def describe() -> dict[str, Any]:
                 )
             },
             **_tracking(),
+            "/api/v1/playbooks": {"get": _operation("剧本的状态和当前版本", answer="剧本列表")},
+            "/api/v1/playbooks/{key}/results": {
+                "get": _operation(
+                    "剧本的效果：每一步、每位员工、目标、末次触达，以及和对照组比较的增量",
+                    path="key",
+                    parameters=["since", "until"],
+                    answer="效果；对照组不足 200 位时没有增量，missing_persons 是还差的人数",
+                    errors=(404,),
+                )
+            },
+            "/api/v1/customers/{id}/why": {
+                "get": _operation(
+                    "这位客户为什么在或不在某个剧本里，下一步是什么，被什么挡住",
+                    path="id",
+                    parameters=["playbook"],
+                    answer="原因：运行、每一步的检查、最近一次没有进入、下一步",
+                    errors=(404,),
+                )
+            },
             "/api/v1/merges": {
                 "get": _operation("合并记录，新的在前", parameters=["person_id", "before", "limit"], answer="合并记录"),
                 "post": _operation(

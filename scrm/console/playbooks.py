@@ -86,6 +86,7 @@ async def playbook(request: web.Request) -> web.StreamResponse:
         reading=reading,
         span=_span(request),
         spans=SPANS,
+        by_hand=results.BY_HAND,
         **values,
     )
 

@@ -22,6 +22,8 @@ from scrm.sop.uplift import Group, Uplift, compare
 MOST_LIVE = 20_000
 # How many step runs a list of people looks through.
 LOOKED_AT = 200_000
+# Channels that do nothing until a member confirms.
+BY_HAND = ("T", "M", "G", "P")
 WINDOWS = (timedelta(days=1), timedelta(days=3), timedelta(days=7), timedelta(days=30))
 
 
@@ -141,7 +143,7 @@ def load(conn: Connection, playbook: Playbook, *, since: date, until: date, zone
         runs,
         held_out,
         steps=_steps(playbook, counts),
-        members=_members(conn, counts),
+        members=_members(conn, playbook, counts),
         is_cut=is_cut,
         is_order_goal=playbook.goal is not None and playbook.goal.event.startswith("order."),
     )
@@ -245,11 +247,12 @@ def _steps(playbook: Playbook, counts: Mapping[Key, int]) -> list[StepResult]:
     return list(found.values())
 
 
-def _members(conn: Connection, counts: Mapping[Key, int]) -> list[MemberResult]:
-    """Only those to whom something was released, the one with most first."""
+def _members(conn: Connection, playbook: Playbook, counts: Mapping[Key, int]) -> list[MemberResult]:
+    """What members were asked to do themselves; only those to whom something was released, the one with most first."""
+    theirs = {step.id for step in playbook.steps if step.channel.value in BY_HAND}
     found: dict[str, MemberResult] = {}
     for key, count in counts.items():
-        if not key.step_id or not key.userid:
+        if key.step_id not in theirs or not key.userid:
             continue
         member = found.setdefault(key.userid, MemberResult(key.userid, key.userid))
         member.figures.counts[key.what] += count
