@@ -66,7 +66,7 @@ def estimate(conn: Connection, playbook: Playbook, now: datetime) -> Estimate:
 
 def reasons_to_approve(playbook: Playbook, found: Estimate, limits: Limits) -> list[str]:
     """Why a manager has to approve; empty when nobody has to."""
-    most = getattr(playbook, "approval", None) or limits.audience
+    most = playbook.approval or limits.audience
     reasons = []
     if found.audience > most:
         reasons.append(f"预计 30 天进入 {found.audience:,} 人，超过 {most:,} 人")

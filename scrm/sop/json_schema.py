@@ -2,16 +2,20 @@
 
 from typing import Any
 
-from scrm.content.attachments import MEDIA_KINDS
+from scrm.content.attachments import MAX_ATTACHMENTS, MEDIA_KINDS
 from scrm.profiles.conditions import EVENTS, LEAVES, OWN_EVENT
+from scrm.sop import dates, schedules
 from scrm.sop.actions import ACTIONS
+from scrm.sop.channels import CHANNELS
 from scrm.sop.parse import PLAYBOOK_KEYS, PRIORITIES
+from scrm.sop.parse_contents import MAX_VARIANTS
 from scrm.sop.parse_coupons import COUPON_KEYS
 from scrm.sop.parse_guards import OPTOUTS
 from scrm.sop.parse_steps import STEP_KEYS
 from scrm.sop.parse_trigger import RUN_KEYS
 from scrm.sop.schema import Channel, Late
-from scrm.sop.triggers import TRIGGERS
+from scrm.sop.triggers import ALIASES, TRIGGERS
+from scrm.sop.workdays import ONLY
 
 _EVENT = {"anyOf": [{"enum": list(EVENTS)}, {"type": "string", "pattern": f"^{OWN_EVENT.pattern}$"}]}
 _DURATION = {"type": "string", "pattern": r"^(\d+[smhd])+$", "description": "30m、4h、3d"}
@@ -19,6 +23,28 @@ _WINDOW = {"type": "string", "pattern": r"^\d{1,2}:\d{2}\s*[-–~～至]\s*\d{1,
 _KEY = {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"}
 _TEXT = {"type": "string", "minLength": 1}
 _CONDITION = {"$ref": "#/$defs/condition"}
+_AT = {
+    "type": "string",
+    "pattern": r"^\s*(T0(\+\S+)?|[DW][+-]\d{1,4}(\s+\S.*)?)\s*$",
+    "description": "T0、T0+30m、D+3 10:00-11:30、D-3、W+2",
+}
+_ONLY = {"enum": list(ONLY), "description": "只在工作日或休息日发"}
+_SHARE = {"type": "string", "pattern": r"^\s*\d{1,3}(\.\d{1,2})?%\s*$", "description": "50%"}
+_PART = {
+    # Each kind has its own word; a step has none of them.
+    "if": {"required": ["branch"]},
+    "then": {"$ref": "#/$defs/branch"},
+    "else": {
+        "if": {"required": ["split"]},
+        "then": {"$ref": "#/$defs/split"},
+        "else": {
+            "if": {"required": ["wait"]},
+            "then": {"$ref": "#/$defs/wait"},
+            "else": {"$ref": "#/$defs/step"},
+        },
+    },
+}
+_PARTS = {"$ref": "#/$defs/parts"}
 
 
 def json_schema() -> dict[str, Any]:
@@ -30,7 +56,15 @@ def json_schema() -> dict[str, Any]:
             {key: _PLAYBOOK[key] for key in PLAYBOOK_KEYS},
             ["playbook", "title", "trigger", "run_key", "reentry", "exit_if", "goal", "steps"],
         ),
-        "$defs": {"condition": _condition(), "coupon": _coupon(), "step": _step()},
+        "$defs": {
+            "condition": _condition(),
+            "coupon": _coupon(),
+            "step": _step(),
+            "branch": _branch(),
+            "split": _split(),
+            "wait": _wait(),
+            "parts": {"type": "array", "items": _PART},
+        },
     }
 
 
@@ -63,30 +97,74 @@ def _coupon() -> dict[str, Any]:
 
 
 def _step() -> dict[str, Any]:
+    act = _object({action.name: {"description": action.title} for action in ACTIONS})
+    properties = {
+        "id": _KEY,
+        "title": _TEXT,
+        "at": _AT,
+        "window": _WINDOW,
+        "only": _ONLY,
+        "channel": {"enum": [channel.value for channel in Channel]},
+        "if": _CONDITION,
+        "late": {"enum": [late.value for late in Late]},
+        "ttl": _DURATION,
+        "quiet": {"enum": ["inherit", "none", None]},
+        "content": {"oneOf": [_TEXT, _content()]},
+        "coupon": _KEY,
+        "do": {"type": "array", "minItems": 1, "items": act},
+    }
+    of_channels = {
+        key: {"description": f"渠道 {each.letter}（{each.title}）"} for each in CHANNELS for key in each.keys
+    }
+    return {
+        **_object({**{key: properties[key] for key in STEP_KEYS}, **of_channels}, ["id", "at", "channel"]),
+        # What only one channel reads is for its steps alone.
+        "allOf": [
+            {
+                "if": {"required": [key]},
+                "then": {"properties": {"channel": {"enum": [each.letter for each in CHANNELS if key in each.keys]}}},
+            }
+            for key in of_channels
+        ],
+    }
+
+
+def _content() -> dict[str, Any]:
     link = _object({"title": _TEXT, "url": _TEXT, "desc": _TEXT, "picurl": _TEXT}, ["title", "url"])
     files = [
         _object({kind: {**_TEXT, "description": f"素材库里的{title}"}}, [kind]) for kind, title in MEDIA_KINDS.items()
     ]
     attachment = {"oneOf": [_object({"coupon": _KEY}, ["coupon"]), _object({"link": link}, ["link"]), *files]}
-    inline = _object(
-        {"text": _TEXT, "attachments": {"type": "array", "minItems": 1, "maxItems": 9, "items": attachment}}
-    )
-    act = _object({action.name: {"description": action.title} for action in ACTIONS})
-    properties = {
-        "id": _KEY,
-        "title": _TEXT,
-        "at": {"type": "string", "pattern": r"^(T0(\+\S+)?|D\+\d{1,4}(\s+\S.*)?)$"},
-        "window": _WINDOW,
-        "channel": {"enum": [channel.value for channel in Channel]},
-        "if": _CONDITION,
-        "late": {"enum": [late.value for late in Late]},
-        "ttl": _DURATION,
-        "quiet": {"enum": ["inherit", "none"]},
-        "content": {"oneOf": [_TEXT, inline]},
-        "coupon": _KEY,
-        "do": {"type": "array", "minItems": 1, "items": act},
+    said = {
+        "text": _TEXT,
+        "attachments": {"type": "array", "minItems": 1, "maxItems": MAX_ATTACHMENTS, "items": attachment},
     }
-    return _object({key: properties[key] for key in STEP_KEYS}, ["id", "at", "channel"])
+    variant = _object({"name": _TEXT, "share": _SHARE, **said}, ["share"])
+    variants = {"type": "array", "minItems": 1, "maxItems": MAX_VARIANTS, "items": variant}
+    return {"oneOf": [_object(said), _object({"variants": variants}, ["variants"])]}
+
+
+def _branch() -> dict[str, Any]:
+    arm = _object({"name": _TEXT, "if": _CONDITION, "steps": _PARTS}, ["if", "steps"])
+    otherwise = _object({"name": _TEXT, "else": _PARTS}, ["else"])
+    arms = {"type": "array", "minItems": 1, "items": {"oneOf": [arm, otherwise]}}
+    return _object({"branch": arms, "id": _KEY, "at": _AT, "window": _WINDOW, "only": _ONLY}, ["branch"])
+
+
+def _split() -> dict[str, Any]:
+    arm = _object({"name": _TEXT, "share": _SHARE, "steps": _PARTS}, ["share", "steps"])
+    return _object({"split": {"type": "array", "minItems": 1, "items": arm}, "id": _KEY}, ["split"])
+
+
+def _wait() -> dict[str, Any]:
+    over = {"anyOf": [{"enum": ["next", "end"]}, _PARTS]}
+    until = {"event": _EVENT, "where": {"type": "object", "minProperties": 1}, "timeout": _DURATION}
+    both = {"id": _KEY, "then": _PARTS}
+    kinds = [
+        _object({**both, **until, "on_timeout": over}, ["event", "timeout", "on_timeout"]),
+        _object({**both, "for": _DURATION, "on_timeout": over}, ["for"]),
+    ]
+    return _object({"wait": {"oneOf": kinds}}, ["wait"])
 
 
 _NONE = {"enum": ["none", None]}
@@ -107,15 +185,44 @@ _CAPS = _object(
         "per_month": {"type": "integer", "minimum": 1},
     }
 )
+_TRIGGER = {
+    **_object(
+        {
+            "event": {
+                "anyOf": [
+                    {"enum": [*(trigger.name for trigger in TRIGGERS), *ALIASES]},
+                    {"type": "string", "pattern": f"^{OWN_EVENT.pattern}$"},
+                ]
+            },
+            "where": {"type": "object", "minProperties": 1},
+            "date": _TEXT,
+            "lunar": {"type": "boolean"},
+            "yearly": {"type": "boolean"},
+            "cron": _TEXT,
+            "segment": _TEXT,
+        },
+        ["event"],
+    ),
+    # What belongs to one event is needed by it, and by no other.
+    "allOf": [
+        {
+            "if": {"properties": {"event": {"const": event}}},
+            "then": {"required": needed},
+            "else": {"properties": dict.fromkeys(only, False)},
+        }
+        for event, needed, only in (
+            (dates.EVENT, ["date"], ("date", "lunar", "yearly")),
+            (schedules.EVENT, ["cron", "segment"], ("cron", "segment")),
+        )
+    ],
+}
 _PLAYBOOK: dict[str, Any] = {
     "playbook": _KEY,
     "title": _TEXT,
     "description": _TEXT,
     "version": {"type": "integer"},
     "priority": {"enum": list(PRIORITIES)},
-    "trigger": _object(
-        {"event": {"enum": [trigger.name for trigger in TRIGGERS]}, "where": {"type": "object"}}, ["event"]
-    ),
+    "trigger": _TRIGGER,
     "run_key": {"enum": list(RUN_KEYS)},
     "reentry": {"oneOf": [{"enum": ["never", "per_key"]}, _object({"every": _DURATION}, ["every"])]},
     "enter_if": _CONDITION,
@@ -133,6 +240,8 @@ _PLAYBOOK: dict[str, Any] = {
         }
     ),
     "coupons": {"type": "object", "minProperties": 1, "additionalProperties": {"$ref": "#/$defs/coupon"}},
-    "steps": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/step"}},
+    "holdout": {**_SHARE, "description": "对照组：留多少人什么都不做"},
+    "approval": _object({"audience": {"type": "integer", "minimum": 1}}, ["audience"]),
+    "steps": {"type": "array", "minItems": 1, "items": _PART},
     "tests": {"type": "array", "items": _TEST},
 }

@@ -4,6 +4,7 @@ import hashlib
 from typing import Any
 
 from scrm.sop import checks
+from scrm.sop.parse_approval import ApprovalReader
 from scrm.sop.parse_coupons import CouponsReader
 from scrm.sop.parse_guards import GuardsReader
 from scrm.sop.parse_steps import StepsReader
@@ -26,6 +27,7 @@ PLAYBOOK_KEYS = (
     "goal",
     "guards",
     "holdout",
+    "approval",
     "coupons",
     "steps",
     "tests",
@@ -47,7 +49,7 @@ def parse_playbook(text: str, *, file_name: str, known: Known | None = None) -> 
     return playbook
 
 
-class _Reader(TriggerReader, GuardsReader, CouponsReader, StepsReader):
+class _Reader(TriggerReader, GuardsReader, ApprovalReader, CouponsReader, StepsReader):
     """Reads the whole, with what each part is read by."""
 
     def playbook(self, root: Node, text: str) -> Playbook | None:
@@ -77,6 +79,7 @@ class _Reader(TriggerReader, GuardsReader, CouponsReader, StepsReader):
             steps=tuple(steps_of(body)),
             parts=body,
             holdout=self.share(parts["holdout"], "holdout") if "holdout" in parts else None,
+            approval=self.approval(parts["approval"]) if "approval" in parts else None,
             tests=self.tests(parts["tests"]) if "tests" in parts else (),
             source=text,
             digest=hashlib.sha256(text.encode()).hexdigest(),

@@ -272,6 +272,8 @@ class Playbook:
     digest: str = ""
     # A part of 1 that is left alone, to measure what the rest gains; None: the house's own.
     holdout: float | None = None
+    # Above so many people in 30 days a manager approves it; None: the house's own.
+    approval: int | None = None
     # The nested text; `steps` has every step of it in that order.
     parts: tuple[Part, ...] = ()
     # The parts laid flat: a run's place is an index into this.

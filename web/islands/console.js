@@ -6,3 +6,4 @@ import "./console/dialogs.js";
 import "./console/field-form.js";
 import "./sidebar/copy-text.js";
 import "./console/media-upload.js";
+import "./console/text-editor.js";
