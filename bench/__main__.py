@@ -1,8 +1,8 @@
-"""`python -m bench [callbacks] [events] [imports] [hooks] [sync] [welcome]`: measure all, or what is named; exit code 1 when a goal is missed."""
+"""`python -m bench [callbacks] [events] [imports] [hooks] [steps] [sync] [welcome]`: measure all, or what is named; exit code 1 when a goal is missed."""
 
 import sys
 
-from bench import callbacks, events, hooks, imports, sync, welcome
+from bench import callbacks, events, hooks, imports, steps, sync, welcome
 from bench.figures import machine, say
 
 BENCHMARKS = {
@@ -10,6 +10,7 @@ BENCHMARKS = {
     "events": events.main,
     "imports": imports.main,
     "hooks": hooks.main,
+    "steps": steps.main,
     "sync": sync.main,
     "welcome": welcome.main,
 }

@@ -1,0 +1,377 @@
+"""Whatever happens in whatever order, with crashes and clock jumps: at most once, explained, never after the end."""
+
+import asyncio
+import os
+import shutil
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from sqlalchemy import Connection, select
+
+from scrm import joining
+from scrm.app import EXECUTORS
+from scrm.db import Database
+from scrm.errors import ScrmError
+from scrm.profiles.merge import Act
+from scrm.profiles.models import person
+from scrm.services import Services
+from scrm.sop import lifecycle, migrate_runs, tasks
+from scrm.sop import published as publishing
+from scrm.sop.models import enrolment, send, step_run, task
+from scrm.sop.parse import parse_playbook
+from scrm.sop.published import By
+from scrm.sop.rehearse import SilentWeCom
+from scrm.sop.result_tables import refusal
+from scrm.sop.shelf import playbooks_of
+from scrm.sop.tick import tick
+from scrm.wecom.calls import App
+from scrm.work.worker import Worker
+from tests.fakes.clock import FakeClock
+from tests.sop.shop import Customer, Shop
+from tests.world import make_settings
+
+PEOPLE = 3
+WHO = st.integers(0, PEOPLE - 1)
+ORDER = st.integers(1, 3)
+BY = By("boss", "console", "试试")
+
+JOURNEY = """
+playbook: journey
+title: 新客
+trigger: {event: contact.added}
+run_key: person
+reentry: never
+exit_if: {any: [{event: order.paid}, {flag: optout.promo}]}
+goal: {event: order.paid, within: 20d}
+holdout: 20%
+steps:
+  - {id: ask, at: T0+1h, window: "09:00-21:00", channel: T, late: defer, ttl: 20h, content: {text: "{{ nickname }}在吗"}}
+  - wait: {id: asked, event: order.created, timeout: 2d, on_timeout: next}
+  - split:
+      - {name: A, share: 50%, steps: [{id: a, at: T0+2h, channel: T, late: drop, ttl: 3h, content: {text: 甲}}]}
+      - {name: B, share: 50%, steps: []}
+  - {id: mark, at: T0+3h, channel: X, do: [{set: {stage: 潜客}}]}
+  - {id: last, at: D+3, window: "10:00-11:30", channel: T, late: defer, ttl: 24h, content: {text: 再见}}
+"""
+EDITED = JOURNEY.replace("{id: ask, at: T0+1h", "{id: hello, at: T0+30m").replace("  - {id: mark", "  - {id: note")
+CARE = """
+playbook: care
+title: 关怀
+priority: P1
+trigger: {event: order.paid}
+run_key: order
+reentry: per_key
+exit_if: {event: refund.opened}
+goal: none
+steps:
+  - {id: thank, at: T0+2h, channel: T, late: defer, ttl: 30h, content: {text: 谢谢}}
+  - {id: check, at: D+2, channel: T, late: drop, ttl: 5h, content: {text: 到了吗}}
+"""
+COMPLAINT = """
+playbook: complaint
+title: 售后
+priority: P0
+trigger: {event: refund.opened}
+run_key: order
+reentry: per_key
+exit_if: {event: refund.closed}
+goal: none
+steps:
+  - {id: sorry, at: T0+5m, channel: T, late: defer, ttl: 2d, content: {text: 抱歉}}
+"""
+
+
+class Crash(Exception):
+    """The process died just before its COMMIT."""
+
+
+class Frail(Database):
+    """A database whose next transactions may be lost at the last moment."""
+
+    crashes = 0
+
+    async def write_as(self, priority: Any, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        if not self.crashes:
+            return await super().write_as(priority, work, *args, **kwargs)
+        self.crashes -= 1
+
+        def dies(conn: Connection, *args: Any, **kwargs: Any) -> None:
+            work(conn, *args, **kwargs)
+            raise Crash
+
+        return await super().write_as(priority, dies, *args, **kwargs)
+
+
+class Journeys(RuleBasedStateMachine):
+    """Three customers, one member, four things a playbook can be, and everything that goes wrong."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.url = url
+        self.runner = asyncio.Runner()
+        self.stack = AsyncExitStack()
+        self.shop: Shop = self.run(self.open())
+        self.sent: Counter[int] = Counter()
+        self.edits = 0
+
+    def run(self, work: Awaitable[Any]) -> Any:
+        async def do() -> Any:
+            return await work
+
+        return self.runner.run(do())
+
+    async def open(self) -> Shop:
+        clock, db = FakeClock(), Frail(self.url)
+        http = await self.stack.enter_async_context(aiohttp.ClientSession())
+        self.stack.push_async_callback(db.close)
+        known = make_settings(self.url, "http://127.0.0.1:9")
+        wecom = SilentWeCom(http, clock, App("corp", 1, "secret"))
+        services = Services(known, clock, db, http, wecom, None, Worker(db, clock))  # type: ignore[arg-type]
+        services.worker.prepare(services, EXECUTORS)
+        return Shop(services, clock, None)  # type: ignore[arg-type]
+
+    def teardown(self) -> None:
+        self.run(self.stack.aclose())
+        self.runner.close()
+
+    @property
+    def services(self) -> Services:
+        return self.shop.services
+
+    @initialize()
+    def begin(self) -> None:
+        for text in (JOURNEY, CARE, COMPLAINT):
+            self.publish(text)
+        self.people: list[Customer] = [self.run(self.shop.meet(f"客户{number}")) for number in range(PEOPLE)]
+
+    def publish(self, text: str) -> None:
+        playbook, now = parse_playbook(text, file_name="x"), self.services.clock.now()
+        self.run(self.services.db.write(publishing.publish, playbook, now=now))
+        self.run(self.services.db.read(playbooks_of(self.services).load))
+
+    def tells(self, name: str, who: int, **more: Any) -> None:
+        customer = self.people[who]
+        person_id = self.run(self.services.db.read(_person_of, customer.external_userid))
+        self.people[who] = Customer(person_id, customer.external_userid, customer.userid)
+        self.run(self.shop.happens(name, self.people[who], **more))
+
+    # what customers do
+
+    @rule(who=WHO)
+    def adds(self, who: int) -> None:
+        self.run(self.services.db.write(_add_again, self.people[who].external_userid))
+        self.tells("contact.added", who)
+
+    @rule(who=WHO)
+    def leaves(self, who: int) -> None:
+        self.run(self.shop.lose(self.people[who], handled=False))
+
+    @rule(who=WHO, order=ORDER, name=st.sampled_from(["order.created", "order.paid", "refund.opened", "refund.closed"]))
+    def orders(self, who: int, order: int, name: str) -> None:
+        self.tells(name, who, key=f"taobao/shop/{who}-{order}")
+
+    @rule(who=WHO, order=ORDER)
+    def pays_unseen(self, who: int, order: int) -> None:
+        """The event is kept, its handling has not come yet."""
+        self.run(self.shop.publish("order.paid", self.people[who], key=f"taobao/shop/{who}-{order}"))
+
+    @rule(who=WHO)
+    def refuses(self, who: int) -> None:
+        self.run(self.shop.change(person, self.people[who].person_id, optout={"promo": True}))
+
+    # time, workers, crashes
+
+    @rule(minutes=st.sampled_from([1, 31, 120, 600, 1500, 4000]))
+    def time_passes(self, minutes: int) -> None:
+        self.shop.clock.advance(minutes=minutes)
+
+    @rule()
+    def clock_is_set_back(self) -> None:
+        self.shop.clock.advance(minutes=-50)
+
+    @rule()
+    def works(self) -> None:
+        self.run(self.shop.settle())
+
+    @rule()
+    def two_workers_tick(self) -> None:
+        async def both() -> None:
+            await asyncio.gather(tick(self.services), tick(self.services))
+
+        self.run(both())
+
+    @rule(crashes=st.integers(1, 3))
+    def dies(self, crashes: int) -> None:
+        """What was not committed has not happened."""
+        self.services.db.crashes = crashes  # type: ignore[attr-defined]
+        try:
+            self.run(tick(self.services))
+        except Crash:
+            pass
+        self.services.db.crashes = 0  # type: ignore[attr-defined]
+
+    # the member
+
+    @rule(which=st.integers(0, 5), confirms=st.booleans(), twice=st.booleans())
+    def taps(self, which: int, confirms: bool, twice: bool) -> None:
+        waiting = self.run(self.shop.tasks(task.c.state == "open"))
+        if not waiting:
+            return
+        chosen = waiting[which % len(waiting)]
+
+        async def tap() -> None:
+            released = 0
+            for answer in await asyncio.gather(
+                *(tasks.release(self.services, chosen.userid, chosen.id) for _ in range(2 if twice else 1)),
+                return_exceptions=True,
+            ):
+                if isinstance(answer, BaseException):
+                    assert isinstance(answer, ScrmError), answer
+                    assert answer.text
+                else:
+                    released += 1
+            assert released <= 1
+            if released and confirms:
+                await tasks.confirm_sent(self.services, chosen.userid, chosen.id, ok=True)
+                self.sent[chosen.id] += 1
+
+        self.run(tap())
+
+    @rule(which=st.integers(0, 5), hours=st.integers(1, 8), skips=st.booleans())
+    def puts_off(self, which: int, hours: int, skips: bool) -> None:
+        waiting = self.run(self.shop.tasks(task.c.state == "open"))
+        if not waiting:
+            return
+        chosen, until = waiting[which % len(waiting)], self.services.clock.now() + timedelta(hours=hours)
+        act = (
+            tasks.skip(self.services, chosen.userid, chosen.id, "已经聊过了")
+            if skips
+            else tasks.postpone(self.services, chosen.userid, chosen.id, until)
+        )
+        try:
+            self.run(act)
+        except ScrmError as error:
+            assert error.text
+
+    # the manager
+
+    @rule(restarts=st.sampled_from(["keep", "migrate", "restart"]))
+    def edits(self, restarts: str) -> None:
+        self.edits += 1
+        self.publish((EDITED if self.edits % 2 else JOURNEY) + f"# {self.edits}\n")
+        start = self.services.db.write(
+            migrate_runs.start, playbooks_of(self.services), "journey", restarts, BY, now=self.services.clock.now()
+        )
+        self.run(start)
+
+    @rule(hold=st.booleans())
+    def pauses(self, hold: bool) -> None:
+        self.turns(lifecycle.pause, hold=hold)
+
+    @rule(shift=st.booleans())
+    def resumes(self, shift: bool) -> None:
+        self.turns(lifecycle.resume, shift=shift)
+
+    def turns(self, act: Callable[..., None], **how: Any) -> None:
+        try:
+            self.run(self.services.db.write(act, "journey", BY, now=self.services.clock.now(), **how))
+        except ScrmError as error:
+            assert error.text
+        self.run(self.services.db.read(playbooks_of(self.services).load))
+
+    @rule(kept=WHO, gone=WHO)
+    def two_are_one(self, kept: int, gone: int) -> None:
+        ids = [self.run(self.services.db.read(_person_of, self.people[who].external_userid)) for who in (kept, gone)]
+        if ids[0] != ids[1]:
+            now = self.services.clock.now()
+            self.run(self.services.db.write(joining.join, *ids, Act("boss", "同一个人"), now=now))
+
+    # what must hold whatever happened
+
+    @invariant()
+    def everything_is_at_most_once_and_explained(self) -> None:
+        rows = self.run(self.services.db.read(_everything))
+        runs = {row.id: row for row in rows["runs"]}
+        assert all(count == 1 for count in self.sent.values())
+        chats = Counter(row.task_id for row in rows["sends"] if row.kind == "chat")
+        assert all(count == 1 for count in chats.values()), chats
+        for row in rows["tasks"]:
+            run = runs[row.enrolment_id]
+            if row.state == "open":
+                assert run.state == "active", (run.state, run.ended_reason, row.step_id)
+            assert not run.is_holdout
+            assert row.state in ("open", "sent") or row.reason, (row.state, row.step_id)
+        for row in rows["steps"]:
+            assert row.state not in ("skipped", "dropped", "failed") or row.reason, (row.step_id, row.state)
+        said = Counter(
+            (runs[row.enrolment_id].person_id, runs[row.enrolment_id].run_key, row.step_id, row.pass_number)
+            for row in rows["steps"]
+            if row.state in ("done", "waiting")
+        )
+        for row in rows["runs"]:
+            assert row.state == "active" or row.ended_reason or row.held_reason, (row.id, row.state)
+            if row.state == "active":
+                has_task = any(each.enrolment_id == row.id and each.state == "open" for each in rows["tasks"])
+                assert row.due_at is not None or has_task, row.id
+            if row.state not in ("active", "paused", "queued"):
+                assert row.due_at is None
+        assert not said or max(said.values()) == 1, said
+        assert all(row.reason for row in rows["refusals"])
+
+
+def _everything(conn: Connection) -> dict[str, list[Any]]:
+    steps = select(step_run, step_run.c["pass"].label("pass_number"))
+    return {
+        "runs": list(conn.execute(select(enrolment))),
+        "steps": list(conn.execute(steps)),
+        "tasks": list(conn.execute(select(task).where(task.c.enrolment_id.is_not(None)))),
+        "sends": list(conn.execute(select(send))),
+        "refusals": list(conn.execute(select(refusal))),
+    }
+
+
+def _person_of(conn: Connection, external_userid: str) -> int:
+    from scrm.profiles.models import external_contact
+
+    return int(
+        conn.execute(
+            select(external_contact.c.person_id).where(external_contact.c.external_userid == external_userid)
+        ).scalar_one()
+    )
+
+
+def _add_again(conn: Connection, external_userid: str) -> None:
+    from scrm.profiles.models import follow_user
+
+    conn.execute(
+        follow_user.update().where(follow_user.c.external_userid == external_userid).values(ended_by="", ended_at=None)
+    )
+
+
+EXAMPLES = int(os.environ.get("SCRM_JOURNEYS", "12"))
+
+
+def test_journeys_never_send_twice_never_after_their_end_and_can_say_why(sqlite_template: Path, tmp_path: Path) -> None:
+    numbers = iter(range(10**9))
+
+    def machine() -> Journeys:
+        path = shutil.copy(sqlite_template, tmp_path / f"{next(numbers)}.db")
+        return Journeys(f"sqlite:///{path}")
+
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
