@@ -1,6 +1,5 @@
 """What holds a playbook back: its guards as authors write them."""
 
-from datetime import timedelta
 from typing import Any
 
 from scrm.sop import timing
@@ -44,20 +43,13 @@ class GuardsReader(Reader):
             self.note(node.line, "cap 要写 inherit、none，或 {gap: 24h, per_week: 3, per_month: 8}")
             return None
         parts = self.mapping(node, "cap", _CAPS)
-        gap = self._gap(parts["gap"]) if "gap" in parts else None
+        gap = self.read(parts["gap"], "cap 的 gap", timing.parse_duration) if "gap" in parts else None
         counts = {
             name: self.at_least_one(parts[name], f"cap 的 {name}")
             for name in ("per_week", "per_month")
             if name in parts
         }
         return Caps(gap, counts.get("per_week"), counts.get("per_month"))
-
-    def _gap(self, node: Node) -> timedelta | None:
-        gap = self.read(node, "gap", timing.parse_duration)
-        if gap is not None and gap <= timedelta():
-            self.note(node.line, "cap 的 gap 要大于 0；不想限制就写 cap: none")
-            return None
-        return gap
 
     def at_least_one(self, node: Node, title: str) -> int | None:
         """A cap of 0 would mean “never”, which nobody means: it is refused."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,13 +12,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from scrm.errors import ScrmError
 from scrm.events import Event
-from scrm.sop import engine, guards, timing
+from scrm.sop import engine, guards, placing, timing
 from scrm.sop.engine import Facts, LastRun, Verdict
-from scrm.sop.schema import Channel, Late, Playbook, Step
+from scrm.sop.guards import GuardFacts, Touch
+from scrm.sop.placing import Course, Place
+from scrm.sop.schema import Caps, Channel, Late, Playbook, Step
 from tests.sop.shop import Content, Guards, House, at, playbook_of, step
 
 ZONE = ZoneInfo("Asia/Shanghai")
-HOUSE = House(ZONE, timing.parse_window("21:30-09:00"))
+CAPS = Caps(timedelta(hours=24), per_week=3, per_month=8)
+HOUSE = House(ZONE, timing.parse_window("21:30-09:00"), caps=CAPS)
 START = at("03-02 10:00")
 
 TIMES = ["T0", "T0+30m", "T0+5h", "T0+20h", "D+0 18:00-20:00", "D+1", "D+1 10:00-11:30", "D+3 19:30-21:00", "D+8"]
@@ -50,14 +54,23 @@ class Done:
 class OneRun(RuleBasedStateMachine):
     """A run with ticks at any time, a server that sleeps for days, and a customer who leaves or refuses."""
 
-    @initialize(steps=steps, minutes=st.integers(0, 24 * 60), cap=st.sampled_from([None, 1, 3]))
-    def begin(self, steps: list[Step], minutes: int, cap: int | None) -> None:
-        self.playbook = playbook_of(*steps, guards=Guards(max_pushes=cap))
+    @initialize(
+        steps=steps,
+        minutes=st.integers(0, 24 * 60),
+        cap=st.sampled_from([None, 1, 3]),
+        priority=st.sampled_from(["P0", "P1", "P2", "P3", "P3", "P4"]),
+    )
+    def begin(self, steps: list[Step], minutes: int, cap: int | None, priority: str) -> None:
+        self.playbook = playbook_of(*steps, guards=Guards(max_pushes=cap), priority=priority)
         self.anchor = START + timedelta(minutes=minutes)
         self.now = self.anchor
         self.facts = Facts(self.anchor, "new-customer/person:1")
-        self.place = engine.first_due(self.playbook, self.anchor, HOUSE, self.facts.spread_key)
+        self.course = Course(self.playbook, self.anchor, self.anchor, self.facts.spread_key, HOUSE)
+        self.place = placing.place_from(self.course, 0, self.now)
         self.done = Done()
+
+    def _guards(self, **changed: Any) -> None:
+        self.facts = replace(self.facts, guard=replace(self.facts.guard, **changed))
 
     @rule(minutes=st.one_of(st.integers(0, 40), st.integers(0, 60 * 26), st.integers(0, 60 * 24 * 5)))
     def time_passes_and_ticks(self, minutes: int) -> None:
@@ -73,8 +86,9 @@ class OneRun(RuleBasedStateMachine):
 
     def _decide(self, due: Step) -> int:
         decision = engine.decide(self.playbook, due, self.facts, HOUSE, self.now)
-        if decision.verdict is Verdict.DEFER:
+        if decision.verdict in (Verdict.DEFER, Verdict.PAUSE):
             assert decision.until is not None
+            assert decision.reason
             assert decision.until > self.now
             self.place = replace(self.place, due_at=decision.until)
             return 0
@@ -92,19 +106,36 @@ class OneRun(RuleBasedStateMachine):
         if is_push:
             self._check_push(due)
             self.facts = replace(self.facts, last_push_at=self.now, pushes=self.facts.pushes + 1)
-        self.place = engine.next_due(self.playbook, self.place.step, self.anchor, HOUSE, self.facts.spread_key)
+            if self.playbook.priority in guards.MARKETING:
+                self._guards(touches=(*self.facts.guard.touches, Touch(self.now)))
+        self.place = placing.place_from(self.course, self.place.step + 1, self.now)
         return int(is_push)
 
     def _check_push(self, due: Step) -> None:
-        planned = engine.planned_at(self.playbook, due, self.anchor, HOUSE, self.facts.spread_key)
+        planned = self.course.planned_at(due)
         assert timedelta() <= self.now - planned <= (due.ttl or timedelta())
         quiet = guards.quiet_hours(self.playbook, due, HOUSE)
         if self.now - planned > guards.GRACE:
             assert quiet is None or timing.quiet_until(self.now, quiet, ZONE) is None
         last = self.facts.last_push_at
-        assert last is None or self.now - last >= HOUSE.gap
+        assert last is None or self.now - last >= HOUSE.gap or self.playbook.priority == "P0"
         cap = self.playbook.guards.max_pushes
         assert cap is None or self.facts.pushes < cap
+        guard, priority = self.facts.guard, self.playbook.priority
+        if priority not in ("P0", "P1"):
+            assert not self.facts.optout
+            assert not guard.stopped
+            assert not guard.case
+        if priority in guards.MARKETING:
+            self._check_caps(guard)
+
+    def _check_caps(self, guard: GuardFacts) -> None:
+        touches = [touch.at for touch in guard.touches]
+        assert all(self.now - at >= timedelta(hours=24) for at in touches)
+        assert sum(at > self.now - timedelta(days=7) for at in touches) < 3
+        assert sum(at > self.now - timedelta(days=30) for at in touches) < 8
+        assert guard.spoke_at is None or self.now - guard.spoke_at >= HOUSE.talk
+        assert not guard.is_waiting
 
     @rule()
     def the_customer_orders(self) -> None:
@@ -113,7 +144,27 @@ class OneRun(RuleBasedStateMachine):
 
     @rule()
     def the_customer_refuses(self) -> None:
-        self.facts = replace(self.facts, optout={"promo": True})
+        self.facts = replace(self.facts, optout={"all": True})
+
+    @rule()
+    def somebody_puts_him_on_the_stop_list(self) -> None:
+        self._guards(stopped="同行")
+
+    @rule(is_open=st.booleans(), days=st.integers(1, 7))
+    def he_asks_his_money_back(self, is_open: bool, days: int) -> None:
+        self._guards(case="退款在处理", case_until=None if is_open else self.now + timedelta(days=days))
+
+    @rule()
+    def the_case_is_over(self) -> None:
+        self._guards(case="", case_until=None)
+
+    @rule(waits=st.booleans())
+    def he_says_something(self, waits: bool) -> None:
+        self._guards(spoke_at=self.now, is_waiting=waits)
+
+    @rule()
+    def a_member_sends_him_something_by_hand(self) -> None:
+        self._guards(touches=(*self.facts.guard.touches, Touch(self.now, "一条群发")))
 
     @invariant()
     def no_step_is_decided_twice_and_their_order_is_kept(self) -> None:
@@ -137,7 +188,7 @@ def test_a_server_that_is_always_there_runs_every_step_in_its_window(steps: list
         if one.channel is not Channel.TASK or one.late is Late.DROP:
             continue
         playbook = playbook_of(one)
-        planned = engine.planned_at(playbook, one, anchor, HOUSE, "key")
+        planned = placing.planned_at(playbook, one, anchor, HOUSE, "key")
         decision = engine.decide(playbook, one, Facts(anchor, "key"), HOUSE, planned + timedelta(seconds=1))
         assert decision.verdict is Verdict.RUN, decision
 
@@ -174,8 +225,8 @@ def test_a_run_that_goes_on_is_not_begun_again_however_long_it_takes() -> None:
 
 def test_the_welcome_is_not_waited_for() -> None:
     playbook = playbook_of(step("hello", "T0", "W"), step("ask", "T0+2h"))
-    place = engine.first_due(playbook, START, HOUSE, "key")
-    assert (place.step, place.due_at) == (1, START + timedelta(hours=2))
+    place = placing.place_from(Course(playbook, START, START, "key", HOUSE), 0, START)
+    assert place == Place(1, START + timedelta(hours=2))
 
 
 def test_a_window_missed_by_hours_is_still_today_s_task() -> None:

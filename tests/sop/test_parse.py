@@ -165,7 +165,7 @@ def test_none_is_a_decision_too() -> None:
         ("max_pushes: 3", "max_pushes: 0", "1 以上的整数"),
         ("cap: inherit", "cap: {per_day: 1}", "cap里不认识“per_day”"),
         ("cap: inherit", "cap: {per_week: 0}", "不限请写 cap: none"),
-        ("cap: inherit", "cap: {gap: 0h}", "cap 的 gap 要大于 0"),
+        ("cap: inherit", "cap: {gap: 0h}", "cap 的 gap：时长“0h”要大于 0"),
         ("cap: inherit", "cap: inherit, brake: off", "brake 只能写 inherit 或 none"),
         ("cap: inherit", "cap: inherit, optout: all", "optout 只能写 birthday、live、promo"),
         ("id: close", "id: remind", "步骤 id“remind”用了两次"),
