@@ -153,6 +153,7 @@ MOVERS: tuple[Mover, ...] = (
     Mover("field_change", "字段修改历史", first=_rename_history),
     Mover("enrolment", "剧本进程", first=_move_runs),
     Mover("task", "员工待办"),
+    Mover("notice", "内部通知"),
     Mover("refusal", "未进入剧本的原因"),
     Mover("send", "发送记录"),
     Mover("mass_message_target", "群发名单"),
@@ -199,7 +200,9 @@ def join(conn: Connection, kept: int, gone: int, act: Act, *, now: datetime) -> 
     points.recount(conn, kept, now=now)
     suggestions.decide(conn, kept, gone, "merged", by=act.by, now=now)
     facts = {"merge_id": merge_id, "from": gone, "by": act.by, "reason": act.reason, **act.evidence}
-    _record(conn, "person.merged", kept, facts, now)
+    # Playbooks hear of it too.
+    merged = events.Event("person.merged", now, kept, facts=facts, once=f"person.merged:{merge_id}")
+    events.publish(conn, [merged], now=now)
     for delay in SWEEPS:
         again = queue.Item("bulk", SWEEP, {"merge_id": merge_id}, due_at=now + delay)
         queue.add(conn, again, now=now)

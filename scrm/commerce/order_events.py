@@ -10,6 +10,7 @@ from scrm.commerce.totals import is_purchase
 from scrm.events import Event
 
 HISTORY = timedelta(days=3)
+_MOST_CODES = 20
 
 
 def event_key(row: Row) -> str:
@@ -110,6 +111,7 @@ def tell(
         "paid_fen": row["paid_fen"],
         "title": lines[0]["title"] if lines else "",
         "lines": len(lines),
+        **_goods(lines),
     }
     cases = {case["refund_no"]: case for case in refunds}
     for name, number in sorted(news, key=lambda told: (_SEQUENCE.index(told[0]), told[1])):
@@ -124,6 +126,21 @@ def tell(
             facts["historic"] = True
         once = _short(f"{name}:{key}:{number}" if number else f"{name}:{key}", 200)
         yield Event(name=name, occurred_at=occurred_at, person_id=row["person_id"], key=key, facts=facts, once=once)
+
+
+def _goods(lines: list[Row]) -> dict[str, Any]:
+    """The line that most was paid for, as playbooks of one product know it, and the codes of all."""
+    main = max(lines, key=lambda line: (not line["is_gift"], line["paid_fen"]), default=None)
+    if main is None:
+        return {}
+    codes = [code for line in lines if (code := line["merchant_sku"] or line["platform_sku_id"])]
+    said = {
+        "sku": main["merchant_sku"] or main["platform_sku_id"],
+        "product_id": main["platform_item_id"],
+        "qty": main["qty"],
+        "skus": list(dict.fromkeys(codes))[:_MOST_CODES],
+    }
+    return {name: value for name, value in said.items() if value}
 
 
 def _case_facts(case: Row) -> dict[str, Any]:

@@ -488,9 +488,18 @@ def recount(conn: Connection, person_id: int) -> None:
 
 
 def bind_orders(
-    conn: Connection, person_id: int, *, unionid: str | None = None, phone_lookup: str | None = None, now: datetime
+    conn: Connection,
+    person_id: int,
+    *,
+    unionid: str | None = None,
+    phone_lookup: str | None = None,
+    now: datetime,
+    is_news: bool = True,
 ) -> int:
-    """Give a person the orders that waited for this unionid or phone; returns how many. Totals and events follow."""
+    """Give a person the orders that waited for this unionid or phone; returns how many. Totals and events follow.
+
+    What a first sync finds is no news: it starts no playbook.
+    """
     take_turn(conn)
     bound = 0
     for column, value, way in (
@@ -501,7 +510,7 @@ def bind_orders(
             # Said again in words, so that the index of waiting orders is used.
             told: ColumnElement[bool] = literal_column(f"orders.{column.name} <> ''")
             waiting = conn.execute(select(orders.c.id).where(column == value, orders.c.person_id.is_(None), told))
-            bound += _bind(conn, list(waiting.scalars()), person_id, way, now)
+            bound += _bind(conn, list(waiting.scalars()), person_id, way, now, is_news=is_news)
     return bound
 
 
@@ -532,8 +541,10 @@ def bind_order_manually(conn: Connection, order_id: int, person_id: int, userid:
     return True
 
 
-def _bind(conn: Connection, ids: list[int], person_id: int, way: str, now: datetime) -> int:
-    steps = []
+def _bind(
+    conn: Connection, ids: list[int], person_id: int, way: str, now: datetime, *, is_news: bool = True
+) -> int:
+    steps: list[_Step] = []
     for before in _load(conn, ids).values():
         row = before.row | {"person_id": person_id, "bound_by": way}
         steps.append(
@@ -541,7 +552,23 @@ def _bind(conn: Connection, ids: list[int], person_id: int, way: str, now: datet
         )
     _write_rows(conn, steps)
     _follow(conn, steps, now, "")
+    if steps:
+        events.publish(conn, [_bound(steps, person_id, way, now, is_news=is_news)], now=now)
     return len(steps)
+
+
+def _bound(steps: Sequence["_Step"], person_id: int, way: str, now: datetime, *, is_news: bool) -> events.Event:
+    """However many orders came with it: somebody is known as their buyer now."""
+    row = steps[0].after.row
+    facts = {"way": way, "kind": "order", "order_no": row["order_no"], "channel": row["channel"], "orders": len(steps)}
+    return events.Event(
+        name="identity.bound",
+        occurred_at=now,
+        person_id=person_id,
+        key=event_key(dict(row)),
+        facts=facts if is_news else {**facts, "historic": True},
+        once=f"identity.bound:{person_id}:{row['id']}",
+    )
 
 
 # -- reading for people

@@ -56,9 +56,9 @@ def _bind_orders(conn: Connection, written: Written, now: datetime) -> None:
     joining.meet_unionids(conn, written.unionids, now=now)
     unionids, phones = store.waiting_orders(conn, written.unionids, written.phones)
     for unionid in sorted(unionids):
-        bind_orders(conn, written.unionids[unionid], unionid=unionid, now=now)
+        bind_orders(conn, written.unionids[unionid], unionid=unionid, now=now, is_news=False)
     for lookup in sorted(phones):
-        bind_orders(conn, written.phones[lookup], phone_lookup=lookup, now=now)
+        bind_orders(conn, written.phones[lookup], phone_lookup=lookup, now=now, is_news=False)
 
 
 def _tell_added(conn: Connection, added: Sequence[Difference], written: Written, vault: Vault, now: datetime) -> None:

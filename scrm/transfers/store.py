@@ -22,6 +22,7 @@ from sqlalchemy import (
     update,
 )
 
+from scrm import events
 from scrm.db import upsert
 from scrm.db.bulk import insert_rows
 from scrm.group_chats.models import group_chat
@@ -31,6 +32,8 @@ from scrm.wecom.transfers import Unassigned
 
 OPEN = ("pending", "asking", "waiting")
 MOST_IN_90_DAYS = 2
+# Who left longer ago was there before we looked.
+_NEWS = timedelta(days=3)
 _GIVER, _TAKER = transfer_customer.c.handover_userid, transfer_customer.c.takeover_userid
 
 
@@ -377,6 +380,35 @@ def save_unassigned(conn: Connection, page: Sequence[Unassigned], *, now: dateti
             .values(handover_userid=one.handover_userid, external_userid=one.external_userid, **values)
             .on_conflict_do_update(index_elements=["handover_userid", "external_userid"], set_=values)
         )
+    _tell_left(conn, page, now)
+
+
+def _tell_left(conn: Connection, page: Sequence[Unassigned], now: datetime) -> None:
+    """Each customer of a member who has left hears of it once; of members who left long ago nobody does any more."""
+    wanted = {one.external_userid for one in page}
+    known = select(external_contact.c.external_userid, external_contact.c.person_id).where(
+        external_contact.c.external_userid.in_(wanted)
+    )
+    persons = {row.external_userid: row.person_id for row in conn.execute(known)}
+    told = [
+        events.Event(
+            name="staff.left",
+            occurred_at=one.dimission_at or now,
+            person_id=persons[one.external_userid],
+            external_userid=one.external_userid,
+            userid=one.handover_userid,
+            key=one.handover_userid,
+            facts={} if one.dimission_at is not None and one.dimission_at >= now - _NEWS else {"historic": True},
+            once=f"staff.left:{one.handover_userid}:{one.external_userid}:{_second(one.dimission_at)}",
+        )
+        for one in page
+        if one.external_userid in persons
+    ]
+    events.publish(conn, told, now=now)
+
+
+def _second(moment: datetime | None) -> int:
+    return 0 if moment is None else int(moment.timestamp())
 
 
 def forget_unseen(conn: Connection, before: datetime) -> None:
