@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import aiohttp
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from scrm.commerce.models import coupon_issue
 from scrm.commerce.store import save_orders
@@ -29,14 +29,14 @@ from scrm.profiles.conditions import FLAGS
 from scrm.profiles.models import person
 from scrm.services import Services
 from scrm.settings import Settings, load_settings
-from scrm.sop import enrol, reminders, tasks, timing, welcome
+from scrm.sop import enrol, mass_step_store, reminders, tasks, timing, welcome
 from scrm.sop import published as publishing
 from scrm.sop.actions import tagging
 from scrm.sop.models import enrolment, send, step_run, task
 from scrm.sop.rehearsed_orders import RehearsedOrders
 from scrm.sop.schema import Fork, Jump, Playbook
 from scrm.sop.shelf import playbooks_of, shop_of
-from scrm.sop.tick import next_due_at, tick
+from scrm.sop.tick import tick
 from scrm.wecom.calls import App
 from scrm.wecom.client import WeCom
 from scrm.work import queue
@@ -282,7 +282,8 @@ class _Stage:
         now = self.clock.now()
         ends = await self.services.db.read(_open_tasks)
         moments = [one.at for one in coming[:1]]
-        moments += [at for at in (await next_due_at(self.services), *ends.values()) if at is not None and at > now]
+        moments += await self.services.db.read(_coming, now)
+        moments += [at for at in ends.values() if at is not None and at > now]
         moments += [max(at, now + timedelta(seconds=1)) for at in self.confirmations.values()]
         return min(moments, default=None)
 
@@ -425,6 +426,17 @@ class _Stage:
 
 def _has_work(conn: Connection, now: datetime) -> bool:
     return any(queue.has_due(conn, lane, now=now) for lane in LANES)
+
+
+def _coming(conn: Connection, now: datetime) -> list[datetime]:
+    """The next moments at which a tick has something to do, one of each kind."""
+    asked = (
+        select(func.min(enrolment.c.due_at)).where(enrolment.c.state == "active", enrolment.c.due_at > now),
+        select(func.min(enrolment.c.look_at)).where(enrolment.c.look_at > now),
+        select(func.min(task.c.open_at)).where(task.c.state == "open", task.c.open_at > now),
+    )
+    found = [conn.execute(query).scalar_one_or_none() for query in asked]
+    return [moment for moment in [*found, mass_step_store.next_look_at(conn)] if moment is not None and moment > now]
 
 
 def _open_tasks(conn: Connection) -> dict[int, datetime | None]:
