@@ -53,7 +53,7 @@ def publish(conn: Connection, events: Iterable[Event], *, now: datetime, correla
 
     Returns the new ones, with their ids.
     """
-    new = _keep_new(conn, list(events), now, correlation)
+    new = keep(conn, events, now=now, correlation=correlation)
     items = [
         queue.Item(lane="event", kind="sop.event", payload={"event_id": told.id}, correlation=correlation)
         for told in new
@@ -61,6 +61,11 @@ def publish(conn: Connection, events: Iterable[Event], *, now: datetime, correla
     ]
     queue.add_many(conn, items, now=now)
     return new
+
+
+def keep(conn: Connection, events: Iterable[Event], *, now: datetime, correlation: str = "") -> list[Event]:
+    """Keep events whose consequences the caller draws himself; returns those that are new, with their ids."""
+    return _keep_new(conn, list(events), now, correlation)
 
 
 def _keep_new(conn: Connection, events: list[Event], now: datetime, correlation: str) -> list[Event]:

@@ -116,7 +116,7 @@ def _save_all(conn: Connection, listed: list[Any], services: Services, now: date
         answer: dict[str, Any] = {"index": index}
         try:
             told = _read(item, types, now)
-            person_id = _find_person(conn, told.who, services)
+            person_id = find_person(conn, told.who, services)
             answer |= {"result": _save(conn, told, person_id, now), "person_id": person_id}
         except Invalid as error:
             answer |= {"result": "rejected", "error": error.text}
@@ -192,7 +192,7 @@ def _is_date(text: str) -> bool:
     return True
 
 
-def _find_person(conn: Connection, who: Mapping[str, Any], services: Services) -> int:
+def find_person(conn: Connection, who: Mapping[str, Any], services: Services) -> int:
     """By our id, else by the surest identity that is somebody's; raises Invalid when it is nobody's."""
     number = who.get("id", who.get("person_id"))
     if isinstance(number, int) and not isinstance(number, bool) and 0 < number < 2**62:

@@ -12,9 +12,10 @@ from scrm.membership.models import points_account
 from scrm.profiles import conditions
 from scrm.profiles.custom_field_tables import custom_field
 from scrm.profiles.models import follow_user, person, person_field, person_stat
-from scrm.sop import dates
+from scrm.sop import dates, exits
+from scrm.sop import store as sop_store
 from scrm.sop.calendar_tables import date_watch, schedule_fire
-from scrm.sop.models import playbook_version
+from scrm.sop.models import enrolment, playbook_version, task
 
 PAGE = 500
 
@@ -58,16 +59,18 @@ def list_field_persons(
         custom_field.c.entity == "person", custom_field.c.archived_at.is_not(None), custom_field.c.key.in_(kind.fields)
     )
     found = person_field.c
+    # As a sum, so that neither planner walks the primary key from person to person for the sake of the order.
+    person_id = (found.person_id + 0).label("person_id")
     query = (
-        select(found.person_id)
+        select(person_id)
         .where(
             found.key.in_(kind.fields),
             found.text_value.in_(list(texts)),
-            found.person_id > after,
+            person_id > after,
             found.key.not_in(archived),
         )
         .distinct()
-        .order_by(found.person_id)
+        .order_by(person_id)
         .limit(PAGE)
     )
     if since is not None:
@@ -103,6 +106,36 @@ def list_level_ends(conn: Connection, days: Sequence[date], zone: ZoneInfo, *, a
         known, _within(points_account.c.level_until, days, zone), points_account.c.person_id > after
     )
     return list(conn.scalars(query.order_by(points_account.c.person_id).limit(PAGE)))
+
+
+def list_runs_of_changed(conn: Connection, kind: dates.Kind, keys: Sequence[str], since: datetime) -> list[Row[Any]]:
+    """The runs of these playbooks that go on though their person's date was changed since: with its `text_value`."""
+    query = (
+        select(enrolment.c.id, enrolment.c.run_key, enrolment.c.anchor_at, person_field.c.text_value)
+        .join(person_field, person_field.c.person_id == enrolment.c.person_id)
+        .where(
+            enrolment.c.playbook_key.in_(list(keys)),
+            enrolment.c.state.in_(("active", "paused", "queued")),
+            person_field.c.key.in_(kind.fields),
+            person_field.c.changed_at > since,
+        )
+    )
+    return list(conn.execute(query))
+
+
+def end_moved_runs(conn: Connection, runs: Sequence[Row[Any]], reason: str, now: datetime) -> None:
+    """End them and take their tasks back; the key of one that has said nothing yet is free again."""
+    ids = [run.id for run in runs]
+    if not ids:
+        return
+    sent = select(task.c.enrolment_id).where(task.c.enrolment_id.in_(ids), task.c.state == "sent")
+    greeted = set(conn.scalars(sent))
+    for run in runs:
+        values: dict[str, Any] = {"state": "exited", "ended_reason": reason, "ended_at": now, "due_at": None}
+        if run.id not in greeted:
+            values["run_key"] = f"{run.run_key}~{run.id}"
+        conn.execute(update(enrolment).where(enrolment.c.id == run.id).values(**values))
+    sop_store.withdraw_tasks(conn, ids, exits.withdrawn_words(reason), now=now)
 
 
 def _within(column: Any, days: Sequence[date], zone: ZoneInfo) -> ColumnElement[bool]:

@@ -69,10 +69,35 @@ async def _tell_near(services: Services, told_of: _ToldOf, watch: Row[Any] | Non
         day += timedelta(days=1)
     if watch is not None and now - watch.looked_at >= _LOOK:
         # Somebody's date was put in or mended after its day had been told.
+        await services.db.write(
+            _end_moved, told_of, _keys_of(playbooks_of(services), told_of), watch.looked_at, services
+        )
         for ahead in _days(today, min(last, first - timedelta(days=1))):
             told += await _tell_day(services, told_of, ahead, watch.looked_at, now)
         await services.db.write(store.save_watch, told_of, max(last, until), now)
     return told
+
+
+def _keys_of(published: Published, told_of: _ToldOf) -> list[str]:
+    current = published.current.values()
+    return [one.key for one in current if one.trigger.event == dates.EVENT and dates.told_of(one.trigger) == told_of]
+
+
+def _end_moved(conn: Connection, told_of: _ToldOf, keys: Sequence[str], since: datetime, services: Services) -> int:
+    """End the runs of a day that turned out to be the wrong one; as long as nothing was said, the right one may come."""
+    name, lunar, yearly, _ = told_of
+    kind = dates.find_kind(name)
+    if kind is None or not kind.fields:
+        return 0
+    zone, now = services.settings.shop.zone, services.clock.now()
+    moved = []
+    for run in store.list_runs_of_changed(conn, kind, keys, since):
+        day = run.anchor_at.astimezone(zone).date()
+        texts = {text for meant in dates.meanings(day, lunar=lunar, yearly=yearly) for text in meant.texts}
+        if run.text_value not in texts:
+            moved.append(run)
+    store.end_moved_runs(conn, moved, f"{kind.title}改了日期", now)
+    return len(moved)
 
 
 def _days(first: date, last: date) -> Iterator[date]:

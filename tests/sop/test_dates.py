@@ -1,0 +1,229 @@
+"""Birthdays, anniversaries and other dates of customers: who is told of them, when, and only once."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event as hooks
+from sqlalchemy import insert, update
+
+from scrm.events import event
+from scrm.membership.models import points_account
+from scrm.profiles.custom_field_tables import custom_field
+from scrm.profiles.models import follow_user, person, person_field, person_stat
+from scrm.sop import calendar_store, calendar_ticks, dates
+from scrm.sop.calendar_tables import date_watch
+from scrm.sop.shelf import playbooks_of
+from tests.sop.shop import Customer, Shop, Trigger, at, playbook_of, step
+
+
+def birthday(*steps: Any, **more: Any) -> Any:
+    """A playbook that greets three days before and on the day, unless the test says otherwise."""
+    steps = steps or (step("hint", "D-3", "X", act=({"set": {"stage": "生日"}},)), step("greet", "D+0 09:00-11:00"))
+    wanted = Trigger("date.reached", date=more.pop("date", "birthday"), lunar=more.pop("lunar", False))
+    yearly = more.pop("yearly", True)
+    trigger = Trigger(wanted.event, date=wanted.date, lunar=wanted.lunar, yearly=yearly, lead=dates.lead_of(steps))
+    return playbook_of(*steps, key="birthday", trigger=trigger, run_key="person+year", **more)
+
+
+async def set_field(shop: Shop, who: Customer, value: str, key: str = "birthday") -> None:
+    row = {"value": value, "text_value": value, "changed_at": shop.clock.now()}
+
+    def write(conn: Any) -> None:
+        mine = person_field.c.person_id == who.person_id, person_field.c.key == key
+        if not conn.execute(update(person_field).where(*mine).values(**row)).rowcount:
+            conn.execute(insert(person_field).values(person_id=who.person_id, key=key, **row))
+
+    await shop.services.db.write(write)
+
+
+async def told(shop: Shop) -> list[tuple[int, str]]:
+    """(person, day) of everybody who was told of, after one tick."""
+    await calendar_ticks.tick_dates(shop.services)
+    await shop.settle()
+    rows = await shop.rows(event, event.c.name == "date.reached")
+    return [(row.person_id, row.facts["date"]) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("day", "values", "strangers"),
+    [
+        (
+            "2026-03-05",
+            ["1990-03-05", "2026-03-05", "03-05", "3月5日", "农历正月十七"],
+            ["1990-03-06", "2027-03-05", "13-05"],
+        ),
+        ("2026-02-28", ["1992-02-29", "2025-02-28", "02-29"], ["1992-02-27"]),
+        ("2028-02-28", ["1991-02-28"], ["1992-02-29", "2-29"]),
+        ("2028-02-29", ["1992-02-29"], ["1991-02-28", "1991-03-01"]),
+        ("2026-08-31", ["1990-08-31"], ["1990-09-01"]),
+    ],
+)
+def test_a_solar_birthday_has_one_day_in_every_year(day: str, values: list[str], strangers: list[str]) -> None:
+    texts = {
+        text for meant in dates.meanings(date.fromisoformat(day), lunar=False, yearly=True) for text in meant.texts
+    }
+    assert texts >= set(values)
+    assert not texts & set(strangers)
+
+
+@pytest.mark.parametrize(
+    ("born", "year", "day"),
+    [
+        ("1978-09-17", 2026, "2026-09-25"),  # 八月十五, the mid-autumn festival
+        ("2000-02-05", 2026, "2026-02-17"),  # 正月初一
+        ("1984-11-23", 2025, None),  # 闰十月初一: in the tenth month, in 2025 too
+        ("1985-02-19", 2026, "2027-02-05"),  # 腊月三十: in a month of 29 days on the 29th
+        ("2020-05-23", 2025, None),  # 闰四月初一
+    ],
+)
+def test_a_lunar_birthday_has_one_day_in_every_lunar_year(born: str, year: int, day: str | None) -> None:
+    days = [date(2025, 1, 1) + timedelta(days=number) for number in range(900)]
+    found = [
+        (each, meant.year)
+        for each in days
+        for meant in dates.meanings(each, lunar=True, yearly=True)
+        if born in meant.texts
+    ]
+    years = [counted for _, counted in found]
+    assert len(years) == len(set(years)) >= 2
+    assert set(years) >= {2025, 2026}
+    if day is not None:
+        assert (date.fromisoformat(day), year) in found
+
+
+async def test_who_has_a_birthday_hears_of_it_once_a_year_and_not_again_when_it_is_mended(shop: Shop) -> None:
+    await shop.run(birthday())
+    who, leap, other = await shop.meet("小满"), await shop.meet("阿闰"), await shop.meet("路人")
+    await set_field(shop, who, "1990-03-05")
+    await set_field(shop, leap, "农历正月十七")
+    await set_field(shop, other, "1990-03-06")
+    assert await told(shop) == [(who.person_id, "2026-03-05"), (leap.person_id, "2026-03-05")]
+    assert len(await told(shop)) == 2
+    await shop.pass_until("03-05 11:00")
+    assert len(await shop.tasks()) == 2
+    # Greeted, and the birthday turns out to be tomorrow.
+    await set_field(shop, who, "1990-03-06")
+    await told(shop)
+    await shop.pass_until("03-08 12:00")
+    assert len(await shop.tasks()) == 3  # the passer-by's
+    runs = await shop.runs()
+    assert {run.run_key for run in runs} == {f"person+year:{each.person_id}@2026" for each in (who, leap, other)}
+    assert all(run.anchor_at in (at("03-05 00:00"), at("03-06 00:00")) for run in runs)
+
+
+async def test_a_birthday_that_is_put_in_late_still_counts_and_a_moved_one_ends_its_run(shop: Shop) -> None:
+    await shop.run(birthday())
+    who = await shop.meet()
+    assert await told(shop) == []
+    shop.clock.advance(hours=3)
+    await set_field(shop, who, "1990-03-04")
+    assert await told(shop) == [(who.person_id, "2026-03-04")]
+    # Before anybody was greeted it is mended: the wrong day is forgotten, the right one comes.
+    await set_field(shop, who, "1990-03-08")
+    shop.clock.advance(hours=2)
+    await told(shop)
+    (run,) = await shop.runs()
+    assert (run.state, run.ended_reason) == ("exited", "生日改了日期")
+    shop.clock.advance(days=3)
+    await told(shop)
+    _, run = await shop.runs()
+    assert (run.run_key, run.anchor_at) == (f"person+year:{who.person_id}@2026", at("03-08 00:00"))
+
+
+async def test_days_asleep_are_made_up_for_but_no_season_and_no_pause(shop: Shop) -> None:
+    await shop.run(birthday(step("greet", "D+0 09:00-11:00", late="drop")))
+    people = {day: await shop.meet(day) for day in ("03-02", "03-05", "03-20", "04-01")}
+    for day, who in people.items():
+        await set_field(shop, who, f"1990-{day}")
+    assert [day for _, day in await told(shop)] == ["2026-03-02"]
+    shop.clock.advance(days=4)
+    assert [day for _, day in await told(shop)] == ["2026-03-02", "2026-03-05"]
+    # Nobody waits for birthdays for a while: who comes back begins with that day.
+    published = playbooks_of(shop.services)
+    kept, published.current = published.current, {}
+    await told(shop)
+    shop.clock.advance(days=20)
+    published.current = kept
+    assert [day for _, day in await told(shop)] == ["2026-03-02", "2026-03-05"]
+    assert len(await shop.rows(date_watch)) == 1
+
+
+async def test_anniversaries_ends_of_levels_and_own_dates_are_found(shop: Shop) -> None:
+    await shop.run(
+        birthday(date="contact.added"),
+        replace_key(birthday(date="order.first_paid"), "paid"),
+        replace_key(birthday(date="level.ends", yearly=False), "level"),
+        replace_key(birthday(date="field.预约日", yearly=False), "visit"),
+    )
+    old, buyer, member, guest = [await shop.meet(name) for name in ("老友", "老客", "会员", "预约")]
+
+    def furnish(conn: Any) -> None:
+        mine = follow_user.c.person_id == old.person_id
+        conn.execute(update(follow_user).where(mine).values(followed_at=at("03-04 23:30") - timedelta(days=730)))
+        row = {"person_id": buyer.person_id, "first_paid_at": at("03-03 00:10") - timedelta(days=365)}
+        conn.execute(insert(person_stat).values(**row))
+        conn.execute(insert(points_account).values(person_id=member.person_id, level_until=at("03-05 10:00")))
+
+    await shop.services.db.write(furnish)
+    await set_field(shop, guest, "2026-03-03", "预约日")
+    expected = {
+        (old.person_id, "2026-03-04"),
+        (buyer.person_id, "2026-03-03"),
+        (member.person_id, "2026-03-05"),
+        (guest.person_id, "2026-03-03"),
+    }
+    assert set(await told(shop)) == expected
+    archived = {"entity": "person", "key": "birthday", "title": "生日", "type": "date", "options": []}
+    await shop.services.db.write(
+        lambda conn: (
+            conn.execute(
+                insert(custom_field).values(**archived, created_at=shop.clock.now(), archived_at=shop.clock.now())
+            )
+            and None
+        )
+    )
+    await shop.run(replace_key(birthday(), "gone"))
+    await set_field(shop, guest, "1990-03-03")
+    assert set(await told(shop)) == expected
+
+
+def replace_key(playbook: Any, key: str) -> Any:
+    return replace(playbook, key=key)
+
+
+async def test_a_million_birthdays_are_looked_up_by_their_index(shop: Shop) -> None:
+    """The plan, not the time: no scan of the fields of everybody."""
+    kind = dates.find_kind("birthday")
+    assert kind is not None
+    texts = dates.meanings(date(2026, 3, 5), lunar=False, yearly=True)[0].texts
+    statements: list[Any] = []
+    now = shop.clock.now()
+
+    def furnish(conn: Any) -> None:
+        rows = [{"id": number, "name": "客户", "created_at": now} for number in range(1, 20_001)]
+        conn.execute(insert(person), rows)
+        days = [(date(1960, 1, 1) + timedelta(days=number)).isoformat() for number in range(20_000)]
+        fields = [
+            {"person_id": number, "key": "birthday", "value": day, "text_value": day, "changed_at": now}
+            for number, day in enumerate(days, 1)
+        ]
+        conn.execute(insert(person_field), fields)
+        conn.exec_driver_sql("ANALYZE person_field")
+
+    def plan(conn: Any) -> str:
+        def note(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+            statements.append((statement, parameters))
+
+        hooks.listen(conn, "before_cursor_execute", note)
+        calendar_store.list_field_persons(conn, kind, texts)
+        hooks.remove(conn, "before_cursor_execute", note)
+        statement, parameters = statements[-1]
+        explain = "EXPLAIN " if conn.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN "
+        return "\n".join(str(row) for row in conn.exec_driver_sql(explain + statement, parameters))
+
+    await shop.services.db.write(furnish)
+    said = await shop.services.db.read(plan)
+    assert "ix_person_field_text" in said
+    assert "SCAN person_field" not in said
