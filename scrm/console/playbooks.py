@@ -1,19 +1,21 @@
 """剧本: what is published, what each step does and achieved, who waits where, and why somebody is in it or not."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from aiohttp import web
 from sqlalchemy import Connection, Row, select
 
 from scrm.console import reading, store
-from scrm.console.door import before_of, for_managers, page
+from scrm.console.door import MANAGER, before_of, for_managers, page
 from scrm.errors import Conflict, NotFound, ScrmError
 from scrm.profiles.models import external_contact, person
 from scrm.reports.playbooks import count_runs, find_living
 from scrm.services import SERVICES, Services
-from scrm.sop import explain_cli, results, tally, why
+from scrm.sop import explain_cli, lifecycle, lifecycle_store, results, tally, why
+from scrm.sop.published import By
 from scrm.sop.shelf import house_of, playbooks_of
 
 routes = web.RouteTableDef()
@@ -26,7 +28,7 @@ COUNTS = {
     "released": "已放出",
     "delivered": "已送达",
     "waiting": "待员工确认",
-    "skipped": "员工跳过",
+    "skipped": "已跳过",
     "expired": "已过期",
     "withdrawn": "已撤回",
     "left_out": "条件不符",
@@ -43,7 +45,11 @@ async def playbooks(request: web.Request) -> web.StreamResponse:
     services = request.app[SERVICES]
 
     def look(conn: Connection) -> dict[str, Any]:
-        return {"rows": store.list_playbooks(conn), "runs": count_runs(conn)}
+        return {
+            "rows": store.list_playbooks(conn),
+            "runs": count_runs(conn),
+            "drafts": lifecycle_store.list_drafts(conn),
+        }
 
     values = await services.db.read(look)
     published = playbooks_of(services)
@@ -55,6 +61,7 @@ async def playbooks(request: web.Request) -> web.StreamResponse:
         read=read,
         reading=reading,
         directory=services.settings.playbooks.dir,
+        titles={row.key: row.title for row in values["rows"]},
         **values,
     )
 
@@ -86,7 +93,7 @@ async def playbook(request: web.Request) -> web.StreamResponse:
         reading=reading,
         span=_span(request),
         spans=SPANS,
-        by_hand=results.BY_HAND,
+        by_hand=tally.BY_HAND,
         **values,
     )
 
@@ -130,8 +137,13 @@ async def people(request: web.Request) -> web.StreamResponse:
 @routes.get("/console/why")
 @for_managers
 async def tell_why(request: web.Request) -> web.StreamResponse:
-    """`person` (an id, external_userid, remark or name) and `playbook` (its key): everything that is known."""
+    """`person` (an id, external_userid, remark or name) and `playbook` (its key): everything that is known.
+
+    Or `send`, the id of a line of the ledger: the step, the run and the event that stand behind it.
+    """
     services = request.app[SERVICES]
+    if request.query.get("send"):
+        return await _tell_send(request)
     named, key = request.query.get("person", "").strip()[:64], request.query.get("playbook", "")[:64]
     now, house, published = services.clock.now(), house_of(services), playbooks_of(services)
 
@@ -150,16 +162,30 @@ async def tell_why(request: web.Request) -> web.StreamResponse:
     return await page(request, "playbook_why.html", active="playbooks", named=named, key=key, reading=reading, **values)
 
 
+async def _tell_send(request: web.Request) -> web.StreamResponse:
+    services, asked = request.app[SERVICES], request.query["send"]
+    if not (asked.isascii() and asked.isdigit() and len(asked) < 19):
+        raise NotFound("没有这条发送记录")
+    published, house = playbooks_of(services), house_of(services)
+
+    def look(conn: Connection) -> dict[str, Any]:
+        told = why.tell_send(conn, int(asked), published, house)
+        names = _names(conn, {told.run.person_id}) if told.run is not None else {}
+        return {"told": told, "called": next(iter(names.values()), "")}
+
+    return await page(request, "playbook_why_send.html", active="sends", **await services.db.read(look))
+
+
 @routes.post("/console/playbooks/{key}/pause")
 @for_managers
 async def pause(request: web.Request) -> web.StreamResponse:
-    return await _set_state(request, "paused", before="published", refusal="这个剧本不在运行中，不用暂停")
+    return await _turn(request, partial(lifecycle.pause, hold=False))
 
 
 @routes.delete("/console/playbooks/{key}/pause")
 @for_managers
 async def resume(request: web.Request) -> web.StreamResponse:
-    return await _set_state(request, "published", before="paused", refusal="这个剧本没有暂停，不用恢复")
+    return await _turn(request, lifecycle.resume)
 
 
 async def _find(request: web.Request) -> Row[Any]:
@@ -187,13 +213,15 @@ def _names(conn: Connection, person_ids: Iterable[int]) -> dict[int, str]:
     return names
 
 
-async def _set_state(request: web.Request, state: str, *, before: str, refusal: str) -> web.StreamResponse:
+async def _turn(request: web.Request, act: Callable[..., None]) -> web.StreamResponse:
     services = request.app[SERVICES]
-    key = request.match_info["key"]
-    now = services.clock.now()
-    is_changed = await services.db.write(store.set_playbook_state, key, state, before=before, now=now)
-    if not is_changed and not request.headers.get("HX-Request"):
-        raise Conflict(refusal)
+    key, by = request.match_info["key"], By(request[MANAGER].userid, "console")
+    try:
+        await services.db.write(partial(act, now=services.clock.now()), key, by)
+    except Conflict:
+        # Twice the same button: the page shows how it is.
+        if not request.headers.get("HX-Request"):
+            raise
     # Other processes look within seconds; this one at once, so that the page is true.
     await services.db.read(playbooks_of(services).refresh)
     if request.headers.get("HX-Request"):

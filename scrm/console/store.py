@@ -17,7 +17,6 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
-    update,
 )
 
 from scrm.callbacks.models import inbox_event
@@ -217,7 +216,9 @@ def list_contacts(conn: Connection, person_id: int) -> list[Row[Any]]:
 
 
 def list_playbooks(conn: Connection) -> list[Row[Any]]:
-    return list(conn.execute(select(playbook).order_by(playbook.c.state != "published", playbook.c.key)))
+    """Those that run first; archived ones are out of sight."""
+    query = select(playbook).where(playbook.c.state != "archived")
+    return list(conn.execute(query.order_by(playbook.c.state != "published", playbook.c.key)))
 
 
 def find_playbook(conn: Connection, key: str) -> Row[Any] | None:
@@ -231,17 +232,6 @@ def find_playbook(conn: Connection, key: str) -> Row[Any] | None:
         .where(playbook.c.key == key)
     )
     return conn.execute(query).one_or_none()
-
-
-def set_playbook_state(conn: Connection, key: str, state: str, *, before: str, now: datetime) -> bool:
-    """From one state to the other; False when it is not in the first."""
-    changed = conn.execute(
-        update(playbook)
-        .where(playbook.c.key == key, playbook.c.state == before)
-        .values(state=state, changed_at=now)
-        .returning(playbook.c.key)
-    )
-    return changed.one_or_none() is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,10 @@ SEND_OUTCOMES = {
 _TASK_TONES = {"open": "warn", "sent": "good", "expired": "bad"}
 TASK_STATES = {state: Word(text, _TASK_TONES.get(state, "")) for state, text in tasks.WORDS.items()}
 PLAYBOOK_STATES = {
-    "published": Word("运行中", "good"),
+    "published": Word("已启用", "good"),
     "paused": Word("已暂停", "warn"),
     "retired": Word("已停用"),
+    "archived": Word("已归档"),
 }
 RUN_STATES = {
     "active": Word("进行中", "info"),

@@ -92,4 +92,4 @@ async def test_a_playbook_is_paused_after_a_question_and_goes_on_by_one_tap(
     await dialog.get_by_role("button", name="暂停进入").click()
     await page.get_by_text("已暂停").wait_for()
     await page.get_by_role("button", name="恢复进入").click()
-    await page.get_by_text("运行中").wait_for()
+    await page.get_by_text("已启用").wait_for()

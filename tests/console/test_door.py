@@ -43,7 +43,7 @@ async def test_a_member_cannot_write_either(sign_in: SignIn, world: World) -> No
 async def test_a_forged_write_is_refused(manager: Visitor) -> None:
     response = await manager.post("/console/playbooks/new-customer/pause", csrf="guessed")
     assert response.status == 403
-    assert "运行中" in await manager.get("/console/playbooks/new-customer")
+    assert "已启用" in await manager.get("/console/playbooks/new-customer")
 
 
 async def test_signing_out_ends_the_session(manager: Visitor) -> None:
@@ -79,6 +79,10 @@ PAGES = (
     "/console/playbooks",
     "/console/playbooks/new-customer",
     "/console/playbooks/first-order-care",
+    "/console/playbooks/new",
+    "/console/playbooks/new-customer/edit",
+    "/console/playbooks/new-customer/versions",
+    "/console/playbooks/new-customer/migrate",
     "/console/sends",
     "/console/sends?kind=welcome&outcome=failed",
     "/console/mass-messages",

@@ -14,6 +14,7 @@ from tests.console.conftest import Visitor
 from tests.world import World
 
 OF = "/console/playbooks/new-customer"
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 async def send(visitor: Visitor, path: str, **data: Any) -> aiohttp.ClientResponse:

@@ -11,7 +11,7 @@ from tests.world import ANING, World
 
 async def test_the_list_shows_every_playbook_with_its_trigger(manager: Visitor) -> None:
     page = await manager.get("/console/playbooks")
-    for words in ("新客欢迎与首单", "首单关怀", "签收关怀", "客户添加了员工", "订单已签收", "运行中"):
+    for words in ("新客欢迎与首单", "首单关怀", "签收关怀", "客户添加了员工", "订单已签收", "已启用"):
         assert words in page, words
 
 
