@@ -32,6 +32,7 @@ from scrm.mass_messages.models import mass_message_part, mass_message_target
 from scrm.profiles.models import follow_user, member
 from scrm.sop.mass_step_models import mass_step, mass_step_batch, mass_wave_stop
 from scrm.sop.models import enrolment, send, step_run
+from scrm.wecom.customer_messages import MOST_CUSTOMERS
 from scrm.work import queue
 
 batch, step, stop = mass_step_batch, mass_step, mass_wave_stop
@@ -43,6 +44,7 @@ LOOK_AGAIN = timedelta(seconds=60)
 # Somebody left: the others' message is made again after that, the second time after twice that, and so on.
 REMAKE_AFTER, REMAKE_AT_MOST = timedelta(minutes=2), timedelta(minutes=30)
 CHUNK = 500
+MOST_IN_SLICE = MOST_CUSTOMERS
 
 EXPIRED = "已过期：员工没有在有效期内确认"
 EXPIRED_SENT = "已过期：员工在有效期后才确认，客户已收到"
@@ -158,13 +160,11 @@ def change_batch(conn: Connection, batch_id: int, **values: Any) -> None:
 
 
 def close_batch(conn: Connection, row: Row[Any], now: datetime) -> None:
-    """Nobody joins any more: its people become the recipients of one message, whose making is queued with it."""
-    taken = conn.execute(
-        update(step)
-        .where(step.c.batch_id == row.id, step.c.state == "gathering")
-        .values(state="sending")
-        .returning(step)
-    ).all()
+    """Nobody joins any more: its people become the recipients of one message, whose making is queued with it.
+
+    At most ten thousand at a time: the rest is a batch of its own, so that memory and transactions stay small.
+    """
+    taken = _take_slice(conn, row)
     first: dict[str, Row[Any]] = {}
     doubles = []
     for one in sorted(taken, key=lambda one: int(one.step_run_id)):
@@ -190,9 +190,30 @@ def close_batch(conn: Connection, row: Row[Any], now: datetime) -> None:
     change_batch(conn, row.id, state="open", look_at=row.remind_at, mass_message_id=message_id)
 
 
+def _take_slice(conn: Connection, row: Row[Any]) -> list[Row[Any]]:
+    """The first of a batch's people by customer, so that two steps of one customer stay together."""
+    mine = and_(step.c.batch_id == row.id, step.c.state == "gathering")
+    names = select(step.c.external_userid).where(mine).order_by(step.c.external_userid)
+    last = conn.execute(names.offset(MOST_IN_SLICE - 1).limit(1)).scalar_one_or_none()
+    if last is not None:
+        _split_off(conn, row, and_(mine, step.c.external_userid > last))
+    return list(conn.execute(update(step).where(mine).values(state="sending").returning(step)))
+
+
+def _split_off(conn: Connection, row: Row[Any], rest: ColumnElement[bool]) -> None:
+    """What does not fit waits in a batch like this one, which is due as well."""
+    if conn.execute(select(step.c.step_run_id).where(rest).limit(1)).first() is None:
+        return
+    change_batch(conn, row.id, state="open")
+    values = {name: value for name, value in row._mapping.items() if name != "id"}
+    other = conn.execute(batch.insert().values(**values).returning(batch.c.id)).scalar_one()
+    conn.execute(update(step).where(rest).values(batch_id=other))
+
+
 def _persons_of(conn: Connection, enrolment_ids: Collection[int]) -> dict[int, Row[Any]]:
     query = select(enrolment.c.id, enrolment.c.person_id, enrolment.c.correlation)
-    return {row.id: row for row in conn.execute(query.where(among(conn, enrolment.c.id, enrolment_ids)))}
+    rows: list[Row[Any]] = list(conn.execute(query.where(among(conn, enrolment.c.id, enrolment_ids))))
+    return {row.id: row for row in rows}
 
 
 def _intent(
@@ -245,7 +266,10 @@ def sync_results(conn: Connection, now: datetime) -> tuple[int, set[int]]:
     )
     rows = conn.execute(_locked(conn, query, of=target, skip_locked=True)).all()
     ends: dict[tuple[str, str], list[int]] = {}
-    sent, late_sent, waiting, ended = [], [], [], set()
+    sent: list[Row[Any]] = []
+    late_sent: list[Row[Any]] = []
+    waiting: list[int] = []
+    ended: set[int] = set()
     for row in rows:
         if row.state == "sent":
             (sent if row.step_state != "over" else late_sent).append(row)

@@ -17,9 +17,10 @@ from scrm.profiles import store as profiles
 from scrm.profiles.models import follow_user, member
 from scrm.sandbox import Sandbox, SandboxConfig
 from scrm.sandbox.confirming import confirm_mass_message
-from scrm.sop import mass_step_store, store
+from scrm.sop import mass_step_store, mass_steps, store
+from scrm.sop.channels import mass
 from scrm.sop.models import enrolment, send, step_run
-from scrm.sop.schema import Content, Step
+from scrm.sop.schema import Channel, Content, Step, Trigger, When
 from scrm.work import queue
 from tests.fakes import wecom as fake
 from tests.fakes.clock import FakeClock
@@ -152,7 +153,7 @@ async def test_a_wave_becomes_one_message_of_each_member_and_its_results_come_ba
     assert {row.state for row in await shop.runs()} == {"active"}
     await shop.sandbox.delete_member("c0-lina", "lina")
     mine = next(made for made in shop.made if made.userids == ["lina"])
-    assert mine.text == "我们的店秋季上新，我是lina"
+    assert mine.text == "晴屿美妆秋季上新，我是lina"
     shop.confirm(mine.msgid)
     await shop.pass_time(minutes=3)
     assert await shop.states() == {"waiting": 2, "done": 4, "failed": 1}
@@ -254,9 +255,123 @@ async def test_who_leaves_before_the_member_confirms_gets_nothing_and_the_others
 async def test_all_who_wait_leave_and_nothing_is_made_again(shop: MassShop) -> None:
     await shop.run(playbook_of(m_step(), exit_if={"event": "order.paid"}))
     (who,) = await shop.crowd(1)
+    await shop.settle()
     await shop.pass_time(seconds=61)
     await shop.happens("order.paid", who)
     await shop.settle()
     assert [made.is_cancelled for made in shop.made] == [True]
     assert (await shop.states(), await shop.reasons()) == ({"skipped": 1}, {"订单已付款，任务已撤回。"})
-    assert [(row.state, row.outcome) for row in await shop.sends()] == []
+    assert [row.outcome for row in await shop.sends()] == ["none"]
+
+
+async def test_what_the_member_does_not_confirm_in_time_is_reminded_of_then_taken_back(shop: MassShop) -> None:
+    await shop.run(playbook_of(m_step(ttl=timedelta(hours=4))))
+    await shop.crowd(2)
+    await shop.settle()
+    await shop.pass_time(seconds=61)
+    (made,) = shop.made
+    await shop.pass_time(hours=1, minutes=58)
+    assert made.reminded == []
+    await shop.pass_time(minutes=2)
+    assert len(made.reminded) == 1
+    await shop.pass_time(hours=2)
+    assert (made.is_cancelled, await shop.states()) == (True, {"dropped": 2})
+    assert await shop.reasons() == {"已过期：员工没有在有效期内确认"}
+    assert {row.outcome for row in await shop.sends(send.c.kind == "mass")} == {"none"}
+    assert {row.state for row in await shop.runs()} == {"done"}
+    await shop.pass_time(hours=20)
+    assert (len(shop.made), shop.received) == (1, {})
+
+
+@one_database
+@pytest.mark.parametrize(
+    ("after", "state", "reason"),
+    [
+        ({"hours": 3, "minutes": 50}, "done", ""),
+        # The server was down when the time ran out, and the member was faster than we were afterwards.
+        ({"hours": 4, "minutes": 30}, "dropped", "已过期：员工在有效期后才确认，客户已收到"),
+    ],
+)
+async def test_a_confirmation_after_its_time_counts_as_expired(
+    shop: MassShop, after: dict[str, float], state: str, reason: str
+) -> None:
+    await shop.run(playbook_of(m_step(ttl=timedelta(hours=4))))
+    await shop.crowd(1)
+    await shop.settle()
+    await shop.pass_time(seconds=61)
+    shop.clock.advance(**after)
+    shop.confirm(shop.made[0].msgid)
+    await shop.pass_time(hours=3)
+    await shop.pass_time(minutes=10)
+    assert (await shop.states(), await shop.reasons()) == ({state: 1}, {reason})
+    assert list(shop.received.values()) == [1]
+    assert [row.outcome for row in await shop.sends(send.c.kind == "mass")] == ["sent"]
+
+
+async def test_a_wave_that_costs_too_many_customers_goes_no_further_and_the_manager_is_told(shop: MassShop) -> None:
+    await shop.run(playbook_of(m_step(), priority="P4"))
+    first = await shop.crowd(10)
+    waiting = await shop.crowd(2, "WuHao")
+    await shop.settle()
+    await shop.pass_time(seconds=61)
+    shop.confirm(next(made for made in shop.made if made.userids == ["lina"]).msgid)
+    await shop.pass_time(minutes=3)
+    assert await mass_steps.watch(shop.services) == 0
+    await shop.services.db.write(_delete, first[0], shop.clock.now())
+    assert await mass_steps.watch(shop.services) == 1
+    assert await mass_steps.watch(shop.services) == 0
+    later = await shop.crowd(1, "lina", start=50)
+    await shop.pass_time(minutes=3)
+    assert await shop.states() == {"done": 10, "dropped": len(waiting) + len(later)}
+    assert "24 小时内 10 位客户收到，1 位删除了员工（10.0%，上限 1.0%），这一波已自动停发" in await shop.reasons()
+    assert [made.userids for made in shop.living] == [["lina"]]
+    (warning,) = await shop.sends(send.c.kind == "app_message")
+    assert (warning.outcome, warning.content["body"]["touser"]) == ("sent", "WuHao|lina")
+
+
+def _delete(conn: Connection, who: Customer, now: Any) -> None:
+    pair = (follow_user.c.userid == who.userid) & (follow_user.c.external_userid == who.external_userid)
+    conn.execute(follow_user.update().where(pair).values(ended_by="customer", ended_at=now))
+
+
+@one_database
+async def test_more_than_one_call_takes_are_several_messages_and_nobody_gets_two(
+    shop: MassShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mass_step_store, "MOST_IN_SLICE", 2)
+    # Two orders of one customer are two runs, half an hour apart, and still one message.
+    await shop.run(playbook_of(m_step(options={"gather": "1h"}), trigger=Trigger("order.paid"), run_key="order"))
+    people = [await shop.meet(f"c{number}") for number in range(5)]
+    for number, who in enumerate([*people, people[0]]):
+        await shop.happens("order.paid", who, key=f"tb/main/{number}", userid="lina")
+    await shop.settle()
+    await shop.pass_time(minutes=31)
+    assert (await shop.states(), shop.made) == ({"intent": 6}, [])
+    await shop.pass_time(minutes=30)
+    assert sorted(len(made.deliveries) for made in shop.made) == [1, 2, 2]
+    assert len({each.target for made in shop.made for each in made.deliveries}) == 5
+    assert await shop.states() == {"waiting": 5, "skipped": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "words"),
+    [
+        (Content("{{ shop }}的{{ staff }}祝您节日快乐"), {}, ""),
+        (Content("{{ nickname|默认('亲') }}你好"), {}, "同一段话发给所有人，不能用“客户昵称”"),
+        (Content("你好", ({"link": {"title": "{{ remark }}", "url": "https://a.test"}},)), {}, "不能用"),
+        (Content("送你", ({"coupon": "new72h"},)), {}, "不能放每人一张的优惠券"),
+        (Content("好" * 1400), {}, "文字超过 4000 字节"),
+        (None, {}, "缺少 content"),
+        (Content("好"), {"stop_at_losses": "many"}, "stop_at_losses 要写成百分比"),
+        (Content("好"), {"stop_at_losses": "none", "gather": "30m"}, ""),
+        (Content("好"), {"gather": "5h"}, "gather 要比 ttl 短"),
+    ],
+    ids=["staff and shop", "nickname", "remark in a link", "coupon", "long", "nothing", "losses", "options", "gather"],
+)
+def test_what_cannot_be_said_to_everybody_is_refused_in_words(
+    content: Content | None, options: dict[str, Any], words: str
+) -> None:
+    one = Step("news", When(), Channel.MASS, content=content, ttl=timedelta(hours=4), options=options)
+    problems = mass.problems(one, {"late", "ttl"})
+    assert (words in "；".join(problems)) if words else problems == []
+    assert len(mass.problems(one, set())) == len(problems) + 2
