@@ -144,6 +144,8 @@ class Playbooks(_Section):
     holdout: str = "5%"
     # Whoever has one of these tags is on the stop list.
     stop_tags: list[str] = ["停发", "黑名单", "员工亲友", "同行", "测试号"]
+    # Userids of those who are told of overdue tasks when a member has no leader in WeCom.
+    managers: list[str] = []
 
     @field_validator("cap_gap")
     @classmethod

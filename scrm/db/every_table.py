@@ -19,7 +19,7 @@ from scrm.privacy import models as privacy
 from scrm.profiles import custom_field_tables, erased, merge_tables, stop_list, timeline
 from scrm.profiles import models as profiles
 from scrm.segments import models as segments
-from scrm.sop import calendar_tables, mass_step_models, result_tables
+from scrm.sop import calendar_tables, mass_step_models, notice_tables, result_tables
 from scrm.sop import models as sop
 from scrm.sop.rehearsal import models as rehearsals
 from scrm.sync import models as sync
@@ -48,6 +48,7 @@ FEATURES = (
     membership,
     merge_tables,
     moments,
+    notice_tables,
     privacy,
     profiles,
     pulls,

@@ -168,6 +168,7 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding("mass_step", "群发步骤", _of_enrolment, blank={"external_userid": _stand_in}),
     Holding("step_run", "剧本步骤", _of_enrolment, blank={"facts": {}, "reason": ""}),
     Holding("task", "员工待办", _of_person, blank={"external_userid": _stand_in, "text": "", "attachments": []}),
+    Holding("notice", "内部通知", _of_person, blank={"external_userid": "", "text": ""}),
     Holding(
         "enrolment", "剧本运行", _of_person, blank={"external_userid": "", "run_key": _stand_in, "correlation": ""}
     ),

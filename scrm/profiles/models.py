@@ -133,7 +133,8 @@ follow_user = Table(
     # Who ended it: '' (it lives), 'customer' (one-way now) or 'member'.
     Column("ended_by", String(10), nullable=False, server_default=text("''")),
     Column("ended_at", UtcDateTime),
-    Index("ix_follow_user_external_userid", "external_userid"),
+    # With all that a segment by tag reads: in the order of the tag's own index.
+    Index("ix_follow_user_external_userid", "external_userid", "userid", "ended_by", "person_id"),
     Index("ix_follow_user_person_id", "person_id"),
     Index("ix_follow_user_followed_at", "followed_at"),
 )
@@ -154,7 +155,7 @@ follow_user_tag = Table(
     Column("put_at", UtcDateTime),
     Column("expires_at", UtcDateTime),
     Index("ix_follow_user_tag_contact", "external_userid"),
-    Index("ix_follow_user_tag_tag_id", "tag_id"),
+    Index("ix_follow_user_tag_tag_id", "tag_id", "external_userid", "userid"),
     Index("ix_follow_user_tag_expires_at", "expires_at"),
 )
 
@@ -204,6 +205,9 @@ member = Table(
     Column("role", String(20), nullable=False, server_default=text("'member'")),
     Column("is_active", Boolean, nullable=False, server_default=text("true")),
     Column("refreshed_at", UtcDateTime),
+    # Userids of the direct leaders (直属上级), and ids of the departments that this member leads.
+    Column("leaders", Json, nullable=False, server_default=text("'[]'")),
+    Column("leads", Json, nullable=False, server_default=text("'[]'")),
 )
 
 department = Table(

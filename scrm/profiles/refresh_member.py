@@ -1,5 +1,7 @@
 """Work of kind member.refresh: what WeCom says of a member (doc 90196)."""
 
+from typing import Any
+
 import structlog
 
 from scrm.profiles.store import find_member, save_member, save_member_left
@@ -37,5 +39,13 @@ async def run_refresh_member(services: Services, item: Claimed) -> None:
         alias=str(user.get("alias", "")),
         avatar=str(user.get("avatar", "")),
         is_active=int(user.get("status", 1)) == 1,
+        leaders=[str(userid) for userid in user.get("direct_leader") or ()],
+        leads=_led(user),
         now=services.clock.now(),
     )
+
+
+def _led(user: dict[str, Any]) -> list[int]:
+    """The departments he leads: two lists of the same length."""
+    leading = user.get("is_leader_in_dept") or ()
+    return [int(each) for each, leads in zip(user.get("department") or (), leading, strict=False) if int(leads)]

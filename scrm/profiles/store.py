@@ -506,10 +506,14 @@ def save_member(
     alias: str = "",
     avatar: str = "",
     is_active: bool = True,
+    leaders: Sequence[str] = (),
+    leads: Sequence[int] = (),
     now: datetime,
 ) -> None:
     """What WeCom says of a member; the role is ours and stays."""
     values = {
+        "leaders": list(leaders),
+        "leads": list(leads),
         "name": name[:80],
         "alias": alias[:80],
         "avatar": avatar[:512],

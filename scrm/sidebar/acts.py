@@ -75,6 +75,14 @@ async def note_sending(request: web.Request) -> web.StreamResponse:
     return await _answer(request, view)
 
 
+@routes.post(r"/sidebar/tasks/{task_id:\d{1,18}}/used")
+@for_members
+async def use_hint(request: web.Request) -> web.StreamResponse:
+    """The member took up a hint in his own words; only hints, what is sent says so by itself."""
+    view = await tasks.use_hint(request.app[SERVICES], signed_in(request).userid, _task_id(request))
+    return await _answer(request, view)
+
+
 @routes.post(r"/sidebar/tasks/{task_id:\d{1,18}}/skip")
 @for_members
 async def skip(request: web.Request) -> web.StreamResponse:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, case, func, select, update
 
 from scrm.services import Services
 from scrm.sop import content
@@ -46,7 +46,11 @@ def hand_over(
             task.c.external_userid == external_userid,
             func.lower(task.c.userid) == userid.lower(),
         )
-        .values(userid=taker, released_at=None, reminder="waiting")
+        .values(
+            userid=taker,
+            released_at=None,
+            reminder=case((task.c.kind == "send", "waiting"), else_=task.c.reminder),
+        )
         .returning(task.c.id, task.c.enrolment_id, task.c.step_id)
     ).all()
     _say_anew(conn, services, {run.id: run for run in runs}, tasks, now)

@@ -206,6 +206,16 @@ task = Table(
     Column("reminder", String(12), nullable=False, server_default=text("'waiting'")),
     Column("created_at", UtcDateTime, nullable=False),
     Column("correlation", String(40), nullable=False, server_default=text("''")),
+    # send (to be sent), suggestion (may be sent when they talk anyway), hint (only for the member's eyes)
+    Column("kind", String(12), nullable=False, server_default=text("'send'")),
+    # When the member's manager is told that it still waits; null: never, or told already.
+    Column("escalate_at", UtcDateTime),
+    Index(
+        "ix_task_escalate_at",
+        "escalate_at",
+        sqlite_where=text("state = 'open' AND escalate_at IS NOT NULL"),
+        postgresql_where=text("state = 'open' AND escalate_at IS NOT NULL"),
+    ),
     Index("ix_task_userid", "userid", "state", "open_at"),
     Index("ix_task_contact", "external_userid", "userid", "state"),
     Index("ix_task_person_id", "person_id"),

@@ -30,6 +30,8 @@ from scrm.sop.models import enrolment, send, step_run, task
 _ACTIVE: ColumnElement[bool] = literal_column("enrolment.state = 'active'")
 _WAITING: ColumnElement[bool] = literal_column("enrolment.due_at IS NOT NULL")
 _OPEN: ColumnElement[bool] = literal_column("task.state = 'open'")
+# What went to the customer or is about to; a suggestion counts only once it was used.
+_PUSHED: ColumnElement[bool] = or_(task.c.state == "sent", and_(task.c.state == "open", task.c.kind == "send"))
 
 # Enrolments -----------------------------------------------------------------------------------------------------------
 
@@ -252,7 +254,7 @@ def last_pushes(conn: Connection, person_ids: Collection[int]) -> dict[int, date
     """When each person was last written to, or is about to be, by whichever member."""
     rows = conn.execute(
         select(task.c.person_id, func.max(task.c.created_at).label("at"))
-        .where(task.c.person_id.in_(list(person_ids)), task.c.state.in_(("open", "sent")))
+        .where(task.c.person_id.in_(list(person_ids)), _PUSHED)
         .group_by(task.c.person_id)
     )
     return {row.person_id: row.at for row in rows}
@@ -560,6 +562,7 @@ def list_member_tasks(
             _with_names(select(task))
             .where(
                 task.c.userid == spelled,
+                task.c.kind == "send",
                 or_(and_(task.c.state == "open", task.c.open_at < before), task.c.ended_at >= since),
             )
             .order_by(task.c.open_at, task.c.id)

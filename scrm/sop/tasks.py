@@ -31,6 +31,8 @@ WORDS = {
     "expired": "已过期",
     "withdrawn": "已撤回",
 }
+# Of a hint that was never there to be sent.
+USED = "已采用"
 SKIP_REASONS = ("已经聊过了", "现在不合适", "客户不需要", "话术不合适", "其他")
 
 
@@ -68,6 +70,8 @@ class TaskView:
     released_at: datetime | None
     ended_at: datetime | None
     can_undo: bool
+    # send, suggestion (may be sent when they talk anyway), hint (only for the member's eyes)
+    kind: str = "send"
 
     @property
     def is_open(self) -> bool:
@@ -115,6 +119,11 @@ async def confirm_sent(services: Services, userid: str, task_id: int, ok: bool, 
 async def skip(services: Services, userid: str, task_id: int, reason: str = "") -> TaskView:
     """The member decides not to send it; can be undone for ten minutes."""
     return await services.db.write(_skip, userid, task_id, reason, services.clock.now())
+
+
+async def use_hint(services: Services, userid: str, task_id: int) -> TaskView:
+    """The member took a hint up; raises Conflict for what is to be sent instead, or has ended otherwise."""
+    return await services.db.write(_use_hint, userid, task_id, services.clock.now())
 
 
 async def unskip(services: Services, userid: str, task_id: int) -> TaskView:
@@ -189,13 +198,14 @@ def _view(row: Row[Any], now: datetime) -> TaskView:
         text=row.text,
         attachments=list(row.attachments or []),
         state=state,
-        word=WORDS[state],
+        word=USED if state == "sent" and row.kind == "hint" else WORDS[state],
         reason=row.reason,
         open_at=row.open_at,
         expires_at=row.expires_at,
         released_at=row.released_at,
         ended_at=row.ended_at,
         can_undo=state == "skipped" and row.ended_at is not None and now - row.ended_at <= UNDO,
+        kind=row.kind,
     )
 
 
@@ -214,6 +224,8 @@ def state_of(row: Row[Any], now: datetime) -> str:
 def _release(conn: Connection, services: Services, userid: str, task_id: int, text: str | None) -> Release | _Refusal:
     now = services.clock.now()
     task, run = _locked(conn, userid, task_id)
+    if task.kind == "hint":
+        raise Conflict("这是给你看的提示，不能直接发给客户。")
     refusal = _not_sendable(task, now) or _stale(conn, services, task, run, now)
     if refusal is not None:
         return refusal
@@ -375,6 +387,13 @@ def _unskip(conn: Connection, services: Services, userid: str, task_id: int, now
     return _stale(conn, services, task, run, now) or _reloaded(conn, task, now)
 
 
+def _use_hint(conn: Connection, userid: str, task_id: int, now: datetime) -> TaskView:
+    task, _ = _locked(conn, userid, task_id)
+    if task.kind != "hint":
+        raise Conflict("这条是要发给客户的，请点「发送到聊天」。")
+    return mark_done(conn, userid, task_id, now)
+
+
 def mark_done(conn: Connection, userid: str, task_id: int, now: datetime) -> TaskView:
     """The member says that it is done, by his own hand; twice is once. Raises Conflict when it ended otherwise."""
     task, _ = _locked(conn, userid, task_id)
@@ -382,6 +401,9 @@ def mark_done(conn: Connection, userid: str, task_id: int, now: datetime) -> Tas
         return _reloaded(conn, task, now)
     if state_of(task, now) not in ("open", "postponed"):
         raise Conflict(_ended_words(task))
+    if task.kind == "hint":
+        store.end_task(conn, task, "sent", "", now=now)
+        return _reloaded(conn, task, now)
     if task.released_at is None:
         _note_intent(conn, task, [], now)
     _note_sent(conn, task, now)

@@ -18,6 +18,8 @@ class Tasks:
     waiting: list[TaskView]
     later: list[TaskView]
     ended: list[TaskView]
+    # What may be said when they talk anyway; nobody is reminded of it.
+    suggestions: list[TaskView]
     postpone_to: list[tuple[str, datetime]]
     skip_reasons: tuple[str, ...] = SKIP_REASONS
 
@@ -33,13 +35,15 @@ def load(conn: Connection, visit: Visit) -> Tasks:
 def arrange(views: list[TaskView], visit: Visit) -> Tasks:
     """The task the member came for is on top when it can still be done, else the most urgent one. Pure."""
     wanted = next((view for view in views if view.id == visit.task_id), None)
-    waiting = [view for view in views if view.is_open]
-    now = wanted if wanted is not None and wanted.is_open else next(iter(waiting), None)
+    waiting = [view for view in views if view.is_open and view.kind == "send"]
+    is_wanted = wanted is not None and wanted.is_open and wanted.kind != "hint"
+    now = wanted if is_wanted else next(iter(waiting), None)
     return Tasks(
         now=now,
         told=wanted if wanted is not None and not wanted.is_open else None,
         waiting=[view for view in waiting if view is not now],
         later=[view for view in views if view.state == "postponed"],
         ended=[view for view in views if not view.is_open and view.state != "postponed"],
-        postpone_to=postpone_choices(visit.now, visit.zone, now.expires_at) if now is not None else [],
+        suggestions=[view for view in views if view.is_open and view.kind != "send" and view is not now],
+        postpone_to=postpone_choices(visit.now, visit.zone, now.expires_at) if now and now.kind == "send" else [],
     )
