@@ -74,6 +74,7 @@ from scrm.sop import (
     reminders,
     tally,
     tick,
+    why,
 )
 from scrm.sop.actions import chains, tagging
 from scrm.sop.rehearsal import jobs as rehearsals
@@ -301,6 +302,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(SLOW_SECONDS, lambda: tracking.tick(services), "tracking.settle")
     schedule.every(segments.TICK_SECONDS, lambda: segments.tick(services), "segments.refresh")
     schedule.every(tally.TICK_SECONDS, lambda: tally.tick(services), "sop.tally")
+    schedule.every(HOUR_SECONDS, lambda: why.tick(services), "sop.refusals")
     await services.worker.start()
     schedule.start()
     try:

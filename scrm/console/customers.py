@@ -75,6 +75,7 @@ def _look(conn: Connection, person_id: int, kind: str, before: str, now: datetim
         "coupons": list_coupons(conn, person_id),
         "membership": summarise(conn, person_id),
         "runs": store.list_runs(conn, person_id),
+        "books": store.list_playbooks(conn),
         "sends": store.list_sends_to(conn, [contact.external_userid for contact in contacts]),
         "timeline": timeline.load(conn, person_id, kind=kind, before=before),
     }

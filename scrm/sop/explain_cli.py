@@ -20,7 +20,7 @@ from scrm.sop.models import enrolment
 from scrm.sop.models import playbook as playbook_table
 from scrm.sop.result_tables import refusal
 from scrm.sop.shelf import house_of, playbooks_of
-from scrm.sop.why import Why
+from scrm.sop.why import SendWhy, Why
 
 # So many of the same name are listed.
 FEW = 8
@@ -29,20 +29,47 @@ FEW = 8
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """`run(arguments, services)`."""
     told = commands.add_parser("explain", help="why a person is in a playbook or not, what comes next, what blocked it")
-    told.add_argument("person", metavar="PERSON", help="the person's id, an external_userid, a remark or a name")
+    told.add_argument(
+        "person", metavar="PERSON", help='the person\'s id, an external_userid, a remark or a name; or "send:ID"'
+    )
     told.add_argument("playbook", metavar="PLAYBOOK", nargs="?", help="its key or title; without, all that know them")
     told.add_argument("--json", action="store_true", help="print what is known as JSON")
     told.set_defaults(run=run_explain)
 
 
 async def run_explain(arguments: argparse.Namespace, services: Services) -> int:
-    """Exit code 1 when there is no such person or playbook, or more than one."""
+    """Exit code 1 when there is no such person or playbook, or more than one; "send:ID" tells of one send."""
+    if (send_id := arguments.person.removeprefix("send:")).isdigit() and send_id != arguments.person:
+        return await _explain_send(int(send_id), arguments, services)
     stories = await services.db.read(_tell, services, arguments.person, arguments.playbook)
     if arguments.json:
         print(json.dumps([asdict(story) for story in stories], ensure_ascii=False, default=_written))
         return 0
     zone = services.settings.shop.zone
     print("\n\n".join("\n".join(lines(story, zone)) for story in stories) or "这位客户没有进入过剧本，也没有被拒绝过")
+    return 0
+
+
+async def _explain_send(send_id: int, arguments: argparse.Namespace, services: Services) -> int:
+    def look(conn: Connection) -> SendWhy:
+        published = playbooks_of(services)
+        published.refresh(conn)
+        return why.tell_send(conn, send_id, published, house_of(services))
+
+    told = await services.db.read(look)
+    if arguments.json:
+        print(json.dumps(asdict(told), ensure_ascii=False, default=_written))
+        return 0
+    print(f"发送 {told.send_id} · {told.kind} · {told.outcome}" + (f"：{told.reason}" if told.reason else ""))
+    if told.run is None:
+        print("不是剧本发的")
+        return 0
+    zone = services.settings.shop.zone
+    print(f"{told.run.playbook_title}（{told.run.playbook_key}） · 客户 {told.run.person_id}")
+    print("\n".join(_run(told.run, zone)))
+    if told.step is not None and told.step.checks:
+        print(f"“{told.step.title}”发出前的检查")
+        print("\n".join(_checks(told.step.checks)))
     return 0
 
 

@@ -22,8 +22,6 @@ from scrm.sop.uplift import Group, Uplift, compare
 MOST_LIVE = 20_000
 # How many step runs a list of people looks through.
 LOOKED_AT = 200_000
-# Channels that do nothing until a member confirms.
-BY_HAND = ("T", "M", "G", "P")
 WINDOWS = (timedelta(days=1), timedelta(days=3), timedelta(days=7), timedelta(days=30))
 
 
@@ -249,7 +247,7 @@ def _steps(playbook: Playbook, counts: Mapping[Key, int]) -> list[StepResult]:
 
 def _members(conn: Connection, playbook: Playbook, counts: Mapping[Key, int]) -> list[MemberResult]:
     """What members were asked to do themselves; only those to whom something was released, the one with most first."""
-    theirs = {step.id for step in playbook.steps if step.channel.value in BY_HAND}
+    theirs = {step.id for step in playbook.steps if step.channel.value in tally.BY_HAND}
     found: dict[str, MemberResult] = {}
     for key, count in counts.items():
         if key.step_id not in theirs or not key.userid:

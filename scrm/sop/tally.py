@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, delete, false, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, delete, func, or_, select, update
 
 from scrm.db import upsert
 from scrm.db.bulk import among
@@ -19,9 +19,11 @@ from scrm.events import Event, event, event_of
 from scrm.services import Services
 from scrm.sop import exits
 from scrm.sop.facts import run_of
+from scrm.sop.mass_step_store import EXPIRED_SENT
 from scrm.sop.models import enrolment, step_run, task
 from scrm.sop.published import Published
 from scrm.sop.result_tables import conversion, tally, tally_cursor, tally_open
+from scrm.sop.schema import Channel
 from scrm.sop.shelf import playbooks_of
 
 TICK_SECONDS = 30.0
@@ -36,7 +38,9 @@ CREDIT = timedelta(days=3)
 ANNOYED, READ = timedelta(hours=24), timedelta(days=3)
 
 # Channels that reach the customer.
-SPEAKING = ("W", "T", "M", "G", "P", "K")
+SPEAKING = tuple(channel.value for channel in Channel if channel.speaks)
+# Channels that do nothing until a member confirms.
+BY_HAND = ("T", "M", "G", "P")
 # Upper bounds of delays in minutes: each a good third above the one before.
 DELAYS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480, 720, 1440, 2880, 10080)
 _OPENED, _LOST, _REFUSED = "message.radar_opened", "contact.lost_by_customer", "optout.changed"
@@ -163,12 +167,12 @@ def count_step(row: Row[Any], zone: ZoneInfo) -> Counts:
     names = ["targeted", outcome]
     if outcome not in _BEFORE_RELEASE:
         names.append("released")
-    if outcome == "delivered" or facts.get("confirmed_at"):
+    if outcome == "delivered" or _was_confirmed(row):
         names.append("confirmed")
-    if outcome == "delivered" and row.task_state is not None and row.outcome_at is not None:
+    if outcome == "delivered" and row.channel in BY_HAND and row.outcome_at is not None:
         if row.expires_at is None or row.outcome_at <= row.expires_at:
             names.append("in_time")
-        names.append(f"delay:{delay_of(row.outcome_at - row.open_at)}")
+        names.append(f"delay:{delay_of(row.outcome_at - (row.open_at or row.intent_at))}")
     if row.reason and outcome not in ("delivered", "waiting"):
         names.append(f"why:{reason_of(row.reason)}")
     day = day_of(row.intent_at, zone)
@@ -176,6 +180,13 @@ def count_step(row: Row[Any], zone: ZoneInfo) -> Counts:
     return Counter(
         {Key(row.playbook_key, day, row.version, row.step_id, variant, row.userid, name): 1 for name in names}
     )
+
+
+def _was_confirmed(row: Row[Any]) -> bool:
+    """The member did his part although it counts for nothing: WeCom could not deliver it, or it was too late."""
+    reason = str(row.reason)
+    is_undelivered = row.state == "failed" and reason.startswith("发送失败")
+    return row.channel == "M" and (is_undelivered or reason == EXPIRED_SENT)
 
 
 _BEFORE_RELEASE = ("left_out", "missed", "failed_before")
@@ -228,7 +239,7 @@ def day_of(moment: datetime, zone: ZoneInfo) -> str:
 
 def is_holdout() -> ColumnElement[bool]:
     """Whether a run is left alone to compare with."""
-    return enrolment.c.is_holdout if "is_holdout" in enrolment.c else false()
+    return enrolment.c.is_holdout
 
 
 def run_key_of(row: Any, what: str, zone: ZoneInfo) -> Key:

@@ -11,6 +11,7 @@ from scrm.db import upsert
 from scrm.errors import NotFound
 from scrm.profiles import conditions
 from scrm.profiles.conditions import Whom
+from scrm.services import Services
 from scrm.sop import engine, explain, store
 from scrm.sop.engine import Verdict
 from scrm.sop.facts import Due, gather
@@ -96,6 +97,14 @@ def forget_refusals(conn: Connection, now: datetime, *, limit: int = 2000) -> in
     return len(old)
 
 
+async def tick(services: Services) -> int:
+    """Clear old refusals; returns how many."""
+    cleared = 0
+    while done := await services.db.write(forget_refusals, services.clock.now()):
+        cleared += done
+    return cleared
+
+
 # What is told -----------------------------------------------------------------------------------------------------------
 
 
@@ -148,7 +157,8 @@ def tell(conn: Connection, person_id: int, playbook_key: str, published: Publish
     playbook = find_version(conn, published, row.key, row.version)
     runs = explain.explain_runs(conn, person_id, row.key, published, house)
     not_in = _not_in(conn, person_id, row.key, runs)
-    entry = _entry_now(conn, playbook, person_id, now)
+    asking = not_in.cause.event_id if not_in is not None and not_in.cause is not None else 0
+    entry = _entry_now(conn, playbook, Whom(0, person_id, event_id=asking), now)
     next_one = _next(conn, runs, published, house, now)
     return Why(
         person_id=person_id,
@@ -179,10 +189,11 @@ def _not_in(conn: Connection, person_id: int, playbook_key: str, runs: Sequence[
     return NotIn(kept.reason, kept.at, explain.find_cause(conn, kept.event_id))
 
 
-def _entry_now(conn: Connection, playbook: Playbook | None, person_id: int, now: datetime) -> tuple[explain.Leaf, ...]:
+def _entry_now(conn: Connection, playbook: Playbook | None, whom: Whom, now: datetime) -> tuple[explain.Leaf, ...]:
+    """What the entry condition says now, for the event that was refused last."""
     if playbook is None or playbook.enter_if is None:
         return ()
-    leaves = conditions.explain(conn, playbook.enter_if, person_id, now)
+    leaves = conditions.explain(conn, playbook.enter_if, whom.person_id, now, whom=whom)
     return tuple(explain.Leaf(leaf.words, leaf.found, leaf.holds) for leaf in leaves)
 
 

@@ -152,6 +152,20 @@ async def test_a_number_leads_to_its_people_and_they_to_the_reason(manager: Visi
     assert "找不到客户“没有这个人”" in nobody
 
 
+async def test_a_send_and_a_customer_lead_to_the_reason(manager: Visitor, world: World) -> None:
+    await world.add()
+    sends = await manager.get("/console/sends")
+    (link,) = [link for link in sends.links if link.startswith("/console/why?send=")]
+    told = await manager.get(link)
+    for words in ("欢迎语 已发送", "「 新客欢迎与首单 」第 1 版", "由客户的“客户添加了员工”引起"):
+        assert words in told, words
+    assert (await manager.get("/console/why?send=77")).status == 404
+    assert (await manager.get("/console/why?send=x")).status == 404
+    customer = await manager.get("/console/customers/1")
+    assert f"/console/why?person=1&playbook={KEY}" in customer.links
+    assert "为什么在或不在" in customer
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 async def test_the_figures_fit_a_phone_and_a_desk(
     manager: Visitor,

@@ -2,18 +2,21 @@
 
 import random
 from datetime import date, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import insert, select
 
 from scrm.commerce.models import orders
 from scrm.sop import results, tally, tasks
+from scrm.sop.mass_step_store import EXPIRED_SENT
 from scrm.sop.result_tables import conversion
 from scrm.sop.result_tables import tally as tally_table
 from scrm.sop.shelf import playbooks_of
 from scrm.sop.uplift import Group, compare, difference, wilson
-from tests.sop.shop import Customer, Goal, Shop, playbook_of, step
+from tests.sop.shop import Customer, Goal, Shop, at, playbook_of, step
 
 DAYS = {"since": date(2026, 3, 1), "until": date(2026, 3, 31)}
 
@@ -57,6 +60,54 @@ def test_uplift_is_hidden_while_the_holdout_is_small_and_says_how_many_are_missi
 )
 def test_reasons_that_differ_only_in_their_values_are_one(reason: str, told: str) -> None:
     assert tally.reason_of(reason) == told
+
+
+RELEASED = at("03-02 10:00")
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"state": "waiting"}, {"targeted", "waiting", "released"}),
+        ({"state": "done", "after": 20}, {"targeted", "delivered", "released", "confirmed", "in_time", "delay:20"}),
+        ({"state": "skipped", "reason": "条件不满足"}, {"targeted", "left_out", "why:条件不满足"}),
+        ({"state": "dropped", "reason": "不在发送时段"}, {"targeted", "missed", "why:不在发送时段"}),
+        (
+            {"state": "dropped", "after": 90, "reason": EXPIRED_SENT},
+            {"targeted", "expired", "released", "confirmed", "why:已过期：员工在有效期后才确认"},
+        ),
+        (
+            {"state": "failed", "after": 30, "reason": "发送失败：非好友"},
+            {"targeted", "failed", "released", "confirmed", "why:发送失败：非好友"},
+        ),
+        (
+            {"state": "skipped", "after": 5, "reason": "订单已付款，群发已撤回"},
+            {"targeted", "withdrawn", "released", "why:订单已付款"},
+        ),
+        ({"state": "unknown", "after": 5}, {"targeted", "unknown", "released"}),
+        ({"state": "done", "channel": "X"}, {"targeted", "delivered", "released", "confirmed"}),
+    ],
+)
+def test_each_outcome_of_a_mass_message_has_its_counts(row: dict[str, Any], told: set[str]) -> None:
+    after = row.pop("after", 0)
+    is_over = row["state"] not in ("waiting", "intent")
+    kept = {
+        "channel": "M",
+        "reason": "",
+        "facts": {},
+        "task_state": None,
+        "open_at": None,
+        "expires_at": None,
+        "playbook_key": "a",
+        "version": 1,
+        "step_id": "s",
+        "userid": "lina",
+        "intent_at": RELEASED,
+        "outcome_at": RELEASED + timedelta(minutes=after) if is_over else None,
+    }
+    counts = tally.count_step(cast("Any", SimpleNamespace(**kept | row)), ZoneInfo("Asia/Shanghai"))
+    assert {key.what for key in counts} == told
+    assert {key.day for key in counts} == {"2026-03-02"}
 
 
 async def _send(shop: Shop, task: Any) -> None:
