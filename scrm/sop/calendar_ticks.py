@@ -23,6 +23,8 @@ DATES_SECONDS = 300.0
 SCHEDULES_SECONDS = 20.0
 # Values that were changed after their day was told are looked for this often.
 _LOOK = timedelta(hours=1)
+# A change that was under way while we looked is seen the next time.
+_OVERLAP = timedelta(minutes=10)
 # Members of a segment told by one tick; the next goes on.
 _MOST_PAGES = 200
 _KEPT = timedelta(days=90)
@@ -69,11 +71,10 @@ async def _tell_near(services: Services, told_of: _ToldOf, watch: Row[Any] | Non
         day += timedelta(days=1)
     if watch is not None and now - watch.looked_at >= _LOOK:
         # Somebody's date was put in or mended after its day had been told.
-        await services.db.write(
-            _end_moved, told_of, _keys_of(playbooks_of(services), told_of), watch.looked_at, services
-        )
+        since = watch.looked_at - _OVERLAP
+        await services.db.write(_end_moved, told_of, _keys_of(playbooks_of(services), told_of), since, services)
         for ahead in _days(today, min(last, first - timedelta(days=1))):
-            told += await _tell_day(services, told_of, ahead, watch.looked_at, now)
+            told += await _tell_day(services, told_of, ahead, since, now)
         await services.db.write(store.save_watch, told_of, max(last, until), now)
     return told
 

@@ -149,11 +149,22 @@ def _days_meant(moon: LunarDate) -> tuple[int, ...]:
 def _births(moon: LunarDate) -> Iterator[str]:
     """The solar days of birth whose lunar birthday this is."""
     for year in range(_FIRST_YEAR, moon.year + 1):
-        leaps = (0, 1) if LCalendars.leap_month(year) == moon.month else (0,)
-        for leap in leaps:
-            for day in _days_meant(moon):
-                if day <= LCalendars.ndays(year, moon.month, leap):
-                    yield LunarDate(year, moon.month, day, leap).to_solar_date().isoformat()
+        for month, begins, length in _months(year):
+            if month == moon.month:
+                for day in _days_meant(moon):
+                    if day <= length:
+                        yield (begins + timedelta(days=day - 1)).isoformat()
+
+
+@lru_cache(maxsize=256)
+def _months(year: int) -> tuple[tuple[int, date, int], ...]:
+    """(number, first day, length) of each month of a lunar year; a leap month has the number of the one before it."""
+    begins = LunarDate(year, 1, 1).to_solar_date()
+    months = []
+    for month, length, _ in LCalendars.iter_year_month(year):
+        months.append((month, begins, length))
+        begins += timedelta(days=length)
+    return tuple(months)
 
 
 def _bare(moon: LunarDate) -> Iterator[str]:
