@@ -10,6 +10,7 @@ BENCHMARKS = {
     "events": events.main,
     "imports": imports.main,
     "hooks": hooks.main,
+    "segments": segments.main,
     "steps": steps.main,
     "sync": sync.main,
     "welcome": welcome.main,

@@ -29,7 +29,7 @@ event = Table(
     Column("once", String(200), unique=True),
     Column("correlation", String(40), nullable=False, server_default=text("''")),
     Index("ix_event_person_id", "person_id", "occurred_at"),
-    Index("ix_event_name", "name", "occurred_at"),
+    Index("ix_event_name", "name", "occurred_at", "person_id"),
 )
 
 

@@ -1,6 +1,6 @@
 """Leaves about tags and refusals: `{tag: 新客}`, `{tag: 新客, of: run}`, `{flag: optout.promo}`."""
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, String, and_, exists, func, literal, or_, select, union_all
 
 from scrm.db.json_text import json_text
 from scrm.profiles import models
@@ -62,7 +62,7 @@ def _is_tag(spec: Spec) -> ColumnElement[bool]:
     """By its id, which an index serves; a personal tag has its name for one."""
     kept = corp_tag.alias("named_tag")
     named = select(kept.c.tag_id).where(kept.c.tag_name == spec["tag"], kept.c.is_deleted.is_(False))
-    return or_(follow_user_tag.c.tag_id == spec["tag"], follow_user_tag.c.tag_id.in_(named))
+    return follow_user_tag.c.tag_id.in_(union_all(named, select(literal(spec["tag"], String))))
 
 
 def _tag_exists(spec: Spec) -> ColumnElement[bool]:

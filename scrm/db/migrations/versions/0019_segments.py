@@ -14,6 +14,18 @@ down_revision = "0018"
 branch_labels = None
 depends_on = None
 
+# Indexes that now hold all that counting a segment reads.
+_COVERING = (
+    (
+        "ix_follow_user_external_userid",
+        "follow_user",
+        ["external_userid"],
+        ["external_userid", "userid", "ended_by", "person_id"],
+    ),
+    ("ix_follow_user_tag_tag_id", "follow_user_tag", ["tag_id"], ["tag_id", "external_userid", "userid"]),
+    ("ix_event_name", "event", ["name", "occurred_at"], ["name", "occurred_at", "person_id"]),
+)
+
 
 def upgrade() -> None:
     op.create_table(
@@ -48,8 +60,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("segment_key", "person_id", name=op.f("pk_segment_member")),
     )
     op.create_index("ix_segment_member_person_id", "segment_member", ["person_id"], unique=False)
+    for name, table, _, wider in _COVERING:
+        op.drop_index(name, table_name=table)
+        op.create_index(name, table, wider, unique=False)
 
 
 def downgrade() -> None:
+    for name, table, before, _ in _COVERING:
+        op.drop_index(name, table_name=table)
+        op.create_index(name, table, before, unique=False)
     op.drop_table("segment_member")
     op.drop_table("segment")
