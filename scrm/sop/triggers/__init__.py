@@ -22,7 +22,7 @@ TRIGGERS: tuple[Trigger, ...] = (
 )
 
 # Names that authors know from elsewhere.
-ALIASES: Mapping[str, str] = {"review.received": "product.reviewed", "person.merged": "identity.merged"}
+ALIASES: Mapping[str, str] = {"review.received": "product.reviewed", "identity.merged": "person.merged"}
 
 # The shop's own events: any name of their own, any facts.
 OWN = Trigger(

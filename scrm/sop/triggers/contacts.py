@@ -24,7 +24,7 @@ TRIGGERS = (
     Trigger("contact.lost_by_member", "员工删除了客户", {"source": "怎样删除的", **_MEMBER}, _YEARLY),
     Trigger("optout.changed", "客户修改了消息偏好", {}, _YEARLY),
     Trigger("identity.bound", "客户的订单或身份绑定上了", {"way": "怎样绑定的", "kind": "身份种类"}, _YEARLY),
-    Trigger("identity.merged", "两份客户档案合并", {}, _YEARLY),
+    Trigger("person.merged", "两份客户档案合并", {}, _YEARLY),
     Trigger("oa.subscribed", "客户关注了公众号", {"app_id": "公众号", "scene": "来源"}, _YEARLY),
     Trigger("oa.unsubscribed", "客户取消关注公众号", {"app_id": "公众号"}, _YEARLY),
     Trigger("oa.scanned", "客户扫了公众号二维码", {"app_id": "公众号", "scene": "来源"}, _YEARLY),
