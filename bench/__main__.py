@@ -1,8 +1,8 @@
-"""`python -m bench [callbacks] [events] [imports] [hooks] [steps] [sync] [welcome]`: measure all, or what is named; exit code 1 when a goal is missed."""
+"""`python -m bench [callbacks] [events] [imports] [hooks] [segments] [steps] [sync] [welcome]`: measure all, or what is named; exit code 1 when a goal is missed."""
 
 import sys
 
-from bench import callbacks, events, hooks, imports, steps, sync, welcome
+from bench import callbacks, events, hooks, imports, segments, steps, sync, welcome
 from bench.figures import machine, say
 
 BENCHMARKS = {
