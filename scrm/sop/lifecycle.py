@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row
 from scrm.db.database import Priority
 from scrm.errors import Conflict, NotFound
 from scrm.services import Services
-from scrm.sop import chance, lifecycle_store, placing, store
+from scrm.sop import chance, lifecycle_store, mass_steps, placing, store
 from scrm.sop.guards import House
 from scrm.sop.published import By, Published
 from scrm.sop.schema import Playbook, Step
@@ -47,6 +47,15 @@ HELD = "剧本已暂停"
 HELD_TASK = "剧本已暂停，任务已撤回。"
 RETIRED = "剧本已停用"
 RETIRED_TASK = "剧本已停用，任务已撤回。"
+
+_ENDED = {
+    "state": "exited",
+    "ended_reason": RETIRED,
+    "due_at": None,
+    "paused_at": None,
+    "look_at": None,
+    "held_reason": "",
+}
 
 HOLD = "sop.hold"
 WAKE = "sop.wake"
@@ -180,6 +189,7 @@ def hold_slice(conn: Connection, key: str, now: datetime) -> int:
     if ids:
         lifecycle_store.hold_runs(conn, ids, HELD, now)
         store.withdraw_tasks(conn, ids, HELD_TASK, now=now)
+        mass_steps.cancel(conn, ids, HELD, now)
     return len(ids)
 
 
@@ -246,9 +256,9 @@ def end_slice(conn: Connection, key: str, now: datetime) -> int:
         return 0
     for state in ("active", "paused", "queued"):
         if ids := [run.id for run in lifecycle_store.lock_runs(conn, key, state, SLICE)]:
-            ended = {"state": "exited", "ended_reason": RETIRED, "ended_at": now, "due_at": None, "paused_at": None}
-            lifecycle_store.change_runs(conn, [{"of_id": of_id, **ended} for of_id in ids])
+            lifecycle_store.change_runs(conn, [{"of_id": of_id, **_ENDED, "ended_at": now} for of_id in ids])
             store.withdraw_tasks(conn, ids, RETIRED_TASK, now=now)
+            mass_steps.cancel(conn, ids, RETIRED, now)
             return len(ids)
     return 0
 

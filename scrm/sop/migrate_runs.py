@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row
 from scrm.db.database import Priority
 from scrm.errors import Conflict, Invalid, NotFound
 from scrm.services import Services
-from scrm.sop import lifecycle_store, placing, store
+from scrm.sop import lifecycle_store, mass_steps, placing, store
 from scrm.sop.guards import House
 from scrm.sop.placing import Course, Place
 from scrm.sop.published import By, Published
@@ -264,6 +264,7 @@ def _move(conn: Connection, job: Job, new: Playbook, runs: Sequence[Row[Any]], n
     lifecycle_store.change_runs(conn, changes)
     if job.restarts:
         lifecycle_store.withdraw_steps(conn, moved, None, RESTARTED_TASK, now)
+        mass_steps.cancel(conn, moved, "剧本已改版，流程重新开始", now)
     elif gone:
         lifecycle_store.withdraw_steps(conn, moved, gone, GONE_TASK, now)
     store.finish_idle(conn, moved, now=now)
@@ -297,7 +298,9 @@ def _waits_alike(old: Playbook, new: Playbook, index: int, other: int) -> bool:
 def _begun_anew(run: Row[Any], new: Playbook, house: House, now: datetime) -> dict[str, Any]:
     """From the first step, in a pass of its own; dates are counted from now."""
     course = Course(new, run.anchor_at, now, placing.spread_key(run), house)
-    return _row(run, new, placing.place_from(course, 0, now), run.pass_number + 1, now)
+    held_out = Place(len(new.program), placing.ends_at(course))
+    place = held_out if run.is_holdout else placing.place_from(course, 0, now)
+    return _row(run, new, place, run.pass_number + 1, now)
 
 
 def _row(run: Row[Any], new: Playbook, place: Place, pass_number: int, counted_from: datetime | None) -> dict[str, Any]:
@@ -312,7 +315,8 @@ def _row(run: Row[Any], new: Playbook, place: Place, pass_number: int, counted_f
         "pass_number": pass_number,
         "counted_from": counted_from,
         "arms": {} if is_anew else run.arms,
-        "held_reason": "",
+        # Why it stands still stays true; why its step was put off does not.
+        "held_reason": "" if run.state == "active" else run.held_reason,
     }
 
 

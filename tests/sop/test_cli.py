@@ -1,10 +1,15 @@
 """`scrm playbook` as an author types it."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from scrm.cli import run
+from scrm.clock import SystemClock
+from scrm.db import Database
+from scrm.sop import drafts
+from scrm.sop.published import By
 from tests.sop.test_playbooks_files import NUDGE
 
 CONFIG = """
@@ -61,3 +66,75 @@ def test_the_settings_file_says_where_playbooks_are(
     assert linted(capsys) == "elsewhere/elsewhere.yaml"
     monkeypatch.setenv("SCRM_CONFIG", "nowhere.toml")
     assert run(["playbook", "lint"]) == 2
+
+
+# The life of a playbook -----------------------------------------------------------------------------------------------
+
+
+class Terminal:
+    """`scrm playbook` with a shop of its own: what it printed, and how it ended."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self.capsys = folder, capsys
+
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        ended = run(["playbook", *arguments])
+        said = self.capsys.readouterr()
+        assert ended == code, said.err
+        return said.out + said.err
+
+
+@pytest.fixture
+def terminal(
+    workplace: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Terminal:
+    (workplace / "shop.toml").write_text(CONFIG.replace("sqlite:///nowhere.db", sqlite_url), encoding="utf-8")
+    monkeypatch.setenv("SCRM_CONFIG", "shop.toml")
+    return Terminal(workplace, capsys)
+
+
+def test_a_playbook_is_published_changed_stopped_and_taken_elsewhere(terminal: Terminal) -> None:
+    file = terminal.folder / "given/given.yaml"
+    assert "已发布" in terminal("apply", "given")
+    assert "没有变化" in terminal("apply", "given")
+    text = file.read_text("utf-8")
+    file.write_text(text.replace("title: ", "title: 新版", 1), "utf-8")
+    assert "名称：" in terminal("diff", "--words", "given")
+    assert "+title: 新版" in terminal("diff", "given")
+    terminal("apply", "given", "--why", "换个名字")
+    assert "given  已启用  第 2 版  新版" in terminal("list")
+    terminal("pause", "given", "--hold", "--why", "话术有误")
+    assert "已暂停" in terminal("list")
+    assert "这个剧本不在运行中" in terminal("pause", "given", code=1)
+    terminal("resume", "given", "--keep-dates")
+    terminal("retire", "given", "--end-runs")
+    assert "已停用" in terminal("list")
+    assert "没有客户在旧版本中" in terminal("migrate", "given")
+    assert "没有编号为 nothing 的剧本" in terminal("pause", "nothing", code=1)
+    terminal("export", "--to", "all.zip")
+    terminal("export", "given", "--to", "out")
+    assert (terminal.folder / "out/given.yaml").read_text("utf-8") == file.read_text("utf-8")
+    assert "all.zip/given.yaml：没有问题" in terminal("lint", "all.zip")
+    assert "和已发布的一致" in terminal("diff", "all.zip")
+    (terminal.folder / "bad.zip").write_bytes(b"not a zip")
+    assert "no readable .zip" in terminal("lint", "bad.zip", code=2)
+
+
+def test_a_file_over_a_change_of_the_console_is_wanted_explicitly(terminal: Terminal, sqlite_url: str) -> None:
+    terminal("apply", "given")
+    file = terminal.folder / "given/given.yaml"
+    text = file.read_text("utf-8")
+
+    async def edit() -> None:
+        db = Database(sqlite_url)
+        now = SystemClock().now()
+        await db.write(drafts.save, "given", text.replace("title: ", "title: 后台", 1), "lina", now=now)
+        await db.write(drafts.publish, "given", By("lina", "console"), drafts.Terms(), now=now)
+        await db.close()
+
+    asyncio.run(edit())
+    file.write_text(text.replace("title: ", "title: 文件", 1), "utf-8")
+    assert "后台已把" in terminal("apply", "given", code=1)
+    assert "第 2 版" in terminal("list")
+    terminal("apply", "--over", "given")
+    assert "第 3 版  文件" in terminal("list")
