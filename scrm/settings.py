@@ -316,6 +316,16 @@ def _is_source_key(key: str) -> str:
 SourceKey = Annotated[str, AfterValidator(_is_source_key)]
 
 
+class Outward(_Section):
+    """A system outside WeCom that playbooks call (channel K); calls are signed with the secret."""
+
+    url: HttpUrl
+    secret: SecretStr = Field(min_length=16)
+    # Only for systems of one's own: everything else must be on the open internet.
+    allow_private: bool = False
+    timeout_seconds: float = Field(10.0, gt=0, le=30)
+
+
 class Settings(_Section):
     """All settings; build with `load_settings`."""
 
@@ -330,6 +340,7 @@ class Settings(_Section):
     content: ContentSettings = ContentSettings()
     mass_messages: MassMessages = MassMessages()
     sources: dict[SourceKey, Source] = {}
+    outward: dict[SourceKey, Outward] = {}
 
 
 def load_settings(environ: dict[str, str] | None = None, **overrides: dict[str, Any]) -> Settings:
@@ -341,7 +352,7 @@ def load_settings(environ: dict[str, str] | None = None, **overrides: dict[str, 
         if not name.startswith("SCRM_") or not separator:
             continue
         values = tree.setdefault(section, {})
-        if section == "sources":
+        if section in ("sources", "outward"):
             source, _, key = key.partition("__")
             values = values.setdefault(source, {})
         if isinstance(values, dict):

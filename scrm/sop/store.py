@@ -463,6 +463,12 @@ def add_send(conn: Connection, values: Mapping[str, Any]) -> int | None:
     ).scalar_one_or_none()
 
 
+def add_sends(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Many at once; those that are there already stay as they are."""
+    if rows:
+        conn.execute(upsert(send, conn).on_conflict_do_nothing(index_elements=["once"]), list(rows))
+
+
 def find_send(conn: Connection, once: str) -> Row[Any] | None:
     return conn.execute(select(send).where(send.c.once == once)).one_or_none()
 

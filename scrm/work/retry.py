@@ -1,5 +1,6 @@
 """Pure: after an error, when to try again, or that it is no use (docs/wecom-contacts 4.4)."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from scrm.errors import ScrmError
@@ -25,13 +26,24 @@ _BUSY_DELAYS = (1, 2, 300, 900, 3600)
 _BUG_DELAYS = (1, 5, 30, 300)
 
 
+class TryAgain(Exception):
+    """Something outside WeCom failed in a way that passes; `delays` are seconds before the second, third ... try.
+
+    `retry_after` is what the other side asked for, in seconds.
+    """
+
+    def __init__(self, text: str, *, delays: Sequence[float], retry_after: float | None = None) -> None:
+        self.delays, self.retry_after = tuple(delays), retry_after
+        super().__init__(text)
+
+
 def next_try(error: Exception, attempts: int, now: datetime, give_up_at: datetime | None) -> datetime | None:
     """None when the item should be buried; `attempts` counts those already made."""
     delays = _delays(error)
     if attempts > len(delays):
         return None
     seconds = delays[attempts - 1]
-    if isinstance(error, WeComError) and error.retry_after is not None:
+    if isinstance(error, WeComError | TryAgain) and error.retry_after is not None:
         seconds = error.retry_after
     due_at = now + timedelta(seconds=seconds)
     return None if give_up_at is not None and due_at > give_up_at else due_at
@@ -41,4 +53,6 @@ def _delays(error: Exception) -> tuple[float, ...]:
     if isinstance(error, WeComError):
         is_busy = error.errcode == -1 and not isinstance(error, WeComUnreachable)
         return _BUSY_DELAYS if is_busy else _DELAYS[error.retry_class]
+    if isinstance(error, TryAgain):
+        return error.delays
     return () if isinstance(error, ScrmError) else _BUG_DELAYS

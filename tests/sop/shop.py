@@ -15,7 +15,7 @@ from scrm.events import Event, publish
 from scrm.profiles.models import external_contact, follow_user, member, person, person_stat
 from scrm.services import Services
 from scrm.settings import load_settings
-from scrm.sop import enrol, lifecycle, migrate_runs, notices, reminders
+from scrm.sop import enrol, lifecycle, migrate_runs, notices, outward, reminders
 from scrm.sop import tick as ticking
 from scrm.sop.actions import chains, tagging
 from scrm.sop.guards import House
@@ -36,6 +36,7 @@ EXECUTORS = {
     "sop.mark_tag": tagging.run_mark_tag,
     **chains.EXECUTORS,
     **notices.EXECUTORS,
+    **outward.EXECUTORS,
     **lifecycle.EXECUTORS,
     **migrate_runs.EXECUTORS,
 }
