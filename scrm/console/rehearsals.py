@@ -76,6 +76,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         summary=summary,
         weeks=list(weeks_of(summary)) if summary else [],
         steps=list(steps_of(summary)) if summary else [],
+        span=_span(summary) if summary else "",
         shown_members=_SHOWN_MEMBERS,
         usual=USUAL,
         most_days=MOST_DAYS,
@@ -142,7 +143,9 @@ def _terms(form: MultiMapping[Any]) -> Terms:
         )
     behaviour = None
     if form.get("staff") == "said":
-        behaviour = Behaviour(Member(_number(form, "confirms", 0, 100, 80) / 100, _number(form, "minutes", 1, 2880, 30)))
+        behaviour = Behaviour(
+            Member(_number(form, "confirms", 0, 100, 80) / 100, _number(form, "minutes", 1, 2880, 30))
+        )
     return Terms(days, crowd, behaviour)
 
 
@@ -164,6 +167,11 @@ def _number(form: Mapping[str, Any] | MultiMapping[Any], name: str, least: int, 
     if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
         raise Invalid(f"{_TITLES.get(name, name)}要填 {least:,} 到 {most:,} 之间的整数，填的是“{text[:20]}”")
     return int(text)
+
+
+def _span(summary: Mapping[str, Any]) -> str:
+    first, last = date.fromisoformat(summary["begins"]), date.fromisoformat(summary["ends"])
+    return f"{first.month} 月 {first.day} 日到 {last.month} 月 {last.day} 日"
 
 
 def steps_of(summary: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -193,11 +201,16 @@ def weeks_of(summary: Mapping[str, Any]) -> Iterator[list[dict[str, Any] | None]
     monday = first - first.weekday() * _DAY
     while monday <= last:
         week = [monday + number * _DAY for number in range(7)]
-        yield [_cell(each, days.get(each), summary["task_limit"]) if first <= each <= last else None for each in week]
+        yield [
+            _cell(each, days.get(each), summary["task_limit"], is_first=each == first)
+            if first <= each <= last
+            else None
+            for each in week
+        ]
         monday += 7 * _DAY
 
 
-def _cell(day: date, counts: Mapping[str, Any] | None, limit: int | None) -> dict[str, Any]:
+def _cell(day: date, counts: Mapping[str, Any] | None, limit: int | None, *, is_first: bool) -> dict[str, Any]:
     counts = counts or {}
     mean, most = counts.get("mean", 0), counts.get("most", 0)
     load = 0
@@ -206,6 +219,7 @@ def _cell(day: date, counts: Mapping[str, Any] | None, limit: int | None) -> dic
         load = 4 if counts.get("over") else 1 + (part > 0.4) + (part > 0.75)
     return {
         "day": day,
+        "label": f"{day.month}/{day.day}" if is_first or day.day == 1 else str(day.day),
         "sent": counts.get("sent", 0),
         "asked": counts.get("asked", 0),
         "mean": mean,
@@ -213,4 +227,3 @@ def _cell(day: date, counts: Mapping[str, Any] | None, limit: int | None) -> dic
         "over": counts.get("over", 0),
         "load": load,
     }
-

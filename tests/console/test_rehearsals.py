@@ -25,7 +25,10 @@ def database_url(sqlite_url: str) -> str:
 
 
 def count_rows(conn: Connection) -> list[int]:
-    return [conn.execute(select(func.count()).select_from(table)).scalar_one() for table in (enrolment, step_run, task, send)]
+    return [
+        conn.execute(select(func.count()).select_from(table)).scalar_one()
+        for table in (enrolment, step_run, task, send)
+    ]
 
 
 async def post(manager: Visitor, path: str, **form: str) -> Page:
@@ -44,8 +47,16 @@ async def test_a_month_of_a_crowd_shows_who_would_drown_in_tasks(manager: Visito
     before = await world.services.db.read(count_rows)
     asked = await manager.get(PATH)
     assert "发布之前，先看它会做什么" in asked
-    page = await rehearse(manager, world, whose="crowd", days="3", crowd="900", members="3", confirms="50", staff="said")
-    for words in ("此人群预计每天给 3 名员工各", "超过 40 条上限", "模拟 900 位客户", "日历", "没有数据、当作满足的条件"):
+    page = await rehearse(
+        manager, world, whose="crowd", days="3", crowd="900", members="3", confirms="50", staff="said"
+    )
+    for words in (
+        "此人群预计每天给 3 名员工各",
+        "超过 40 条上限",
+        "模拟 900 位客户",
+        "日历",
+        "没有数据、当作满足的条件",
+    ):
         assert words in page, words
     assert await world.services.db.read(count_rows) == before
 
@@ -81,7 +92,7 @@ async def test_the_calendar_fits_a_phone_and_a_desk(
     screenshot: Callable[[BrowserPage, str], Awaitable[Any]],
     width: int,
 ) -> None:
-    await rehearse(manager, world, whose="crowd", crowd="1800", days="30", members="2")
+    await rehearse(manager, world, whose="crowd", crowd="1800", days="30", members="2", confirms="60", staff="said")
     base = str(world.client.make_url("")).rstrip("/")
     page = await open_page(width=width, phone=width < 500)
     await page.context.add_cookies([{"name": COOKIE, "value": manager.token, "url": base}])

@@ -119,7 +119,10 @@ async def test_a_crowd_of_one_is_sent_what_the_engine_sends(
         return
     after = timedelta(minutes=minutes) if minutes is not None else None
     lines = [{"event": "contact.added", "at": BEGIN.isoformat()}]
-    lines += [{"event": name, "at": (BEGIN + timedelta(minutes=at)).isoformat()} for name, at in sorted(happened, key=lambda one: one[1])]
+    lines += [
+        {"event": name, "at": (BEGIN + timedelta(minutes=at)).isoformat()}
+        for name, at in sorted(happened, key=lambda one: one[1])
+    ]
     until = BEGIN + timedelta(days=9)
     test = {"name": "", "given": lines, "until": until.isoformat(), "expect": {"run": "x"}}
     test["staff"] = {"confirms_after": f"{minutes}m" if minutes is not None else "never"}
