@@ -1,6 +1,7 @@
 """What an event does to playbooks: it ends runs, and it begins them."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, Row
 from scrm import events
 from scrm.errors import Conflict, ScrmError
 from scrm.events import Event
-from scrm.profiles import conditions
+from scrm.profiles import conditions, redirects
 from scrm.profiles.conditions import Whom
 from scrm.services import Services
 from scrm.sop import arbitration, exits, owners, run_keys, store, triggers, turns, why
@@ -57,21 +58,32 @@ async def run_event(services: Services, item: queue.Claimed) -> None:
 
 def concerns_anybody(conn: Connection, event_id: int, rules: Rules) -> bool:
     """Whether there is a run that may end or one that may begin; most events of an import are neither."""
-    event = events.get_event(conn, event_id)
-    if event is None or event.person_id is None:
+    event = _told(conn, event_id)
+    if event is None:
         return False
+    assert event.person_id is not None  # noqa: S101 - else there is no event
     if event.name in exits.LOST | arbitration.HEEDED or triggers.started_by(rules.published.by_event, event):
         return True
     return bool(store.list_active_runs(conn, event.person_id))
 
 
-def apply_event(conn: Connection, event_id: int, rules: Rules, now: datetime, correlation: str) -> None:
-    """Runs end before others begin: what ends one may be what begins the next."""
+def _told(conn: Connection, event_id: int) -> Event | None:
+    """An event that speaks of a person, who may have become one with another since it was told."""
     event = events.get_event(conn, event_id)
     if event is None or event.person_id is None:
+        return None
+    person_id = redirects.follow(conn, event.person_id)
+    return event if person_id == event.person_id else replace(event, person_id=person_id)
+
+
+def apply_event(conn: Connection, event_id: int, rules: Rules, now: datetime, correlation: str) -> None:
+    """Runs end before others begin: what ends one may be what begins the next."""
+    event = _told(conn, event_id)
+    if event is None:
         return
-    end_runs(conn, event, rules, now)
-    end_waits(conn, event, rules, now)
+    running = store.list_active_runs(conn, event.person_id)
+    end_runs(conn, event, running, rules, now)
+    end_waits(conn, event, running, rules, now)
     arbitration.heed(conn, event, now)
     for playbook in triggers.started_by(rules.published.by_event, event):
         # What happened while it stood still begins nothing afterwards.
@@ -79,13 +91,13 @@ def apply_event(conn: Connection, event_id: int, rules: Rules, now: datetime, co
             enrol(conn, playbook, event, rules.house, now, correlation)
 
 
-def end_runs(conn: Connection, event: Event, rules: Rules, now: datetime) -> None:
+def end_runs(conn: Connection, event: Event, running: Sequence[Row[Any]], rules: Rules, now: datetime) -> None:
     """End the runs that this event ends, and take back what their members have not sent yet."""
     assert event.person_id is not None  # noqa: S101 - the callers have checked
     if event.name in exits.LOST:
         _end_relation(conn, event, now)
         return
-    for row in store.list_active_runs(conn, event.person_id):
+    for row in running:
         playbook = find_version(conn, rules.published, row.playbook_key, row.version)
         if playbook is None or event.name not in exits.watched(playbook):
             continue
@@ -138,9 +150,11 @@ def _end(conn: Connection, row: Row[Any], ending: Ending, now: datetime, playboo
     log.info("sop.run_ended", enrolment=row.id, playbook=row.playbook_key, state=ending.state)
 
 
-def end_waits(conn: Connection, event: Event, rules: Rules, now: datetime) -> None:
+def end_waits(conn: Connection, event: Event, running: Sequence[Row[Any]], rules: Rules, now: datetime) -> None:
     """The runs that waited for this go on, counted anew from now."""
     assert event.person_id is not None  # noqa: S101 - the callers have checked
+    if not any(row.awaits == event.name for row in running):
+        return
     for row in store.list_waiting(conn, event.person_id, event.name):
         playbook = find_version(conn, rules.published, row.playbook_key, row.version)
         node = playbook.node(row.step) if playbook is not None else None

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Connection, Row
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from scrm.errors import ScrmError
 from scrm.services import Services
@@ -24,6 +25,8 @@ log = structlog.get_logger()
 BATCH = 128
 # A tick ends even when steps come due faster than they are done; the next one goes on.
 _MOST_BATCHES = 500
+# A database that is away, locked or full: what was due stays due, and the next tick tries again.
+_PASSING = (OperationalError, InterfaceError, OSError, TimeoutError)
 # Stands in where a version cannot be found, which ends the run.
 NO_PLAYBOOK = Playbook(key="", title="", trigger=Trigger(""), run_key="person", reentry="never", steps=())
 
@@ -57,7 +60,12 @@ async def _let_go_on(services: Services, rules: Rules) -> int:
 
 async def next_due_at(services: Services) -> datetime | None:
     """The next moment at which a tick has something to do; for a clock that is moved by hand."""
-    return await services.db.read(store.next_due_at)
+    return await services.db.read(_next_due_at)
+
+
+def _next_due_at(conn: Connection) -> datetime | None:
+    moments = (store.next_due_at(conn), arbitration.next_look_at(conn))
+    return min((moment for moment in moments if moment is not None), default=None)
 
 
 async def _release_batch(services: Services, rules: Rules) -> int:
@@ -66,6 +74,9 @@ async def _release_batch(services: Services, rules: Rules) -> int:
         return 0
     try:
         return await _release(services, rules, now)
+    except _PASSING as error:
+        log.error("sop.batch_interrupted", error=f"{type(error).__name__}: {error}"[:500])
+        return 0
     except Exception as error:
         log.error("sop.batch_failed", error=f"{type(error).__name__}: {error}"[:500])
     return await _release_one_by_one(services, rules, now)
@@ -85,6 +96,9 @@ async def _release_one_by_one(services: Services, rules: Rules, now: datetime) -
     for enrolment_id in await services.db.read(store.list_due_ids, now, BATCH):
         try:
             total += await _release(services, rules, now, enrolment_id)
+        except _PASSING as error:
+            log.error("sop.run_interrupted", enrolment=enrolment_id, error=f"{type(error).__name__}: {error}"[:500])
+            return total
         except Exception as error:
             reason = error.text if isinstance(error, ScrmError) else f"程序出错：{type(error).__name__}"
             log.exception("sop.run_failed", enrolment=enrolment_id)
@@ -119,7 +133,8 @@ def decide_due(conn: Connection, rules: Rules, now: datetime, enrolment_id: int 
         if playbook is None:
             decided.cases.append(_without_playbook(row))
         else:
-            due.append(Due(row, playbook, playbook.node(row.step)))
+            # Who is only compared with is told nothing, wherever he stands.
+            due.append(Due(row, playbook, None if row.is_holdout else playbook.node(row.step)))
     if due:
         _decide_all(conn, due, decided)
         said = [case.due for case in decided.cases if says(case)]
@@ -147,7 +162,7 @@ def _decide_all(conn: Connection, due: Sequence[Due], decided: Decided) -> None:
             continue
         about = known[one.row.id].guarded_by(guarded.get(one.row.id, NOTHING))
         decided.cases.append(case := _decide(one, about, decided, pushed.get(one.row.person_id)))
-        if says(case):
+        if says(case) and one.step is not None and one.step.channel.speaks:
             pushed[one.row.person_id] = decided.now
 
 

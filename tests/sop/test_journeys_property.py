@@ -89,8 +89,8 @@ steps:
 """
 
 
-class Crash(Exception):
-    """The process died just before its COMMIT."""
+class Crash(OSError):
+    """The process died, or the database went away, just before the COMMIT."""
 
 
 class Frail(Database):
@@ -155,7 +155,7 @@ class Journeys(RuleBasedStateMachine):
     def begin(self) -> None:
         for text in (JOURNEY, CARE, COMPLAINT):
             self.publish(text)
-        self.people: list[Customer] = [self.run(self.shop.meet(f"客户{number}")) for number in range(PEOPLE)]
+        self.people: list[Customer] = [self.run(self.shop.add(f"客户{number}")) for number in range(PEOPLE)]
 
     def publish(self, text: str) -> None:
         playbook, now = parse_playbook(text, file_name="x"), self.services.clock.now()
@@ -190,13 +190,22 @@ class Journeys(RuleBasedStateMachine):
 
     @rule(who=WHO)
     def refuses(self, who: int) -> None:
-        self.run(self.shop.change(person, self.people[who].person_id, optout={"promo": True}))
+        person_id = self.run(self.services.db.read(_person_of, self.people[who].external_userid))
+        self.run(self.shop.change(person, person_id, optout={"promo": True}))
 
     # time, workers, crashes
 
-    @rule(minutes=st.sampled_from([1, 31, 120, 600, 1500, 4000]))
-    def time_passes(self, minutes: int) -> None:
+    @rule(minutes=st.sampled_from([1, 31, 120, 600, 1500, 4000]), works=st.sampled_from([True, True, False]))
+    def time_passes(self, minutes: int, works: bool) -> None:
         self.shop.clock.advance(minutes=minutes)
+        if works:
+            self.run(self.shop.settle())
+
+    @rule(hours=st.integers(1, 60))
+    def everything_goes_its_way(self, hours: int) -> None:
+        """Stopping wherever something falls due."""
+        until = self.services.clock.now() + timedelta(hours=hours)
+        self.run(self.shop.pass_until(f"{until.astimezone(self.services.settings.shop.zone):%m-%d %H:%M}"))
 
     @rule()
     def clock_is_set_back(self) -> None:
