@@ -1,8 +1,6 @@
 """Who wins when several playbooks want the same customer: who waits for his turn, who pauses, who goes on."""
 
 import hashlib
-import importlib
-import importlib.util
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, literal_
 
 from scrm.events import Event
 from scrm.profiles import conditions
-from scrm.sop import guard_facts, store
+from scrm.sop import guard_facts, mass_steps, store
 from scrm.sop.facts import Due, whom_of
 from scrm.sop.guard_facts import CASE_CLOSED, CASE_OPENED
 from scrm.sop.guards import HOLDOUT_FROM, MARKETING, PUSHES, House
@@ -29,10 +27,12 @@ log = structlog.get_logger()
 
 HEEDED = CASE_OPENED | CASE_CLOSED
 LOOKED_AT_ONCE = 200
-LOOK_EVERY = timedelta(minutes=30)
+# Every event of the person is a reason to look, and so is the next step of who speaks; this is for what is missed.
+LOOK_EVERY = timedelta(hours=6)
 CASE_WORDS = "客户有售后在处理，暂停营销"
 QUEUE_WORDS = "排队中：这位客户还有别的跟进没有走完"
 
+_AFTER = timedelta(minutes=1)
 # As the partial index has it.
 _HELD: ColumnElement[bool] = literal_column("enrolment.state IN ('queued', 'paused') AND enrolment.look_at IS NOT NULL")
 _LIVING = ("active", "paused")
@@ -132,14 +132,13 @@ def _chance(key: str) -> float:
 
 
 def heed(conn: Connection, event: Event, now: datetime) -> None:
-    """A case that opens pauses the person's marketing; when one closes, what is paused is looked at again."""
-    if event.person_id is None or event.facts.get("historic"):
+    """A case that opens pauses the person's marketing; after any event what is held is looked at again."""
+    if event.person_id is None:
         return
-    if event.name in CASE_OPENED:
+    if event.name in CASE_OPENED and not event.facts.get("historic"):
         pause_person(conn, event.person_id, CASE_WORDS, now)
-    elif event.name in CASE_CLOSED:
-        mine = enrolment.c.person_id == event.person_id, enrolment.c.state == "paused", enrolment.c.look_at.is_not(None)
-        conn.execute(update(enrolment).where(*mine).values(look_at=now))
+    else:
+        conn.execute(update(enrolment).where(_HELD, enrolment.c.person_id == event.person_id).values(look_at=now))
 
 
 def pause_person(conn: Connection, person_id: int, reason: str, now: datetime) -> int:
@@ -178,7 +177,7 @@ def pause(conn: Connection, runs: Sequence[tuple[int, str, datetime]], now: date
     ids = [of_id for of_id, _, _ in runs]
     _note_unsent(conn, ids)
     store.withdraw_tasks(conn, ids, f"{runs[0][1]}，任务已撤回。", now=now)
-    _cancel_mass_tasks(conn, ids, runs[0][1])
+    mass_steps.cancel(conn, ids, runs[0][1], now)
     log.info("sop.runs_paused", runs=len(ids), reason=runs[0][1])
 
 
@@ -196,14 +195,8 @@ def _note_unsent(conn: Connection, ids: Sequence[int]) -> None:
         conn.execute(update(enrolment).where(enrolment.c.id == row.enrolment_id).values(arms=arms))
 
 
-_MASS_STEPS = "scrm.sop.mass_steps"
 # Under this name `arms` keeps the step that a paused run goes on with; no branch can have it.
 _AGAIN = "~again"
-
-
-def _cancel_mass_tasks(conn: Connection, ids: Sequence[int], reason: str) -> None:
-    if importlib.util.find_spec(_MASS_STEPS) is not None:
-        importlib.import_module(_MASS_STEPS).cancel(conn, ids, reason)
 
 
 # Going on -------------------------------------------------------------------------------------------------------------
@@ -268,12 +261,13 @@ class _Held:
             elif words:
                 self.keep(row, words, min(until or self.now + LOOK_EVERY, self.give_up_at(row.enrolled_at)))
             elif row.person_id in speaking or waiting[row.person_id][0] != row.id:
-                self.keep(row, QUEUE_WORDS, min(self.now + LOOK_EVERY, self.give_up_at(row.enrolled_at)))
+                look_at = speaking.get(row.person_id, self.now + LOOK_EVERY)
+                self.keep(row, QUEUE_WORDS, min(look_at, self.give_up_at(row.enrolled_at)))
             elif self.begin(row):
-                speaking.add(row.person_id)
+                speaking[row.person_id] = self.now + LOOK_EVERY
 
-    def _speaking(self, person_ids: Collection[int]) -> set[int]:
-        """The persons whose journey still has something to say."""
+    def _speaking(self, person_ids: Collection[int]) -> dict[int, datetime]:
+        """The persons whose journey still has something to say, and when to look whether it has said it."""
         rows = self.conn.execute(
             select(enrolment).where(
                 enrolment.c.person_id.in_(sorted(person_ids)),
@@ -282,7 +276,13 @@ class _Held:
                 enrolment.c.state.in_(_LIVING),
             )
         )
-        return {row.person_id for row in rows if self._has_more(row)}
+        speaking: dict[int, datetime] = {}
+        for row in rows:
+            if self._has_more(row):
+                due_at = row.due_at if row.state == "active" else None
+                look_at = max(due_at, self.now) + _AFTER if due_at is not None else self.now + LOOK_EVERY
+                speaking[row.person_id] = min(look_at, speaking.get(row.person_id, look_at))
+        return speaking
 
     def _has_more(self, row: Row[Any]) -> bool:
         playbook = find_version(self.conn, self.published, row.playbook_key, row.version)

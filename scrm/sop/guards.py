@@ -238,8 +238,8 @@ def caps_words(caps: Caps, touches: Sequence[Touch], now: datetime, zone: ZoneIn
     """How much this person got and may get, for the record of a step that went out."""
     week = sum(touch.at > now - timedelta(days=7) for touch in touches)
     told = [f"上一条营销消息：{_moment(touches[-1].at.astimezone(zone))}" if touches else "近 30 天没有发过营销消息"]
-    told += [f"7 天内 {week} 次（上限 {caps.per_week}）"] if caps.per_week is not None else []
-    told += [f"30 天内 {len(touches)} 次（上限 {caps.per_month}）"] if caps.per_month is not None else []
+    told += [f"7 天内 {week} 次（上限 {caps.per_week} 次）"] if caps.per_week is not None else []
+    told += [f"30 天内 {len(touches)} 次（上限 {caps.per_month} 次）"] if caps.per_month is not None else []
     return "，".join(told)
 
 
