@@ -81,18 +81,11 @@ class Recipient:
 
 
 def create_for_steps(
-    conn: Connection,
-    *,
-    userid: str,
-    recipients: Sequence[Recipient],
-    title: str,
-    text: str,
-    attachments: Sequence[Mapping[str, Any]],
-    now: datetime,
-) -> int:
-    """One member's message to exactly these customers, each of whom stands there once; its making is queued.
+    conn: Connection, *, userid: str, title: str, text: str, attachments: Sequence[Mapping[str, Any]], now: datetime
+) -> tuple[int, int]:
+    """One member's message, and its part, for at most 10,000 customers whom `add_recipients` names one by one.
 
-    Nobody is chosen or counted here: who has become unreachable or has had enough is left out before the call.
+    Its making is for the caller to queue, when all are there.
     """
     values = {
         "kind": "single",
@@ -106,28 +99,28 @@ def create_for_steps(
     }
     message_id = store.add_message(conn, values)
     assert message_id is not None  # noqa: S101 - without `once` nothing can conflict
-    most = store.MOST_IN_PART["single"]
-    for start in range(0, len(recipients), most):
-        part_id: int = conn.execute(
-            store.part.insert().values(mass_message_id=message_id, userid=userid).returning(store.part.c.id)
-        ).scalar_one()
-        rows = [
-            {
-                "mass_message_id": message_id,
-                "target": each.external_userid,
-                "part_id": part_id,
-                "userid": userid,
-                "person_id": each.person_id,
-                "state": "planned",
-                "counted_at": now,
-                "step_run_id": each.step_run_id,
-                "told": "planned",
-            }
-            for each in recipients[start : start + most]
-        ]
-        insert_rows(conn, store.target, rows)
-        queue_create(conn, message_id, part_id, userid, now)
-    return message_id
+    return message_id, store.add_part_for(conn, message_id, userid, ())
+
+
+def add_recipients(
+    conn: Connection, message_id: int, part_id: int, userid: str, recipients: Sequence[Recipient], now: datetime
+) -> None:
+    """Nobody is chosen or counted here: who has become unreachable or had enough is left out before the call."""
+    rows = [
+        {
+            "mass_message_id": message_id,
+            "target": each.external_userid,
+            "part_id": part_id,
+            "userid": userid,
+            "person_id": each.person_id,
+            "state": "planned",
+            "counted_at": now,
+            "step_run_id": each.step_run_id,
+            "told": "planned",
+        }
+        for each in recipients
+    ]
+    insert_rows(conn, store.target, rows)
 
 
 def check_content(text: str, attachments: Sequence[Mapping[str, Any]]) -> None:

@@ -190,12 +190,13 @@ def add_part(conn: Connection, row: Row[Any]) -> tuple[int, str] | None:
 
 
 def add_part_for(conn: Connection, message_id: int, userid: str, names: Sequence[str]) -> int:
-    """A part for just these of its recipients, who stand in another one until now; returns its id."""
+    """A part for just these recipients, who stand in another one until now; returns its id."""
     part_id: int = conn.execute(
         part.insert().values(mass_message_id=message_id, userid=userid).returning(part.c.id)
     ).scalar_one()
-    mine = and_(target.c.mass_message_id == message_id, among(conn, target.c.target, list(names)))
-    conn.execute(update(target).where(mine).values(part_id=part_id, state="planned", told="planned"))
+    if names:
+        mine = and_(target.c.mass_message_id == message_id, among(conn, target.c.target, list(names)))
+        conn.execute(update(target).where(mine).values(part_id=part_id, state="planned", told="planned"))
     return part_id
 
 

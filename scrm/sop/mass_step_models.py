@@ -25,7 +25,7 @@ mass_step_batch = Table(
     Column("text", Text, nullable=False),
     # As mass_message keeps them: [{"link": {...}}, {"media": sha256}]
     Column("attachments", Json, nullable=False, server_default=text("'[]'")),
-    # gathering, open (its message is made), over (expired, or nobody is left)
+    # gathering, closing (its people become recipients), open (its message is made), over
     Column("state", String(12), nullable=False, server_default=text("'gathering'")),
     Column("opened_at", UtcDateTime, nullable=False),
     # Half way: the member is reminded once.
@@ -38,6 +38,8 @@ mass_step_batch = Table(
     # How often it was recalled and made again without somebody: the next time it waits longer.
     Column("recalls", Integer, nullable=False, server_default=text("0")),
     Column("mass_message_id", ForeignKey("mass_message.id")),
+    # Of the message, while it closes; who is recalled later gets another part.
+    Column("part_id", BigInteger),
     Index(
         "uq_mass_step_batch_gathering",
         "key",

@@ -45,6 +45,8 @@ LOOK_AGAIN = timedelta(seconds=60)
 REMAKE_AFTER, REMAKE_AT_MOST = timedelta(minutes=2), timedelta(minutes=30)
 CHUNK = 500
 MOST_IN_SLICE = MOST_CUSTOMERS
+# On SQLite nobody else writes meanwhile.
+ADDRESSED_AT_ONCE = 1000
 
 EXPIRED = "已过期：员工没有在有效期内确认"
 EXPIRED_SENT = "已过期：员工在有效期后才确认，客户已收到"
@@ -160,54 +162,62 @@ def change_batch(conn: Connection, batch_id: int, **values: Any) -> None:
 
 
 def close_batch(conn: Connection, row: Row[Any], now: datetime) -> None:
-    """Nobody joins any more: its people become the recipients of one message, whose making is queued with it.
+    """Nobody joins any more; those beyond one call's ten thousand are a batch of their own, which is due as well.
 
-    At most ten thousand at a time: the rest is a batch of its own, so that memory and transactions stay small.
+    By customer, so that two steps of one customer stay together.
     """
-    taken = _take_slice(conn, row)
+    mine = and_(step.c.batch_id == row.id, step.c.state == "gathering")
+    names = select(step.c.external_userid).where(mine).order_by(step.c.external_userid)
+    if conn.execute(names.limit(1)).first() is None:
+        change_batch(conn, row.id, state="over", look_at=None)
+        return
+    last = conn.execute(names.offset(MOST_IN_SLICE - 1).limit(1)).scalar_one_or_none()
+    if last is not None:
+        _split_off(conn, row, and_(mine, step.c.external_userid > last))
+    message_id, part_id = plan.create_for_steps(
+        conn, userid=row.userid, title=row.title, text=row.text, attachments=row.attachments, now=now
+    )
+    change_batch(conn, row.id, state="closing", mass_message_id=message_id, part_id=part_id)
+
+
+def _split_off(conn: Connection, row: Row[Any], rest: ColumnElement[bool]) -> None:
+    if conn.execute(select(step.c.step_run_id).where(rest).limit(1)).first() is None:
+        return
+    change_batch(conn, row.id, state="closing")
+    values = {name: value for name, value in row._mapping.items() if name != "id"}
+    other = conn.execute(batch.insert().values(**values).returning(batch.c.id)).scalar_one()
+    conn.execute(update(step).where(rest).values(batch_id=other))
+
+
+def address_some(conn: Connection, row: Row[Any], now: datetime) -> None:
+    """The next thousand of a closing batch become recipients; after the last ones the making is queued."""
+    mine = and_(step.c.batch_id == row.id, step.c.state == "gathering")
+    names = select(step.c.external_userid).where(mine).order_by(step.c.external_userid)
+    last = conn.execute(names.offset(ADDRESSED_AT_ONCE - 1).limit(1)).scalar_one_or_none()
+    some = mine if last is None else and_(mine, step.c.external_userid <= last)
+    taken = conn.execute(update(step).where(some).values(state="sending").returning(step)).all()
+    if taken:
+        _address(conn, row, taken, now)
+    if last is None:
+        plan.queue_create(conn, row.mass_message_id, row.part_id, row.userid, now)
+        change_batch(conn, row.id, state="open", look_at=row.remind_at)
+
+
+def _address(conn: Connection, row: Row[Any], taken: Sequence[Row[Any]], now: datetime) -> None:
+    """With each one's line in the ledger; who stands there already has his other step skipped."""
     first: dict[str, Row[Any]] = {}
     doubles = []
     for one in sorted(taken, key=lambda one: int(one.step_run_id)):
         if first.setdefault(one.external_userid, one) is not one:
             doubles.append(one.step_run_id)
     finish(conn, {("skipped", DOUBLE): doubles}, now)
-    if not first:
-        change_batch(conn, row.id, state="over", look_at=None)
-        return
     persons = _persons_of(conn, [one.enrolment_id for one in first.values()])
-    message_id = plan.create_for_steps(
-        conn,
-        userid=row.userid,
-        recipients=[
-            plan.Recipient(name, persons[one.enrolment_id].person_id, one.step_run_id) for name, one in first.items()
-        ],
-        title=row.title,
-        text=row.text,
-        attachments=row.attachments,
-        now=now,
-    )
-    insert_rows(conn, send, [_intent(row, one, persons, message_id, now) for one in first.values()], skip_known=True)
-    change_batch(conn, row.id, state="open", look_at=row.remind_at, mass_message_id=message_id)
-
-
-def _take_slice(conn: Connection, row: Row[Any]) -> list[Row[Any]]:
-    """The first of a batch's people by customer, so that two steps of one customer stay together."""
-    mine = and_(step.c.batch_id == row.id, step.c.state == "gathering")
-    names = select(step.c.external_userid).where(mine).order_by(step.c.external_userid)
-    last = conn.execute(names.offset(MOST_IN_SLICE - 1).limit(1)).scalar_one_or_none()
-    if last is not None:
-        _split_off(conn, row, and_(mine, step.c.external_userid > last))
-    return list(conn.execute(update(step).where(mine).values(state="sending").returning(step)))
-
-
-def _split_off(conn: Connection, row: Row[Any], rest: ColumnElement[bool]) -> None:
-    """What does not fit waits in a batch like this one, which is due as well."""
-    if conn.execute(select(step.c.step_run_id).where(rest).limit(1)).first() is None:
-        return
-    change_batch(conn, row.id, state="open")
-    values = {name: value for name, value in row._mapping.items() if name != "id"}
-    other = conn.execute(batch.insert().values(**values).returning(batch.c.id)).scalar_one()
-    conn.execute(update(step).where(rest).values(batch_id=other))
+    recipients = [
+        plan.Recipient(name, persons[one.enrolment_id].person_id, one.step_run_id) for name, one in first.items()
+    ]
+    plan.add_recipients(conn, row.mass_message_id, row.part_id, row.userid, recipients, now)
+    ledger = [_intent(row, one, persons[one.enrolment_id], now) for one in first.values()]
+    insert_rows(conn, send, ledger, skip_known=True)
 
 
 def _persons_of(conn: Connection, enrolment_ids: Collection[int]) -> dict[int, Row[Any]]:
@@ -216,11 +226,8 @@ def _persons_of(conn: Connection, enrolment_ids: Collection[int]) -> dict[int, R
     return {row.id: row for row in rows}
 
 
-def _intent(
-    row: Row[Any], one: Row[Any], persons: Mapping[int, Row[Any]], message_id: int, now: datetime
-) -> dict[str, Any]:
+def _intent(row: Row[Any], one: Row[Any], person: Row[Any], now: datetime) -> dict[str, Any]:
     """The ledger's line before the call."""
-    person = persons[one.enrolment_id]
     return {
         "kind": "mass",
         "userid": row.userid,
@@ -229,7 +236,7 @@ def _intent(
         "playbook_key": row.playbook_key,
         "step_id": row.step_id,
         "once": _once(one.step_run_id),
-        "content": {"text": row.text[:200], "mass_message_id": message_id},
+        "content": {"text": row.text[:200], "mass_message_id": row.mass_message_id},
         "decided_at": now,
         "outcome": "intent",
         "correlation": person.correlation,
@@ -549,6 +556,8 @@ def end_batch(conn: Connection, of: Row[Any], over: tuple[str, str], now: dateti
         if row.state == "planned":
             mine = select(target.c.step_run_id).where(target.c.part_id == row.id, target.c.state == "planned")
             ended |= _end_all(conn, list(conn.execute(mine).scalars()), over, now)
+            # Finds nobody, and is over with it.
+            plan.queue_create(conn, row.mass_message_id, row.id, row.userid, now)
         elif row.state == "intent" or (row.state == "created" and row.confirmed_at is None):
             queue_recall(conn, row.id, now)
     return ended

@@ -26,7 +26,7 @@ log = structlog.get_logger()
 REMIND, WARN = "sop.mass_remind", "sop.mass_warn"
 # How often the waves are looked at for losses.
 WATCH_SECONDS = 60.0
-_MOST_BATCHES = 200
+_MOST_BATCHES = 500
 _CANCELLED_ALREADY = 41093
 _REFUSED = (RetryClass.PARAMETER, RetryClass.RELATION)
 
@@ -69,6 +69,8 @@ def _look(conn: Connection, now: datetime, house: House) -> bool:
         store.finish_idle(conn, mass_step_store.end_batch(conn, row, over, now), now=now)
     elif row.state == "gathering":
         mass_step_store.close_batch(conn, row, now)
+    elif row.state == "closing":
+        mass_step_store.address_some(conn, row, now)
     else:
         _remind_half_way(conn, row, now, house)
     return True

@@ -339,6 +339,7 @@ async def test_more_than_one_call_takes_are_several_messages_and_nobody_gets_two
     shop: MassShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mass_step_store, "MOST_IN_SLICE", 2)
+    monkeypatch.setattr(mass_step_store, "ADDRESSED_AT_ONCE", 1)
     # Two orders of one customer are two runs, half an hour apart, and still one message.
     await shop.run(playbook_of(m_step(options={"gather": "1h"}), trigger=Trigger("order.paid"), run_key="order"))
     people = [await shop.meet(f"c{number}") for number in range(5)]

@@ -55,6 +55,7 @@ def upgrade() -> None:
         sa.Column("stop_at", sa.Float(), server_default=sa.text("0"), nullable=False),
         sa.Column("recalls", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("mass_message_id", BigId, nullable=True),
+        sa.Column("part_id", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
             ["mass_message_id"],
             ["mass_message.id"],
