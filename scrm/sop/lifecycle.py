@@ -62,7 +62,7 @@ WAKE = "sop.wake"
 END = "sop.end"
 
 # Runs that are changed in one transaction: callbacks wait no longer than it takes.
-SLICE = 500
+SLICE = 200
 # Steps that fell due while a playbook stood still come over so much time, never at once.
 _SPREAD = timedelta(hours=2)
 

@@ -25,7 +25,7 @@ MODES = {
     "migrate": "换到新版本，从现在的位置继续",
     "restart": "换到新版本，从第一步重新开始",
 }
-SLICE = 500
+SLICE = 200
 GONE_TASK = "剧本已改版，这一步已取消，任务已撤回。"
 RESTARTED_TASK = "剧本已改版，流程重新开始，任务已撤回。"
 _STATES = ("active", "paused", "queued")
