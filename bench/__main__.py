@@ -1,12 +1,13 @@
-"""`python -m bench [callbacks] [events] [imports] [hooks] [segments] [steps] [sync] [welcome]`: measure all, or what is named; exit code 1 when a goal is missed."""
+"""`python -m bench [callbacks] [entry] [events] [imports] [hooks] [segments] [steps] [sync] [welcome]`: measure all, or what is named; exit code 1 when a goal is missed."""
 
 import sys
 
-from bench import callbacks, events, hooks, imports, segments, steps, sync, welcome
+from bench import callbacks, entry, events, hooks, imports, segments, steps, sync, welcome
 from bench.figures import machine, say
 
 BENCHMARKS = {
     "callbacks": callbacks.main,
+    "entry": entry.main,
     "events": events.main,
     "imports": imports.main,
     "hooks": hooks.main,

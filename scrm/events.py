@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, Connection, Index, String, Table, select, text
+from sqlalchemy import Column, Connection, Index, String, Table, bindparam, select, text
 
 from scrm.db import BigId, Json, UtcDateTime, insert_for, metadata
 from scrm.db.bulk import among, insert_rows
@@ -100,8 +100,11 @@ def record(conn: Connection, events: Iterable[Event], *, now: datetime, correlat
 
 
 def get_event(conn: Connection, event_id: int) -> Event | None:
-    row = conn.execute(select(event).where(event.c.id == event_id)).one_or_none()
+    row = conn.execute(_BY_ID, {"of_id": event_id}).one_or_none()
     return None if row is None else event_of(row)
+
+
+_BY_ID = select(event).where(event.c.id == bindparam("of_id"))
 
 
 def list_facts(conn: Connection, event_ids: Collection[int]) -> dict[int, dict[str, Any]]:

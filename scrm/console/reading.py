@@ -7,13 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 from scrm.profiles.conditions import EVENTS, words_of
+from scrm.sop import dates, run_keys, schedules
 from scrm.sop.conditions import check_condition
 from scrm.sop.results import Figures
 from scrm.sop.schema import Channel, Condition, Late, Playbook, Step, Trigger, When, Window
 from scrm.sop.timing import DEFAULT_TIME, write_duration
 from scrm.sop.triggers import find_trigger
 
-RUN_KEYS = {"person": "同一位客户", "order": "同一笔订单", "coupon": "同一张券"}
 _BENEFITS = {"amount": "满减券", "percent": "折扣券", "gift": "兑换券", "freight": "包邮券"}
 
 
@@ -78,6 +78,8 @@ def read_trigger(wanted: Trigger) -> str:
     """「客户添加了员工（渠道类型为 直播、门店）」."""
     trigger = find_trigger(wanted.event)
     title = trigger.title if trigger is not None else EVENTS.get(wanted.event, wanted.event)
+    if own := dates.words_of(wanted) or schedules.words_of(wanted):
+        title = own
     names = trigger.where if trigger is not None else {}
     where = [
         f"{names.get(key, key)}为 {'、'.join(_value(each) for each in values)}" for key, values in wanted.where.items()
@@ -92,7 +94,7 @@ def _value(value: Any) -> str:
 
 
 def read_reentry(playbook: Playbook) -> str:
-    who = RUN_KEYS.get(playbook.run_key, playbook.run_key)
+    who = run_keys.TITLES.get(playbook.run_key, playbook.run_key)
     if playbook.reentry_every is not None:
         return f"{who} {write_duration(playbook.reentry_every)}内只进入一次"
     return f"{who}只进入一次"

@@ -69,6 +69,15 @@ def lead_of(steps: Iterable[Step]) -> int:
     return max(0, 0, *(-step.when.days for step in steps if step.when.days is not None))
 
 
+def words_of(trigger: Trigger) -> str:
+    """「客户的农历生日到了，提前 3 天」; empty for a trigger that is no date."""
+    kind = find_kind(trigger.date) if trigger.date else None
+    if kind is None:
+        return ""
+    ahead = f"，提前 {trigger.lead} 天" if trigger.lead else ""
+    return f"客户的{'农历' if trigger.lunar else ''}{kind.title}到了{'（每年）' if trigger.yearly else ''}{ahead}"
+
+
 def told_of(trigger: Trigger) -> tuple[str, bool, bool, int]:
     """(date, lunar, yearly, lead): what playbooks must share to hear of it by the same event."""
     return trigger.date, trigger.lunar, trigger.yearly, trigger.lead

@@ -79,7 +79,7 @@ def _told(conn: Connection, event_id: int) -> Event | None:
 def apply_event(conn: Connection, event_id: int, rules: Rules, now: datetime, correlation: str) -> None:
     """Runs end before others begin: what ends one may be what begins the next."""
     event = _told(conn, event_id)
-    if event is None:
+    if event is None or event.person_id is None:
         return
     running = store.list_active_runs(conn, event.person_id)
     end_runs(conn, event, running, rules, now)

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, select, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, Row, Select, and_, bindparam, func, select, update
 
 from scrm.errors import Invalid, NotFound
 from scrm.events import Event
@@ -40,12 +41,20 @@ def choose(conn: Connection, event: Event, playbook: Playbook) -> Owner | None:
 
 def owner_of(conn: Connection, person_id: int) -> Owner | None:
     """The member who speaks to a person when nothing else says who; None without a living friendship."""
-    f, spoke = follow_user.c, _last_talks([person_id])
-    query = (
+    row = conn.execute(_owner_query(), {"of_person": person_id}).first()
+    return Owner(row.userid, row.external_userid) if row is not None else None
+
+
+@cache
+def _owner_query() -> Any:
+    """Built once: every entry into a playbook asks it."""
+    mine: BindParameter[int] = bindparam("of_person")
+    f, spoke = follow_user.c, _last_talks(task.c.person_id == mine)
+    return (
         select(f.userid, f.external_userid)
         .join(person, person.c.id == f.person_id)
         .outerjoin(spoke, and_(spoke.c.userid == f.userid, spoke.c.external_userid == f.external_userid))
-        .where(f.person_id == person_id, f.ended_by == "")
+        .where(f.person_id == mine, f.ended_by == "")
         .order_by(
             (func.lower(f.userid) == func.lower(person.c.owner_userid)).desc(),
             # Who never wrote comes last; the two databases would order what is missing differently.
@@ -55,9 +64,8 @@ def owner_of(conn: Connection, person_id: int) -> Owner | None:
             f.followed_at,
             f.userid,
         )
+        .limit(1)
     )
-    row = conn.execute(query.limit(1)).first()
-    return Owner(row.userid, row.external_userid) if row is not None else None
 
 
 def successors(conn: Connection, rows: Collection[Row[Any]]) -> dict[int, Owner]:
@@ -67,7 +75,7 @@ def successors(conn: Connection, rows: Collection[Row[Any]]) -> dict[int, Owner]
     """
     if not rows:
         return {}
-    f, spoke = follow_user.c, _last_talks({row.person_id for row in rows})
+    f, spoke = follow_user.c, _last_talks(task.c.person_id.in_(sorted({row.person_id for row in rows})))
     found = conn.execute(
         select(f.person_id, f.userid, f.external_userid)
         .join(spoke, and_(spoke.c.userid == f.userid, spoke.c.external_userid == f.external_userid))
@@ -111,11 +119,11 @@ def _relations(external_userid: str) -> Select[Any]:
     )
 
 
-def _last_talks(person_ids: Collection[int]) -> Any:
+def _last_talks(whose: ColumnElement[bool]) -> Any:
     """(userid, external_userid, at): when each member last sent something from a task."""
     return (
         select(task.c.userid, task.c.external_userid, func.max(task.c.ended_at).label("at"))
-        .where(task.c.person_id.in_(sorted(person_ids)), task.c.state == "sent")
+        .where(whose, task.c.state == "sent")
         .group_by(task.c.userid, task.c.external_userid)
         .subquery()
     )

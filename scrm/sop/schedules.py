@@ -7,11 +7,14 @@ from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.cron import CronTrigger
 
+from scrm.sop.schema import Trigger
+
 EVENT = "schedule.due"
 # What was missed for longer is not made up for.
 MISSED = timedelta(hours=24)
 
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_WEEK = {"mon": "一", "tue": "二", "wed": "三", "thu": "四", "fri": "五", "sat": "六", "sun": "日"}
 _NUMBERS = {**{name: number for number, name in enumerate(_DAYS)}, **{str(number): number for number in range(8)}}
 _PART = re.compile(r"(\*|[a-z0-9]+)(?:-([a-z0-9]+))?(?:/([1-9]))?")
 _EXAMPLE = "请写成“分 时 日 月 星期”，例如 0 10 * * 1（每周一 10:00）、30 9 1 * *（每月 1 日 9:30）"
@@ -39,6 +42,24 @@ def parse_cron(text: str) -> str:
     if trigger.get_next_fire_time(None, start) is None:
         raise ValueError(f"定时“{text}”说的日子不存在，永远不会到。{_EXAMPLE}")
     return kept
+
+
+def words_of(trigger: Trigger) -> str:
+    """「每周一 10:00，人群包“vip”里的客户」; empty for a trigger that is no schedule."""
+    if not trigger.cron:
+        return ""
+    minute, hour, day, month, weekday = trigger.cron.split()
+    at = f"{int(hour):02}:{int(minute):02}" if hour.isdigit() else f"每小时第 {minute} 分"
+    if day == month == weekday == "*":
+        when = f"每天 {at}" if hour.isdigit() else at
+    elif day == month == "*":
+        days = _weekdays(weekday).split(",")
+        when = f"每周{'、'.join(_WEEK[name] for name in sorted(days, key=list(_WEEK).index))} {at}"
+    elif month == weekday == "*" and day.isdigit():
+        when = f"每月 {int(day)} 日 {at}"
+    else:
+        when = f"定时 {trigger.cron}"
+    return f"{when}，人群包“{trigger.segment}”里的客户"
 
 
 def last_fire(cron: str, zone: ZoneInfo, after: datetime, now: datetime) -> datetime | None:

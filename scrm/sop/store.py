@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 
-from scrm.db import upsert
+from scrm.db import insert_for, upsert
 from scrm.events import Event, event, event_of
 from scrm.profiles.models import external_contact, follow_user, member, person
 from scrm.sop import mass_step_store
@@ -88,19 +88,28 @@ def _locked(conn: Connection, query: Select[Any]) -> Select[Any]:
     return query.with_for_update(skip_locked=True) if conn.dialect.name == "postgresql" else query
 
 
+# What every event asks for is built once: making a statement costs more than SQLite takes to answer it.
+_BY_ID = select(enrolment).where(enrolment.c.id == bindparam("of_id"))
+_OF_PERSON = select(enrolment).where(_ACTIVE, enrolment.c.person_id == bindparam("of_person"))
+_KEYS = select(enrolment.c.run_key).where(
+    enrolment.c.playbook_key == bindparam("of_playbook"), enrolment.c.person_id == bindparam("of_person")
+)
+
+
 def lock_enrolment(conn: Connection, enrolment_id: int) -> Row[Any] | None:
-    query = select(enrolment).where(enrolment.c.id == enrolment_id)
-    return conn.execute(query.with_for_update() if conn.dialect.name == "postgresql" else query).one_or_none()
+    query = _BY_ID.with_for_update() if conn.dialect.name == "postgresql" else _BY_ID
+    return conn.execute(query, {"of_id": enrolment_id}).one_or_none()
 
 
 def add_enrolment(conn: Connection, values: Mapping[str, Any]) -> int | None:
     """The new run's id; None when there is one with this key already."""
-    return conn.execute(
-        upsert(enrolment, conn)
-        .values(**values)
-        .on_conflict_do_nothing(index_elements=["playbook_key", "run_key"])
-        .returning(enrolment.c.id)
-    ).scalar_one_or_none()
+    return conn.execute(_add_enrolment(conn.dialect.name), dict(values)).scalar_one_or_none()
+
+
+@cache
+def _add_enrolment(dialect: str) -> Any:
+    insert = insert_for(dialect, enrolment).on_conflict_do_nothing(index_elements=["playbook_key", "run_key"])
+    return insert.returning(enrolment.c.id)
 
 
 def find_last_run(conn: Connection, playbook_key: str, person_id: int) -> Row[Any] | None:
@@ -116,10 +125,8 @@ def find_last_run(conn: Connection, playbook_key: str, person_id: int) -> Row[An
 
 def has_run_of_key(conn: Connection, playbook_key: str, person_id: int, base: str) -> bool:
     """Whether the person has a run with this key in this playbook, under whatever number re-entry gave it."""
-    query = select(enrolment.c.run_key).where(
-        enrolment.c.playbook_key == playbook_key, enrolment.c.person_id == person_id
-    )
-    return any(key.partition("#")[0] == base for key in conn.scalars(query))
+    keys = conn.scalars(_KEYS, {"of_playbook": playbook_key, "of_person": person_id})
+    return any(key.partition("#")[0] == base for key in keys)
 
 
 def find_run(conn: Connection, enrolment_id: int) -> Row[Any] | None:
@@ -133,7 +140,7 @@ def list_runs(conn: Connection, person_id: int, *, limit: int = 50) -> list[Row[
 
 
 def list_active_runs(conn: Connection, person_id: int) -> list[Row[Any]]:
-    return list(conn.execute(select(enrolment).where(_ACTIVE, enrolment.c.person_id == person_id)))
+    return list(conn.execute(_OF_PERSON, {"of_person": person_id}))
 
 
 def list_waiting(conn: Connection, person_id: int, event_name: str) -> list[Row[Any]]:

@@ -32,6 +32,8 @@ class Trigger:
             return False
         if event.facts.get("historic"):
             return False
-        if wanted.where and not fits(wanted.where, {"userid": event.userid, **event.facts}):
-            return False
+        if wanted.where:
+            facts = {"userid": event.userid, **event.facts} if "userid" in wanted.where else event.facts
+            if not fits(wanted.where, facts):
+                return False
         return self.also is None or self.also(wanted, event)
