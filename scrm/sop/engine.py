@@ -8,7 +8,7 @@ from typing import Any
 
 from scrm.sop import guards, timing
 from scrm.sop.guards import NOTHING, Check, GuardFacts, House, Touch
-from scrm.sop.placing import planned_at, quiet_of
+from scrm.sop.placing import planned_at, quiet_of, spread_of
 from scrm.sop.run_keys import LastRun as LastRun
 from scrm.sop.run_keys import run_key as run_key
 from scrm.sop.schema import Channel, Late, Playbook, Step, Window
@@ -269,7 +269,7 @@ def _too_soon(case: _Case) -> Decision | None:
 
 
 def _put_off(case: _Case, name: str, earliest: datetime, why: str, *, dropped: str = "") -> Decision:
-    spread_key = f"{case.facts.spread_key}/{case.step.id}"
+    spread_key = spread_of(case.step, case.facts.spread_key)
     until = guards.next_moment(case.step, case.quiet, earliest, case.house, spread_key)
     if until - case.planned > case.ttl:
         return case.stops(name, Verdict.DROP, f"{dropped}{why}，推迟后会超过有效期")

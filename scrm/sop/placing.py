@@ -49,15 +49,21 @@ def spread_key(row: Row[Any]) -> str:
     return f"{row.playbook_key}/{row.run_key}"
 
 
+def spread_of(step: Step, spread: str) -> str:
+    """What spreads a step over its window; a mass message goes to everybody at once, when its window opens."""
+    return "" if step.channel is Channel.MASS else f"{spread}/{step.id}"
+
+
 def planned_at(playbook: Playbook, step: Step, counted: datetime, house: House, spread: str) -> datetime:
     """When the step should come: its time, put off to its window and past the quiet hours unless it would be dropped.
 
     A step that does not reach the customer is not held back by quiet hours.
     """
-    due = timing.due_at(step.when, counted, house.zone, spread_key=f"{spread}/{step.id}")
+    key = spread_of(step, spread)
+    due = timing.due_at(step.when, counted, house.zone, spread_key=key)
     if step.late is Late.DROP:
         return due
-    return guards.next_moment(step, quiet_of(playbook, step, house), due, house, f"{spread}/{step.id}")
+    return guards.next_moment(step, quiet_of(playbook, step, house), due, house, key)
 
 
 def quiet_of(playbook: Playbook, step: Step, house: House) -> Window | None:

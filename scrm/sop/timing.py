@@ -59,7 +59,8 @@ def due_at(when: When, anchor: datetime, zone: ZoneInfo, *, spread_key: str) -> 
     """The moment, in UTC, at which a step of a run anchored at `anchor` falls due.
 
     `T0+30m` is counted by the clock and may lie outside its window: see `fits` and `next_open`. `D+3` is the third
-    calendar day after the anchor's day in `zone`, at a time of its window that `spread_key` chooses, always the same.
+    calendar day after the anchor's day in `zone`, at a time of its window that `spread_key` chooses, always the same:
+    with an empty key its start.
     """
     if when.days is None:
         moment = (anchor + when.offset).astimezone(UTC)
@@ -162,6 +163,8 @@ def _span_around(moment: datetime, window: Window, zone: ZoneInfo) -> tuple[date
 
 
 def _spread(start: datetime, end: datetime, key: str) -> datetime:
+    if not key:
+        return start
     part = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=6).digest(), "big") / (1 << 48)
     # Whole seconds, so that the same time comes back from the database.
     return start + timedelta(seconds=int((end - start).total_seconds() * part))

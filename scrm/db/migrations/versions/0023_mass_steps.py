@@ -85,7 +85,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("step_run_id", name=op.f("pk_mass_step")),
     )
     op.create_index("ix_mass_step_enrolment_id", "mass_step", ["enrolment_id"], unique=False)
-    op.create_index("ix_mass_step_batch_id", "mass_step", ["batch_id", "state", "step_run_id"], unique=False)
+    op.create_index("ix_mass_step_batch_id", "mass_step", ["batch_id", "state", "external_userid"], unique=False)
     _partial("ix_mass_step_sent_at", "mass_step", ["sent_at"], "sent_at IS NOT NULL")
     op.create_table(
         "mass_wave_stop",
