@@ -1,6 +1,10 @@
 """Leaves about tags and refusals: `{tag: 新客}`, `{tag: 新客, of: run}`, `{flag: optout.promo}`."""
 
-from sqlalchemy import ColumnElement, String, and_, exists, func, literal, or_, select, union_all
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, String, and_, exists, func, literal, or_, select, union_all
 
 from scrm.db.json_text import json_text
 from scrm.profiles import models
@@ -58,8 +62,53 @@ def _compile_tag(spec: Spec, asked: Asked) -> ColumnElement[bool]:
     return exists(select(1).join_from(follow_user_tag, follow_user, worn).where(*whose))
 
 
+class DefinedTag(str):
+    """A tag's name or id with the ids that it means."""
+
+    __slots__ = ("ids",)
+    ids: tuple[str, ...]
+
+    def __new__(cls, name: str, ids: Iterable[str]) -> "DefinedTag":
+        defined = super().__new__(cls, name)
+        defined.ids = (name, *ids)
+        return defined
+
+
+def with_tags(conn: Connection, tree: Any) -> Any:
+    """The tree with the ids of its tags, for an audience: so the database can tell beforehand how many wear them."""
+    names = _names(tree)
+    if not names:
+        return tree
+    found = defaultdict(list)
+    query = select(corp_tag.c.tag_name, corp_tag.c.tag_id)
+    for name, tag_id in conn.execute(query.where(corp_tag.c.tag_name.in_(names), corp_tag.c.is_deleted.is_(False))):
+        found[name].append(tag_id)
+    return _defined(tree, {name: DefinedTag(name, found[name]) for name in names})
+
+
+def _names(tree: Any) -> set[str]:
+    if isinstance(tree, list):
+        return set().union(*(_names(part) for part in tree))
+    if not isinstance(tree, Mapping):
+        return set()
+    own = {tree["tag"]} if isinstance(tree.get("tag"), str) else set()
+    return own.union(*(_names(tree[group]) for group in ("all", "any", "not") if group in tree))
+
+
+def _defined(tree: Any, known: Mapping[str, DefinedTag]) -> Any:
+    if isinstance(tree, list):
+        return [_defined(part, known) for part in tree]
+    if not isinstance(tree, Mapping):
+        return tree
+    if isinstance(tree.get("tag"), str):
+        return {**tree, "tag": known[tree["tag"]]}
+    return {name: _defined(part, known) if name in ("all", "any", "not") else part for name, part in tree.items()}
+
+
 def _is_tag(spec: Spec) -> ColumnElement[bool]:
     """By its id, which an index serves; a personal tag has its name for one."""
+    if isinstance(spec["tag"], DefinedTag):
+        return follow_user_tag.c.tag_id.in_(spec["tag"].ids)
     kept = corp_tag.alias("named_tag")
     named = select(kept.c.tag_id).where(kept.c.tag_name == spec["tag"], kept.c.is_deleted.is_(False))
     return follow_user_tag.c.tag_id.in_(union_all(named, select(literal(spec["tag"], String))))

@@ -112,6 +112,8 @@ class Asked:
     anchor: ColumnElement[Any] | None = None
     stat: FromClause | None = None
     is_audience: bool = False
+    # Only persons with a row in `stat` are asked about: its columns need nothing in their place.
+    has_stat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +355,9 @@ def compare(known: Field, op: str, value: Any, asked: Asked) -> ColumnElement[bo
         return not_(compare(known, "present", None, asked))
     found = _typed(known, op, value, asked)
     fits = _fits(known, op, found, _month(value, asked.now) if op == "month" else _at(value, asked.now))
+    if asked.has_stat and known.stat:
+        # The same as coalesce(), which would hide from the planner how many fit.
+        return and_(found.is_not(None), fits) if known.stat.endswith("_at") else fits
     if not has_rows:
         return func.coalesce(fits, nothing())
     source, which = rows_of(known, asked)
@@ -374,7 +379,7 @@ def stat_value(known: Field, asked: Asked) -> ColumnElement[Any] | None:
     column = type_coerce(asked.stat.c[known.stat], BigInteger)
     if known.key.endswith("_days"):
         return (literal(to_millis(asked.now), BigInteger) - column) // literal(_DAY_MILLIS, BigInteger)
-    return column if known.stat.endswith("_at") else func.coalesce(column, 0)
+    return column if asked.has_stat or known.stat.endswith("_at") else func.coalesce(column, 0)
 
 
 def _fits(known: Field, op: str, found: ColumnElement[Any], value: Any) -> ColumnElement[bool]:

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, func,
 
 from scrm.profiles import models
 from scrm.profiles.conditions import compile_asked, list_leaves, with_definitions
+from scrm.profiles.conditions_tags import with_tags
 from scrm.profiles.fields import Asked, find_field, read_value
 from scrm.segments.leaves_segments import DefinedSegment
 
@@ -34,11 +35,11 @@ def audience_of(conn: Connection, tree: Tree | None, now: datetime) -> Audience:
 
     Who has ordered is found in person_stat alone where the condition wants somebody who has: half the rows to read.
     """
-    tree = with_definitions(conn, tree)
+    tree = with_tags(conn, with_definitions(conn, tree))
     if _wants_buyer(tree):
         source: FromClause = person_stat
         person_id: ColumnElement[int] = person_stat.c.person_id
-        asked = Asked(person_id, now, stat=person_stat, is_audience=True)
+        asked = Asked(person_id, now, stat=person_stat, is_audience=True, has_stat=True)
     elif _names_stat(tree):
         source = person.outerjoin(person_stat, person_stat.c.person_id == person.c.id)
         person_id = person.c.id

@@ -1,7 +1,7 @@
 """Leaves about a segment: `{segment: key}`; a dynamic one by its condition as it is now, a static one by its list."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, false, or_, select, true
@@ -130,7 +130,7 @@ def _compile(spec: Spec, asked: Asked) -> ColumnElement[bool]:
 
 def _plain(asked: Asked) -> Asked:
     """A segment is about persons: what a run knows beside them does not count."""
-    return Asked(asked.person_id, asked.now, stat=asked.stat, is_audience=asked.is_audience)
+    return replace(asked, since=None, userid=None, external_userid=None, anchor=None)
 
 
 def _guard(spec: Spec) -> ColumnElement[bool]:
