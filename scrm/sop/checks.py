@@ -2,13 +2,21 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import timedelta
+from typing import NamedTuple
 
 from scrm.content import render
 from scrm.sop import timing
 from scrm.sop.conditions import Problem, list_leaves
-from scrm.sop.schema import Channel, Condition, CouponSpec, Part, Playbook, Step, Wait, Window, arms_of
+from scrm.sop.schema import Branch, Channel, Condition, CouponSpec, Part, Playbook, Step, Wait, Window, arms_of
 
 Found = Iterator[tuple[int, str]]
+
+
+class Span(NamedTuple):
+    """The least and the most time between two moments."""
+
+    least: timedelta = timedelta()
+    most: timedelta = timedelta()
 
 
 def check_playbook(playbook: Playbook, coupons: Collection[str], quiet: Window | None) -> Found:
@@ -37,7 +45,16 @@ def check_names(playbook: Playbook, find: Callable[[Condition], Iterable[Problem
 
 def _conditions(playbook: Playbook) -> list[tuple[Condition | None, int]]:
     of_steps = [(step.condition, step.line) for step in playbook.steps]
-    return [(playbook.enter_if, 0), (playbook.exit_if, 0), *of_steps]
+    return [(playbook.enter_if, 0), (playbook.exit_if, 0), *of_steps, *_of_branches(playbook.parts)]
+
+
+def _of_branches(parts: Sequence[Part]) -> Iterator[tuple[Condition | None, int]]:
+    for part in parts:
+        if isinstance(part, Branch):
+            yield from ((arm.condition, part.line) for arm in part.arms)
+        if not isinstance(part, Step):
+            for arm in arms_of(part):
+                yield from _of_branches(arm)
 
 
 def _check_welcome(playbook: Playbook) -> Found:
@@ -49,10 +66,10 @@ def _check_welcome(playbook: Playbook) -> Found:
             yield step.line, f"欢迎语“{step.id}”只能用在 contact.added 触发的剧本里"
         if playbook.steps[0] is not step:
             yield step.line, f"欢迎语“{step.id}”要写在第一步"
-        if len((step.content.text if step.content else "").encode()) > render.WELCOME_TEXT_BYTES:
+        if any(len(said.text.encode()) > render.WELCOME_TEXT_BYTES for said in step.contents):
             yield step.line, f"欢迎语“{step.id}”超过 {render.WELCOME_TEXT_BYTES} 字节（约 1300 个汉字）"
     for step in playbook.steps:
-        if step.channel is Channel.TASK and step.content and len(step.content.text) > render.CHAT_TEXT_CHARS:
+        if step.channel is Channel.TASK and any(len(said.text) > render.CHAT_TEXT_CHARS for said in step.contents):
             yield step.line, f"步骤“{step.id}”的文字超过 {render.CHAT_TEXT_CHARS} 个字"
 
 
@@ -82,7 +99,7 @@ def _quiet_hours(playbook: Playbook, house: Window | None) -> Window | None:
 
 def _check_quiet(playbook: Playbook, quiet: Window | None) -> Found:
     for step in playbook.steps:
-        if quiet is None or step.channel is not Channel.TASK or step.ignores_quiet:
+        if quiet is None or not step.channel.speaks or step.channel is Channel.WELCOME or step.ignores_quiet:
             continue
         window = step.when.window
         if window is not None and not timing.opens_outside(window, quiet):
@@ -111,8 +128,11 @@ def _check_expiry(playbook: Playbook, spec: CouponSpec) -> Found:
     if spec.valid is None:
         return
     showing = [step for step in playbook.steps if _shows(step, spec, playbook)]
+    moments = {step.id: span for step, span in _list_moments(playbook)}
     for step in showing[1:]:
-        soonest, latest = _gap(showing[0], step)
+        if showing[0].id not in moments or step.id not in moments:
+            continue
+        soonest, latest = _gap(moments[showing[0].id], moments[step.id], step)
         if soonest >= spec.valid:
             yield (
                 step.line,
@@ -127,11 +147,35 @@ def _check_expiry(playbook: Playbook, spec: CouponSpec) -> Found:
             )
 
 
-def _gap(issued: Step, shown: Step) -> tuple[timedelta, timedelta]:
+def _gap(issued: Span, shown: Span, step: Step) -> Span:
     """The least and the most time from the issue to the moment a member may still send the later step."""
-    soonest = timing.earliest_gap(shown.when) - timing.latest_gap(issued.when)
-    latest = timing.latest_gap(shown.when) - timing.earliest_gap(issued.when) + (shown.ttl or timedelta())
-    return max(soonest, timedelta()), latest
+    return Span(max(shown.least - issued.most, timedelta()), shown.most - issued.least + (step.ttl or timedelta()))
+
+
+def _list_moments(playbook: Playbook) -> list[tuple[Step, Span]]:
+    """The least and the most time between the anchor and each step, also behind waits and in arms."""
+    found: list[tuple[Step, Span]] = []
+    _walk(playbook.parts or playbook.steps, Span(), Span(), found)
+    return found
+
+
+def _walk(parts: Sequence[Part], base: Span, at: Span, found: list[tuple[Step, Span]]) -> tuple[Span, Span]:
+    """Down one series; `base` is what times are counted from, `at` where the run is. Both as they are at its end."""
+    for part in parts:
+        if isinstance(part, Step):
+            moment = Span(base.least + timing.earliest_gap(part.when), base.most + timing.latest_gap(part.when))
+            found.append((part, moment))
+            at = Span(max(at.least, moment.least), max(at.most, moment.most))
+            continue
+        if isinstance(part, Wait):
+            # The event may come at once; a wait for time alone takes that time.
+            base = at = Span(at.least + (timedelta() if part.event else part.timeout), at.most + part.timeout)
+        # Who fits no arm goes past.
+        ends = [(base, at), *(_walk(arm, base, at, found) for arm in arms_of(part))]
+        base, at = (
+            Span(min(one.least for one in each), max(one.most for one in each)) for each in zip(*ends, strict=True)
+        )
+    return base, at
 
 
 def _shows(step: Step, spec: CouponSpec, playbook: Playbook) -> bool:
@@ -146,14 +190,12 @@ def _minds_expiry(step: Step, spec: CouponSpec) -> bool:
 
 
 def _coupons_given(step: Step) -> list[str]:
-    attached = [each["coupon"] for each in (step.content.attachments if step.content else ()) if "coupon" in each]
+    attached = [each["coupon"] for said in step.contents for each in said.attachments if "coupon" in each]
     return attached + [str(act["issue_coupon"]) for act in step.act if "issue_coupon" in act]
 
 
 def _speaks_of_coupon(step: Step) -> bool:
-    return step.content is not None and any(
-        name.startswith("coupon.") for name in render.variables_of(step.content.text)
-    )
+    return any(name.startswith("coupon.") for said in step.contents for name in render.variables_of(said.text))
 
 
 def _coupon_leaves(tree: Condition | None) -> list[dict[str, str]]:

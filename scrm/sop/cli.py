@@ -166,7 +166,7 @@ async def run_apply(arguments: argparse.Namespace, settings: Settings) -> int:
 def _apply(
     conn: Connection, draft: Draft, terms: Terms, *, now: datetime, by: By, over: bool, approves: bool
 ) -> tuple[bool, list[str]]:
-    """Whether it is a new version now, and the lines that say why it is not."""
+    """Whether it is a new version now, and the lines that say why it is not; what one should know is printed."""
     playbook = draft.playbook
     before = publishing.find_current(conn, playbook.key)
     if before is not None and before.digest == playbook.digest:
@@ -179,6 +179,8 @@ def _apply(
     reasons = estimates.reasons_to_approve(playbook, found, terms.limits)
     if reasons and not approves:
         return False, [f"{draft.file_name}：{'；'.join(reasons)}，要加 --approve 才会发布"]
+    for warning in estimates.warnings(found):
+        print(f"{draft.file_name}：{warning}", file=sys.stderr)
     lines = publishing.bring_file(conn, draft, now=now, by=by, over=over)
     return not lines, lines
 
