@@ -67,6 +67,7 @@ from scrm.sop import (
     coupon_deliveries,
     enrol,
     lifecycle,
+    lives,
     mass_steps,
     migrate_runs,
     notices,
@@ -158,6 +159,7 @@ EXECUTORS: Mapping[str, Execute] = {
     pulls.REPLAY: pulls.run_replay,
     abandonment.KIND: abandonment.run_look,
     radar.NOTICE: radar_notices.run_notice,
+    lives.KIND: lives.run_moved,
     segments.KIND: segments.run_refresh,
     rehearsals.KIND: rehearsals.run_rehearsal,
 }

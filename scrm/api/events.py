@@ -16,6 +16,8 @@ from scrm.profiles import identities, redirects, timeline
 from scrm.profiles.conditions import EVENTS, OWN_EVENT
 from scrm.profiles.store import find_member, get_person
 from scrm.services import SERVICES, Services
+from scrm.sop.lives import MOVED, move_live
+from scrm.sop.triggers import ALIASES
 from scrm.tracking.reading import KINDS, clean_tree, read_claim, read_moment
 
 routes = web.RouteTableDef()
@@ -26,6 +28,11 @@ MOST_BYTES = 8 * 1024
 AHEAD = timedelta(minutes=10)
 # What was told this long after it happened belongs to the timeline, and starts no playbook.
 HISTORY = timedelta(days=3)
+
+# What only the shop's other systems can know of: lives, forms, goods, promises, reviews. Own kinds are `custom.*`.
+OUTSIDE = frozenset(
+    {"live.booked", MOVED, "form.submitted", "stock.available", "staff.promised", "product.reviewed", "review.received"}
+)
 
 FACT_TYPES = {"text": "文字", "number": "数字", "money": "金额（整数分）", "date": "日期时间", "bool": "是否"}
 
@@ -94,6 +101,7 @@ async def save_events(request: web.Request) -> web.Response:
     """One event or a list of at most 500; per item `created`, `known` (told before) or `rejected` with the reason.
 
     `{"name", "person": {"external_userid" | "unionid" | "phone" | "id" …}, "occurred_at", "facts", "key", "event_id"}`.
+    Names are `custom.*` or one of OUTSIDE; live.moved without a person is told to all who booked the live `key`.
     """
     services = request.app[SERVICES]
     body = _decode(await request.read())
@@ -116,12 +124,24 @@ def _save_all(conn: Connection, listed: list[Any], services: Services, now: date
         answer: dict[str, Any] = {"index": index}
         try:
             told = _read(item, types, now)
+            if told.name == MOVED and "everybody" in told.who:
+                answers.append({**answer, **_move_live(conn, told, now)})
+                continue
             person_id = find_person(conn, told.who, services)
             answer |= {"result": _save(conn, told, person_id, now), "person_id": person_id}
         except Invalid as error:
             answer |= {"result": "rejected", "error": error.text}
         answers.append(answer)
     return answers
+
+
+def _move_live(conn: Connection, told: _Told, now: datetime) -> dict[str, Any]:
+    """Without a person it is told to everybody who booked that live."""
+    starts_at = told.facts.get("starts_at")
+    if not told.key or not isinstance(starts_at, str) or not _is_date(starts_at):
+        raise Invalid("live.moved 要写 key（直播编号）和 facts.starts_at（新的开播时间，带时区的 ISO 8601）")
+    move_live(conn, told.key, starts_at, told.facts, now=now)
+    return {"result": "created", "person_id": None}
 
 
 def _save(conn: Connection, told: _Told, person_id: int, now: datetime) -> str:
@@ -142,7 +162,10 @@ def _read(item: Any, types: Mapping[str, Any], now: datetime) -> _Told:
     if not isinstance(item, dict):
         raise Invalid("事件应为对象")
     name, who, facts = item.get("name"), item.get("person"), item.get("facts") or {}
-    _check_name(name)
+    if name not in OUTSIDE:
+        _check_name(name)
+    if name == MOVED and not who:
+        who = {"everybody": True}
     if not isinstance(who, dict) or not who:
         raise Invalid('缺少 person：如 {"external_userid": "wm…"}、{"unionid": "…"}、{"phone": "…"} 或 {"id": 12}')
     if not isinstance(facts, dict) or len(facts) > MOST_FACTS or len(msgspec.json.encode(facts)) > MOST_BYTES:
@@ -159,7 +182,9 @@ def _read(item: Any, types: Mapping[str, Any], now: datetime) -> _Told:
     require_keepable({"key": key, "userid": userid, "event_id": event_id})
     if len(key) > 150 or len(event_id) > 120 or len(userid) > 64:
         raise Invalid("key 最多 150 个字符，event_id 最多 120 个，userid 最多 64 个")
-    return _Told(str(name), min(occurred_at, now), who, clean_tree(facts), key, userid, event_id)
+    return _Told(
+        ALIASES.get(str(name), str(name)), min(occurred_at, now), who, clean_tree(facts), key, userid, event_id
+    )
 
 
 def _check_facts(facts: Mapping[str, Any], wanted: Mapping[str, str]) -> None:
