@@ -17,6 +17,7 @@ from scrm.services import SERVICES, Services
 from scrm.sop import explain_cli, lifecycle, lifecycle_store, results, tally, why
 from scrm.sop.published import By
 from scrm.sop.shelf import house_of, playbooks_of
+from scrm.sop.store import member_names
 
 routes = web.RouteTableDef()
 
@@ -113,7 +114,11 @@ async def people(request: web.Request) -> web.StreamResponse:
         found = results.list_people(
             conn, row.key, step_id=step_id, what=what, userid=userid, before=before_of(request), limit=PAGE + 1
         )
-        return {"found": found, "names": _names(conn, {each.person_id for each in found})}
+        return {
+            "found": found,
+            "names": _names(conn, {each.person_id for each in found}),
+            "members": member_names(conn, {each.userid for each in found} | {userid}),
+        }
 
     values = await services.db.read(look)
     found = values.pop("found")
@@ -156,7 +161,9 @@ async def tell_why(request: web.Request) -> web.StreamResponse:
             story = why.tell(conn, person_id, key, published, house, now)
         except ScrmError as error:
             return {"listed": listed, "story": None, "problem": error.text}
-        return {"listed": listed, "story": story, "problem": "", "called": _names(conn, {person_id}).get(person_id)}
+        called = _names(conn, {person_id}).get(person_id)
+        members = member_names(conn, {run.userid for run in story.runs})
+        return {"listed": listed, "story": story, "problem": "", "called": called, "members": members}
 
     values = await services.db.read(look)
     return await page(request, "playbook_why.html", active="playbooks", named=named, key=key, reading=reading, **values)
@@ -170,8 +177,10 @@ async def _tell_send(request: web.Request) -> web.StreamResponse:
 
     def look(conn: Connection) -> dict[str, Any]:
         told = why.tell_send(conn, int(asked), published, house)
-        names = _names(conn, {told.run.person_id}) if told.run is not None else {}
-        return {"told": told, "called": next(iter(names.values()), "")}
+        if told.run is None:
+            return {"told": told}
+        called = _names(conn, {told.run.person_id}).get(told.run.person_id, "未知昵称")
+        return {"told": told, "called": called, "members": member_names(conn, [told.run.userid])}
 
     return await page(request, "playbook_why_send.html", active="sends", **await services.db.read(look))
 

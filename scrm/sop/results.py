@@ -1,13 +1,26 @@
 """What a playbook achieved in a span of days: per step, per member, per variant, and against those left alone."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Float,
+    and_,
+    case,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    type_coerce,
+)
 
 from scrm.commerce.models import orders
 from scrm.sop import store, tally
@@ -156,11 +169,7 @@ def load_counts(
     conn: Connection, key: str, since: date, until: date, zone: ZoneInfo, now: datetime
 ) -> tuple[Counter[Key], bool]:
     """What is tallied and what came since; True when there was too much of the latter."""
-    counts: Counter[Key] = Counter()
-    columns = [column for column in tally_table.c if column.name != "count"]
-    mine = tally_table.c.playbook_key == key, tally_table.c.day.between(since.isoformat(), until.isoformat())
-    for *named, count in conn.execute(select(*columns, tally_table.c.count).where(*mine)):
-        counts[Key(*named)] += count
+    counts = _tallied(conn, key, since, until)
     is_cut = False
     for live in (_live_steps, _live_runs):
         rows, cut = live(conn, key, zone)
@@ -169,6 +178,17 @@ def load_counts(
             if since.isoformat() <= one.day <= until.isoformat():
                 counts[one] += count
     return counts, is_cut
+
+
+def _tallied(conn: Connection, key: str, since: date, until: date, *which: Any) -> Counter[Key]:
+    """All days and versions together: these keys have none."""
+    columns = tally_table.c.step_id, tally_table.c.variant, tally_table.c.userid, tally_table.c.what
+    mine = tally_table.c.playbook_key == key, tally_table.c.day.between(since.isoformat(), until.isoformat())
+    query = select(*columns, func.sum(tally_table.c.count)).where(*mine, *which).group_by(*columns)
+    counts: Counter[Key] = Counter()
+    for step_id, variant, userid, what, count in conn.execute(query):
+        counts[Key(key, "", 0, step_id, variant, userid, what)] = int(count)
+    return counts
 
 
 def _counted(conn: Connection) -> dict[str, Any]:
@@ -264,62 +284,78 @@ def _members(conn: Connection, playbook: Playbook, counts: Mapping[Key, int]) ->
 
 def _credit(conn: Connection, playbook: Playbook, results: Results, zone: ZoneInfo, now: datetime) -> Uplift | None:
     """Goals and money to steps, variants, arms and windows; returns the comparison with those left alone."""
-    start, end = _midnight(results.since, zone), _midnight(results.until + timedelta(days=1), zone)
-    rows = conn.execute(
-        select(
-            conversion,
-            func.coalesce(orders.c.paid_fen - orders.c.refunded_fen, 0).label("net_fen"),
-        )
-        .outerjoin(orders, orders.c.id == conversion.c.order_id)
-        .where(
-            conversion.c.playbook_key == playbook.key,
-            conversion.c.entered_at >= start,
-            conversion.c.entered_at < end,
-        )
-    ).all()
+    last = _last_ripe_day(playbook, results.until, zone, now)
+    rows = _conversions(conn, playbook.key, results, last, zone)
     by_id = {step.step_id: step for step in results.steps}
     results.goals_within = {window.days: 0 for window in WINDOWS}
     for row in rows:
         if row.is_holdout:
             continue
-        net = int(row.net_fen)
-        results.goals, results.net_fen = results.goals + 1, results.net_fen + net
+        goals, net = int(row.goals), int(row.net_fen)
+        results.goals, results.net_fen = results.goals + goals, results.net_fen + net
         for window in WINDOWS:
-            results.goals_within[window.days] += row.reached_at - row.entered_at <= window
+            results.goals_within[window.days] += int(getattr(row, f"within_{window.days}"))
         for fork, arm in dict(row.arms or {}).items():
             of_arm = results.arms.setdefault((fork, str(arm)), ArmResult())
-            of_arm.goals, of_arm.net_fen = of_arm.goals + 1, of_arm.net_fen + net
+            of_arm.goals, of_arm.net_fen = of_arm.goals + goals, of_arm.net_fen + net
         if row.step_id in by_id:
-            results.credited += 1
+            results.credited += goals
             step = by_id[row.step_id]
             for one in (step, step.variants.get(row.variant)):
                 if one is not None:
-                    one.goals, one.net_fen = one.goals + 1, one.net_fen + net
-    return _compare(conn, playbook, results, rows, zone, now)
+                    one.goals, one.net_fen = one.goals + goals, one.net_fen + net
+    return _compare(conn, playbook, results, [row for row in rows if row.is_ripe], last, zone)
+
+
+def _conversions(conn: Connection, key: str, results: Results, last: date, zone: ZoneInfo) -> Sequence[Any]:
+    """The goals of runs that began in these days, summed up by what they are credited to."""
+    start, end = _midnight(results.since, zone), _midnight(results.until + timedelta(days=1), zone)
+    net = func.coalesce(orders.c.paid_fen - orders.c.refunded_fen, 0)
+    took = type_coerce(conversion.c.reached_at, BigInteger) - type_coerce(conversion.c.entered_at, BigInteger)
+    is_ripe = case((conversion.c.entered_at < _midnight(last + timedelta(days=1), zone), 1), else_=0)
+    columns = (
+        conversion.c.step_id,
+        conversion.c.variant,
+        conversion.c.is_holdout,
+        conversion.c.arms,
+        is_ripe.label("is_ripe"),
+    )
+    milliseconds = [(window.days, window // timedelta(milliseconds=1)) for window in WINDOWS]
+    within = [func.sum(case((took <= most, 1), else_=0)).label(f"within_{days}") for days, most in milliseconds]
+    sums = func.sum(net).label("net_fen"), func.sum(net * literal(1.0, Float) * net).label("squares")
+    # By their number: the database would not know an expression with parameters again.
+    grouped: list[ColumnElement[Any]] = [literal_column(str(number)) for number in range(1, len(columns) + 1)]
+    return conn.execute(
+        select(*columns, func.count().label("goals"), *sums, *within)
+        .select_from(conversion.outerjoin(orders, orders.c.id == conversion.c.order_id))
+        .where(conversion.c.playbook_key == key, conversion.c.entered_at >= start, conversion.c.entered_at < end)
+        .group_by(*grouped)
+    ).all()
+
+
+def _last_ripe_day(playbook: Playbook, until: date, zone: ZoneInfo, now: datetime) -> date:
+    """Who began on this day has had his whole time for the goal."""
+    within = (playbook.goal.within if playbook.goal else None) or timedelta()
+    return min(until, (now - within).astimezone(zone).date() - timedelta(days=1))
 
 
 def _compare(
-    conn: Connection, playbook: Playbook, results: Results, rows: Sequence[Any], zone: ZoneInfo, now: datetime
+    conn: Connection, playbook: Playbook, results: Results, ripe: Sequence[Any], last: date, zone: ZoneInfo
 ) -> Uplift | None:
-    """Only runs that had their whole time for the goal count, on both sides."""
+    """Only runs that had their whole time for the goal count, on both sides; those are tallied long ago."""
     if playbook.goal is None or not results.held_out["entered"]:
         return None
-    within = playbook.goal.within or timedelta()
-    last = min(results.until, (now - within).astimezone(zone).date() - timedelta(days=1))
-    counts, _ = load_counts(conn, playbook.key, results.since, last, zone, now)
-    runs, held_out = _runs(counts)
-    end = _midnight(last + timedelta(days=1), zone)
-    ripe = [row for row in rows if row.entered_at < end]
-    return compare(
-        _group(runs, [row for row in ripe if not row.is_holdout]),
-        _group(held_out, [row for row in ripe if row.is_holdout]),
-        count_holdout_persons(conn, playbook.key, _midnight(results.since, zone), end),
+    runs, held_out = _runs(_tallied(conn, playbook.key, results.since, last, tally_table.c.step_id == ""))
+    persons = count_holdout_persons(
+        conn, playbook.key, _midnight(results.since, zone), _midnight(last + timedelta(days=1), zone)
     )
+    treated = _group(runs, [row for row in ripe if not row.is_holdout])
+    return compare(treated, _group(held_out, [row for row in ripe if row.is_holdout]), persons)
 
 
-def _group(runs: Counter[str], rows: Iterable[Any]) -> Group:
-    money = [int(row.net_fen) for row in rows]
-    return Group(runs["entered"], runs["goal"], sum(money), float(sum(fen * fen for fen in money)))
+def _group(runs: Counter[str], rows: Sequence[Any]) -> Group:
+    money, squares = sum(int(row.net_fen) for row in rows), sum(float(row.squares) for row in rows)
+    return Group(runs["entered"], min(runs["goal"], runs["entered"]), money, squares)
 
 
 def count_holdout_persons(conn: Connection, key: str, since: datetime, until: datetime) -> int:
@@ -362,6 +398,8 @@ def list_people(
         )
         .order_by(step_run.c.id.desc())
     )
+    if what in _STATES:
+        query = query.where(step_run.c.state.in_(_STATES[what]))
     found = []
     for row in conn.execute(query.limit(MOST_LIVE)):
         names = {one.what for one in tally.count_step(row, _UTC)}
@@ -373,3 +411,16 @@ def list_people(
 
 
 _UTC = ZoneInfo("UTC")
+# In which states of a step run a count can be found.
+_STATES = {
+    "delivered": ("done",),
+    "waiting": ("intent", "waiting"),
+    "skipped": ("skipped",),
+    "withdrawn": ("skipped",),
+    "left_out": ("skipped",),
+    "expired": ("dropped",),
+    "missed": ("dropped",),
+    "failed": ("failed",),
+    "failed_before": ("failed",),
+    "unknown": ("unknown",),
+}

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, delete, func, or_, select, update
 
-from scrm.db import upsert
+from scrm.db import Priority, upsert
 from scrm.db.bulk import among
 from scrm.events import Event, event, event_of
 from scrm.services import Services
@@ -27,7 +27,8 @@ from scrm.sop.schema import Channel
 from scrm.sop.shelf import playbooks_of
 
 TICK_SECONDS = 30.0
-SLICE = 2000
+# So many rows at a time: the one writer of SQLite is free again in between.
+SLICE = 500
 # A row with a lower id may be committed later than one with a higher; no transaction takes that long.
 BEHIND = timedelta(minutes=2)
 # A member may take back what he skipped, and a run ended by that lives again; after this it stays.
@@ -70,7 +71,7 @@ async def tick(services: Services) -> int:
     """Count what has come since; returns how many rows that were."""
     published, zone, total = playbooks_of(services), services.settings.shop.zone, 0
     for count in (count_steps, count_open, count_entries, count_endings, count_events):
-        while done := await services.db.write(count, published, zone, services.clock.now()):
+        while done := await services.db.write_as(Priority.IMPORT, count, published, zone, services.clock.now()):
             total += done
             if done < SLICE:
                 break
@@ -381,7 +382,7 @@ def count_events(conn: Connection, published: Published, zone: ZoneInfo, now: da
     cursor = _turn(conn, "event", event, now)
     if cursor is None:
         return 0
-    bound = min(cursor.bound, cursor.counted_id + SLICE * 10)
+    bound = min(cursor.bound, cursor.counted_id + SLICE * 20)
     query = select(event).where(
         event.c.id > cursor.counted_id,
         event.c.id <= bound,
