@@ -1,6 +1,7 @@
 """剧本的文字与版本: a draft written in the console, what it would change, and the life of a playbook."""
 
 import io
+import json
 import zipfile
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from scrm.services import SERVICES, Services
 from scrm.sop import diff, drafts, estimates, lifecycle, lifecycle_store, migrate_runs
 from scrm.sop import published as publishing
 from scrm.sop.drafts import Checked, Outcome
+from scrm.sop.json_schema import json_schema
 from scrm.sop.published import By
 from scrm.sop.reading import Problem
 from scrm.sop.schema import Playbook
@@ -433,6 +435,14 @@ async def download_all(request: web.Request) -> web.StreamResponse:
         for key, source in sources.items():
             files.writestr(f"{key}.yaml", source)
     return _file(packed.getvalue(), "playbooks.zip", "application/zip")
+
+
+@routes.get("/console/playbooks/schema.json")
+@for_managers
+async def download_schema(request: web.Request) -> web.StreamResponse:
+    """The format as JSON Schema, for an editor that completes and checks."""
+    body = json.dumps(json_schema(), ensure_ascii=False, indent=2).encode()
+    return _file(body, "scrm-playbook.schema.json", "application/schema+json; charset=utf-8")
 
 
 @routes.post("/console/playbooks/import")

@@ -276,7 +276,10 @@ def _moved(
     found = route(old, new, run.step)
     index = _undone(new, found.index, done)
     course = placing.course_of(new, run, house)
-    if found.is_same and index == found.index and _waits_alike(old, new, run.step, index):
+    if run.is_holdout:
+        # Only watched: as long as the new version would take.
+        place = Place(index, placing.ends_at(course))
+    elif found.is_same and index == found.index and _waits_alike(old, new, run.step, index):
         place = Place(index, run.due_at, run.awaits)
     else:
         place = placing.place_from(course, index, now)

@@ -58,6 +58,7 @@ class Published:
         self._known = Known()
         self._seen: list[tuple[Any, ...]] | None = None
         self._entries_from: dict[str, datetime] = {}
+        self._held: set[str] = set()
         self._index: triggers.Index = {}
         self._indexed: dict[str, Playbook] | None = None
 
@@ -72,6 +73,10 @@ class Published:
         """Whether what happened then may still begin a run: not what happened while the playbook stood still."""
         opened_at = self._entries_from.get(key)
         return opened_at is None or occurred_at >= opened_at
+
+    def is_held(self, key: str) -> bool:
+        """Whether those under way in it are to stand still."""
+        return key in self._held
 
     def version(self, key: str, version: int) -> Playbook | None:
         """The version a run began with; read from its text when it is first asked for."""
@@ -95,7 +100,8 @@ class Published:
             playbook = self.version(key, version) if state == "published" else None
             if playbook is not None:
                 current[key] = playbook
-        self._entries_from = {key: opened_at for key, *_, opened_at in self._seen if opened_at is not None}
+        self._entries_from = {key: opened_at for key, *_, opened_at, _ in self._seen if opened_at is not None}
+        self._held = {key for key, _, state, *_, runs in self._seen if (state, runs) == ("paused", "held")}
         self.current = current
 
     def refresh(self, conn: Connection) -> bool:
@@ -329,7 +335,7 @@ def known_from(conn: Connection, *, quiet: Window | None) -> Known:
 
 def _states(conn: Connection) -> list[tuple[Any, ...]]:
     table = playbook_table.c
-    columns = (table.key, table.version, table.state, table.changed_at, table.entries_from)
+    columns = (table.key, table.version, table.state, table.changed_at, table.entries_from, table.runs)
     return [tuple(row) for row in conn.execute(select(*columns).order_by(playbook_table.c.key))]
 
 

@@ -1,7 +1,7 @@
 """What the clock sets going: steps that come due, tasks that run out, reminders that are owed."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from scrm.sop import arbitration, content, engine, guard_facts, house, mass_step
 from scrm.sop.engine import Decision, Verdict
 from scrm.sop.facts import Due, Ending, Known, gather
 from scrm.sop.guards import NOTHING
+from scrm.sop.lifecycle import HELD
 from scrm.sop.recording import Case, Decided, Rules, record, says
 from scrm.sop.schema import Playbook, Trigger
 from scrm.sop.shelf import find_version, house_of, playbooks_of, shop_of
@@ -27,6 +28,7 @@ BATCH = 128
 _MOST_BATCHES = 500
 # A database that is away, locked or full: what was due stays due, and the next tick tries again.
 _PASSING = (OperationalError, InterfaceError, OSError, TimeoutError)
+_HELD_FOR = timedelta(minutes=1)
 # Stands in where a version cannot be found, which ends the run.
 NO_PLAYBOOK = Playbook(key="", title="", trigger=Trigger(""), run_key="person", reentry="never", steps=())
 
@@ -134,7 +136,12 @@ def decide_due(conn: Connection, rules: Rules, now: datetime, enrolment_id: int 
             decided.cases.append(_without_playbook(row))
         else:
             # Who is only compared with is told nothing, wherever he stands.
-            due.append(Due(row, playbook, None if row.is_holdout else playbook.node(row.step)))
+            one = Due(row, playbook, None if row.is_holdout else playbook.node(row.step))
+            if one.step is not None and rules.published.is_held(row.playbook_key):
+                # It slipped in while its playbook stands still: scrm.sop.lifecycle will hold it in a moment.
+                decided.cases.append(Case(one, Decision(Verdict.DEFER, HELD, now + _HELD_FOR)))
+            else:
+                due.append(one)
     if due:
         _decide_all(conn, due, decided)
         said = [case.due for case in decided.cases if says(case)]

@@ -108,6 +108,8 @@ async def test_texts_go_out_and_come_in_as_drafts(manager: Visitor, world: World
     response = await world.client.post("/console/playbooks/import", data=form, headers=manager.cookie)
     assert "已导入为草稿" in await response.text()
     assert "elsewhere" not in playbooks_of(world.services).current
+    schema = await world.client.get("/console/playbooks/schema.json", headers=manager.cookie)
+    assert "SOP 剧本" in await schema.text()
     draft = await world.services.db.read(lifecycle_store.find_draft, "elsewhere")
     assert draft is not None
     response = await send(manager, "/console/playbooks/new", source="title: 没有编号")

@@ -121,6 +121,10 @@ async def test_a_run_that_slips_into_a_held_playbook_is_held_too(shop: Shop) -> 
     published.current = {**published.current, KEY: published.versions[KEY, 1]}
     await shop.add()
     assert await states(shop) == ["active"]
+    await shop.services.db.read(published.load)
+    # Also before anybody has looked for such runs, its step does not come.
+    await shop.pass_time(hours=2)
+    assert await shop.tasks() == []
     await lifecycle.tick(shop.services)
     assert await states(shop) == ["paused"]
 
@@ -211,6 +215,20 @@ async def test_keeping_leaves_everybody_where_he_is(shop: Shop) -> None:
     assert await move(shop, "keep") == 0
     await shop.pass_time(hours=1, minutes=1)
     assert [row.step_id for row in await shop.tasks()] == ["ask"]
+
+
+async def test_those_who_are_left_alone_stay_alone(shop: Shop) -> None:
+    await shop.run(playbook_of(step("ask", "T0+1h"), holdout=1.0))
+    await shop.add()
+    await shop.run(playbook_of(step("other", "T0+2h"), version=2, holdout=1.0))
+    assert await move(shop) == 1
+    (run,) = await shop.runs()
+    assert (run.version, run.is_holdout, run.state) == (2, True, "active")
+    await act(shop, lifecycle.pause, hold=True)
+    await shop.pass_time(days=1)
+    await act(shop, lifecycle.resume, shift=True)
+    await shop.pass_time(days=4)
+    assert await shop.tasks() == []
 
 
 # Pure -----------------------------------------------------------------------------------------------------------------
