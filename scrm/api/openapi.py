@@ -109,6 +109,15 @@ def describe() -> dict[str, Any]:
                 "get": _operation("发送账本：欢迎语、提醒、一键发送", parameters=["external_userid"], answer="发送列表")
             },
             "/api/v1/tasks": {"get": _operation("员工待办", parameters=["userid", "state"], answer="待办列表")},
+            "/api/v1/playbooks/{key}/start": {
+                "post": _operation(
+                    "为一位客户手动开始一个 SOP（触发事件是 manual.started 的）；同一 request_id 只开始一次",
+                    path="key",
+                    body={"type": "object", "required": ["person"]},
+                    answer="enrolment_id 和说明",
+                    errors=(404, 409),
+                )
+            },
             "/api/v1/coupons/issue": {
                 "post": _operation(
                     "给一位客户发一张券；同一原因总是同一张",
