@@ -7,10 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, case, func, select, update
 
 from scrm.services import Services
-from scrm.sop import content
+from scrm.sop import content, mass_step_store
+from scrm.sop.channels import Outcome, Ready, Release, mass
 from scrm.sop.facts import Due
 from scrm.sop.models import enrolment, task
-from scrm.sop.shelf import find_version, playbooks_of, shop_of
+from scrm.sop.shelf import find_version, house_of, playbooks_of, shop_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,41 @@ def hand_over(
         )
         .returning(task.c.id, task.c.enrolment_id, task.c.step_id)
     ).all()
-    _say_anew(conn, services, {run.id: run for run in runs}, tasks, now)
+    by_id = {run.id: run for run in runs}
+    _say_anew(conn, services, by_id, tasks, now)
+    _gather_anew(conn, services, userid, external_userid, by_id, now)
     return HandedOver(len(runs), len(tasks))
+
+
+def _gather_anew(
+    conn: Connection,
+    services: Services,
+    userid: str,
+    external_userid: str,
+    runs: dict[int, Row[Any]],
+    now: datetime,
+) -> None:
+    """What waits in the old member's mass messages goes into the taker's, in the taker's name."""
+    published, release = playbooks_of(services), Release(now, house_of(services), shop_of(services))
+    ready, ends = [], []
+    for one in mass_step_store.free_pair(conn, userid, external_userid, now):
+        run = runs.get(one.enrolment_id)
+        playbook = find_version(conn, published, run.playbook_key, run.version) if run is not None else None
+        step = playbook.step(one.step_id) if playbook is not None else None
+        if run is None or playbook is None or step is None:
+            ends.append(Outcome(one.step_run_id, "skipped", "客户已转给其他员工，群发已撤回"))
+            continue
+        due = Due(run, playbook, step)
+        said = content.fill(conn, due, content.load_values(conn, [due], release.shop, now)[run.id], release.shop, now)
+        if said.problem or said.needless:
+            ends.append(Outcome(one.step_run_id, "failed", said.problem or said.needless))
+        else:
+            ready.append(Ready(due, step, said, one.step_run_id))
+    if ready:
+        mass_step_store.change_sender(conn, [one.step_run_id for one in ready], ready[0].due.row.userid)
+        ends += mass.release(conn, ready, release)
+    for end in ends:
+        mass_step_store.finish(conn, {(end.state, end.reason): [end.step_run_id]}, now)
 
 
 def _say_anew(

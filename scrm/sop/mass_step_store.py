@@ -16,6 +16,7 @@ from sqlalchemy import (
     Row,
     Select,
     and_,
+    delete,
     exists,
     func,
     literal_column,
@@ -376,6 +377,33 @@ def withdraw_pair(conn: Connection, userid: str, external_userid: str, reason: s
     """The same for one relation."""
     mine = select(batch.c.id).where(func.lower(batch.c.userid) == userid.lower())
     return _withdraw(conn, and_(step.c.external_userid == external_userid, step.c.batch_id.in_(mine)), reason, now)
+
+
+def free_pair(conn: Connection, userid: str, external_userid: str, now: datetime) -> list[Row[Any]]:
+    """Take a relation's steps out of what is not confirmed, to be said by another member: rows (step_run_id, step_id,
+    enrolment_id), which are in no batch any more."""
+    batches = select(batch.c.id).where(func.lower(batch.c.userid) == userid.lower())
+    query = (
+        select(step.c.step_run_id, step.c.enrolment_id, step.c.state, step_run.c.step_id)
+        .join(step_run, step_run.c.id == step.c.step_run_id)
+        .where(step.c.external_userid == external_userid, step.c.batch_id.in_(batches), step.c.state != "over")
+    )
+    rows = conn.execute(_locked(conn, query, of=step)).all()
+    sending = take_out(conn, [row.step_run_id for row in rows if row.state == "sending"], now)
+    free = [row for row in rows if row.state == "gathering" or row.step_run_id in sending]
+    ids = [row.step_run_id for row in free]
+    if ids:
+        conn.execute(update(target).where(_is_of_steps(conn, ids)).values(step_run_id=None))
+        conn.execute(delete(step).where(among(conn, step.c.step_run_id, ids)))
+        mine = among(conn, step_run.c.id, ids)
+        conn.execute(update(step_run).where(mine, step_run.c.state == "waiting").values(state="intent"))
+    return free
+
+
+def change_sender(conn: Connection, step_run_ids: Collection[int], userid: str) -> None:
+    """The ledger's lines name the member who will send it."""
+    mine = among(conn, send.c.once, [_once(of) for of in step_run_ids])
+    conn.execute(update(send).where(mine, send.c.outcome == "intent").values(userid=userid))
 
 
 def _withdraw(conn: Connection, which: ColumnElement[bool], reason: str, now: datetime) -> int:

@@ -12,13 +12,15 @@ from aiohttp.test_utils import TestServer, unused_port
 from sqlalchemy import Connection
 
 from scrm.app import open_services
-from scrm.mass_messages import dispatch, results
+from scrm.mass_messages import dispatch, plan, results
+from scrm.mass_messages.audience import Audience
 from scrm.profiles import store as profiles
 from scrm.profiles.models import follow_user, member
 from scrm.sandbox import Sandbox, SandboxConfig
 from scrm.sandbox.confirming import confirm_mass_message
 from scrm.sop import mass_step_store, mass_steps, store
 from scrm.sop.channels import mass
+from scrm.sop.hand_over import hand_over
 from scrm.sop.models import enrolment, send, step_run
 from scrm.sop.schema import Channel, Content, Step, Trigger, When
 from scrm.work import queue
@@ -376,3 +378,51 @@ def test_what_cannot_be_said_to_everybody_is_refused_in_words(
     problems = mass.problems(one, {"late", "ttl"})
     assert (words in "；".join(problems)) if words else problems == []
     assert len(mass.problems(one, set())) == len(problems) + 2
+
+
+@one_database
+async def test_a_customer_who_is_handed_over_gets_the_takers_message_and_only_that(shop: MassShop) -> None:
+    await shop.run(playbook_of(m_step(ttl=timedelta(hours=8))))
+    people = await shop.crowd(2)
+    await shop.settle()
+    await shop.pass_time(seconds=61)
+    moved, stays = people
+    shop.sandbox.add_contact_seed("c0-lina", "WuHao")
+    await shop.services.db.write(_hand_over, shop, moved)
+    for _ in range(5):
+        await shop.pass_time(minutes=1)
+    assert {made.userids[0]: [each.target for each in made.deliveries] for made in shop.living} == {
+        "lina": [stays.external_userid],
+        "WuHao": [moved.external_userid],
+    }
+    for made in shop.living:
+        shop.confirm(made.msgid, made.userids[0])
+    await shop.pass_time(minutes=3)
+    assert shop.received == {moved.external_userid: 1, stays.external_userid: 1}
+    assert await shop.states() == {"done": 2}
+    ledger = {row.external_userid: (row.userid, row.outcome) for row in await shop.sends(send.c.kind == "mass")}
+    assert ledger == {moved.external_userid: ("WuHao", "sent"), stays.external_userid: ("lina", "sent")}
+
+
+def _hand_over(conn: Connection, shop: Shop, who: Customer) -> None:
+    now = shop.clock.now()
+    conn.execute(member.insert().values(userid="WuHao", folded="wuhao", name="吴昊"))
+    relation = {"userid": "WuHao", "external_userid": who.external_userid, "person_id": who.person_id}
+    conn.execute(follow_user.insert().values(**relation, followed_at=now))
+    hand_over(conn, shop.services, "lina", who.external_userid, "WuHao", now=now)
+
+
+@one_database
+async def test_who_had_his_share_of_mass_messages_is_left_out_before_the_call(shop: MassShop) -> None:
+    await shop.run(playbook_of(m_step(), priority="P1"))
+    full = await shop.meet("full")
+    await plan.create(shop.services, Audience(userids=("lina",)), text="手工群发")
+    await shop.settle()
+    other = await shop.meet("other")
+    for who in (full, other):
+        await shop.publish("contact.added", who)
+    await shop.settle()
+    await shop.pass_time(seconds=61)
+    assert [each.target for each in shop.made[-1].deliveries] == [other.external_userid]
+    ends = {row.state: row.reason for row in await shop.rows(step_run)}
+    assert ends == {"waiting": "", "dropped": "被频控放弃：这位客户本周期的群发次数已用完"}
