@@ -12,6 +12,7 @@ from scrm.db.json_text import json_text
 from scrm.errors import Invalid
 from scrm.mass_messages.models import mass_message_target
 from scrm.profiles.models import external_contact, follow_user, follow_user_tag, member, person
+from scrm.profiles.stop_list import stop_entry
 from scrm.settings import MassMessages
 
 # States in which a customer's place is taken: it was sent, or still may be.
@@ -102,7 +103,9 @@ def all_over(quota: Quota) -> Select[Any]:
 def refuses() -> ColumnElement[bool]:
     """The person wants no messages, no promotions, or no mass messages."""
     flags = [json_text(person.c.optout, key) == "true" for key in ("all", "promo", "mass")]
-    return func.coalesce(or_(*(func.coalesce(flag, false()) for flag in flags)), false())
+    # Relatives, colleagues of other shops and the blacklisted are on the stop list: nobody advertises to them.
+    stopped = exists().where(stop_entry.c.person_id == person.c.id).correlate(person)
+    return or_(func.coalesce(or_(*(func.coalesce(flag, false()) for flag in flags)), false()), stopped)
 
 
 def contacts(audience: Audience) -> Select[Any]:

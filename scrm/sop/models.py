@@ -202,7 +202,7 @@ task = Table(
     Column("expires_at", UtcDateTime),
     Column("released_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
-    # waiting (for its half hour), sent, unsent
+    # waiting (for its half hour), sent, unsent, spared (beyond what a member bears in a day)
     Column("reminder", String(12), nullable=False, server_default=text("'waiting'")),
     Column("created_at", UtcDateTime, nullable=False),
     Column("correlation", String(40), nullable=False, server_default=text("''")),

@@ -1,8 +1,8 @@
 """Tells members what waits for them: one app message for what comes due in one half hour."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -85,13 +85,19 @@ async def plan(services: Services, house: House) -> int:
         return 0
     if not await services.db.read(store.has_untold, now):
         return 0
-    return await services.db.write(plan_due, now)
+    return await services.db.write(plan_due, now, house)
 
 
-def plan_due(conn: Connection, now: datetime) -> int:
-    """Returns how many messages will go out; a member who was told in this half hour is told in the next."""
+def plan_due(conn: Connection, now: datetime, house: House | None = None) -> int:
+    """Returns how many messages will go out; a member who was told in this half hour is told in the next.
+
+    Beyond the house's tasks a day the less important ones are shown beside the chat only, and nobody is told of them.
+    """
     planned = 0
-    for bundle in choose_bundles(store.list_untold(conn, slot_of(now) + SLOT), now):
+    bundles = choose_bundles(store.list_untold(conn, slot_of(now) + SLOT), now)
+    if house is not None and bundles:
+        bundles = _spare(conn, bundles, house, now)
+    for bundle in bundles:
         row = {
             "kind": "app_message",
             "userid": bundle.userid,
@@ -116,6 +122,37 @@ def plan_due(conn: Connection, now: datetime) -> int:
         )
         planned += 1
     return planned
+
+
+def _spare(conn: Connection, bundles: Sequence[Bundle], house: House, now: datetime) -> list[Bundle]:
+    """The bundles without what is too much for one day; complaints, notices and promises are never too much."""
+    if house.tasks_per_day is None:
+        return list(bundles)
+    local = now.astimezone(house.zone)
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    told = store.count_told(conn, {bundle.userid for bundle in bundles}, midnight)
+    priorities = store.find_priorities(conn, [task_id for bundle in bundles for task_id in bundle.task_ids])
+    kept, spared = [], []
+    for bundle in bundles:
+        room = house.tasks_per_day - told.get(bundle.userid, 0)
+        chosen = choose_told(bundle.task_ids, priorities, room)
+        spared += [task_id for task_id in bundle.task_ids if task_id not in chosen]
+        if chosen:
+            kept.append(replace(bundle, task_ids=tuple(each for each in bundle.task_ids if each in chosen)))
+    if spared:
+        store.set_reminder(conn, spared, "spared")
+    return kept
+
+
+def choose_told(task_ids: Sequence[int], priorities: Mapping[int, str], room: int) -> set[int]:
+    """Which tasks a member is told of when `room` are left for today: the most important ones first. Pure."""
+    ranked = sorted(task_ids, key=lambda task_id: (priorities.get(task_id, ""), task_id))
+    always = {task_id for task_id in ranked if priorities.get(task_id, "") not in _MAY_WAIT}
+    rest = [task_id for task_id in ranked if task_id not in always]
+    return always | set(rest[: max(room - len(always), 0)])
+
+
+_MAY_WAIT = frozenset({"P3", "P4", "P5"})
 
 
 async def run_remind(services: Services, item: queue.Claimed) -> None:

@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 from scrm.db import insert_for, upsert
+from scrm.db.bulk import insert_rows, update_rows
 from scrm.events import Event, event, event_of
 from scrm.profiles.models import external_contact, follow_user, member, person
 from scrm.sop import mass_step_store
@@ -149,18 +150,7 @@ def list_waiting(conn: Connection, person_id: int, event_name: str) -> list[Row[
     return list(conn.execute(query.with_for_update() if conn.dialect.name == "postgresql" else query))
 
 
-_PROGRESS = (
-    update(enrolment)
-    .where(enrolment.c.id == bindparam("of_id"), enrolment.c.state == "active")
-    .values(
-        step=bindparam("new_step"),
-        due_at=bindparam("new_due_at"),
-        awaits=bindparam("new_awaits"),
-        held_reason=bindparam("new_held_reason"),
-        counted_from=bindparam("new_counted_from"),
-        arms=bindparam("new_arms"),
-    )
-)
+_PLACE = ("step", "due_at", "awaits", "held_reason", "counted_from", "arms")
 _END = (
     update(enrolment)
     .where(enrolment.c.id == bindparam("of_id"), enrolment.c.state == "active")
@@ -168,10 +158,9 @@ _END = (
 )
 
 
-def save_progress(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """`of_id` and `new_` step, due_at, awaits, held_reason, counted_from and arms for each run that goes on."""
-    if rows:
-        conn.execute(_PROGRESS, list(rows))
+def save_progress(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """`id`, `step`, `due_at`, `awaits`, `held_reason`, `counted_from` and `arms` of each run that goes on."""
+    update_rows(conn, enrolment, rows, _PLACE, only="state = 'active'")
 
 
 def end_runs(conn: Connection, endings: Iterable[tuple[int, str, str]], *, now: datetime) -> None:
@@ -338,9 +327,9 @@ def list_step_runs(conn: Connection, enrolment_id: int) -> list[Row[Any]]:
 # Tasks ----------------------------------------------------------------------------------------------------------------
 
 
-def add_tasks(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    if rows:
-        conn.execute(task.insert(), list(rows))
+def add_tasks(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """All with the same keys."""
+    insert_rows(conn, task, rows)
 
 
 def find_task(conn: Connection, task_id: int) -> Row[Any] | None:
@@ -447,6 +436,26 @@ def has_untold(conn: Connection, now: datetime) -> bool:
 def set_reminder(conn: Connection, task_ids: Collection[int], state: str) -> None:
     """waiting, sent or unsent."""
     conn.execute(update(task).where(task.c.id.in_(list(task_ids))).values(reminder=state))
+
+
+def count_told(conn: Connection, userids: Collection[str], since: datetime) -> dict[str, int]:
+    """By member: the tasks opened since then that he was told of."""
+    rows = conn.execute(
+        select(task.c.userid, func.count().label("tasks"))
+        .where(task.c.userid.in_(sorted(userids)), task.c.open_at >= since, task.c.reminder == "sent")
+        .group_by(task.c.userid)
+    )
+    return {row.userid: row.tasks for row in rows}
+
+
+def find_priorities(conn: Connection, task_ids: Collection[int]) -> dict[int, str]:
+    """By task: its playbook's priority; a task without a run has none."""
+    rows = conn.execute(
+        select(task.c.id, enrolment.c.priority)
+        .join(enrolment, enrolment.c.id == task.c.enrolment_id)
+        .where(task.c.id.in_(list(task_ids)))
+    )
+    return {row.id: row.priority for row in rows}
 
 
 def list_tasks_to_tell(conn: Connection, task_ids: Collection[int]) -> list[Row[Any]]:

@@ -4,10 +4,14 @@ from datetime import time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scrm.sop import guards
-from scrm.sop.schema import Window
-from tests.sop.shop import Guards, House, at, playbook_of, step
+from scrm.sop.guards import Touch
+from scrm.sop.reminders import choose_told
+from scrm.sop.schema import Caps, Window
+from tests.sop.shop import Content, Guards, House, at, playbook_of, step
 
 NIGHT = Window(time(21, 30), time(9, 0))
 HOUSE = House(ZoneInfo("Asia/Shanghai"), NIGHT)
@@ -71,3 +75,55 @@ def test_overdue_messages_are_a_day_apart_others_half_an_hour() -> None:
     assert guards.free_at(book, timedelta(hours=2), before, now, HOUSE) == at("03-03 11:50")
     assert guards.free_at(book, timedelta(), None, now, HOUSE) == now
     assert guards.free_at(playbook_of(ASK, priority="P0"), timedelta(), before, now, HOUSE) == now
+
+
+@pytest.mark.parametrize(
+    ("channel", "optout", "own", "refused"),
+    [
+        ("M", "mass", "", True),
+        ("T", "mass", "", False),
+        ("T", "chat", "", True),
+        ("M", "chat", "", False),
+        ("T", "birthday", "", False),
+        ("T", "birthday", "birthday", True),
+        ("T", "live", "live", True),
+    ],
+)
+def test_a_way_that_was_refused_is_not_used_and_the_others_are(
+    channel: str, optout: str, own: str, refused: bool
+) -> None:
+    asked = step("ask", "T0", channel, content=Content("您好"))
+    book = playbook_of(asked, priority="P2", guards=Guards(optout=own))
+    assert bool(guards.refused(book, {optout: True}, asked)) is refused
+
+
+@given(
+    hours=st.lists(st.integers(0, 24 * 40), max_size=14),
+    gap=st.one_of(st.none(), st.integers(1, 100)),
+    week=st.one_of(st.none(), st.integers(1, 5)),
+    month=st.one_of(st.none(), st.integers(1, 9)),
+)
+def test_from_the_moment_that_is_named_a_message_is_under_every_cap(
+    hours: list[int], gap: int | None, week: int | None, month: int | None
+) -> None:
+    now = at("03-31 12:00")
+    caps = Caps(timedelta(hours=gap) if gap else None, week, month)
+    touches = [Touch(moment) for hour in sorted(hours, reverse=True) if (moment := now - timedelta(hours=hour))]
+    for _ in range(12):
+        free = guards.full(caps, touches, now, HOUSE.zone)
+        if free is None:
+            break
+        assert free.at > now
+        assert free.why
+        now = free.at
+    assert free is None
+    for days, most in ((7, week), (30, month)):
+        assert most is None or sum(touch.at > now - timedelta(days=days) for touch in touches) < most
+    assert not gap or not touches or now - touches[-1].at >= timedelta(hours=gap)
+
+
+def test_a_member_is_told_of_what_matters_most_and_always_of_complaints_and_promises() -> None:
+    priorities = {1: "P4", 2: "P3", 3: "P0", 4: "P2", 5: "P3", 6: ""}
+    assert choose_told([1, 2, 3, 4, 5, 6], priorities, 5) == {2, 3, 4, 5, 6}
+    assert choose_told([1, 2, 3, 4, 5, 6], priorities, 0) == {3, 4, 6}
+    assert choose_told([1, 2], priorities, 40) == {1, 2}

@@ -1,0 +1,150 @@
+"""勿扰与频控: the house's guards as data, the stop list, and who refuses what."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+from sqlalchemy import Connection, func, or_, select
+
+from scrm.console.door import MANAGER, for_managers, page
+from scrm.db.json_text import json_text
+from scrm.errors import Forbidden, Invalid, NotFound, ScrmError
+from scrm.privacy.optout import FLAGS
+from scrm.profiles import stop_list
+from scrm.profiles.models import external_contact, person
+from scrm.profiles.redirects import follow
+from scrm.services import SERVICES
+from scrm.sop import house as houses
+from scrm.sop.guards import House, words
+
+routes = web.RouteTableDef()
+
+SHOWN = 200
+
+
+@routes.get("/console/guards")
+@for_managers
+async def guards(request: web.Request) -> web.StreamResponse:
+    return await _show(request)
+
+
+@routes.post("/console/guards")
+@for_managers
+async def save(request: web.Request) -> web.StreamResponse:
+    """Every value is in the form; with `reset` the settings hold again. Only administrators change them."""
+    services, form = request.app[SERVICES], await request.post()
+    _check_administrator(request)
+    try:
+        values = {} if "reset" in form else houses.read_form(_texts(form))
+    except Invalid as problem:
+        return await _show(request, problem=problem.text, said=_texts(form), status=422)
+    await services.db.write(houses.save, values, by=request[MANAGER].userid, now=services.clock.now())
+    await houses.refresh(services)
+    raise web.HTTPSeeOther("/console/guards")
+
+
+@routes.post("/console/guards/stop")
+@for_managers
+async def stop(request: web.Request) -> web.StreamResponse:
+    """{who, kind, note}: who is a customer's number, external_userid or name."""
+    services, form = request.app[SERVICES], _texts(await request.post())
+
+    def write(conn: Connection) -> None:
+        person_id = _find_person(conn, form.get("who", "").strip())
+        by, now = request[MANAGER].userid, services.clock.now()
+        stop_list.add_to_stop_list(conn, person_id, form.get("kind", ""), note=form.get("note", ""), by=by, now=now)
+
+    try:
+        await services.db.write(write)
+    except ScrmError as problem:
+        return await _show(request, problem=problem.text, status=problem.status)
+    raise web.HTTPSeeOther("/console/guards#stop")
+
+
+@routes.post(r"/console/guards/stop/{person_id:\d{1,18}}/delete")
+@for_managers
+async def allow(request: web.Request) -> web.StreamResponse:
+    await request.app[SERVICES].db.write(stop_list.remove_from_stop_list, int(request.match_info["person_id"]))
+    raise web.HTTPSeeOther("/console/guards#stop")
+
+
+def _check_administrator(request: web.Request) -> None:
+    if request[MANAGER].role != "administrator":
+        raise Forbidden("勿扰与频控由管理员修改；请联系管理员。")
+
+
+def _texts(form: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value)[:500] for name, value in form.items()}
+
+
+def _find_person(conn: Connection, text: str) -> int:
+    """Raises Invalid when nobody or several are meant."""
+    if not text:
+        raise Invalid("请填客户的编号、external_userid 或昵称")
+    if text.isascii() and text.isdigit() and len(text) <= 18:
+        return follow(conn, int(text))
+    named = or_(external_contact.c.external_userid == text, external_contact.c.name == text)
+    found = conn.scalars(select(external_contact.c.person_id).where(named).distinct().limit(2)).all()
+    if not found:
+        raise NotFound(f"没有找到“{text[:40]}”：请从客户列表复制编号或 external_userid")
+    if len(found) > 1:
+        raise Invalid(f"有几位客户都叫“{text[:40]}”，请改填编号或 external_userid")
+    return int(found[0])
+
+
+async def _show(
+    request: web.Request, *, problem: str = "", said: Mapping[str, str] | None = None, status: int = 200
+) -> web.StreamResponse:
+    services = request.app[SERVICES]
+
+    def look(conn: Connection) -> dict[str, Any]:
+        return {
+            "values": houses.load(conn),
+            "change": houses.find_change(conn),
+            "stopped": stop_list.list_stopped(conn, limit=SHOWN),
+            "refusing": _list_refusing(conn),
+        }
+
+    found = await services.db.read(look)
+    house = houses.apply(houses.house_from(services.settings), found.pop("values"))
+    response = await page(
+        request,
+        "guards.html",
+        active="guards",
+        problem=problem,
+        form=said or form_of(house),
+        kinds=stop_list.KINDS,
+        flags=FLAGS,
+        may_change=request[MANAGER].role == "administrator",
+        adding=request.query.get("add", "")[:64],
+        **found,
+    )
+    response.set_status(status)
+    return response
+
+
+def form_of(house: House) -> dict[str, str]:
+    """The house as the form shows it; what does not limit is empty. Pure."""
+    gap = house.caps.gap
+    return {
+        "quiet": words(house.quiet).replace("–", "-") if house.quiet else "",
+        "gap_hours": str(max(1, round(gap.total_seconds() / 3600))) if gap else "",
+        "per_week": str(house.caps.per_week or ""),
+        "per_month": str(house.caps.per_month or ""),
+        "after_sale_days": str(house.after_sale.days),
+        "talk_hours": str(round(house.talk.total_seconds() / 3600)),
+        "tasks_per_day": str(house.tasks_per_day or ""),
+        "holdout_percent": str(round(house.holdout * 100)),
+        "stop_tags": "、".join(sorted(house.stop_tags)),
+    }
+
+
+def _list_refusing(conn: Connection) -> list[tuple[Any, list[str]]]:
+    """Persons with a refusal, the newest first, each with its words."""
+    raised = or_(*(json_text(person.c.optout, flag) == "true" for flag in FLAGS))
+    name = select(func.max(external_contact.c.name)).where(external_contact.c.person_id == person.c.id)
+    called = func.coalesce(func.nullif(person.c.name, ""), name.scalar_subquery(), "").label("called")
+    rows = conn.execute(
+        select(person.c.id, person.c.optout, called).where(raised).order_by(person.c.id.desc()).limit(SHOWN)
+    )
+    return [(row, [title for flag, title in FLAGS.items() if row.optout.get(flag)]) for row in rows]
