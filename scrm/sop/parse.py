@@ -90,7 +90,7 @@ class _Reader(TriggerReader, GuardsReader, ApprovalReader, CouponsReader, StepsR
     def tests(self, node: Node) -> tuple[dict[str, Any], ...]:
         tests = []
         for part in self.sequence(node, "tests"):
-            self.mapping(part, "tests", ("name", "given", "staff", "until", "expect"))
+            self.mapping(part, "tests", ("name", "given", "staff", "until", "holdout", "expect"))
             for key in ("name", "given", "expect"):
                 if not isinstance(part.value, dict) or key not in part.value:
                     self.note(part.line, f"这个测试缺少 {key}")

@@ -1,13 +1,12 @@
 """Plays the `tests:` of a playbook: the real runtime, a database of its own, a clock that jumps, nobody outside."""
 
 import asyncio
-import re
-import shutil
+import os
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,11 +28,26 @@ from scrm.profiles.conditions import FLAGS
 from scrm.profiles.models import person
 from scrm.services import Services
 from scrm.settings import Settings, load_settings
-from scrm.sop import enrol, mass_step_store, reminders, tasks, timing, welcome
+from scrm.sop import enrol, mass_step_store, notices, outward, rehearsed_acts, reminders, store, tasks, welcome
 from scrm.sop import published as publishing
-from scrm.sop.actions import tagging
+from scrm.sop.actions import chains, tagging
+from scrm.sop.mass_step_models import mass_step
 from scrm.sop.models import enrolment, send, step_run, task
 from scrm.sop.rehearsed_orders import RehearsedOrders
+from scrm.sop.rehearsed_tests import (
+    ACTS,
+    EXPECTED,
+    OUTCOMES,
+    Given,
+    Rehearsal,
+    Result,
+    Staff,
+    WrongTest,
+    compare,
+    read_given,
+    read_moment,
+    read_staff,
+)
 from scrm.sop.schema import Fork, Jump, Playbook
 from scrm.sop.shelf import playbooks_of, shop_of
 from scrm.sop.tick import tick
@@ -42,6 +56,19 @@ from scrm.wecom.client import WeCom
 from scrm.work import queue
 from scrm.work.worker import LANES, Worker
 
+__all__ = [
+    "EXPECTED",
+    "Given",
+    "Rehearsal",
+    "Result",
+    "WrongTest",
+    "compare",
+    "read_given",
+    "rehearse",
+    "run_test",
+    "run_tests",
+]
+
 USERID = "lina"
 EXTERNAL_USERID = "wmRehearsal"
 UNIONID = "oRehearsal"
@@ -49,52 +76,23 @@ NICKNAME = "小满"
 STATE = "rehearsal"
 
 _MOST_STOPS = 5_000
-_GIVEN = re.compile(r"(\S+)\s+@(\S+)(?:\s+(\S+))?")
+_SUGGESTED = ("suggestion", "hint")
+
+
+async def _tell_outside(services: Services, item: queue.Claimed) -> None:
+    """Work of kind "sop.outward", which calls nobody here."""
+    step_run_id, now = int(item.payload["step_run_id"]), services.clock.now()
+    await services.db.write(outward.note_end, step_run_id, "done", "预演，没有真的调用", now)
+
+
 _EXECUTORS = {
     "sop.event": enrol.run_event,
     "sop.remind": reminders.run_remind,
     "sop.mark_tag": tagging.run_mark_tag,
+    "sop.outward": _tell_outside,
+    **chains.EXECUTORS,
+    **notices.EXECUTORS,
 }
-_OUTCOMES = ("sent", "done", "skipped", "dropped", "failed", "expired", "withdrawn")
-EXPECTED = (*_OUTCOMES, "tasks", "run", "coupons", "next")
-
-
-class WrongTest(ValueError):
-    """A test that cannot be played, in the author's words."""
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """Something that happens in a test; `key` tells orders apart."""
-
-    event: str
-    at: datetime
-    key: str = ""
-    facts: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Rehearsal:
-    """What came of it: step ids by outcome, with the reasons; the state of the last run; a line for each moment."""
-
-    outcomes: dict[str, list[str]]
-    reasons: dict[str, str]
-    tasks: list[str]
-    run: str
-    coupons: list[str]
-    next_step: str
-    next_at: str
-    story: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One test: `problems` is empty when everything came as expected."""
-
-    name: str
-    line: int
-    problems: list[str]
-    story: list[str]
 
 
 class SteppedClock:
@@ -123,19 +121,32 @@ class SilentWeCom(WeCom):
         if path == "externalcontact/add_corp_tag":
             tags = [{"id": f"id-{tag['name']}", "name": tag["name"]} for tag in body["tag"]]
             return {"errcode": 0, "tag_group": {"group_id": "g", "group_name": body["group_name"], "tag": tags}}
-        return {"errcode": 0, "msgid": "rehearsal"}
+        self._posts = getattr(self, "_posts", 0) + 1
+        return {"errcode": 0, "msgid": f"rehearsal-{self._posts}"}
+
+
+_templates: dict[str, bytes] = {}
 
 
 async def run_tests(playbook: Playbook, beside: Sequence[Playbook] = ()) -> list[Result]:
     """Play all tests of a playbook, each in a world of its own where those `beside` it are published too."""
-    with tempfile.TemporaryDirectory(prefix="scrm-rehearsal-") as folder:
-        template = Path(folder) / "template.db"
-        await asyncio.to_thread(migrate, f"sqlite:///{template}")
+    with tempfile.TemporaryDirectory(prefix="scrm-rehearsal-", dir=_fast_folder()) as folder:
+        if "" not in _templates:
+            made = Path(folder) / "template.db"
+            await asyncio.to_thread(migrate, f"sqlite:///{made}")
+            _templates[""] = made.read_bytes()
         results = []
         for number, test in enumerate(playbook.tests):
-            path = Path(shutil.copy(template, Path(folder) / f"{number}.db"))
+            path = Path(folder) / f"{number}.db"
+            path.write_bytes(_templates[""])
             results.append(await run_test(playbook, test, path, beside))
         return results
+
+
+def _fast_folder() -> str | None:
+    """In memory where the system has such a place: the databases live for a moment, and need to survive nothing."""
+    memory = Path("/dev/shm")  # noqa: S108 - TemporaryDirectory makes a folder of our own in it
+    return str(memory) if memory.is_dir() and os.access(memory, os.W_OK) else None
 
 
 async def run_test(playbook: Playbook, test: dict[str, Any], path: Path, beside: Sequence[Playbook] = ()) -> Result:
@@ -156,96 +167,27 @@ async def rehearse(playbook: Playbook, test: dict[str, Any], path: Path, beside:
     settings = settings_for(path)
     zone = settings.shop.zone
     given = sorted(read_given(test.get("given"), zone), key=lambda one: one.at)
-    until = _moment(test["until"], zone) if "until" in test else None
+    until = read_moment(test["until"], zone) if "until" in test else None
+    # Chance must not decide what a test finds: its customer is left alone only when the test says so.
+    playbook = replace(playbook, holdout=1.0 if test.get("holdout") else 0.0)
     async with _services(settings, SteppedClock(given[0].at)) as (services, clock):
-        stage = _Stage(services, clock, playbook, _confirms_after(test), zone)
-        await stage.open([playbook, *(other for other in beside if other.key != playbook.key)])
+        stage = _Stage(services, clock, playbook, read_staff(test.get("staff")), zone)
+        await stage.open([playbook, *(replace(other, holdout=0.0) for other in beside if other.key != playbook.key)])
         await stage.play(given, until)
         return await services.db.read(stage.outcome)
-
-
-def compare(expected: Any, found: Rehearsal) -> list[str]:
-    """A line for everything that came otherwise than expected; what is not named is not compared."""
-    if not isinstance(expected, dict) or not expected:
-        return ["expect 是空的，请写明期望的结果，例如 {sent: [welcome]}"]
-    problems = [f"expect 里不认识“{key}”，可用的有 {'、'.join(EXPECTED)}" for key in expected if key not in EXPECTED]
-    for key in (*_OUTCOMES, "tasks", "coupons"):
-        if key in expected:
-            actual = {"tasks": found.tasks, "coupons": found.coupons}.get(key) or found.outcomes.get(key, [])
-            problems += _compare_steps(key, expected[key], actual, found.reasons)
-    if "run" in expected and str(expected["run"]).rpartition("/")[2] != found.run:
-        problems.append(f"run 期望 {expected['run']}，实际 {found.run}")
-    if "next" in expected:
-        wanted = expected["next"]
-        if wanted.get("step") != found.next_step or not found.next_at.startswith(str(wanted.get("at", ""))):
-            problems.append(f"next 期望 {wanted}，实际 {found.next_step or '没有下一步'} {found.next_at}".rstrip())
-    return problems
-
-
-def _compare_steps(key: str, wanted: Any, actual: list[str], reasons: dict[str, str]) -> list[str]:
-    items = wanted if isinstance(wanted, list) else [wanted]
-    names = [next(iter(item)) if isinstance(item, dict) else str(item) for item in items]
-    if names != actual:
-        why = "；".join(f"{step}：{reasons[step]}" for step in actual + names if reasons.get(step))
-        return [f"{key} 期望 {_listed(names)}，实际 {_listed(actual)}" + (f"（{why}）" if why else "")]
-    pairs = [pair for item in items if isinstance(item, dict) for pair in item.items()]
-    return [
-        f"{key} 的 {step} 期望原因含“{reason}”，实际“{reasons.get(step, '')}”"
-        for step, reason in pairs
-        if str(reason) not in reasons.get(step, "")
-    ]
-
-
-def _listed(names: list[str]) -> str:
-    return "、".join(names) or "无"
-
-
-def read_given(given: Any, zone: ZoneInfo) -> list[Given]:
-    """`order.paid @2026-03-02T09:00 A100` or {event, at, key, ...facts}, times in the shop's zone; raises WrongTest."""
-    if not isinstance(given, list) or not given:
-        raise WrongTest("given 要写成列表，例如 [contact.added @2026-03-01T10:00]")
-    return [_read_one(item, zone) for item in given]
-
-
-def _read_one(item: Any, zone: ZoneInfo) -> Given:
-    if isinstance(item, dict) and {"event", "at"} <= set(item):
-        facts = {key: value for key, value in item.items() if key not in ("event", "at", "key")}
-        return Given(str(item["event"]), _moment(item["at"], zone), str(item.get("key", "")), facts)
-    found = _GIVEN.fullmatch(item.strip()) if isinstance(item, str) else None
-    if found is None:
-        raise WrongTest(f"看不懂 given 里的“{item}”，请写成 order.paid @2026-03-02T09:00")
-    return Given(found[1], _moment(found[2], zone), found[3] or "")
-
-
-def _moment(text: Any, zone: ZoneInfo) -> datetime:
-    try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError:
-        raise WrongTest(f"看不懂时间“{text}”，请写成 2026-03-02T09:00") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
-
-
-def _confirms_after(test: dict[str, Any]) -> timedelta | None:
-    """How long the member takes to send a task; None when it is never sent."""
-    after = (test.get("staff") or {}).get("confirms_after", "never")
-    if after == "never":
-        return None
-    try:
-        return timing.parse_duration(str(after))
-    except ValueError as error:
-        raise WrongTest(f"staff 的 confirms_after：{error}，或写 never") from None
 
 
 class _Stage:
     """One customer, one member, one playbook."""
 
     def __init__(
-        self, services: Services, clock: SteppedClock, playbook: Playbook, confirms: timedelta | None, zone: ZoneInfo
+        self, services: Services, clock: SteppedClock, playbook: Playbook, staff: Staff, zone: ZoneInfo
     ) -> None:
-        self.services, self.clock, self.playbook, self.confirms, self.zone = services, clock, playbook, confirms, zone
+        self.services, self.clock, self.playbook, self.staff, self.zone = services, clock, playbook, staff, zone
         self.orders = RehearsedOrders(UNIONID)
         self.story: list[str] = []
-        self.confirmations: dict[int, datetime] = {}
+        # (what, its id) -> when the member does it; None: never
+        self.confirmations: dict[tuple[str, int], datetime | None] = {}
         self.person_id = 0
         self._adds = 0
 
@@ -260,7 +202,12 @@ class _Stage:
             return person_id
 
         self.person_id = await self.services.db.write(furnish)
-        await self.services.db.read(playbooks_of(self.services).load)
+        published = playbooks_of(self.services)
+        await self.services.db.read(published.load)
+        asked = {playbook.key: playbook.holdout for playbook in playbooks}
+        for version, playbook in published.versions.items():
+            published.versions[version] = replace(playbook, holdout=asked[playbook.key])
+        published.current = {key: replace(each, holdout=asked[key]) for key, each in published.current.items()}
 
     async def play(self, given: list[Given], until: datetime | None) -> None:
         """From one moment at which something happens to the next."""
@@ -284,15 +231,16 @@ class _Stage:
         moments = [one.at for one in coming[:1]]
         moments += await self.services.db.read(_coming, now)
         moments += [at for at in ends.values() if at is not None and at > now]
-        moments += [max(at, now + timedelta(seconds=1)) for at in self.confirmations.values()]
+        moments += [max(at, now + timedelta(seconds=1)) for at in self.confirmations.values() if at is not None]
         return min(moments, default=None)
 
     async def _settle(self) -> None:
-        while await self._work() + await tick(self.services):
+        while await self._work() + await tick(self.services) + await notices.tick(self.services):
             pass
-        for task_id in await self.services.db.read(_open_tasks):
-            if self.confirms is not None:
-                self.confirmations.setdefault(task_id, self.clock.now() + self.confirms)
+        for kind, of_id, step_id in await self.services.db.read(_waiting_for_staff):
+            if (kind, of_id) not in self.confirmations:
+                after = self.staff.after(step_id)
+                self.confirmations[kind, of_id] = None if after is None else self.clock.now() + after
 
     async def _work(self) -> int:
         """Claiming writes, once for each lane: most moments have nothing to claim."""
@@ -302,24 +250,39 @@ class _Stage:
 
     async def _confirm(self) -> None:
         now = self.clock.now()
-        ready = [task_id for task_id, at in self.confirmations.items() if at <= now]
-        for task_id in ready:
-            del self.confirmations[task_id]
-            try:
-                await tasks.release(self.services, USERID, task_id)
-                view = await tasks.confirm_sent(self.services, USERID, task_id, ok=True)
-                self._tell(f"员工发送“{view.title}”：{view.text}")
-            except ScrmError as error:
-                self._tell(f"员工点了发送，没有发出：{error.text}")
+        ready = [key for key, at in self.confirmations.items() if at is not None and at <= now]
+        for kind, of_id in ready:
+            self.confirmations[kind, of_id] = None
+            if kind == "mass":
+                await self.services.db.write(self._confirm_mass, of_id)
+            else:
+                await self._send(of_id)
         if ready:
             await self._settle()
+
+    async def _send(self, task_id: int) -> None:
+        try:
+            await tasks.release(self.services, USERID, task_id)
+            view = await tasks.confirm_sent(self.services, USERID, task_id, ok=True)
+            self._tell(f"员工发送“{view.title}”：{view.text}")
+        except ScrmError as error:
+            self._tell(f"员工点了发送，没有发出：{error.text}")
+
+    def _confirm_mass(self, conn: Connection, step_run_id: int) -> None:
+        """The member confirmed the mass message: what WeCom would tell of this customer."""
+        row = conn.execute(select(mass_step).where(mass_step.c.step_run_id == step_run_id)).one()
+        if row.state == "over":
+            return
+        mass_step_store.finish(conn, {("done", ""): [step_run_id]}, self.clock.now())
+        store.finish_idle(conn, [row.enrolment_id], now=self.clock.now())
+        self._tell("员工确认了群发")
 
     async def _happen(self, given: Given) -> None:
         self._tell(f"发生 {given.event} {given.key}".rstrip())
         if given.event in ("contact.added", "contact.half_added"):
             await self._add_contact(given)
         elif given.event in RehearsedOrders.EVENTS:
-            snapshot = self.orders.snapshot(given.event, given.key, self.clock.now())
+            snapshot = self.orders.snapshot(given.event, given.key, self.clock.now(), given.facts)
             vault = self.services.vault
             await self.services.db.write(save_orders, [snapshot], now=self.clock.now(), vault=vault, route="api")
         else:
@@ -328,6 +291,9 @@ class _Stage:
     def _tell_of(self, conn: Connection, given: Given) -> None:
         """What needs no more than a row or two of its own."""
         now = self.clock.now()
+        if given.event in ACTS:
+            rehearsed_acts.change(conn, given, self.person_id, (USERID, EXTERNAL_USERID), now)
+            return
         if given.event in FLAGS:
             refused = {given.event.partition(".")[2]: True}
             conn.execute(update(person).where(person.c.id == self.person_id).values(optout=refused))
@@ -335,8 +301,11 @@ class _Stage:
         if given.event.startswith("contact.lost_by_"):
             by = given.event.removeprefix("contact.lost_by_")
             profiles.end_follow_user(conn, USERID, EXTERNAL_USERID, self.person_id, ended_by=by, ended_at=now)
-        event = Event(given.event, now, self.person_id, EXTERNAL_USERID, USERID, given.key, dict(given.facts))
+        event = Event(given.event, now, self.person_id, EXTERNAL_USERID, USERID, given.key, self._facts(given))
         publish(conn, [event], now=now)
+
+    def _facts(self, given: Given) -> dict[str, Any]:
+        return rehearsed_acts.facts_of(given, self.playbook, self.zone)
 
     async def _add_contact(self, given: Given) -> None:
         """As the callback does it: the welcome first, then the event."""
@@ -381,24 +350,17 @@ class _Stage:
 
     def outcome(self, conn: Connection) -> Rehearsal:
         """What the tables say at the end."""
-        outcomes: dict[str, list[str]] = {key: [] for key in _OUTCOMES}
-        reasons: dict[str, str] = {}
+        outcomes: dict[str, list[str]] = {key: [] for key in OUTCOMES}
         is_ours = send.c.playbook_key == self.playbook.key
         welcomed = select(send.c.step_id).where(send.c.kind == "welcome", send.c.outcome == "sent", is_ours)
         outcomes["sent"] += conn.execute(welcomed.order_by(send.c.id)).scalars()
-        rows = conn.execute(
-            select(step_run, task.c.state.label("task_state"), task.c.reason.label("task_reason"))
-            .outerjoin(task, task.c.step_run_id == step_run.c.id)
-            .join(enrolment, enrolment.c.id == step_run.c.enrolment_id)
-            .where(enrolment.c.playbook_key == self.playbook.key)
-            .order_by(step_run.c.id)
-        ).all()
+        rows = self._steps(conn)
+        reasons = {row.step_id: row.task_reason or row.reason for row in rows}
         for row in rows:
-            state = row.task_state or row.state
-            reasons[row.step_id] = row.task_reason or row.reason
+            state = row.task_state or _state_of(row)
             if row.channel != "W" and state in outcomes:
                 outcomes[state].append(row.step_id)
-        waiting = [row.step_id for row in rows if row.task_state == "open"]
+        waiting = [row for row in rows if row.task_state == "open" or (row.channel == "M" and row.state == "waiting")]
         runs = select(enrolment).where(enrolment.c.playbook_key == self.playbook.key)
         last = conn.execute(runs.order_by(enrolment.c.id.desc()).limit(1)).one_or_none()
         next_step, next_at = self._next_step(last)
@@ -406,13 +368,30 @@ class _Stage:
         return Rehearsal(
             outcomes=outcomes,
             reasons=reasons,
-            tasks=waiting,
+            tasks=[row.step_id for row in waiting if row.kind not in _SUGGESTED],
             run=last.state if last is not None else "none",
             coupons=list(issued),
             next_step=next_step,
             next_at=next_at,
             story=[*self.story, *(f"{step}：{reason}" for step, reason in reasons.items() if reason)],
+            notices=[row.step_id for row in rows if row.channel == "I" and row.state == "done"],
+            outward=[row.step_id for row in rows if row.channel == "K" and row.state == "done"],
+            suggested=[row.step_id for row in rows if row.channel == "S" and row.kind in _SUGGESTED],
+            arms=dict(last.arms) if last is not None else {},
+            variant={row.step_id: row.facts["variant"] for row in rows if "variant" in row.facts},
+            held=last.held_reason if last is not None else "",
+            checks={row.step_id: {each["name"]: each["ok"] for each in row.facts.get("checks", ())} for row in rows},
         )
+
+    def _steps(self, conn: Connection) -> list[Row[Any]]:
+        query = (
+            select(step_run, task.c.state.label("task_state"), task.c.reason.label("task_reason"), task.c.kind)
+            .outerjoin(task, task.c.step_run_id == step_run.c.id)
+            .join(enrolment, enrolment.c.id == step_run.c.enrolment_id)
+            .where(enrolment.c.playbook_key == self.playbook.key)
+            .order_by(step_run.c.id)
+        )
+        return list(conn.execute(query))
 
     def _next_step(self, run: Row[Any] | None) -> tuple[str, str]:
         """The step a run waits for, and until when (shop's zone, to the minute)."""
@@ -422,6 +401,27 @@ class _Stage:
         if node is None or isinstance(node, Jump):
             return "", ""
         return (node.part if isinstance(node, Fork) else node).id, run.due_at.astimezone(self.zone).isoformat()[:16]
+
+
+def _state_of(row: Row[Any]) -> str:
+    """A mass message that its member confirmed is sent to the customer, and so is what goes outside WeCom."""
+    if row.channel in ("M", "K") and row.state == "done":
+        return "sent"
+    return "expired" if row.channel == "M" and row.state == "dropped" and "有效期" in row.reason else str(row.state)
+
+
+def _waiting_for_staff(conn: Connection) -> list[tuple[str, int, str]]:
+    """("task" or "mass", its id, the step) of everything that a member may tap now."""
+    found = [
+        ("task", row.id, row.step_id)
+        for row in conn.execute(select(task.c.id, task.c.step_id).where(task.c.state == "open"))
+    ]
+    steps = (
+        select(mass_step.c.step_run_id, step_run.c.step_id)
+        .join(step_run, step_run.c.id == mass_step.c.step_run_id)
+        .where(mass_step.c.state != "over")
+    )
+    return [*found, *(("mass", row.step_run_id, row.step_id) for row in conn.execute(steps))]
 
 
 def _has_work(conn: Connection, now: datetime) -> bool:

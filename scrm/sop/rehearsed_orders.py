@@ -1,10 +1,12 @@
 """Orders for rehearsals: each event of a test becomes the snapshot a shop would send."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from scrm.commerce.canonical import Order, read_order
+from scrm.sop.rehearsed_tests import WrongTest
 
 PAID_FEN = 25900
 
@@ -14,6 +16,8 @@ class _Told:
     """What has happened to one order so far: event -> when, in ISO 8601."""
 
     at: dict[str, str]
+    # What the author says of it: amount (yuan), lines, channel.
+    said: dict[str, Any] = field(default_factory=dict)
 
 
 class RehearsedOrders:
@@ -34,13 +38,17 @@ class RehearsedOrders:
         self._unionid = unionid
         self._orders: dict[str, _Told] = {}
 
-    def snapshot(self, event: str, key: str, now: datetime) -> Order:
-        """The order after `event`; without a key, a new order is created or paid, and else the latest one meant."""
+    def snapshot(self, event: str, key: str, now: datetime, said: Mapping[str, Any] | None = None) -> Order:
+        """The order after `event`; without a key, a new order is created or paid, and else the latest one meant.
+
+        `said` is what the author tells of it, and stays told: amount in yuan, lines [{title, sku, amount, count}].
+        """
         order_no = key or self._choose(event)
         told = self._orders.setdefault(order_no, _Told({}))
         for implied in _IMPLIED[event]:
             told.at.setdefault(implied, now.isoformat())
         told.at.setdefault(event, now.isoformat())
+        told.said |= said or {}
         return read_order({**self._facts(order_no, told), "platform_updated_at": now.isoformat()})
 
     def _choose(self, event: str) -> str:
@@ -57,20 +65,45 @@ class RehearsedOrders:
         parcel = {key: times[key] for key in ("shipped_at", "delivered_at") if key in times}
         sent = {"tracking_no": f"SF{order_no}", "carrier_name": "顺丰速运"}
         refund = {"refund_no": f"T{order_no}", "status": "refunded" if "refund.closed" in at else "requested"}
+        lines = [_line(number, each) for number, each in enumerate(told.said.get("lines", ({},)), 1)]
+        total = sum(line["paid_fen"] for line in lines)
+        if "amount" in told.said:
+            total = fen_of(told.said["amount"])
+            lines = [{**line, "paid_fen": total // len(lines)} for line in lines] if "lines" not in told.said else lines
         return {
-            "channel": "wxstore",
+            "channel": str(told.said.get("channel", "wxstore")),
             "order_no": order_no,
             "status": next((status for event, status in _STATUSES if event in at), "pending_payment"),
             "buyer_ref": {"wx_unionid": self._unionid},
-            "payable_fen": PAID_FEN,
-            "paid_fen": PAID_FEN if "order.paid" in at else 0,
-            "lines": [{"line_key": "1", "title": "舒缓保湿面霜 50g", "paid_fen": PAID_FEN}],
+            "payable_fen": total,
+            "paid_fen": total if "order.paid" in at else 0,
+            "lines": lines,
             "shipments": [sent | parcel] if parcel else [],
             "refunds": [{**refund, "created_at": at["refund.opened"]}] if "refund.opened" in at else [],
             **times,
         }
 
 
+def fen_of(yuan: Any) -> int:
+    """Money of authors is in yuan; raises WrongTest."""
+    try:
+        return round(float(yuan) * 100)
+    except (TypeError, ValueError):
+        raise WrongTest(f"amount 要写成元，例如 299，写的是“{yuan}”") from None
+
+
+def _line(number: int, said: Any) -> dict[str, Any]:
+    said = said if isinstance(said, Mapping) else {"title": str(said)}
+    line = {
+        "line_key": str(number),
+        "title": str(said.get("title", "舒缓保湿面霜 50g")),
+        "paid_fen": fen_of(said["amount"]) if "amount" in said else PAID_FEN,
+        "qty": int(said.get("count", 1)),
+    }
+    return line | {_GOODS[key]: str(said[key]) for key in _GOODS if key in said}
+
+
+_GOODS = {"product_id": "platform_item_id", "sku": "merchant_sku"}
 _TIMES = {
     "order.created": "ordered_at",
     "order.paid": "paid_at",

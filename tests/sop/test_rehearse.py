@@ -1,0 +1,188 @@
+"""What authors may write in the tests of a playbook, and that each of it is played as the engine would."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scrm.sop.parse import parse_playbook
+from scrm.sop.rehearse import run_test
+
+HEAD = """\
+playbook: tried
+title: 试一试
+priority: {priority}
+trigger: {trigger}
+run_key: person
+reentry: never
+exit_if: none
+goal: none
+guards: {{quiet: none, cap: inherit}}
+steps:
+"""
+TASK = "late: defer, ttl: 24h, channel: T, content: {text: 您好}"
+
+
+def playbook_text(*steps: str, trigger: str = "{event: contact.added}", priority: str = "P3") -> str:
+    return HEAD.format(trigger=trigger, priority=priority) + "".join(f"  - {step}\n" for step in steps)
+
+
+CASES = {
+    "a branch on a custom field and the amount of an order": (
+        playbook_text(
+            "id: kind",
+            "  branch:",
+            "    - {name: 大单, if: {field: person.paid, op: gte, value: 300}, steps: [{id: vip, at: T0+1h, %s}]}"
+            % TASK,
+            "    - {name: 干皮, if: {field: field.skin, op: eq, value: 干性}, steps: [{id: dry, at: T0+1h, %s}]}"
+            % TASK,
+            "    - {else: [{id: plain, at: T0+1h, %s}]}" % TASK,
+        ).replace("  -   ", "    "),
+        {
+            "given": [
+                {"set": {"field.skin": "干性", "stage": "潜客"}, "at": "2026-03-01T09:00"},
+                {
+                    "event": "order.paid",
+                    "at": "2026-03-01T09:30",
+                    "amount": 299,
+                    "lines": [{"title": "面霜", "amount": 299}],
+                },
+                "contact.added @2026-03-01T10:00",
+            ],
+            "staff": {"confirms_after": "10m"},
+            "until": "2026-03-02T10:00",
+            "expect": {"sent": ["dry"], "arms": {"kind": "干皮"}, "run": "done", "checks": {"dry": {"频控": True}}},
+        },
+    ),
+    "an order above the line takes the other arm": (
+        playbook_text(
+            "id: kind",
+            "  branch:",
+            "    - {name: 大单, if: {field: person.paid, op: gte, value: 300}, steps: [{id: vip, at: T0+1h, %s}]}"
+            % TASK,
+            "    - {else: [{id: plain, at: T0+1h, %s}]}" % TASK,
+        ).replace("  -   ", "    "),
+        {
+            "given": [
+                {
+                    "event": "order.paid",
+                    "at": "2026-03-01T09:30",
+                    "lines": [{"title": "面霜", "amount": 200}, {"title": "精华", "amount": 150}],
+                },
+                "contact.added @2026-03-01T10:00",
+            ],
+            "until": "2026-03-01T12:00",
+            "expect": {"tasks": ["vip"], "arms": {"kind": "大单"}},
+        },
+    ),
+    "a segment begins it, a tag skips a step": (
+        playbook_text(
+            "{id: first, at: T0+1h, if: {not: {tag: 员工亲友}}, %s}" % TASK,
+            trigger="{event: segment.entered, where: {segment: vip}}",
+        ),
+        {
+            "given": [
+                "contact.added @2026-03-01T09:00",
+                {"tag": "员工亲友", "at": "2026-03-01T09:10"},
+                {"segment": "vip", "at": "2026-03-01T10:00"},
+            ],
+            "until": "2026-03-02T10:00",
+            "expect": {"skipped": ["first"], "blocked": {"first": "条件不满足"}, "run": "done"},
+        },
+    ),
+    "a birthday is reached, and the steps stand before it": (
+        playbook_text(
+            "{id: before, at: D-3 10:00-11:00, %s}" % TASK,
+            "{id: day, at: D+0 10:00-11:00, %s}" % TASK,
+            trigger="{event: date.reached, date: birthday}",
+        ),
+        {
+            "given": ["contact.added @2026-02-01T09:00", "date.reached @2026-03-05T00:05"],
+            "staff": {"confirms_after": {"before": "10m", "else": "never"}},
+            "until": "2026-03-08T20:00",
+            "expect": {"sent": ["before"], "tasks": ["day"], "run": "active"},
+        },
+    ),
+    "a notice, a suggestion, a call outside and a mass message": (
+        playbook_text(
+            "{id: tell, at: T0, channel: I, notify: owner, content: {text: 新客}}",
+            "{id: hint, at: T0+1m, channel: S, hint: 聊聊肤质}",
+            "{id: sms, at: T0+2m, channel: K, to: sms, late: defer, content: {text: 您好}}",
+            "{id: all, at: T0+3h, channel: M, late: defer, ttl: 24h, content: {text: 大家好}}",
+            priority="P2",
+        ),
+        {
+            "given": ["contact.added @2026-03-02T10:00"],
+            "staff": {"confirms_after": {"all": "30m", "else": "never"}},
+            "until": "2026-03-04T10:00",
+            "expect": {"notices": ["tell"], "suggested": ["hint"], "outward": ["sms"], "sent": ["sms", "all"]},
+        },
+    ),
+    "who is left alone hears nothing": (
+        playbook_text("{id: hello, at: T0+1h, %s}" % TASK).replace("goal: none", "goal: none\nholdout: 5%"),
+        {
+            "given": ["contact.added @2026-03-02T10:00"],
+            "holdout": True,
+            "until": "2026-03-02T20:00",
+            "expect": {"sent": [], "tasks": []},
+        },
+    ),
+    "a share of five in a hundred never decides a test": (
+        playbook_text("{id: hello, at: T0+1h, %s}" % TASK).replace("goal: none", "goal: none\nholdout: 20%"),
+        {
+            "given": ["contact.added @2026-03-02T10:00"],
+            "until": "2026-03-02T20:00",
+            "expect": {"tasks": ["hello"]},
+        },
+    ),
+    "a case pauses it": (
+        playbook_text("{id: hello, at: D+2 10:00-11:00, %s}" % TASK),
+        {
+            "given": [
+                "contact.added @2026-03-02T10:00",
+                "order.paid @2026-03-02T11:00",
+                "refund.opened @2026-03-03T09:00",
+            ],
+            "until": "2026-03-04T12:00",
+            "expect": {"tasks": [], "run": "paused"},
+        },
+    ),
+    "a talk brakes, and the step says so": (
+        playbook_text("{id: hello, at: T0+1h, %s}" % TASK),
+        {
+            "given": [
+                "contact.added @2026-03-02T10:00",
+                {"event": "kf.message", "at": "2026-03-02T10:30", "answered": True},
+            ],
+            "until": "2026-03-02T11:05",
+            "expect": {
+                "tasks": [],
+                "blocked": {"hello": "刚说过话"},
+                "next": {"step": "hello", "at": "2026-03-02T12:30"},
+            },
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_what_authors_write_is_played(name: str, sqlite_template: Path, tmp_path: Path) -> None:
+    text, test = CASES[name]
+    playbook = parse_playbook(text, file_name="tried.yaml")
+    path = Path(shutil.copy(sqlite_template, tmp_path / "rehearsal.db"))
+    result = await run_test(playbook, {"name": name, "line": 1, **test}, path)
+    assert result.problems == [], "\n".join([*result.problems, *result.story])
+
+
+async def test_a_test_says_what_is_wrong_with_itself(sqlite_template: Path, tmp_path: Path) -> None:
+    playbook = parse_playbook(playbook_text("{id: hello, at: T0+1h, %s}" % TASK), file_name="tried.yaml")
+    path = Path(shutil.copy(sqlite_template, tmp_path / "rehearsal.db"))
+    test: dict[str, Any] = {"name": "t", "given": [{"event": "order.paid", "at": "2026-03-02T10:00", "amount": "贵"}]}
+    result = await run_test(playbook, {**test, "expect": {"run": "none"}}, path)
+    assert result.problems == ["amount 要写成元，例如 299，写的是“贵”"]
+    test["given"] = ["contact.added @2026-03-02T10:00"]
+    expect = {"blocked": {"hello": "频控"}, "arms": {"x": "A"}, "checks": {"hello": {"频控": False}}, "colour": 1}
+    told = "\n".join((await run_test(playbook, {**test, "until": "2026-03-02T12:00", "expect": expect}, path)).problems)
+    for words in ("blocked 的 hello", "没有被拦下", "arms 的 x 期望 A，实际 没有走到", "实际放行", "不认识“colour”"):
+        assert words in told, told
