@@ -79,6 +79,7 @@ from scrm.sop import (
     why,
 )
 from scrm.sop.actions import chains, tagging
+from scrm.sop.plans import carry_out as plans
 from scrm.sop.rehearsal import jobs as rehearsals
 from scrm.sop.shelf import house_of, playbooks_of
 from scrm.sync import nightly, repairs
@@ -282,6 +283,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(TICK_SECONDS, lambda: tick.tick(services), "sop.tick")
     schedule.every(calendar_ticks.DATES_SECONDS, lambda: calendar_ticks.tick_dates(services), "sop.dates")
     schedule.every(calendar_ticks.SCHEDULES_SECONDS, lambda: calendar_ticks.tick_schedules(services), "sop.schedules")
+    schedule.every(plans.TICK_SECONDS, lambda: plans.tick(services), "plans.tick")
     schedule.every(notices.TICK_SECONDS, lambda: notices.tick(services), "sop.notices")
     schedule.every(RELOAD_SECONDS, lambda: services.db.read(published.refresh), "sop.reload")
     schedule.every(SLOW_SECONDS, lambda: lifecycle.tick(services), "sop.hold")

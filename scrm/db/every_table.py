@@ -21,6 +21,7 @@ from scrm.profiles import models as profiles
 from scrm.segments import models as segments
 from scrm.sop import calendar_tables, mass_step_models, notice_tables, result_tables
 from scrm.sop import models as sop
+from scrm.sop.plans import models as plans
 from scrm.sop.rehearsal import models as rehearsals
 from scrm.sync import models as sync
 from scrm.tracking import models as tracking
@@ -49,6 +50,7 @@ FEATURES = (
     merge_tables,
     moments,
     notice_tables,
+    plans,
     privacy,
     profiles,
     pulls,

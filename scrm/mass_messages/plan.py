@@ -102,6 +102,30 @@ def create_for_steps(
     return message_id, store.add_part_for(conn, message_id, userid, ())
 
 
+def create_for_groups(
+    conn: Connection,
+    chats: Sequence[tuple[str, str]],
+    *,
+    title: str,
+    text: str,
+    attachments: Sequence[Mapping[str, Any]],
+    once: str,
+    now: datetime,
+) -> int:
+    """A message into these groups (chat_id, owner), in the caller's transaction; raises Invalid."""
+    check_content(text, attachments)
+    values = {
+        "kind": "group",
+        "title": title[:80],
+        "text": text,
+        "attachments": [dict(each) for each in attachments],
+        "audience": Audience(chats=tuple(chats)).as_json(),
+        "once": once,
+        "created_at": now,
+    }
+    return _create(conn, values, now)
+
+
 def add_recipients(
     conn: Connection, message_id: int, part_id: int, userid: str, recipients: Sequence[Recipient], now: datetime
 ) -> None:

@@ -47,6 +47,28 @@ async def create(
     return await services.db.write(_create, values, now)
 
 
+def create_in(
+    conn: Connection,
+    *,
+    text: str,
+    attachments: Sequence[Mapping[str, Any]],
+    userids: Sequence[str],
+    tag_ids: Sequence[str],
+    once: str,
+    now: datetime,
+) -> int:
+    """`create` in the caller's transaction."""
+    values = {
+        "text": text.strip(),
+        "attachments": [dict(each) for each in attachments],
+        "userids": list(userids),
+        "tag_ids": list(tag_ids),
+        "once": once,
+        "created_at": now,
+    }
+    return _create(conn, values, now)
+
+
 def _create(conn: Connection, values: dict[str, Any], now: datetime) -> int:
     check_content(conn, values["text"], values["attachments"])
     number = store.add_moment(conn, values)
