@@ -21,6 +21,7 @@ from scrm.profiles.conditions_leaves import (
     counted,
     duration,
     has_none,
+    is_among,
     is_at_least_one,
     is_plain,
     listed,
@@ -162,11 +163,11 @@ def _fits_set(spec: Spec, happened: Sequence[ColumnElement[bool]], asked: Asked)
     """For an audience: whose events they are is found once, not once for each person."""
     whose = select(event.c.person_id).where(event.c.person_id.is_not(None), *happened)
     if is_at_least_one(spec):
-        return asked.person_id.in_(whose)
+        return is_among(asked, whose)
     if not has_none(spec):
-        return asked.person_id.in_(whose.group_by(event.c.person_id).having(counted(spec, func.count())))
+        return is_among(asked, whose.group_by(event.c.person_id).having(counted(spec, func.count())))
     # Those without any fit too: leave out whom the opposite is true of.
-    return not_(asked.person_id.in_(whose.group_by(event.c.person_id).having(not_(counted(spec, func.count())))))
+    return not_(is_among(asked, whose.group_by(event.c.person_id).having(not_(counted(spec, func.count())))))
 
 
 # event

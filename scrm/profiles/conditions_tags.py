@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, String, and_, exists, func, li
 
 from scrm.db.json_text import json_text
 from scrm.profiles import models
-from scrm.profiles.conditions_leaves import Leaf, Spec, other_keys
+from scrm.profiles.conditions_leaves import Leaf, Spec, is_among, other_keys
 from scrm.profiles.fields import Asked, follow_user, person
 
 follow_user_tag = models.follow_user_tag.alias("asked_tag")
@@ -52,7 +52,7 @@ def _compile_tag(spec: Spec, asked: Asked) -> ColumnElement[bool]:
         _is_tag(spec),
     )
     if asked.is_audience:
-        return asked.person_id.in_(select(follow_user.c.person_id).join_from(follow_user_tag, follow_user, worn))
+        return is_among(asked, select(follow_user.c.person_id).join_from(follow_user_tag, follow_user, worn))
     whose = [follow_user.c.person_id == asked.person_id]
     if spec.get("of") == "run":
         whose += [

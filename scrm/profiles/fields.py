@@ -114,6 +114,8 @@ class Asked:
     is_audience: bool = False
     # Only persons with a row in `stat` are asked about: its columns need nothing in their place.
     has_stat: bool = False
+    # The database makes joins of EXISTS (PostgreSQL); where it does not, sets are asked with IN.
+    joins: bool = False
 
 
 @dataclass(frozen=True, slots=True)

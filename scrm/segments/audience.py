@@ -36,17 +36,18 @@ def audience_of(conn: Connection, tree: Tree | None, now: datetime) -> Audience:
     Who has ordered is found in person_stat alone where the condition wants somebody who has: half the rows to read.
     """
     tree = with_tags(conn, with_definitions(conn, tree))
+    joins = conn.dialect.name == "postgresql"
     if _wants_buyer(tree):
         source: FromClause = person_stat
         person_id: ColumnElement[int] = person_stat.c.person_id
-        asked = Asked(person_id, now, stat=person_stat, is_audience=True, has_stat=True)
+        asked = Asked(person_id, now, stat=person_stat, is_audience=True, has_stat=True, joins=joins)
     elif _names_stat(tree):
         source = person.outerjoin(person_stat, person_stat.c.person_id == person.c.id)
         person_id = person.c.id
-        asked = Asked(person_id, now, stat=person_stat, is_audience=True)
+        asked = Asked(person_id, now, stat=person_stat, is_audience=True, joins=joins)
     else:
         source, person_id = person, person.c.id
-        asked = Asked(person_id, now, is_audience=True)
+        asked = Asked(person_id, now, is_audience=True, joins=joins)
     return Audience(source, person_id, compile_asked(tree, asked))
 
 

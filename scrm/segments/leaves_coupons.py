@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, exists, func, not_, or_, select, true
 
 from scrm.commerce import models
-from scrm.profiles.conditions_leaves import DURATION_SCHEMA, Leaf, Spec, duration
+from scrm.profiles.conditions_leaves import DURATION_SCHEMA, Leaf, Spec, duration, is_among
 from scrm.profiles.fields import Asked
 
 coupon_issue = models.coupon_issue.alias("asked_coupon")
@@ -47,7 +47,7 @@ def _mine(spec: Spec, asked: Asked) -> ColumnElement[bool]:
 def _compile(spec: Spec, asked: Asked) -> ColumnElement[bool]:
     mine = _mine(spec, asked)
     if asked.is_audience:
-        has: ColumnElement[bool] = asked.person_id.in_(select(coupon_issue.c.person_id).where(mine))
+        has: ColumnElement[bool] = is_among(asked, select(coupon_issue.c.person_id).where(mine))
     else:
         has = exists(select(1).where(coupon_issue.c.person_id == asked.person_id, mine))
     return not_(has) if spec["coupon"]["state"] == "none" else has

@@ -17,6 +17,7 @@ from scrm.profiles.conditions_leaves import (
     counted,
     duration,
     has_none,
+    is_among,
     is_at_least_one,
     is_plain,
     listed,
@@ -92,11 +93,11 @@ def _compile(spec: Spec, asked: Asked) -> ColumnElement[bool]:
         return counted(spec, _number(spec, asked))
     whose = select(orders.c.person_id).where(orders.c.person_id.is_not(None), *_paid(spec, asked))
     if is_at_least_one(spec):
-        return asked.person_id.in_(whose)
+        return is_among(asked, whose)
     whose = whose.group_by(orders.c.person_id)
     if has_none(spec):
-        return not_(asked.person_id.in_(whose.having(not_(counted(spec, func.count())))))
-    return asked.person_id.in_(whose.having(counted(spec, func.count())))
+        return not_(is_among(asked, whose.having(not_(counted(spec, func.count())))))
+    return is_among(asked, whose.having(counted(spec, func.count())))
 
 
 def _words(spec: Spec) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, exists, false, or_, select, true
 
 from scrm.profiles import conditions
-from scrm.profiles.conditions_leaves import Leaf, Spec, other_keys
+from scrm.profiles.conditions_leaves import Leaf, Spec, is_among, other_keys
 from scrm.profiles.custom_conditions import with_definitions as with_own_fields
 from scrm.profiles.fields import Asked
 from scrm.profiles.stop_list import stop_entry
@@ -20,7 +20,7 @@ STOP_LIST = "停发名单"
 
 def _is_stopped(asked: Asked) -> ColumnElement[bool]:
     if asked.is_audience:
-        return asked.person_id.in_(select(stop_entry.c.person_id))
+        return is_among(asked, select(stop_entry.c.person_id))
     return exists(select(1).where(stop_entry.c.person_id == asked.person_id))
 
 
@@ -124,7 +124,7 @@ def _compile(spec: Spec, asked: Asked) -> ColumnElement[bool]:
         return KEPT_ELSEWHERE[known.key](asked)
     listed = member.c.segment_key == known.key
     if asked.is_audience:
-        return asked.person_id.in_(select(member.c.person_id).where(listed))
+        return is_among(asked, select(member.c.person_id).where(listed))
     return exists(select(1).where(listed, member.c.person_id == asked.person_id))
 
 

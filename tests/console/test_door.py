@@ -64,6 +64,8 @@ PAGES = (
     "/console/customers/1",
     "/console/contact-ways",
     "/console/tags",
+    "/console/segments",
+    "/console/segments/new?template=dormant-60d",
     "/console/imports",
     "/console/radar",
     "/console/coupons",
