@@ -26,16 +26,23 @@ def insert_rows(conn: Connection, table: Table, rows: Sequence[dict[str, Any]], 
 
 
 def update_rows(
-    conn: Connection, table: Table, rows: Sequence[dict[str, Any]], names: Collection[str], *, key: str = "id"
+    conn: Connection,
+    table: Table,
+    rows: Sequence[dict[str, Any]],
+    names: Collection[str],
+    *,
+    key: str = "id",
+    only: str = "",
 ) -> None:
-    """Set the columns `names` of each row, found by `key`."""
+    """Set the columns `names` of each row, found by `key`; `only` is a condition in SQL on the rows that may change."""
     if not rows or not names:
         return
     columns = [table.columns[name] for name in sorted(names)]
     *places, last = _places(conn, len(columns) + 1)
     settings = ", ".join(f"{column.name} = {place}" for column, place in zip(columns, places, strict=True))
     columns.append(table.columns[key])
-    _run(conn, f"UPDATE {table.name} SET {settings} WHERE {key} = {last}", columns, rows)  # noqa: S608 - own names
+    where = f"{key} = {last} AND {only}" if only else f"{key} = {last}"
+    _run(conn, f"UPDATE {table.name} SET {settings} WHERE {where}", columns, rows)  # noqa: S608 - own names
 
 
 def _run(conn: Connection, statement: str, columns: list[Column[Any]], rows: Sequence[dict[str, Any]]) -> None:

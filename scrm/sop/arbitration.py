@@ -368,7 +368,7 @@ class _Held:
         place = place_from(course_of(playbook, anew, self.house), index, self.now)
         values = progress(Due(anew, playbook, None), place)
         if due_at is not None:
-            values["new_due_at"] = due_at
+            values["due_at"] = due_at
         store.save_progress(self.conn, [values])
         if place.due_at is None:
             store.finish_idle(self.conn, [row.id], now=self.now)

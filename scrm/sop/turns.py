@@ -67,13 +67,13 @@ def arms_with(one: Due, turn: Turn) -> dict[str, str]:
 def progress(one: Due, place: Place, held: str = "", **changed: Any) -> dict[str, Any]:
     """A run's next place as `store.save_progress` takes it; `counted_from` and `arms` stay unless they are given."""
     return {
-        "of_id": one.row.id,
-        "new_step": place.step,
-        "new_due_at": place.due_at,
-        "new_awaits": place.awaits,
-        "new_held_reason": held[:200],
-        "new_counted_from": changed.get("counted_from", one.row.counted_from),
-        "new_arms": changed.get("arms", one.row.arms),
+        "id": one.row.id,
+        "step": place.step,
+        "due_at": place.due_at,
+        "awaits": place.awaits,
+        "held_reason": held[:200],
+        "counted_from": changed.get("counted_from", one.row.counted_from),
+        "arms": changed.get("arms", one.row.arms),
     }
 
 
