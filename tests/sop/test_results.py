@@ -266,3 +266,34 @@ async def test_what_is_tallied_bit_by_bit_equals_a_recount(shop: Shop, seed: int
     await shop.services.db.write(tally.recount, published, zone, now)
     assert await shop.services.db.read(lambda conn: [tuple(row) for row in conn.execute(query)]) == grown
     assert await shop.rows(conversion) == credited
+
+
+async def test_those_left_alone_are_counted_apart_and_their_goals_are_nobody_s_merit(shop: Shop) -> None:
+    await shop.run(
+        playbook_of(step("ask", "T0+1h"), goal=Goal("order.paid", timedelta(days=2)), holdout=0.5, priority="P3")
+    )
+    people = [await shop.add(f"客户{number}") for number in range(10)]
+    held_out = {run.person_id for run in await shop.runs() if run.is_holdout}
+    assert 0 < len(held_out) < 10
+    await shop.pass_time(hours=1)
+    for task in await shop.tasks():
+        await _send(shop, task)
+    for number, who in enumerate(people):
+        if number % 2:
+            await _order(shop, who, str(number), 1_000)
+    await shop.pass_time(days=4)
+    for _ in range(3):
+        await tally.tick(shop.services)
+        await shop.pass_time(minutes=20)
+    found = await _load(shop)
+    bought = {who.person_id for number, who in enumerate(people) if number % 2}
+    assert (found.runs["entered"], found.held_out["entered"]) == (10 - len(held_out), len(held_out))
+    assert (found.runs["goal"], found.held_out["goal"]) == (len(bought - held_out), len(bought & held_out))
+    assert found.steps[0].figures["targeted"] == 10 - len(held_out)
+    assert (found.goals, found.net_fen) == (len(bought - held_out), 1_000 * len(bought - held_out))
+    assert found.uplift is not None
+    assert (found.uplift.missing, found.uplift.treated.count, found.uplift.holdout.hits) == (
+        200 - len(held_out),
+        10 - len(held_out),
+        len(bought & held_out),
+    )
