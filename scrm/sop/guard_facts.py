@@ -273,7 +273,7 @@ def _rivals(conn: Connection, due: Sequence[Due], now: datetime, house: House, f
         return {}
     r = enrolment.c
     rows = conn.execute(
-        select(enrolment).where(
+        select(r.id, r.person_id, r.playbook_key, r.version, r.step).where(
             _of(conn, enrolment, {one.row.person_id for one in marketing}),
             r.state == "active",
             r.priority.in_(sorted(MARKETING)),
