@@ -1,5 +1,6 @@
 """Segments on a real database: who enters and leaves, once, and what a condition about something gone does."""
 
+import argparse
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -7,12 +8,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 from sqlalchemy import Connection, delete, insert, select, update
 
 from scrm.commerce import coupons
 from scrm.commerce.models import order_line, orders
 from scrm.db import Database
-from scrm.errors import Conflict, Invalid
+from scrm.errors import Conflict, Invalid, NotFound
 from scrm.events import Event, event, publish
 from scrm.membership.models import member_level, points_account
 from scrm.profiles.custom_field_tables import custom_field
@@ -28,7 +30,7 @@ from scrm.profiles.models import (
     person_stat,
 )
 from scrm.profiles.stop_list import stop_entry
-from scrm.segments import audience, refresh, store
+from scrm.segments import audience, cli, refresh, store
 from scrm.segments.conditions import Whom, explain, find_missing, holding, holding_for, holds, holds_for
 from scrm.segments.models import segment, segment_member
 from scrm.segments.store import Draft
@@ -309,6 +311,39 @@ async def test_what_was_bought_is_asked_by_goods_channel_and_number(house: Any) 
         assert set(await house.db.read(audience.list_ids, tree, NOW)) == wanted, tree
     (line,) = await house.db.read(explain, {"bought": {"sku": "A1"}, "count": {"gte": 3}}, ids[0], NOW)
     assert tuple(line) == ("买过（规格编码 A1）的订单数 不少于 3", "2 笔", False)
+
+
+# The command ----------------------------------------------------------------------------------------------------------
+
+
+async def test_the_command_makes_counts_computes_and_explains(
+    house: Any, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = argparse.ArgumentParser()
+    cli.add_parser(parser.add_subparsers())
+    house.settings = SimpleNamespace(database=SimpleNamespace(url=SecretStr(database_url)))
+
+    async def run(*words: str) -> str:
+        arguments = parser.parse_args(["segment", *words])
+        assert await arguments.run(arguments, house) == 0
+        return capsys.readouterr().out
+
+    (one,) = await house.db.write(add_persons, 1, paid_orders=1, orders=1)
+    assert "还没有人群包" in await run("list")
+    assert "dormant-180d  180 天沉睡" in await run("templates")
+    assert "已建好人群包 buyer-no-friend" in await run("make", "buyer-no-friend")
+    assert await run("count", "buyer-no-friend") == "1 人\n"
+    assert await run("count", "--if", "{field: person.orders, op: gte, value: 2}") == "0 人\n"
+    assert "进入 1 人，离开 0 人，现有 1 人" in await run("refresh", "buyer-no-friend")
+    assert "buyer-no-friend  有订单但非好友（待引流）  动态  1 人" in await run("list")
+    assert await run("explain", "buyer-no-friend", str(one)) == (
+        f"客户 {one}在人群包“有订单但非好友（待引流）”里\n  符合：订单数 不少于 1（现为 1）\n"
+        "  符合：在联系的员工数 等于 0（现为 0）\n"
+    )
+    for wrong in (["count", "--if", "{tag: 没有}"], ["count", "--if", "{tag"], ["count", "nothing"], ["make", "x"]):
+        arguments = parser.parse_args(["segment", *wrong])
+        with pytest.raises((Invalid, NotFound)):
+            await arguments.run(arguments, house)
 
 
 # The segments that are shipped ----------------------------------------------------------------------------------------
