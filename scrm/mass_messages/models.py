@@ -70,6 +70,12 @@ mass_message_target = Table(
     Column("step_run_id", BigInteger),
     Column("told", String(12), nullable=False, server_default=text("''")),
     Index(
+        "ix_mass_message_target_step_run_id",
+        "step_run_id",
+        sqlite_where=text("step_run_id IS NOT NULL"),
+        postgresql_where=text("step_run_id IS NOT NULL"),
+    ),
+    Index(
         "ix_mass_message_target_untold",
         "step_run_id",
         sqlite_where=text("step_run_id IS NOT NULL AND told <> state"),

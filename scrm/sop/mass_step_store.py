@@ -447,6 +447,7 @@ def take_out(conn: Connection, step_run_ids: Collection[int], now: datetime) -> 
 
 
 def _is_of_steps(conn: Connection, ids: Collection[int]) -> ColumnElement[bool]:
+    # The first half finds the partial index.
     return and_(target.c.step_run_id.is_not(None), among(conn, target.c.step_run_id, list(ids)))
 
 
@@ -586,7 +587,7 @@ def end_batch(conn: Connection, of: Row[Any], over: tuple[str, str], now: dateti
             ended |= _end_all(conn, list(conn.execute(mine).scalars()), over, now)
             # Finds nobody, and is over with it.
             plan.queue_create(conn, row.mass_message_id, row.id, row.userid, now)
-        elif row.state == "intent" or (row.state == "created" and row.confirmed_at is None):
+        elif row.state in ("intent", "recalling") or (row.state == "created" and row.confirmed_at is None):
             queue_recall(conn, row.id, now)
     return ended
 

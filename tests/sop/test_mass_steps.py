@@ -1,5 +1,6 @@
 """Steps that are mass messages: one message for all, confirmed by the member, and never to the wrong person."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -426,3 +427,49 @@ async def test_who_had_his_share_of_mass_messages_is_left_out_before_the_call(sh
     assert [each.target for each in shop.made[-1].deliveries] == [other.external_userid]
     ends = {row.state: row.reason for row in await shop.rows(step_run)}
     assert ends == {"waiting": "", "dropped": "被频控放弃：这位客户本周期的群发次数已用完"}
+
+
+async def test_several_ticks_at_once_make_one_message_for_each_customer(
+    shop: MassShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mass_step_store, "MOST_IN_SLICE", 5)
+    monkeypatch.setattr(mass_step_store, "ADDRESSED_AT_ONCE", 2)
+    await shop.run(playbook_of(m_step()))
+    people = await shop.crowd(12)
+    for seconds in (0, 61, 1):
+        shop.clock.advance(seconds=seconds)
+        for _ in range(3):
+            await asyncio.gather(*(shop.tick() for _ in range(4)), shop.services.worker.drain())
+    assert sorted(len(made.deliveries) for made in shop.made) == [2, 5, 5]
+    addressed = [each.target for made in shop.made for each in made.deliveries]
+    assert sorted(addressed) == sorted(who.external_userid for who in people)
+    # Everybody but one leaves at once, through two doors, while the ticks go on.
+    leavers = people[1:]
+    await asyncio.gather(
+        *(shop.services.db.write(_leave, shop, who, "订单已付款") for who in leavers),
+        *(shop.services.db.write(_leave_again, shop, who) for who in leavers),
+        *(shop.tick() for _ in range(3)),
+        shop.services.worker.drain(),
+    )
+    for _ in range(4):
+        await shop.pass_time(minutes=2)
+    assert [[each.target for each in made.deliveries] for made in shop.living] == [[people[0].external_userid]]
+    assert await shop.states() == {"waiting": 1, "skipped": 11}
+
+
+def _leave_again(conn: Connection, shop: Shop, who: Customer) -> int:
+    return store.withdraw_relation_tasks(conn, who.userid, who.external_userid, "客户删除了员工", now=shop.clock.now())
+
+
+@one_database
+async def test_a_complaint_takes_back_what_waits_and_pauses_the_run(shop: MassShop) -> None:
+    later = m_step("later", "D+9 10:00-11:00", content=Content("{{ shop }}：好久不见"))
+    await shop.run(playbook_of(m_step(), later, priority="P3"))
+    (who,) = await shop.crowd(1)
+    await shop.settle()
+    await shop.pass_time(seconds=61)
+    await shop.happens("case.opened", who, key="case-1")
+    await shop.pass_time(minutes=1)
+    assert [made.is_cancelled for made in shop.made] == [True]
+    assert [row.state for row in await shop.runs()] == ["paused"]
+    assert await shop.states() == {"skipped": 1}

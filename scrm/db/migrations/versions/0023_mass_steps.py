@@ -35,6 +35,7 @@ def upgrade() -> None:
         ["step_run_id"],
         "step_run_id IS NOT NULL AND told <> state",
     )
+    _partial("ix_mass_message_target_step_run_id", "mass_message_target", ["step_run_id"], "step_run_id IS NOT NULL")
     op.create_table(
         "mass_step_batch",
         sa.Column("id", BigId, autoincrement=True, nullable=False),
@@ -104,6 +105,7 @@ def downgrade() -> None:
     op.drop_table("mass_wave_stop")
     op.drop_table("mass_step")
     op.drop_table("mass_step_batch")
-    op.drop_index("ix_mass_message_target_untold", table_name="mass_message_target")
+    for index in ("ix_mass_message_target_untold", "ix_mass_message_target_step_run_id"):
+        op.drop_index(index, table_name="mass_message_target")
     for column in ("told", "step_run_id"):
         op.drop_column("mass_message_target", column)
