@@ -1,5 +1,6 @@
 """Why a step did or did not go out, in words: for pages, the API and `scrm explain`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -88,7 +89,7 @@ class StepStory:
 class RunStory:
     """One person's way through one playbook: what began it, what it compared, what each step did and what is to come.
 
-    `held` says why the step that is due was put off.
+    `held` says why the step that is due was put off; `arms` are the ways it took by the fork's id, `ways` in words.
     """
 
     enrolment_id: int
@@ -110,6 +111,7 @@ class RunStory:
     is_holdout: bool = False
     held: str = ""
     arms: dict[str, str] = field(default_factory=dict)
+    ways: tuple[tuple[str, str], ...] = ()
 
 
 def explain_person(conn: Connection, person_id: int, published: Published, house: House) -> list[RunStory]:
@@ -174,7 +176,16 @@ def _tell(conn: Connection, row: Row[Any], published: Published, house: House) -
         is_holdout=row.is_holdout,
         held=row.held_reason,
         arms=dict(row.arms or {}),
+        ways=_ways(playbook, row.arms or {}),
     )
+
+
+def _ways(playbook: Playbook | None, arms: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """What each fork is called, and the arm that was taken there; in the order of the playbook."""
+    forks = [node for node in playbook.program if isinstance(node, Fork)] if playbook is not None else []
+    titles = {fork.part.id: title_of(fork) for fork in forks}
+    unknown = {fork_id: fork_id for fork_id in arms if fork_id not in titles}
+    return tuple((title, arms[fork_id]) for fork_id, title in {**titles, **unknown}.items() if fork_id in arms)
 
 
 def _entry(conn: Connection, enrolment_id: int) -> tuple[Leaf, ...]:

@@ -161,7 +161,7 @@ def _run(run: RunStory, zone: ZoneInfo) -> Iterator[str]:
         yield from _leaves(run.entry)
     if run.held:
         yield f"  被推迟：{run.held}"
-    for fork, arm in run.arms.items():
+    for fork, arm in run.ways:
         yield f"  {fork} → {arm}"
     for step in run.steps:
         yield from _step(step, zone)

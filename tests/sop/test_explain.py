@@ -10,6 +10,7 @@ from scrm.profiles.models import follow_user, person
 from scrm.sop import explain_cli, tasks, why
 from scrm.sop.models import send
 from scrm.sop.result_tables import refusal
+from scrm.sop.schema import Arm, Split, Wait
 from scrm.sop.shelf import house_of, playbooks_of
 from scrm.sop.why import Why
 from tests.sop.shop import Customer, Goal, Shop, Trigger, playbook_of, step
@@ -133,3 +134,25 @@ async def test_the_command_finds_people_by_id_name_and_remark_and_says_when_seve
     assert "新客跟进（new-customer，第 1 版） · 客户 1" in story
     assert "下一步  03-02 11:00 步骤 ask · 到时会发出" in story
     assert "进行中  03-02 10:00 因“客户添加了员工”进入第 1 版（person:1，lina）" in story
+
+
+async def test_what_lies_behind_a_fork_is_told_as_far_as_it_is_known(shop: Shop) -> None:
+    ask, late, one, two = (step(name, "T0+1h") for name in ("ask", "late", "one", "two"))
+    paid = Wait("paid", timedelta(days=3), event="order.paid", timed_out=(late,))
+    chance = Split("ab", (Arm("A", (one,), share=0.5), Arm("B", (two,), share=0.5)))
+    await shop.run(playbook_of(ask, late, one, two, parts=(ask, paid, chance)))
+    who = await shop.add()
+    (run,) = (await tell(shop, who)).runs
+    assert [each.title for each in run.steps] == ["步骤 ask", "等待客户付款", "随机分流：A / B"]
+    await shop.pass_time(hours=1)
+    waiting = await tell(shop, who)
+    assert waiting.next is not None
+    assert (waiting.next.title, waiting.next.verdict) == ("等待客户付款", "等待中")
+    await shop.pass_time(days=3, hours=2)
+    (run,) = (await tell(shop, who)).runs
+    assert run.arms["paid"] == "没等到"
+    assert [each.step_id for each in run.steps][:2] == ["ask", "late"]
+    await shop.pass_time(hours=2)
+    (run,) = (await tell(shop, who)).runs
+    assert run.arms["ab"] in ("A", "B")
+    assert run.ways == (("等待客户付款", "没等到"), ("随机分流：A / B", run.arms["ab"]))
