@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     from scrm.segments import cli as segments
     from scrm.sop import cli as sop
     from scrm.sop import explain_cli
+    from scrm.sop.plans import cli as plans
     from scrm.sync import cli as sync
 
     parser = argparse.ArgumentParser(prog="scrm", description="企业微信社交客户管理：欢迎、画像、侧边栏与 SOP 剧本。")
@@ -112,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     privacy.add_parser(commands)
     segments.add_parser(commands)
     explain_cli.add_parser(commands)
+    plans.add_parser(commands)
     for name in set(commands.choices) - before:
         commands.choices[name].set_defaults(wants_services=True)
     return parser

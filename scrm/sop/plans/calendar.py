@@ -44,13 +44,16 @@ def fall_due(
     until: datetime,
     zone: ZoneInfo,
     days_off: Mapping[date, str] | None = None,
+    *,
+    seen_at: datetime | None = None,
 ) -> list[Falling]:
     """What falls due after `since` and no later than `until`, in the order of time.
 
-    What came so late that nobody could confirm it any more is skipped, not sent in a burst.
+    What came so late that nobody could confirm it any more is skipped, not sent in a burst; lateness is counted at
+    `seen_at`, without it at `until`.
     """
     found = [
-        Falling(item, target, due_at, occurrence, _skipped(plan, item, due_at, until, zone, days_off or {}))
+        Falling(item, target, due_at, occurrence, _skipped(plan, item, due_at, seen_at or until, zone, days_off or {}))
         for item in plan.items
         for target in targets
         for due_at, occurrence in _moments(plan, item, target, since, until, zone)
