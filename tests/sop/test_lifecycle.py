@@ -12,6 +12,7 @@ from scrm.sop.migrate_runs import route
 from scrm.sop.models import task
 from scrm.sop.published import By, Published
 from scrm.sop.schema import Arm, Branch, Playbook
+from scrm.sop.shelf import house_of
 from tests.sop.shop import Shop, playbook_of, step
 
 BY = By("lina", "console", "为了测试")
@@ -199,7 +200,11 @@ async def test_a_restart_is_a_pass_of_its_own_from_the_first_step(shop: Shop, mo
         await shop.add(f"客户{n}")
     await shop.pass_time(hours=1, minutes=1)
     await shop.run(playbook_of(step("ask", "T0+2h"), step("later", "D+2 10:00-11:30"), version=2))
-    assert await move(shop, "restart") == 5
+    published = shop.services.memory[Published]
+    job = migrate_runs.Job(published, house_of(shop.services), KEY, 2, restarts=True)
+    # As if the process had died after its first slice: those are not moved again.
+    assert await shop.services.db.write(migrate_runs.move_slice, job, "active", 0, shop.clock.now()) == 2
+    assert await move(shop, "restart") == 3
     assert {(row.state, row.reason) for row in await shop.tasks()} == {("withdrawn", migrate_runs.RESTARTED_TASK)}
     assert {(row.version, row.pass_number) for row in await shop.runs()} == {(2, 1)}
     await shop.pass_time(hours=2, minutes=40)
