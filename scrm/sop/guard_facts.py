@@ -4,14 +4,15 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, case, func, or_, select
+from sqlalchemy import Connection, Row, Select, bindparam, case, func, or_, select
 
 from scrm.commerce.merge import REFUND_OPEN
 from scrm.commerce.models import orders, refund
-from scrm.db.bulk import among
+from scrm.db.bulk import among, among_given, listed
 from scrm.events import event
 from scrm.profiles.models import external_contact, follow_user_tag, person_stat
 from scrm.profiles.stop_list import stop_entry
@@ -110,121 +111,147 @@ def _learn(
     conn: Connection, person_ids: Collection[int], now: datetime, house: House, besides: int | None = None
 ) -> dict[int, _Person]:
     known: dict[int, _Person] = defaultdict(_Person)
-    _add_events(conn, person_ids, known, now, house)
-    _add_steps(conn, person_ids, known, now, besides)
-    _add_handmade(conn, person_ids, known, now)
-    _add_cases(conn, person_ids, known, now, house)
-    for row in conn.execute(select(stop_entry.c.person_id, stop_entry.c.kind).where(_of(conn, stop_entry, person_ids))):
+    dialect = conn.dialect.name
+    asked = {"persons": listed(conn, sorted(person_ids)), "since": now - COUNTED}
+    for row in conn.execute(_told(dialect), asked):
+        _hear(known[row.person_id], row, now)
+    steps = _steps(dialect)
+    if besides is not None:
+        # At a tap only what went out counts: others that wait as well must not block each other.
+        steps = steps.where(step_run.c.id != besides, step_run.c.state == "done")
+    for row in conn.execute(steps, asked):
+        what = "一条待员工确认的消息" if row.state == "waiting" else "一条营销消息"
+        known[row.person_id].touches.append(Touch(row.at, what))
+    for row in conn.execute(_handmade(dialect), asked):
+        known[row.person_id].touches.append(Touch(row.sent_at or now, "员工从侧边栏发的消息"))
+    for row in conn.execute(_open_refunds(dialect), {**asked, "since": now - _REFUND_LIVES}):
+        known[row.person_id].open_refunds = row.refunds
+    for row in conn.execute(_recovering(dialect), {**asked, "since": now - house.after_sale}):
+        known[row.person_id].recovering.append(row)
+    for row in conn.execute(_stopped(dialect), {"persons": asked["persons"]}):
         known[row.person_id].stop = STOP_KINDS.get(row.kind, "停发名单")
     return known
 
 
-def _of(conn: Connection, table: Any, person_ids: Collection[int]) -> Any:
-    return among(conn, table.c.person_id, sorted(person_ids))
+# The statements are built once: to build one costs as much as to run it. Each takes `persons` and `since`.
 
 
-def _add_events(
-    conn: Connection, person_ids: Collection[int], known: dict[int, _Person], now: datetime, house: House
-) -> None:
+@cache
+def _told(dialect: str) -> Select[Any]:
     """What others sent, what the customer said, and how his cases went."""
     e = event.c
-    rows = conn.execute(
+    return (
         select(e.person_id, e.name, e.occurred_at, e.key, e.facts)
-        .where(_of(conn, event, person_ids), e.occurred_at > now - COUNTED, e.name.in_(sorted(_TOLD)))
+        .where(
+            among_given(dialect, e.person_id, "persons"),
+            e.occurred_at > bindparam("since"),
+            e.name.in_(sorted(_TOLD)),
+        )
         .order_by(e.occurred_at, e.id)
     )
-    for row in rows:
-        who = known[row.person_id]
-        if row.name == "mass_message.sent":
-            if row.facts.get("origin") != "playbook":  # those of a step are counted with their step
-                who.touches.append(Touch(row.occurred_at, "一条群发" + _quoted(row.facts.get("title"))))
-        elif row.name in SPOKE:
-            if row.occurred_at > now - _ANSWERED_WITHIN:
-                who.spoke_at = row.occurred_at
-                who.leaves_open = row.name == "talk.noted" or row.facts.get("answered") is False
-        elif row.name in ANSWERED:
-            who.answered_at = row.occurred_at
-        elif row.name in CASE_OPENED:
-            if not row.facts.get("historic"):
-                who.cases[row.key] = row.name
-        else:
-            who.cases.pop(row.key, None)
-            who.closed_at = row.occurred_at
+
+
+def _hear(who: _Person, row: Row[Any], now: datetime) -> None:
+    if row.name == "mass_message.sent":
+        if row.facts.get("origin") != "playbook":  # those of a step are counted with their step
+            who.touches.append(Touch(row.occurred_at, "一条群发" + _quoted(row.facts.get("title"))))
+    elif row.name in SPOKE:
+        if row.occurred_at > now - _ANSWERED_WITHIN:
+            who.spoke_at = row.occurred_at
+            who.leaves_open = row.name == "talk.noted" or row.facts.get("answered") is False
+    elif row.name in ANSWERED:
+        who.answered_at = row.occurred_at
+    elif row.name in CASE_OPENED:
+        if not row.facts.get("historic"):
+            who.cases[row.key] = row.name
+    else:
+        who.cases.pop(row.key, None)
+        who.closed_at = row.occurred_at
 
 
 def _quoted(title: Any) -> str:
     return f"「{title}」" if title else ""
 
 
-def _add_steps(
-    conn: Connection, person_ids: Collection[int], known: dict[int, _Person], now: datetime, besides: int | None
-) -> None:
+@cache
+def _steps(dialect: str) -> Select[Any]:
     """Marketing steps of every playbook that went out or wait for their member; after a join they are the kept one's."""
-    since = now - COUNTED
     at = func.coalesce(case((step_run.c.state == "done", step_run.c.outcome_at)), step_run.c.intent_at)
-    query = (
-        select(enrolment.c.person_id, at.label("at"), step_run.c.channel, step_run.c.state)
+    return (
+        select(enrolment.c.person_id, at.label("at"), step_run.c.state)
         .join(step_run, step_run.c.enrolment_id == enrolment.c.id)
         .where(
-            _of(conn, enrolment, person_ids),
+            among_given(dialect, enrolment.c.person_id, "persons"),
             enrolment.c.priority.in_(sorted(MARKETING)),
-            or_(enrolment.c.ended_at.is_(None), enrolment.c.ended_at > since),
+            or_(enrolment.c.ended_at.is_(None), enrolment.c.ended_at > bindparam("since")),
             step_run.c.channel.in_(sorted(PUSHES)),
             step_run.c.state.in_(("intent", "waiting", "done", "unknown")),
-            step_run.c.intent_at > since,
+            step_run.c.intent_at > bindparam("since"),
         )
     )
-    if besides is not None:
-        # At a tap only what went out counts: others that wait as well must not block each other.
-        query = query.where(step_run.c.id != besides, step_run.c.state == "done")
-    for row in conn.execute(query):
-        what = "一条待员工确认的消息" if row.state == "waiting" else "一条营销消息"
-        known[row.person_id].touches.append(Touch(row.at, what))
 
 
-def _add_handmade(conn: Connection, person_ids: Collection[int], known: dict[int, _Person], now: datetime) -> None:
+@cache
+def _handmade(dialect: str) -> Select[Any]:
     """What members sent from the sidebar by their own decision, a coupon for example."""
-    rows = conn.execute(
+    return (
         select(external_contact.c.person_id, send.c.sent_at)
         .join(send, send.c.external_userid == external_contact.c.external_userid)
         .where(
-            _of(conn, external_contact, person_ids),
+            among_given(dialect, external_contact.c.person_id, "persons"),
             send.c.kind == "chat",
             send.c.task_id.is_(None),
             send.c.outcome == "sent",
-            send.c.decided_at > now - COUNTED,
+            send.c.decided_at > bindparam("since"),
         )
     )
-    for row in rows:
-        known[row.person_id].touches.append(Touch(row.sent_at or now, "员工从侧边栏发的消息"))
 
 
-def _add_cases(
-    conn: Connection, person_ids: Collection[int], known: dict[int, _Person], now: datetime, house: House
-) -> None:
-    """Refunds that are open, and runs of P0."""
-    open_refunds = (
+@cache
+def _open_refunds(dialect: str) -> Select[Any]:
+    return (
         select(orders.c.person_id, func.count().label("refunds"))
         .join(refund, refund.c.order_id == orders.c.id)
         .join(person_stat, person_stat.c.person_id == orders.c.person_id)
         .where(
-            among(conn, person_stat.c.person_id, sorted(person_ids)),
+            among_given(dialect, person_stat.c.person_id, "persons"),
             person_stat.c.open_refunds > 0,
             refund.c.status.in_(sorted(REFUND_OPEN)),
-            func.coalesce(refund.c.created_at, orders.c.ordered_at) > now - _REFUND_LIVES,
+            func.coalesce(refund.c.created_at, orders.c.ordered_at) > bindparam("since"),
         )
         .group_by(orders.c.person_id)
     )
-    for row in conn.execute(open_refunds):
-        known[row.person_id].open_refunds = row.refunds
+
+
+@cache
+def _recovering(dialect: str) -> Select[Any]:
+    """Runs of P0, whose case brakes the others."""
     r = enrolment.c
-    recovering = select(r.id, r.person_id, r.state, r.anchor_at, r.ended_at).where(
-        _of(conn, enrolment, person_ids),
+    return select(r.id, r.person_id, r.state, r.anchor_at, r.ended_at).where(
+        among_given(dialect, r.person_id, "persons"),
         r.priority == "P0",
-        or_(r.state == "active", r.ended_at > now - house.after_sale),
+        or_(r.state == "active", r.ended_at > bindparam("since")),
     )
-    for row in conn.execute(recovering):
-        known[row.person_id].recovering.append(row)
+
+
+@cache
+def _stopped(dialect: str) -> Select[Any]:
+    return select(stop_entry.c.person_id, stop_entry.c.kind).where(
+        among_given(dialect, stop_entry.c.person_id, "persons")
+    )
+
+
+@cache
+def _due_today(dialect: str) -> Select[Any]:
+    """Runs of marketing that are due before `since`."""
+    r = enrolment.c
+    return select(r.id, r.person_id, r.playbook_key, r.version, r.step).where(
+        among_given(dialect, r.person_id, "persons"),
+        r.state == "active",
+        r.priority.in_(sorted(MARKETING)),
+        r.is_holdout.is_(False),
+        r.due_at <= bindparam("since"),
+    )
 
 
 def _case(known: _Person, row: Row[Any], now: datetime, house: House) -> tuple[str, datetime | None]:
@@ -271,16 +298,11 @@ def _rivals(conn: Connection, due: Sequence[Due], now: datetime, house: House, f
     marketing = [one for one in due if one.playbook.priority in MARKETING]
     if not marketing:
         return {}
-    r = enrolment.c
-    rows = conn.execute(
-        select(r.id, r.person_id, r.playbook_key, r.version, r.step).where(
-            _of(conn, enrolment, {one.row.person_id for one in marketing}),
-            r.state == "active",
-            r.priority.in_(sorted(MARKETING)),
-            r.is_holdout.is_(False),
-            r.due_at <= _end_of_day(now, house.zone),
-        )
-    )
+    persons = listed(conn, sorted({one.row.person_id for one in marketing}))
+    asked = {"persons": persons, "since": _end_of_day(now, house.zone)}
+    rows = conn.execute(_due_today(conn.dialect.name), asked).all()
+    if len(rows) <= len({row.person_id for row in rows}):
+        return {}  # each has only the one that is being decided
     by_person: dict[int, list[tuple[int, Playbook]]] = defaultdict(list)
     for row in rows:
         playbook = find(row.playbook_key, row.version)
