@@ -1,8 +1,8 @@
 """`scrm playbook rehearse FILE --days 30 | --crowd 100000`: what a playbook would do, told in a terminal."""
 
 import argparse
+import asyncio
 import json
-import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from scrm.errors import WrongUse
 from scrm.settings import Settings, load_settings
 from scrm.sop.house import house_from
 from scrm.sop.rehearsal.findings import WORDS
-from scrm.sop.rehearsal.playing import Cast, cast, cast_crowd, play
+from scrm.sop.rehearsal.playing import SMALL, Cast, Progress, cast, cast_crowd, play, play_apart, size_of
 from scrm.sop.rehearsal.terms import USUAL, Behaviour, Crowd, Member, Terms
 from scrm.sop.rehearse import settings_for
 from scrm.sop.schema import Playbook
@@ -50,7 +50,8 @@ async def run_at_scale(arguments: argparse.Namespace, playbooks: Iterable[Playbo
     found_bad = False
     for playbook in playbooks:
         whole = await _cast(playbook, terms)
-        summary = play(whole, _tell_progress if sys.stderr.isatty() else None)
+        is_small = size_of(whole) <= SMALL
+        summary = play(whole) if is_small else await asyncio.to_thread(play_apart, whole, Progress())
         found_bad |= any(line["tone"] == "bad" for line in summary["words"])
         if arguments.json:
             print(json.dumps({"playbook": playbook.key, **summary}, ensure_ascii=False))
@@ -96,10 +97,6 @@ def _settings() -> Settings:
         return load_settings()
     except WrongUse:
         return settings_for(Path("unused.db"))
-
-
-def _tell_progress(share: float) -> None:
-    print(f"\r{share:4.0%}", end="\r", file=sys.stderr)
 
 
 def lines_of(summary: Mapping[str, Any], playbook: Playbook) -> list[str]:

@@ -14,11 +14,17 @@ _BUYS_WITHIN = timedelta(days=7)
 _LEAVES_WITHIN = timedelta(days=7)
 
 
-def make_up(playbook: Playbook, crowd: Crowd, begins_at: datetime, days: int) -> Iterator[Event]:
-    """The playbook's own event for each customer, evenly over the days from 8:00 on, 14 hours a day; oldest first."""
+def make_up(
+    playbook: Playbook, crowd: Crowd, begins_at: datetime, days: int, part: tuple[int, int] = (0, 1)
+) -> Iterator[Event]:
+    """The playbook's own event for each customer, evenly over the days from 8:00 on, 14 hours a day; oldest first.
+
+    `part` (0, 2) is every second one of them: those that another process does not play.
+    """
+    which, parts = part
     later: list[tuple[datetime, int, Event]] = []
     number = 0
-    for person in range(1, crowd.size + 1):
+    for person in range(1 + which, crowd.size + 1, parts):
         at = _moment(begins_at, days, (person - 0.5) / crowd.size)
         while later and later[0][0] <= at:
             number += 1

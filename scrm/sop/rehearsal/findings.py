@@ -29,6 +29,10 @@ WORDS = {
 }
 
 
+def _counters() -> defaultdict[Any, Counter[Any]]:
+    return defaultdict(Counter)
+
+
 @dataclass(slots=True)
 class Findings:
     """Counters by day, step, member and person; `zone` says where a day begins."""
@@ -38,16 +42,18 @@ class Findings:
     entered: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     ended: Counter[str] = field(default_factory=Counter)
-    days: dict[date, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    steps: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    reasons: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    arms: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    tasks: dict[str, Counter[date]] = field(default_factory=lambda: defaultdict(Counter))
-    members: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    days: dict[date, Counter[str]] = field(default_factory=_counters)
+    steps: dict[str, Counter[str]] = field(default_factory=_counters)
+    reasons: dict[str, Counter[str]] = field(default_factory=_counters)
+    arms: dict[str, Counter[str]] = field(default_factory=_counters)
+    tasks: dict[str, Counter[date]] = field(default_factory=_counters)
+    members: dict[str, Counter[str]] = field(default_factory=_counters)
     persons: Counter[int] = field(default_factory=Counter)
     guards: Counter[str] = field(default_factory=Counter)
     collisions: list[dict[str, Any]] = field(default_factory=list)
     examples: list[tuple[Person, Walk]] = field(default_factory=list)
+    # The same in plain values, with the moment of entry, once it is over.
+    told: list[tuple[datetime, dict[str, Any]]] = field(default_factory=list)
     sends: list[tuple[str, str, datetime]] | None = None
 
     def enter(self, walk: Walk, now: datetime) -> None:
@@ -115,6 +121,21 @@ class Findings:
     def day(self, now: datetime) -> date:
         return now.astimezone(self.zone).date()
 
+    def close(self) -> None:
+        """It is over: keep of the examples only what is told of them, so that it can be sent to another process."""
+        self.told += [(walk.enrolled_at, self._example(person, walk)) for person, walk in self.examples]
+        self.examples.clear()
+
+    def add(self, other: "Findings") -> None:
+        """Those of another part of the same crowd."""
+        for name in ("entered", "refused", "ended", "persons", "guards"):
+            getattr(self, name).update(getattr(other, name))
+        for name in ("days", "steps", "reasons", "arms", "tasks", "members"):
+            for key, counts in getattr(other, name).items():
+                getattr(self, name)[key].update(counts)
+        self.collisions = sorted([*self.collisions, *other.collisions], key=lambda one: one["at"])[:_COLLISIONS]
+        self.told = sorted([*self.told, *other.told], key=lambda one: one[0])[:EXAMPLES]
+
     def as_json(self) -> dict[str, Any]:
         """Everything a page shows, in plain values; days and moments in the shop's zone."""
         return {
@@ -130,7 +151,7 @@ class Findings:
             "collisions": [{**one, "at": self._local(datetime.fromisoformat(one["at"]))} for one in self.collisions],
             "persons": [{"person": person, "messages": count} for person, count in self.persons.most_common(_PERSONS)],
             "messages_of": _histogram(self.persons),
-            "examples": [self._example(person, walk) for person, walk in self.examples],
+            "examples": [example for _, example in self.told],
         }
 
     def _day(self, day: date) -> dict[str, Any]:

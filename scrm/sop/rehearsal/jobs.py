@@ -13,7 +13,7 @@ from scrm.sop import published
 from scrm.sop.parse import parse_playbook
 from scrm.sop.reading import PlaybookErrors
 from scrm.sop.rehearsal.models import rehearsal
-from scrm.sop.rehearsal.playing import Cancelled, Cast, Progress, cast, play, play_apart
+from scrm.sop.rehearsal.playing import SMALL, Cancelled, Cast, Progress, cast, play, play_apart, size_of
 from scrm.sop.rehearsal.terms import Terms, terms_from
 from scrm.sop.schema import Playbook
 from scrm.sop.shelf import house_of
@@ -24,8 +24,6 @@ KIND = "sop.rehearse"
 BUSY = ("waiting", "running")
 KEPT = timedelta(days=180)
 _LOOK_SECONDS = 1.0
-# What is small is played at once; more gets a process of its own, so that callbacks do not wait for it.
-_SMALL = 2_000
 
 
 def ask(conn: Connection, playbook: Playbook, terms: Terms, by: str, *, now: datetime) -> int:
@@ -106,14 +104,10 @@ async def _play(services: Services, row: Row[Any]) -> dict[str, Any]:
 
     whole = await services.db.read(prepare)
     progress = Progress()
-    size = (
-        whole.terms.crowd.size
-        if whole.terms.crowd is not None
-        else len(whole.recorded.events if whole.recorded else ())
-    )
     watching = asyncio.create_task(_watch(services, row.id, progress))
     try:
-        if size <= _SMALL:
+        # More gets processes of its own, so that callbacks do not wait for it.
+        if size_of(whole) <= SMALL:
             return await asyncio.to_thread(play, whole, progress.reach)
         return await asyncio.to_thread(play_apart, whole, progress)
     finally:
@@ -128,7 +122,7 @@ async def _watch(services: Services, rehearsal_id: int, progress: Progress) -> N
     try:
         while True:
             await services.clock.sleep(_LOOK_SECONDS)
-            if (share := round(progress.share.value, 2)) > told:
+            if (share := round(progress.share, 2)) > told:
                 told = share
                 await services.db.write(_change, rehearsal_id, share=told)
             if (await services.db.read(_state, rehearsal_id)) not in BUSY:

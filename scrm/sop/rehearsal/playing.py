@@ -1,9 +1,11 @@
 """One rehearsal from its terms to its summary, here or in a process of its own so that nobody waits for it."""
 
+import gc
 import multiprocessing
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
@@ -22,6 +24,10 @@ from scrm.sop.schema import Playbook
 
 # Steps that come later than this after the last entrant are not waited for.
 _LONGEST_TAIL = timedelta(days=62)
+# Each holds its own part of the crowd in memory.
+_MOST_PROCESSES = 4
+# What is smaller is played where it is asked for.
+SMALL = 2_000
 
 
 class Cancelled(Exception):
@@ -40,6 +46,13 @@ class Cast:
     ends_at: datetime
     recorded: Recorded | None = None
     leaf_words: dict[str, str] = field(default_factory=dict)
+
+
+def size_of(cast: Cast) -> int:
+    """How much there is to play: made-up customers, or events."""
+    if cast.terms.crowd is not None:
+        return cast.terms.crowd.size
+    return len(cast.recorded.events) if cast.recorded is not None else 0
 
 
 def cast(conn: Connection, playbook: Playbook, terms: Terms, house: House, now: datetime) -> Cast:
@@ -61,6 +74,13 @@ def cast_crowd(playbook: Playbook, terms: Terms, house: House, behaviour: Behavi
 
 def play(cast: Cast, reached: Callable[[float], None] | None = None) -> dict[str, Any]:
     """The summary as plain values; `reached` is told the share of the time that was played, and may raise."""
+    return summarise(cast, [play_part(cast, (0, 1), reached)])
+
+
+def play_part(
+    cast: Cast, part: tuple[int, int], reached: Callable[[float], None] | None = None
+) -> tuple[Findings, Answers]:
+    """Every so-many-th person: persons have nothing to do with each other but for their members' time."""
     findings = Findings(cast.house.zone, cast.house.tasks_per_day)
     recorded = cast.recorded
     answers = recorded.answers if recorded is not None else Answers(words=cast.leaf_words)
@@ -80,11 +100,24 @@ def play(cast: Cast, reached: Callable[[float], None] | None = None) -> dict[str
         cast.ends_at,
         tell,
     )
+    which, parts = part
     if recorded is not None:
-        simulation.play(recorded.events)
+        simulation.play(each for each in recorded.events if (each.person_id or 0) % parts == which)
     elif cast.terms.crowd is not None:
-        simulation.play(make_up(cast.playbook, cast.terms.crowd, cast.begins_at, cast.terms.days))
-    return _summary(cast, findings, answers)
+        simulation.play(make_up(cast.playbook, cast.terms.crowd, cast.begins_at, cast.terms.days, part))
+    findings.close()
+    return findings, answers
+
+
+def summarise(cast: Cast, parts: Sequence[tuple[Findings, Answers]]) -> dict[str, Any]:
+    """All parts as one."""
+    whole, answers = parts[0]
+    for findings, others in parts[1:]:
+        whole.add(findings)
+        for noted, theirs in ((answers.as_of_today, others.as_of_today), (answers.assumed, others.assumed)):
+            for text, count in theirs.items():
+                noted[text] = noted.get(text, 0) + count
+    return _summary(cast, whole, answers)
 
 
 def _summary(cast: Cast, findings: Findings, answers: Answers) -> dict[str, Any]:
@@ -110,23 +143,30 @@ def _summary(cast: Cast, findings: Findings, answers: Answers) -> dict[str, Any]
 
 
 def play_apart(cast: Cast, progress: "Progress") -> dict[str, Any]:
-    """The same in a process of its own; blocks until it is done. Raises Cancelled."""
+    """The same in processes of its own, one for each processor; blocks until it is done. Raises Cancelled."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, _share, (progress.share, progress.stop)) as pool:
-        return pool.submit(_play_there, cast).result()
+    parts = progress.parts
+    with ProcessPoolExecutor(parts, context, _share, (progress.shares, progress.stop)) as pool:
+        played = [pool.submit(_play_there, cast, which, parts) for which in range(parts)]
+        return summarise(cast, [each.result() for each in played])
 
 
 class Progress:
-    """How far a rehearsal in another process is, and the word to stop it."""
+    """How far a rehearsal in other processes is, and the word to stop it."""
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
-        self.share = context.Value("d", 0.0)
-        self.stop = context.Value("b", 0)
+        self.parts = max(1, min(os.cpu_count() or 1, _MOST_PROCESSES))
+        self.shares: Any = context.Array("d", [0.0] * self.parts)
+        self.stop: Any = context.Value("b", 0)
+
+    @property
+    def share(self) -> float:
+        return float(sum(self.shares)) / self.parts
 
     def reach(self, share: float) -> None:
-        """As the one who plays it tells; raises Cancelled when it is to stop."""
-        self.share.value = share
+        """As the one who plays all of it here tells; raises Cancelled when it is to stop."""
+        self.shares[:] = [share] * self.parts
         if self.stop.value:
             raise Cancelled
 
@@ -134,19 +174,23 @@ class Progress:
 _shared: list[Any] = []
 
 
-def _share(share: Any, stop: Any) -> None:
-    _shared[:] = [share, stop]
+def _share(shares: Any, stop: Any) -> None:
+    _shared[:] = [shares, stop]
+    # The process ends with the rehearsal: what it leaves need not be looked through again and again.
+    gc.disable()
 
 
-def _play_there(cast: Cast) -> dict[str, Any]:
-    share, stop = _shared
+def _play_there(cast: Cast, which: int, parts: int) -> tuple[Findings, Answers]:
+    shares, stop = _shared
 
     def reach(part: float) -> None:
-        share.value = part
+        shares[which] = part
         if stop.value:
             raise Cancelled
 
-    return play(cast, reach)
+    findings, answers = play_part(cast, (which, parts), reach)
+    # Whom a condition holds for today need not come back.
+    return findings, replace(answers, today=None)
 
 
 def _midnight(moment: datetime, house: House) -> datetime:

@@ -64,7 +64,11 @@ class Simulation:
         self._watched = {id(each): exits.watched(each) for each in self.playbooks}
         # Exits that only data or a span of time can decide are asked about before every step.
         self._unprompted = {id(each): each.exit_if and _left(exits.settle(each.exit_if, ())) for each in self.playbooks}
-        self._asks_exit = {id(each): bool(set_apart(each)) for each in self.playbooks}
+        # Made-up customers refuse nothing.
+        is_made_up = self.answers.today is None
+        self._asks_exit = {
+            id(each): any(not (is_made_up and "flag" in leaf) for leaf in set_apart(each)) for each in self.playbooks
+        }
         self._kept = set().union(*(answering.asked_events(each) for each in self.playbooks), *self._watched.values())
         self._goals = {each.goal.event for each in self.playbooks if each.goal is not None}
 
