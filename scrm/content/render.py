@@ -75,7 +75,10 @@ def render(text: str, values: Mapping[str, Any]) -> str:
     Raises MissingVariable when something is unknown that has neither a fallback in the text nor one of its own.
     """
     missing: list[str] = []
-    filled = _compile(text).render(_context(text, values, missing))
+    template = _compile(text)
+    # Shared: the names of the text are all there is, nothing global is copied beside them.
+    context = template.new_context(_context(text, values, missing), shared=True)
+    filled = "".join(template.root_render_func(context))
     if missing:
         raise MissingVariable(tuple(dict.fromkeys(missing)))
     return filled.strip()

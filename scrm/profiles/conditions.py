@@ -310,7 +310,9 @@ def holding_for(conn: Connection, tree: Tree | None, whom: Sequence[Whom], now: 
     tree = with_definitions(conn, tree)
     if check_condition(tree):
         return set()
-    facts = _facts_of(conn, whom) if conditions_trigger.names_trigger(tree) else {}
+    if not conditions_trigger.names_trigger(tree):
+        return set(_holding(conn, tree, whom, now))
+    facts = _facts_of(conn, whom)
     alike: dict[tuple[bool, ...], list[Whom]] = defaultdict(list)
     trees: dict[tuple[bool, ...], Tree] = {}
     for one in whom:

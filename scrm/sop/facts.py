@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -26,14 +26,14 @@ class Due:
     row: Row[Any]
     playbook: Playbook
     node: Node | None
+    step: Step | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "step", self.node if isinstance(self.node, Step) else None)
 
     @property
     def run(self) -> Run:
         return run_of(self.row)
-
-    @property
-    def step(self) -> Step | None:
-        return self.node if isinstance(self.node, Step) else None
 
     @property
     def variant(self) -> Variant | None:
