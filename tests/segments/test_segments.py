@@ -2,7 +2,9 @@
 
 import argparse
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,6 +37,7 @@ from scrm.segments.conditions import Whom, explain, find_missing, holding, holdi
 from scrm.segments.models import segment, segment_member
 from scrm.segments.store import Draft
 from scrm.segments.templates import TEMPLATES
+from scrm.sop.published import problems_beside, read_file
 from scrm.work.models import work_item
 
 NOW = datetime(2026, 3, 10, 4, 0, tzinfo=UTC)
@@ -209,6 +212,20 @@ async def test_a_segment_that_is_due_becomes_one_piece_of_work(house: Any) -> No
     await refresh.tick(house)
     rows = await house.db.read(lambda conn: conn.execute(select(work_item)).all())
     assert [(row.kind, row.payload) for row in rows if row.kind == refresh.KIND] == [(refresh.KIND, {"key": "buyers"})]
+
+
+async def test_a_playbook_that_names_no_segment_or_the_opposite_of_an_empty_one_is_not_published(house: Any) -> None:
+    written = read_file(Path("config/playbooks/new-customer.yaml"))
+    await make(house, "empty")
+    for tree, says in (
+        ({"segment": "nowhere"}, "人群包“nowhere”不存在"),
+        ({"not": {"segment": "empty"}}, "现在是空的"),
+        ({"not": {"segment": "停发名单"}}, ""),
+    ):
+        playbook = replace(written, enter_if=tree)
+        problems = [line for line in await house.db.read(problems_beside, playbook) if "人群包" in line]
+        assert bool(problems) is bool(says)
+        assert all(says in line for line in problems)
 
 
 # Leaves that only a run, or orders, can answer ------------------------------------------------------------------------
