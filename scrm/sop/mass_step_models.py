@@ -70,6 +70,7 @@ mass_step = Table(
     Column("state", String(12), nullable=False, server_default=text("'gathering'")),
     Column("sent_at", UtcDateTime),
     Index("ix_mass_step_enrolment_id", "enrolment_id"),
+    Index("ix_mass_step_external_userid", "external_userid"),
     Index("ix_mass_step_batch_id", "batch_id", "state", "external_userid"),
     Index(
         "ix_mass_step_sent_at",

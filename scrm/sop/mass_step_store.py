@@ -375,18 +375,21 @@ def withdraw(conn: Connection, enrolment_ids: Collection[int], reason: str, now:
 
 def withdraw_pair(conn: Connection, userid: str, external_userid: str, reason: str, now: datetime) -> int:
     """The same for one relation."""
-    mine = select(batch.c.id).where(func.lower(batch.c.userid) == userid.lower())
-    return _withdraw(conn, and_(step.c.external_userid == external_userid, step.c.batch_id.in_(mine)), reason, now)
+    return _withdraw(conn, _is_of_pair(userid, external_userid), reason, now)
+
+
+def _is_of_pair(userid: str, external_userid: str) -> ColumnElement[bool]:
+    by = exists().where(batch.c.id == step.c.batch_id, func.lower(batch.c.userid) == userid.lower())
+    return and_(step.c.external_userid == external_userid, by)
 
 
 def free_pair(conn: Connection, userid: str, external_userid: str, now: datetime) -> list[Row[Any]]:
     """Take a relation's steps out of what is not confirmed, to be said by another member: rows (step_run_id, step_id,
     enrolment_id), which are in no batch any more."""
-    batches = select(batch.c.id).where(func.lower(batch.c.userid) == userid.lower())
     query = (
         select(step.c.step_run_id, step.c.enrolment_id, step.c.state, step_run.c.step_id)
         .join(step_run, step_run.c.id == step.c.step_run_id)
-        .where(step.c.external_userid == external_userid, step.c.batch_id.in_(batches), step.c.state != "over")
+        .where(_is_of_pair(userid, external_userid), step.c.state != "over")
     )
     rows = conn.execute(_locked(conn, query, of=step)).all()
     sending = take_out(conn, [row.step_run_id for row in rows if row.state == "sending"], now)

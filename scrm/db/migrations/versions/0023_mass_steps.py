@@ -86,6 +86,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("step_run_id", name=op.f("pk_mass_step")),
     )
     op.create_index("ix_mass_step_enrolment_id", "mass_step", ["enrolment_id"], unique=False)
+    op.create_index("ix_mass_step_external_userid", "mass_step", ["external_userid"], unique=False)
     op.create_index("ix_mass_step_batch_id", "mass_step", ["batch_id", "state", "external_userid"], unique=False)
     _partial("ix_mass_step_sent_at", "mass_step", ["sent_at"], "sent_at IS NOT NULL")
     op.create_table(
