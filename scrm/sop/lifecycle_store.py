@@ -166,6 +166,13 @@ def list_steps_done(conn: Connection, enrolment_ids: Collection[int]) -> dict[tu
     return done
 
 
+def list_waiting(conn: Connection, enrolment_ids: Collection[int], step_ids: Collection[str]) -> list[int]:
+    """Those of the runs in which one of these steps is not over."""
+    where = (step_run.c.enrolment_id.in_(list(enrolment_ids)), step_run.c.step_id.in_(list(step_ids)))
+    open_ones = select(step_run.c.enrolment_id).where(*where, step_run.c.state.in_(("waiting", "intent")))
+    return list(conn.scalars(open_ones.distinct()))
+
+
 def count_open_tasks(conn: Connection, key: str, versions: Collection[int]) -> dict[str, int]:
     """By step: tasks that members have not sent, of runs under way in these versions."""
     rows = conn.execute(

@@ -249,12 +249,13 @@ def move_slice(conn: Connection, job: Job, state: str, after: int, now: datetime
 def _move(conn: Connection, job: Job, new: Playbook, runs: Sequence[Row[Any]], now: datetime) -> None:
     ids = [run.id for run in runs]
     done = {} if job.restarts else lifecycle_store.list_steps_done(conn, ids)
-    changes, gone = [], set()
+    changes, gone, gone_mass = [], set(), set()
     for run in runs:
         old = find_version(conn, job.published, job.key, run.version)
         if old is None:
             continue
         gone |= {step.id for step in gone_steps(old, new)}
+        gone_mass |= {step.id for step in gone_steps(old, new) if step.channel is Channel.MASS}
         changes.append(
             _begun_anew(run, new, job.house, now)
             if job.restarts
@@ -267,6 +268,8 @@ def _move(conn: Connection, job: Job, new: Playbook, runs: Sequence[Row[Any]], n
         mass_steps.cancel(conn, moved, "剧本已改版，流程重新开始", now)
     elif gone:
         lifecycle_store.withdraw_steps(conn, moved, gone, GONE_TASK, now)
+    if gone_mass and not job.restarts:
+        mass_steps.cancel(conn, lifecycle_store.list_waiting(conn, moved, gone_mass), GONE_TASK, now)
     store.finish_idle(conn, moved, now=now)
 
 
