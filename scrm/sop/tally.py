@@ -137,7 +137,8 @@ def count_steps(conn: Connection, published: Published, zone: ZoneInfo, now: dat
 
 
 def count_open(conn: Connection, published: Published, zone: ZoneInfo, now: datetime) -> int:
-    """Those put aside that have their outcome by now."""
+    """Those put aside that have their outcome by now; two processes do not count them at the same moment."""
+    _cursor(conn, "step_run", now)
     query = (
         select_steps()
         .join(tally_open, tally_open.c.step_run_id == step_run.c.id)
