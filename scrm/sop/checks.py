@@ -22,6 +22,7 @@ class Span(NamedTuple):
 def check_playbook(playbook: Playbook, coupons: Collection[str], quiet: Window | None) -> Found:
     """Lines and texts; `coupons` are batches that exist beside the playbook's own, `quiet` the house's quiet hours."""
     yield from _check_welcome(playbook)
+    yield from _check_groups(playbook)
     yield from _check_order(playbook)
     yield from _check_quiet(playbook, _quiet_hours(playbook, quiet))
     yield from _check_coupons_exist(playbook, {*coupons, *(spec.key for spec in playbook.coupons)})
@@ -71,6 +72,17 @@ def _check_welcome(playbook: Playbook) -> Found:
     for step in playbook.steps:
         if step.channel is Channel.TASK and any(len(said.text) > render.CHAT_TEXT_CHARS for said in step.contents):
             yield step.line, f"步骤“{step.id}”的文字超过 {render.CHAT_TEXT_CHARS} 个字"
+
+
+def _check_groups(playbook: Playbook) -> Found:
+    """A run knows its group only when it began with somebody joining one."""
+    for step in playbook.steps:
+        if step.channel is Channel.GROUP and playbook.trigger.event != "group.joined":
+            yield (
+                step.line,
+                f"步骤“{step.id}”要发到客户的群里，只能用在 group.joined（客户入群）触发的剧本；"
+                "按日历给群发内容，请写成「群与朋友圈计划」",
+            )
 
 
 def _check_order(playbook: Playbook) -> Found:

@@ -15,6 +15,9 @@ from scrm.mass_messages.models import mass_message, mass_message_part, mass_mess
 from scrm.moments import publish as moments
 from scrm.moments.models import moment
 from scrm.profiles.models import corp_tag, member
+from scrm.sop import group_ends
+from scrm.sop.models import step_run
+from scrm.sop.parse import parse_playbook
 from scrm.sop.plans import carry_out, store
 from scrm.sop.plans.calendar import Target, fall_due, without_doubles
 from scrm.sop.plans.models import plan_claim
@@ -22,7 +25,7 @@ from scrm.sop.plans.parse import parse_plan
 from scrm.sop.reading import PlaybookErrors
 from tests.fakes.clock import FakeClock
 from tests.fakes.wecom import FakeWeCom
-from tests.sop.shop import EXECUTORS, Shop, at, open_shop
+from tests.sop.shop import EXECUTORS, Content, Shop, Trigger, at, open_shop, playbook_of, step
 
 # What only runs through statements that other tests run on both.
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -139,6 +142,7 @@ async def shop(database_url: str, clock: FakeClock, wecom: FakeWeCom) -> AsyncIt
     async with open_shop(database_url, clock, wecom) as shop:
         executors = {
             **EXECUTORS,
+            **group_ends.EXECUTORS,
             mass_plan.PREPARE: mass_plan.run_prepare,
             mass_plan.CREATE: dispatch.run_create,
             moments.KIND: moments.run_create,
@@ -267,3 +271,55 @@ async def test_two_processes_claim_an_item_once(shop: Shop) -> None:
     await db.write(store.note_looked, "group-7-days", now - timedelta(hours=1))  # as one who looked before saw it
     assert await db.write(carry_out.release, "group-7-days", SHANGHAI, now) == 0
     assert len(await shop.rows(mass_message)) == 1
+
+
+# Steps of a playbook --------------------------------------------------------------------------------------------------
+
+
+@on_sqlite
+async def test_a_step_speaks_into_the_group_once_a_day_however_many_join(shop: Shop) -> None:
+    await group(shop, "g1", "lina")
+    hello = step("hello", "T0+1h", "G", content=Content(text="欢迎新朋友"), ttl=timedelta(hours=2))
+    await shop.run(playbook_of(hello, key="joiners", trigger=Trigger("group.joined")))
+    for name in ("甲", "乙"):
+        await shop.publish("group.joined", await shop.meet(name), key="g1", facts={"chat_id": "g1"})
+    await shop.publish("group.joined", await shop.meet("丙"), key="gone", facts={"chat_id": "gone"})
+    await shop.settle()
+    shop.wecom.say("externalcontact/add_msg_template", {"msgid": "A"})
+    await shop.pass_time(hours=1)
+    (call,) = shop.wecom.called("externalcontact/add_msg_template")
+    assert (call["sender"], call["chat_id_list"]) == ("lina", ["g1"])
+    found = [(row.state, row.reason) for row in await shop.rows(step_run)]
+    assert found == [
+        ("intent", ""),
+        ("skipped", "这个群今天已经安排过这一条"),
+        ("skipped", "客户加入的群已经解散，或找不到了"),
+    ]
+    await shop.pass_time(hours=2)
+    assert len(shop.wecom.called("externalcontact/cancel_groupmsg_send")) == 1
+    assert (await shop.rows(step_run))[0].reason == "群主没有在有效期内确认，已过期"
+
+
+@pytest.mark.parametrize(
+    ("letter", "event", "words"),
+    [("G", "contact.added", "只能用在 group.joined"), ("G", "group.joined", ""), ("P", "group.joined", "kind: moment")],
+)
+def test_groups_and_moments_stand_in_playbooks_only_where_a_run_has_a_group(
+    letter: str, event: str, words: str
+) -> None:
+    text = f"""
+playbook: groups
+title: 群
+trigger: {{event: {event}}}
+run_key: person
+reentry: never
+exit_if: none
+goal: none
+steps:
+  - {{id: hello, at: T0+1h, channel: {letter}, late: drop, ttl: 2h, content: {{text: 欢迎}}}}
+"""
+    if not words:
+        assert parse_playbook(text, file_name="groups.yaml").step("hello") is not None
+        return
+    with pytest.raises(PlaybookErrors, match=words):
+        parse_playbook(text, file_name="groups.yaml")

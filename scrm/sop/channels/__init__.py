@@ -5,7 +5,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
-from scrm.sop.channels import mass, notice, outward, suggestion, system, task, welcome
+from scrm.sop.channels import group, mass, moment, notice, outward, suggestion, system, task, welcome
 from scrm.sop.channels.ready import Outcome, Ready, Release
 from scrm.sop.schema import Step
 
@@ -37,7 +37,17 @@ class ChannelActs(Protocol):
         ...
 
 
-CHANNELS: tuple[ChannelActs, ...] = (welcome, task, mass, suggestion, notice, outward, system)
+CHANNELS: tuple[ChannelActs, ...] = (
+    welcome,
+    task,
+    mass,
+    group,
+    moment,
+    suggestion,
+    notice,
+    outward,
+    system,
+)
 
 _BY_LETTER = {channel.letter: channel for channel in CHANNELS}
 
