@@ -1,8 +1,8 @@
-"""`python -m bench [callbacks] [entry] [events] [imports] [hooks] [segments] [steps] [sync] [welcome]`: measure all, or what is named; exit code 1 when a goal is missed."""
+"""`python -m bench [callbacks] [entry] [events] [imports] [hooks] [rehearsal] [segments] [steps] [sync] [welcome]`: measure all, or what is named; exit code 1 when a goal is missed."""
 
 import sys
 
-from bench import callbacks, entry, events, hooks, imports, segments, steps, sync, welcome
+from bench import callbacks, entry, events, hooks, imports, rehearsal, segments, steps, sync, welcome
 from bench.figures import machine, say
 
 BENCHMARKS = {
@@ -11,6 +11,7 @@ BENCHMARKS = {
     "events": events.main,
     "imports": imports.main,
     "hooks": hooks.main,
+    "rehearsal": rehearsal.main,
     "segments": segments.main,
     "steps": steps.main,
     "sync": sync.main,
