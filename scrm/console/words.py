@@ -9,6 +9,7 @@ SEND_KINDS = {
     "welcome": "欢迎语",
     "app_message": "员工提醒",
     "chat": "员工发送",
+    "mass": "企业群发",
     "kf_welcome": "客服欢迎语",
     "kf_reply": "客服自动回复",
 }
@@ -18,6 +19,7 @@ SEND_OUTCOMES = {
     "too_late": Word("已超时", "bad"),
     "unknown": Word("结果未知", "warn"),
     "intent": Word("发送中", "info"),
+    "waiting": Word("待员工确认", "warn"),
     "done_by_other": Word("已由其他方发出"),
     "none": Word("未发送"),
 }

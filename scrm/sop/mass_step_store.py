@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 from scrm.db import upsert
-from scrm.db.bulk import among, insert_rows
+from scrm.db.bulk import among, insert_rows, update_rows
 from scrm.mass_messages import plan
 from scrm.mass_messages import store as messages
 from scrm.mass_messages.models import mass_message_part, mass_message_target
@@ -55,6 +55,8 @@ STOPPED_BY_HAND = "这条群发已被停止"
 DOUBLE = "同一条群发里已有这位客户，不重复发送"
 NO_QUOTA = "被频控放弃：这位客户本周期的群发次数已用完"
 
+# States of a step, and of its line in the ledger, while nothing is certain.
+_OPEN = ("intent", "waiting")
 # What became of a customer in a message: the state of his step, and why in words; "sent" is judged by its time.
 _ENDS = {
     "not_friend": ("failed", "发送失败：非好友"),
@@ -67,8 +69,8 @@ _ENDS = {
     "unsent": ("dropped", EXPIRED),
     "cancelled": ("skipped", f"{STOPPED_BY_HAND}，群发已撤回"),
 }
+_REFUSED = frozenset({"not_friend", "capped"})
 _SENDS = {"done": "sent", "failed": "failed"}
-_STEP_OPEN = ("intent", "waiting")
 _UNTOLD: ColumnElement[bool] = literal_column(
     "mass_message_target.step_run_id IS NOT NULL AND mass_message_target.told <> mass_message_target.state"
 )
@@ -264,6 +266,7 @@ def sync_results(conn: Connection, now: datetime) -> tuple[int, set[int]]:
             step.c.state.label("step_state"),
             batch.c.expires_at,
             part.c.reason,
+            part.c.confirmed_at,
         )
         .join(step, step.c.step_run_id == target.c.step_run_id)
         .join(batch, batch.c.id == step.c.batch_id)
@@ -289,6 +292,7 @@ def sync_results(conn: Connection, now: datetime) -> tuple[int, set[int]]:
             ended.add(row.enrolment_id)
     _note_waiting(conn, waiting)
     finish(conn, ends, now)
+    _note_confirmed(conn, [row for row in rows if row.state in _REFUSED and row.confirmed_at is not None])
     _note_sent(conn, sent, late_sent, now)
     for state in {row.state for row in rows}:
         ids = [row.step_run_id for row in rows if row.state == state]
@@ -308,6 +312,16 @@ def _note_waiting(conn: Connection, ids: Sequence[int]) -> None:
     if ids:
         mine = among(conn, step_run.c.id, ids)
         conn.execute(update(step_run).where(mine, step_run.c.state == "intent").values(state="waiting"))
+        lines = among(conn, send.c.once, [_once(of) for of in ids])
+        conn.execute(update(send).where(lines, send.c.outcome == "intent").values(outcome="waiting"))
+
+
+def _note_confirmed(conn: Connection, rows: Sequence[Row[Any]]) -> None:
+    """The member did his part, though the customer did not get it: figures of members count that."""
+    moments = {row.step_run_id: row.confirmed_at for row in rows}
+    known = conn.execute(select(step_run.c.id, step_run.c.facts).where(among(conn, step_run.c.id, list(moments)))).all()
+    values = [{"id": row.id, "facts": {**row.facts, "confirmed_at": moments[row.id].isoformat()}} for row in known]
+    update_rows(conn, step_run, values, ["facts"])
 
 
 def _note_sent(conn: Connection, sent: Sequence[Row[Any]], late: Sequence[Row[Any]], now: datetime) -> None:
@@ -349,13 +363,13 @@ def finish(conn: Connection, ends: Mapping[tuple[str, str], Sequence[int]], now:
             continue
         conn.execute(
             update(step_run)
-            .where(among(conn, step_run.c.id, ids), step_run.c.state.in_(_STEP_OPEN))
+            .where(among(conn, step_run.c.id, ids), step_run.c.state.in_(_OPEN))
             .values(state=state, reason=reason[:300], outcome_at=now)
         )
         conn.execute(update(step).where(among(conn, step.c.step_run_id, ids)).values(state="over"))
         conn.execute(
             update(send)
-            .where(among(conn, send.c.once, [_once(of) for of in ids]), send.c.outcome == "intent")
+            .where(among(conn, send.c.once, [_once(of) for of in ids]), send.c.outcome.in_(_OPEN))
             .values(outcome=_SENDS.get(state, "none"), reason=reason[:300])
         )
 
@@ -406,7 +420,7 @@ def free_pair(conn: Connection, userid: str, external_userid: str, now: datetime
 def change_sender(conn: Connection, step_run_ids: Collection[int], userid: str) -> None:
     """The ledger's lines name the member who will send it."""
     mine = among(conn, send.c.once, [_once(of) for of in step_run_ids])
-    conn.execute(update(send).where(mine, send.c.outcome == "intent").values(userid=userid))
+    conn.execute(update(send).where(mine, send.c.outcome.in_(_OPEN)).values(userid=userid, outcome="intent"))
 
 
 def _withdraw(conn: Connection, which: ColumnElement[bool], reason: str, now: datetime) -> int:

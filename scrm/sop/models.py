@@ -239,7 +239,7 @@ send = Table(
     "send",
     metadata,
     Column("id", BigId, primary_key=True, autoincrement=True),
-    # welcome, app_message, chat (a member's one-tap send)
+    # welcome, app_message, chat (a member's one-tap send), mass (a step in a mass message)
     Column("kind", String(16), nullable=False),
     Column("userid", String(64), nullable=False, server_default=text("''")),
     Column("external_userid", String(64), nullable=False, server_default=text("''")),
@@ -253,7 +253,7 @@ send = Table(
     Column("received_at", UtcDateTime),
     Column("decided_at", UtcDateTime, nullable=False),
     Column("sent_at", UtcDateTime),
-    # intent, sent, done_by_other, too_late, failed, unknown, none (nothing to send)
+    # intent, waiting (for its member), sent, done_by_other, too_late, failed, unknown, none (nothing to send)
     Column("outcome", String(16), nullable=False),
     Column("errcode", Integer, nullable=False, server_default=text("0")),
     _text("reason", 300),

@@ -160,10 +160,11 @@ async def test_a_wave_becomes_one_message_of_each_member_and_its_results_come_ba
     shop.confirm(mine.msgid)
     await shop.pass_time(minutes=3)
     assert await shop.states() == {"waiting": 2, "done": 4, "failed": 1}
-    assert "发送失败：非好友" in await shop.reasons()
+    (failed,) = await shop.rows(step_run, step_run.c.state == "failed")
+    assert (failed.reason, "confirmed_at" in failed.facts) == ("发送失败：非好友", True)
     ledger = {row.external_userid: row.outcome for row in await shop.sends(send.c.kind == "mass")}
     assert ledger == {who.external_userid: "sent" for who in people[1:]} | {people[0].external_userid: "failed"} | {
-        who.external_userid: "intent" for who in others
+        who.external_userid: "waiting" for who in others
     }
     assert sorted(row.state for row in await shop.runs()) == ["active"] * 2 + ["done"] * 5
     assert all(count == 1 for count in shop.received.values())
