@@ -26,7 +26,7 @@ from scrm.content.render import WELCOME_TEXT_BYTES, MissingVariable, cut_bytes, 
 from scrm.db import insert_for
 from scrm.events import Event
 from scrm.profiles import store as profiles
-from scrm.profiles.conditions import holding
+from scrm.profiles.conditions import Whom, holding_for
 from scrm.profiles.store import Contact, Relation, Standing
 from scrm.sop import engine
 from scrm.sop.content import Shop
@@ -181,7 +181,7 @@ def prepare_many(
     were killed between the two) is gone on with, and WeCom's own 41051 tells when it had been sent after all.
     """
     known = _know(conn, adds, shop, now)
-    admits = _Admits(conn, {one.person_id for one in known}, now)
+    admits = _Admits(conn, known, now)
     chosen = [_choose_first(playbooks, one, admits) for one in known]
     prepared = _intend(conn, list(zip(known, chosen, strict=True)), now)
     return _with_contents(conn, list(zip(known, prepared, strict=True)), shop, now)
@@ -227,18 +227,26 @@ def _relation(known: _Known) -> Relation:
 
 
 class _Admits:
-    """Whom of a batch a condition admits: asked once for all of them."""
+    """Whom of a batch a condition admits: asked once for all of them, each with his friendship and his add."""
 
-    def __init__(self, conn: Connection, person_ids: set[int], now: datetime) -> None:
-        self._conn, self._person_ids, self._now = conn, person_ids, now
+    def __init__(self, conn: Connection, known: Sequence[_Known], now: datetime) -> None:
+        self._conn, self._known, self._now = conn, known, now
         self._admitted: dict[int, set[int]] = {}
 
-    def __call__(self, condition: Any, person_id: int) -> bool:
+    def __call__(self, condition: Any, one: _Known) -> bool:
         if condition is None:
             return True
         if id(condition) not in self._admitted:
-            self._admitted[id(condition)] = holding(self._conn, condition, self._person_ids, self._now)
-        return person_id in self._admitted[id(condition)]
+            whom = [_whom(each) for each in self._known]
+            self._admitted[id(condition)] = holding_for(self._conn, condition, whom, self._now)
+        return id(one) in self._admitted[id(condition)]
+
+
+def _whom(one: _Known) -> Whom:
+    """Known by its place in memory: one person may add two members in a batch."""
+    event = one.event
+    pair = event.userid, event.external_userid
+    return Whom(id(one), one.person_id, *pair, facts=event.facts, anchor_at=event.occurred_at)
 
 
 def _choose_first(playbooks: Sequence[Playbook], known: _Known, admits: _Admits) -> Chosen | None:
@@ -246,7 +254,7 @@ def _choose_first(playbooks: Sequence[Playbook], known: _Known, admits: _Admits)
         return None
     for chosen in choose(playbooks, known.event):
         asked = (chosen.playbook.enter_if if chosen.playbook else None, chosen.step.condition)
-        if all(admits(condition, known.person_id) for condition in asked):
+        if all(admits(condition, known) for condition in asked):
             return say_as_channel(chosen, known.channel_text)
     return say_as_channel(None, known.channel_text)
 
