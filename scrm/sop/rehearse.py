@@ -23,6 +23,7 @@ from scrm.db.migrate import migrate
 from scrm.db.vault import Vault
 from scrm.errors import ScrmError
 from scrm.events import Event, publish
+from scrm.mass_messages import plan as mass_plan
 from scrm.profiles import store as profiles
 from scrm.profiles.conditions import FLAGS
 from scrm.profiles.models import person
@@ -85,8 +86,13 @@ async def _tell_outside(services: Services, item: queue.Claimed) -> None:
     await services.db.write(outward.note_end, step_run_id, "done", "预演，没有真的调用", now)
 
 
+async def _make_no_message(services: Services, item: queue.Claimed) -> None:
+    """Work of kind "mass_message.create": here the member confirms what was never made."""
+
+
 _EXECUTORS = {
     "sop.event": enrol.run_event,
+    mass_plan.CREATE: _make_no_message,
     "sop.remind": reminders.run_remind,
     "sop.mark_tag": tagging.run_mark_tag,
     "sop.outward": _tell_outside,
@@ -407,7 +413,9 @@ def _state_of(row: Row[Any]) -> str:
     """A mass message that its member confirmed is sent to the customer, and so is what goes outside WeCom."""
     if row.channel in ("M", "K") and row.state == "done":
         return "sent"
-    return "expired" if row.channel == "M" and row.state == "dropped" and "有效期" in row.reason else str(row.state)
+    if row.channel == "M" and row.state == "dropped" and row.reason.startswith("已过期"):
+        return "expired"
+    return "withdrawn" if row.channel == "M" and row.state == "skipped" and "撤回" in row.reason else str(row.state)
 
 
 def _waiting_for_staff(conn: Connection) -> list[tuple[str, int, str]]:
