@@ -56,7 +56,9 @@ def _move_runs(conn: Connection, join: Join) -> None:
     for row in rows:
         if row.state not in _LIVING:
             continue
-        run = row.playbook_key, _as_kept(row.run_key, join).partition("#")[0].partition("~")[0]
+        base = row.run_key.partition("#")[0].partition("~")[0]
+        # A run that was moved before may still bear the number of somebody who is gone.
+        run = row.playbook_key, "person" if base.startswith("person:") else _as_kept(base, join)
         other = live.setdefault(run, row)
         if other.id != row.id:
             goes_on, ends = sorted((other, row), key=lambda one: (-one.step, one.enrolled_at, one.id))
