@@ -33,11 +33,9 @@ CASES = {
         playbook_text(
             "id: kind",
             "  branch:",
-            "    - {name: 大单, if: {field: person.paid, op: gte, value: 300}, steps: [{id: vip, at: T0+1h, %s}]}"
-            % TASK,
-            "    - {name: 干皮, if: {field: field.skin, op: eq, value: 干性}, steps: [{id: dry, at: T0+1h, %s}]}"
-            % TASK,
-            "    - {else: [{id: plain, at: T0+1h, %s}]}" % TASK,
+            f"    - {{name: 大单, if: {{field: person.paid, op: gte, value: 300}}, steps: [{{id: vip, at: T0+1h, {TASK}}}]}}",
+            f"    - {{name: 干皮, if: {{field: field.skin, op: eq, value: 干性}}, steps: [{{id: dry, at: T0+1h, {TASK}}}]}}",
+            f"    - {{else: [{{id: plain, at: T0+1h, {TASK}}}]}}",
         ).replace("  -   ", "    "),
         {
             "given": [
@@ -59,9 +57,8 @@ CASES = {
         playbook_text(
             "id: kind",
             "  branch:",
-            "    - {name: 大单, if: {field: person.paid, op: gte, value: 300}, steps: [{id: vip, at: T0+1h, %s}]}"
-            % TASK,
-            "    - {else: [{id: plain, at: T0+1h, %s}]}" % TASK,
+            f"    - {{name: 大单, if: {{field: person.paid, op: gte, value: 300}}, steps: [{{id: vip, at: T0+1h, {TASK}}}]}}",
+            f"    - {{else: [{{id: plain, at: T0+1h, {TASK}}}]}}",
         ).replace("  -   ", "    "),
         {
             "given": [
@@ -78,7 +75,7 @@ CASES = {
     ),
     "a segment begins it, a tag skips a step": (
         playbook_text(
-            "{id: first, at: T0+1h, if: {not: {tag: 员工亲友}}, %s}" % TASK,
+            f"{{id: first, at: T0+1h, if: {{not: {{tag: 员工亲友}}}}, {TASK}}}",
             trigger="{event: segment.entered, where: {segment: vip}}",
         ),
         {
@@ -93,8 +90,8 @@ CASES = {
     ),
     "a birthday is reached, and the steps stand before it": (
         playbook_text(
-            "{id: before, at: D-3 10:00-11:00, %s}" % TASK,
-            "{id: day, at: D+0 10:00-11:00, %s}" % TASK,
+            f"{{id: before, at: D-3 10:00-11:00, {TASK}}}",
+            f"{{id: day, at: D+0 10:00-11:00, {TASK}}}",
             trigger="{event: date.reached, date: birthday}",
         ),
         {
@@ -120,7 +117,7 @@ CASES = {
         },
     ),
     "who is left alone hears nothing": (
-        playbook_text("{id: hello, at: T0+1h, %s}" % TASK).replace("goal: none", "goal: none\nholdout: 5%"),
+        playbook_text(f"{{id: hello, at: T0+1h, {TASK}}}").replace("goal: none", "goal: none\nholdout: 5%"),
         {
             "given": ["contact.added @2026-03-02T10:00"],
             "holdout": True,
@@ -129,7 +126,7 @@ CASES = {
         },
     ),
     "a share of five in a hundred never decides a test": (
-        playbook_text("{id: hello, at: T0+1h, %s}" % TASK).replace("goal: none", "goal: none\nholdout: 20%"),
+        playbook_text(f"{{id: hello, at: T0+1h, {TASK}}}").replace("goal: none", "goal: none\nholdout: 20%"),
         {
             "given": ["contact.added @2026-03-02T10:00"],
             "until": "2026-03-02T20:00",
@@ -137,7 +134,7 @@ CASES = {
         },
     ),
     "a case pauses it": (
-        playbook_text("{id: hello, at: D+2 10:00-11:00, %s}" % TASK),
+        playbook_text(f"{{id: hello, at: D+2 10:00-11:00, {TASK}}}"),
         {
             "given": [
                 "contact.added @2026-03-02T10:00",
@@ -149,7 +146,7 @@ CASES = {
         },
     ),
     "a talk brakes, and the step says so": (
-        playbook_text("{id: hello, at: T0+1h, %s}" % TASK),
+        playbook_text(f"{{id: hello, at: T0+1h, {TASK}}}"),
         {
             "given": [
                 "contact.added @2026-03-02T10:00",
@@ -176,7 +173,7 @@ async def test_what_authors_write_is_played(name: str, sqlite_template: Path, tm
 
 
 async def test_a_test_says_what_is_wrong_with_itself(sqlite_template: Path, tmp_path: Path) -> None:
-    playbook = parse_playbook(playbook_text("{id: hello, at: T0+1h, %s}" % TASK), file_name="tried.yaml")
+    playbook = parse_playbook(playbook_text(f"{{id: hello, at: T0+1h, {TASK}}}"), file_name="tried.yaml")
     path = Path(shutil.copy(sqlite_template, tmp_path / "rehearsal.db"))
     test: dict[str, Any] = {"name": "t", "given": [{"event": "order.paid", "at": "2026-03-02T10:00", "amount": "贵"}]}
     result = await run_test(playbook, {**test, "expect": {"run": "none"}}, path)
