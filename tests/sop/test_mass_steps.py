@@ -23,6 +23,8 @@ from scrm.sop import mass_step_store, mass_steps, store
 from scrm.sop.channels import mass
 from scrm.sop.hand_over import hand_over
 from scrm.sop.models import enrolment, send, step_run
+from scrm.sop.parse import parse_playbook
+from scrm.sop.rehearse import run_tests
 from scrm.sop.schema import Channel, Content, Step, Trigger, When
 from scrm.work import queue
 from tests.fakes import wecom as fake
@@ -474,3 +476,39 @@ async def test_a_complaint_takes_back_what_waits_and_pauses_the_run(shop: MassSh
     assert [made.is_cancelled for made in shop.made] == [True]
     assert [row.state for row in await shop.runs()] == ["paused"]
     assert await shop.states() == {"skipped": 1}
+
+
+_AS_TEXT = """
+playbook: pb-mass
+title: 群发两次
+priority: P3
+trigger: {event: contact.added}
+run_key: person
+reentry: never
+holdout: 0%
+exit_if: {event: order.paid}
+goal: {event: order.paid, within: 30d}
+steps:
+  - {id: a, at: D+1, window: "10:00-12:00", late: defer, ttl: 24h, channel: M, content: {text: "{{ shop }}你好"}}
+  - {id: b, at: D+5, window: "10:00-12:00", late: drop, ttl: 4h, channel: M, gather: 10m, stop_at_losses: 2%,
+     content: {text: "{{ shop }}再见"}}
+tests:
+  - name: the member confirms ten minutes after the window opens
+    given: [contact.added @2026-03-01T10:00]
+    staff: {confirms_after: 10m}
+    expect: {sent: [a, b]}
+  - name: nobody confirms
+    given: [contact.added @2026-03-01T10:00]
+    staff: {confirms_after: never}
+    expect: {sent: [], expired: [a, b]}
+  - name: paid while it waits
+    given: [contact.added @2026-03-01T10:00, order.paid @2026-03-02T10:05]
+    staff: {confirms_after: never}
+    expect: {sent: [], withdrawn: [a]}
+"""
+
+
+async def test_an_author_tests_mass_messages_in_his_own_text() -> None:
+    results = await run_tests(parse_playbook(_AS_TEXT, file_name="pb-mass.yaml"))
+    assert [(result.name, result.problems) for result in results if result.problems] == []
+    assert len(results) == 3
