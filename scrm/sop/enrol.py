@@ -15,10 +15,11 @@ from scrm.profiles import conditions, redirects
 from scrm.profiles.conditions import Whom
 from scrm.services import Services
 from scrm.sop import arbitration, exits, owners, run_keys, store, triggers, turns, why
+from scrm.sop.arbitration import Admission
 from scrm.sop.facts import Due, Ending, ended_by, whom_of
 from scrm.sop.guards import House
 from scrm.sop.owners import Owner
-from scrm.sop.placing import Course, Place, course_of, ends_at, place_from, spread_key
+from scrm.sop.placing import Course, Place, ends_at, place_from, spread_key
 from scrm.sop.published import Published
 from scrm.sop.run_keys import LastRun
 from scrm.sop.schema import Channel, Fork, Playbook, Wait
@@ -224,6 +225,7 @@ class _Asked:
         if not conditions.holds_for(self.conn, playbook.enter_if, whom, self.now):
             raise NotLetIn(why.NOT_ADMITTED)
         admission = arbitration.admit(self.conn, playbook, self.person_id, self.now, self.house)
+        place = self.place(key, admission)
         enrolment_id = store.add_enrolment(
             self.conn,
             {
@@ -235,7 +237,10 @@ class _Asked:
                 "userid": owner.userid,
                 "external_userid": owner.external_userid,
                 "event_id": event.id,
-                "anchor_at": triggers.anchor_of(event, self.house.zone),
+                "anchor_at": self.anchor_at,
+                "step": place.step,
+                "due_at": place.due_at,
+                "awaits": place.awaits,
                 "enrolled_at": self.now,
                 "correlation": correlation,
             },
@@ -244,9 +249,23 @@ class _Asked:
             raise NotLetIn(why.ENTERED_BEFORE)
         why.note_entries(self.conn, {enrolment_id: (playbook.enter_if, whom)}, self.now)
         self.note_welcomes(enrolment_id, owner)
-        if admission.state == "active":
-            set_out(self.conn, enrolment_id, playbook, self.house, self.now)
+        if admission.state == "active" and place.due_at is None:
+            store.finish_idle(self.conn, [enrolment_id], now=self.now)
         return enrolment_id
+
+    @property
+    def anchor_at(self) -> datetime:
+        return triggers.anchor_of(self.event, self.house.zone)
+
+    def place(self, key: str, admission: Admission) -> Place:
+        """Where the run sets out: its first step with its date; one that is only watched, its end; queued, nowhere."""
+        if admission.state != "active":
+            return Place(0, None)
+        spread = f"{self.playbook.key}/{key}"
+        course = Course(self.playbook, self.anchor_at, self.anchor_at, spread, self.house)
+        if admission.is_holdout:
+            return Place(len(self.playbook.program), ends_at(course))
+        return place_from(course, 0, self.now)
 
     def run_key(self) -> str:
         """Which run this would be; raises NotLetIn when there is one already, also by the rules of an earlier version."""
@@ -267,17 +286,6 @@ class _Asked:
         """The welcome's step is what the ledger says."""
         for welcome in _welcomes(self.conn, enrolment_id, self.playbook, self.event, owner, self.now):
             store.add_step_runs(self.conn, [welcome])
-
-
-def set_out(conn: Connection, enrolment_id: int, playbook: Playbook, house: House, now: datetime) -> None:
-    """Give a run the date of its first step; one that is only watched gets the date of its end."""
-    row = store.lock_enrolment(conn, enrolment_id)
-    assert row is not None  # noqa: S101 - inserted a moment ago
-    course = course_of(playbook, row, house)
-    place = Place(len(playbook.program), ends_at(course)) if row.is_holdout else place_from(course, 0, now)
-    store.save_progress(conn, [progress(Due(row, playbook, None), place)])
-    if place.due_at is None:
-        store.finish_idle(conn, [enrolment_id], now=now)
 
 
 def _welcomes(
