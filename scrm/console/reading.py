@@ -197,6 +197,9 @@ def _moment(when: When) -> tuple[str, str]:
         return ("当天" if when.days == 0 else f"第 {when.days} 天"), span or f"{DEFAULT_TIME:%H:%M}"
     if when.offset == timedelta():
         return "当天", f"立即（{span}）" if span else "立即"
+    if when.offset < timedelta():
+        before = f"开始前 {write_duration(-when.offset)}"
+        return "当天", f"{before}（{span}）" if span else before
     days = when.offset // timedelta(days=1)
     after = f"{write_duration(when.offset)}后"
     day = "当天" if days == 0 else f"第 {days} 天"

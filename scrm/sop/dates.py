@@ -23,6 +23,7 @@ CATCH_UP = timedelta(days=14)
 _FIRST_YEAR = 1900
 FIRST_FRIENDSHIP = 2011
 FIRST_ORDER = 2003
+_DAY = timedelta(days=1)
 _BIRTHDAY_FIELDS = ("birthday", "生日")
 
 
@@ -66,7 +67,8 @@ class Meaning:
 
 def lead_of(steps: Iterable[Step]) -> int:
     """How many days before its date the earliest of these steps comes; 0 when none comes before it."""
-    return max(0, 0, *(-step.when.days for step in steps if step.when.days is not None))
+    ahead = [-(step.when.offset // _DAY if step.when.days is None else step.when.days) for step in steps]
+    return max(0, 0, *ahead)
 
 
 def words_of(trigger: Trigger) -> str:

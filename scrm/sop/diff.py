@@ -310,9 +310,10 @@ _CONDITIONS = {"all", "any", "not", "field", "event", "flag", "tag", "segment", 
 
 
 def say_when(when: When) -> str:
-    """As an author writes it: `D+3 10:00-11:30`, `T0+30m`."""
+    """As an author writes it: `D+3 10:00-11:30`, `T0+30m`, `T0-2h`."""
     if when.days is None:
-        text = "T0" if when.offset == timedelta() else f"T0+{write_duration(when.offset).replace(' ', '')}"
+        sign = "-" if when.offset < timedelta() else "+"
+        text = f"T0{sign}{write_duration(abs(when.offset)).replace(' ', '')}" if when.offset else "T0"
     else:
         text = f"{'W' if getattr(when, 'counts_workdays', False) else 'D'}{when.days:+d}"
     only = {"workdays": "（仅工作日）", "restdays": "（仅休息日）"}.get(getattr(when, "only", ""), "")

@@ -25,8 +25,8 @@ _TEXT = {"type": "string", "minLength": 1}
 _CONDITION = {"$ref": "#/$defs/condition"}
 _AT = {
     "type": "string",
-    "pattern": r"^\s*(T0(\+\S+)?|[DW][+-]\d{1,4}(\s+\S.*)?)\s*$",
-    "description": "T0、T0+30m、D+3 10:00-11:30、D-3、W+2",
+    "pattern": r"^\s*(T0([+-]\S+)?|[DW][+-]\d{1,4}(\s+\S.*)?)\s*$",
+    "description": "T0、T0+30m、T0-2h、D+3 10:00-11:30、D-3、W+2",
 }
 _ONLY = {"enum": list(ONLY), "description": "只在工作日或休息日发"}
 _SHARE = {"type": "string", "pattern": r"^\s*\d{1,3}(\.\d{1,2})?%\s*$", "description": "50%"}

@@ -16,7 +16,7 @@ _LONGEST_HOLIDAY = timedelta(days=9)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"(?:\d+[smhd])+")
 _PART = re.compile(r"(\d+)([smhd])")
-_FROM_ANCHOR = re.compile(r"T0(?:\+(\S+))?")
+_FROM_ANCHOR = re.compile(r"T0(?:([+-])(\S+))?")
 _BY_DAY = re.compile(r"([DW])([+-])(\d{1,4})(?:\s+(\S.*))?")
 _WINDOW = re.compile(r"(\d{1,2}):(\d{2})\s*[-–~～至]\s*(\d{1,2}):(\d{2})")
 
@@ -46,13 +46,16 @@ def parse_window(text: str) -> Window:
 
 
 def parse_when(text: str) -> When:
-    """`T0`, `T0+30m`, `D+3`, `D+3 10:00-11:30`, `D-3` before a date, `W+2` in working days; raises ValueError."""
+    """`T0`, `T0+30m`, `T0-2h` before a start that is to come, `D+3`, `D+3 10:00-11:30`, `D-3` before a date, `W+2` in working days; raises ValueError."""
     if found := _FROM_ANCHOR.fullmatch(text):
-        return When(offset=parse_duration(found[1]) if found[1] else timedelta())
+        offset = parse_duration(found[2]) if found[2] else timedelta()
+        return When(offset=-offset if found[1] == "-" else offset)
     if found := _BY_DAY.fullmatch(text):
         days = int(found[3]) if found[2] == "+" else -int(found[3])
         return When(days=days, window=parse_window(found[4]) if found[4] else None, counts_workdays=found[1] == "W")
-    raise ValueError(f"看不懂时间“{text}”，请写成 T0、T0+30m、D+3、D-3（日期前 3 天）、W+2（工作日）或 D+3 10:00-11:30")
+    raise ValueError(
+        f"看不懂时间“{text}”，请写成 T0、T0+30m、T0-2h（开播前 2 小时）、D+3、D-3（日期前 3 天）、W+2（工作日）或 D+3 10:00-11:30"
+    )
 
 
 def due_at(when: When, anchor: datetime, zone: ZoneInfo, *, spread_key: str) -> datetime:
