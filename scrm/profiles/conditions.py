@@ -256,6 +256,11 @@ def _lacks(tree: Tree, asked: Asked) -> bool:
     return "trigger" in needs or ("run" in needs and asked.userid is None)
 
 
+def needs_run(spec: Mapping[str, Any]) -> bool:
+    """Whether only a run can answer this leaf: with its relation or its event."""
+    return LEAVES[_kind(spec)].needs(spec) in ("run", "trigger")
+
+
 def _compile(tree: Tree, asked: Asked) -> ColumnElement[bool]:
     if "all" in tree:
         return and_(*(_compile(part, asked) for part in tree["all"]))

@@ -15,6 +15,7 @@ from scrm.profiles.conditions import (
     holds,
     holds_for,
     list_leaves,
+    needs_run,
 )
 from scrm.profiles.fields import add_fields
 from scrm.segments.fields import FIELDS
@@ -35,6 +36,7 @@ __all__ = [
     "holds",
     "holds_for",
     "list_leaves",
+    "needs_run",
 ]
 
 LEAVES["segment"] = SEGMENT

@@ -13,6 +13,7 @@ from scrm.segments.conditions import (
     holds,
     holds_for,
     list_leaves,
+    needs_run,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "holds",
     "holds_for",
     "list_leaves",
+    "needs_run",
 ]

@@ -8,9 +8,10 @@ from sqlalchemy import Connection, func, select
 
 from scrm.events import event, event_of
 from scrm.profiles.models import follow_user
+from scrm.segments import audience
 from scrm.sop import conditions, published
 from scrm.sop.models import enrolment
-from scrm.sop.schema import Channel, Playbook
+from scrm.sop.schema import Channel, Condition, Playbook
 from scrm.sop.triggers import starts
 
 PERIOD = timedelta(days=30)
@@ -50,7 +51,12 @@ def estimate(conn: Connection, playbook: Playbook, now: datetime) -> Estimate:
     """Looks back 30 days; at most a few thousand events are looked at one by one."""
     since = now - PERIOD
     counted = _count_entries(conn, playbook, since)
-    found, persons = _would_enter(conn, playbook, since, now) if counted is None else (counted, _who(conn, playbook))
+    if counted is not None:
+        found, persons = counted, _who(conn, playbook)
+    elif playbook.trigger.segment:
+        found, persons = _in_segment(conn, playbook, now)
+    else:
+        found, persons = _would_enter(conn, playbook, since, now)
     members = _count_members(conn, persons)
     tasks = sum(step.channel is Channel.TASK for step in playbook.steps)
     face = sum(spec.face_fen for spec in playbook.coupons if spec.benefit == "amount")
@@ -115,6 +121,20 @@ def _who(conn: Connection, playbook: Playbook) -> list[int]:
     return list(conn.scalars(query.order_by(enrolment.c.id.desc()).limit(_SAMPLE)))
 
 
+def _in_segment(conn: Connection, playbook: Playbook, now: datetime) -> tuple[int, list[int]]:
+    """A schedule takes everybody who is in its segment when it fires."""
+    tree: Condition = {"segment": playbook.trigger.segment}
+    if playbook.enter_if is not None and not _needs_run(playbook.enter_if):
+        tree = {"all": [tree, playbook.enter_if]}
+    some = audience.sample(conn, tree, now, limit=_SAMPLE)
+    return audience.count(conn, tree, now), [row.id for row in some]
+
+
+def _needs_run(tree: Condition) -> bool:
+    """Whether only the run itself can answer: for an estimate everybody then counts."""
+    return any(conditions.needs_run(leaf) for _, leaf in conditions.list_leaves(tree))
+
+
 def _would_enter(conn: Connection, playbook: Playbook, since: datetime, now: datetime) -> tuple[int, list[int]]:
     """The people whose events would have begun a run, and some of them."""
     of_kind = (event.c.name == playbook.trigger.event, event.c.occurred_at >= since)
@@ -132,7 +152,7 @@ def _would_enter(conn: Connection, playbook: Playbook, since: datetime, now: dat
         return 0, []
     fitting = [row.person_id for row in rows if starts(playbook.trigger, event_of(row))]
     persons = sorted(set(fitting))
-    if playbook.enter_if is not None and persons:
+    if playbook.enter_if is not None and persons and not _needs_run(playbook.enter_if):
         persons = sorted(conditions.holding(conn, playbook.enter_if, persons, now))
     keyed = len(persons) if playbook.run_key == "person" else sum(each in set(persons) for each in fitting)
     return round(keyed * total / len(rows)), persons

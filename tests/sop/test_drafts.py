@@ -1,5 +1,6 @@
 """Drafts beside versions, approval, rolling back, files against the console, and texts taken elsewhere."""
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,8 @@ from scrm.db import Database
 from scrm.errors import Conflict, Forbidden, Invalid
 from scrm.events import Event, publish
 from scrm.profiles.models import external_contact, follow_user, person
+from scrm.segments.store import Draft as SegmentDraft
+from scrm.segments.store import save_segment
 from scrm.sop import diff, drafts, lifecycle_store
 from scrm.sop.drafts import Outcome, Terms
 from scrm.sop.estimates import Estimate, Limits, estimate, warnings
@@ -134,6 +137,17 @@ async def test_the_estimate_counts_who_would_have_entered(db: Database) -> None:
     assert (everybody.audience, everybody.members, everybody.is_counted) == (6, 2, False)
     buyers = await db.read(estimate, parse_playbook(some, file_name="hello"), NOW)
     assert buyers.audience == 0
+
+
+async def test_the_estimate_of_a_schedule_is_its_segment(db: Database) -> None:
+    await db.write(meet, 6)
+    orders = {"field": "person.paid_orders", "op": "eq", "value": 0}
+    await db.write(save_segment, SegmentDraft("silent", "没下过单", orders), now=NOW)
+    monday = "trigger: {event: schedule.due, cron: '0 10 * * 1', segment: silent}"
+    asks = "- {id: ask, at: T0, channel: T, late: drop, ttl: 1d, content: {text: 您好}}"
+    text = re.sub("- {id: welcome.*", asks, re.sub("trigger: .*", monday, TEXT))
+    found = await db.read(estimate, parse_playbook(text, file_name="hello"), NOW)
+    assert (found.audience, found.members) == (6, 2)
 
 
 def test_too_many_tasks_a_day_are_said_in_words() -> None:
