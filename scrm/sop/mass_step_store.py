@@ -480,18 +480,23 @@ def _lock_parts(conn: Connection, ids: Collection[int]) -> dict[int, Row[Any]]:
     return {row.id: row for row in conn.execute(_locked(conn, query))}
 
 
-def queue_recall(conn: Connection, part_id: int, now: datetime, *, again: bool = False) -> None:
-    """Have a part stopped at WeCom and made again for those who stay; `again` is for the one that runs."""
+def queue_recall(
+    conn: Connection, part_id: int, now: datetime, *, after: timedelta | None = None, is_second: bool = False
+) -> None:
+    """Have a part stopped at WeCom and, after a second look, made again for those who stay.
+
+    `after` puts it off, for work of this kind that goes on later.
+    """
     once = f"{RECALL}:{part_id}"
     queue.add(
         conn,
         queue.Item(
             lane="send",
             kind=RECALL,
-            payload={"part_id": part_id},
+            payload={"part_id": part_id, "is_second": is_second},
             order_key=once,
-            due_at=now + LOOK_AGAIN if again else None,
-            dedupe_key=None if again else once,
+            due_at=now + after if after is not None else None,
+            dedupe_key=once if after is None else None,
         ),
         now=now,
     )
@@ -508,7 +513,7 @@ def begin_recall(conn: Connection, part_id: int, now: datetime) -> Row[Any] | No
     """The part, to be stopped at WeCom now; None when nothing is to be recalled (any more)."""
     row = messages.lock_part(conn, part_id)
     if row.state == "intent":
-        queue_recall(conn, part_id, now, again=True)
+        queue_recall(conn, part_id, now, after=LOOK_AGAIN)
         return None
     if row.state == "recalling":
         return row
@@ -545,8 +550,11 @@ def give_up_recall(conn: Connection, part_id: int, confirmed_at: datetime | None
         messages.change_part(conn, part_id, state="created", confirmed_at=confirmed_at, poll_at=now)
 
 
-def finish_recall(conn: Connection, part_id: int, now: datetime) -> set[int]:
-    """WeCom sends nothing of it any more: those who stay get a new part, unless it is over; returns ended runs."""
+def finish_recall(conn: Connection, part_id: int, is_second: bool, now: datetime) -> set[int]:
+    """WeCom sends nothing of it any more: those who stay get a new part, unless it is over; returns ended runs.
+
+    Only after a second look some minutes later: what the member did in the last moment may show late.
+    """
     row = messages.lock_part(conn, part_id)
     message = messages.lock_message(conn, row.mass_message_id)
     of = find_batch_of(conn, row.mass_message_id)
@@ -555,16 +563,19 @@ def finish_recall(conn: Connection, part_id: int, now: datetime) -> set[int]:
     stay = conn.execute(
         select(target.c.target, target.c.step_run_id).where(target.c.part_id == part_id, target.c.state == "waiting")
     ).all()
-    delay = min(REMAKE_AFTER * (2 ** min(of.recalls, 10)), REMAKE_AT_MOST)
+    delay = timedelta() if is_second else min(REMAKE_AFTER * (2 ** min(of.recalls, 10)), REMAKE_AT_MOST)
     over = why_over(conn, of, now) or (("dropped", EXPIRED) if of.expires_at <= now + delay else None)
     if message.state == "cancelled":
         over = "skipped", f"{STOPPED_BY_HAND}，群发已撤回"
     ended: set[int] = set()
     if over is not None:
         ended = _end_all(conn, [each.step_run_id for each in stay], over, now)
+    elif stay and not is_second:
+        queue_recall(conn, part_id, now, after=delay, is_second=True)
+        return ended
     elif stay:
         new = messages.add_part_for(conn, row.mass_message_id, row.userid, [each.target for each in stay])
-        plan.queue_create(conn, row.mass_message_id, new, row.userid, now, due_at=now + delay)
+        plan.queue_create(conn, row.mass_message_id, new, row.userid, now)
         change_batch(conn, of.id, recalls=of.recalls + 1)
     messages.change_part(
         conn, part_id, state="cancelled", reason="有客户退出，已撤回重发" if stay else "已撤回", poll_at=None

@@ -119,7 +119,8 @@ async def run_recall(services: Services, item: queue.Claimed) -> None:
     if confirmed_at is not None or not is_stopped:
         await services.db.write(mass_step_store.give_up_recall, part_id, confirmed_at, services.clock.now())
         return
-    await services.db.write(_finish_recall, part_id, services.clock.now())
+    is_second = bool(item.payload.get("is_second"))
+    await services.db.write(_finish_recall, part_id, is_second, services.clock.now())
 
 
 async def _stop(services: Services, msgid: str) -> bool:
@@ -143,8 +144,8 @@ async def _confirmed_at(services: Services, row: Row[Any]) -> datetime | None:
     return None
 
 
-def _finish_recall(conn: Connection, part_id: int, now: datetime) -> None:
-    store.finish_idle(conn, mass_step_store.finish_recall(conn, part_id, now), now=now)
+def _finish_recall(conn: Connection, part_id: int, is_second: bool, now: datetime) -> None:
+    store.finish_idle(conn, mass_step_store.finish_recall(conn, part_id, is_second, now), now=now)
 
 
 # Waves that cost too many customers -----------------------------------------------------------------------------------

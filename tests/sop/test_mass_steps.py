@@ -512,3 +512,26 @@ async def test_an_author_tests_mass_messages_in_his_own_text() -> None:
     results = await run_tests(parse_playbook(_AS_TEXT, file_name="pb-mass.yaml"))
     assert [(result.name, result.problems) for result in results if result.problems] == []
     assert len(results) == 3
+
+
+@one_database
+async def test_a_confirmation_that_shows_late_is_not_made_again(
+    shop: MassShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shop.run(playbook_of(m_step()))
+    people = await shop.crowd(2)
+    await shop.settle()
+    await shop.pass_time(seconds=61)
+    shop.confirm(shop.made[0].msgid)
+    await shop.services.db.write(_leave, shop, people[0], "订单已付款")
+    with monkeypatch.context() as patch:
+        # WeCom does not know yet what the member has just done.
+        patch.setattr(mass_steps, "_confirmed_at", _nothing)
+        await shop.services.worker.drain()
+    for _ in range(3):
+        await shop.pass_time(minutes=2)
+    assert (len(shop.made), set(shop.received.values()), await shop.states()) == (1, {1}, {"done": 2})
+
+
+async def _nothing(*args: Any) -> None:
+    return None
