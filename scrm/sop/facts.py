@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row
 from scrm.events import Event
 from scrm.profiles import conditions
 from scrm.profiles.conditions import Whom
-from scrm.sop import chance, exits, store
+from scrm.sop import chance, exits, owners, store
 from scrm.sop.engine import Facts
 from scrm.sop.exits import Run
 from scrm.sop.guards import GuardFacts
@@ -65,10 +65,12 @@ class Known:
 
     facts: Facts
     ending: Ending | None
+    # Its member lost the contact, and the event that gives it to another one has not had its turn.
+    is_passing_on: bool = False
 
     def guarded_by(self, guard: GuardFacts) -> "Known":
         """The same with what the guards know."""
-        return Known(replace(self.facts, guard=guard), self.ending)
+        return replace(self, facts=replace(self.facts, guard=guard))
 
 
 def run_of(row: Row[Any]) -> Run:
@@ -78,7 +80,9 @@ def run_of(row: Row[Any]) -> Run:
 def gather(conn: Connection, due: Sequence[Due], now: datetime) -> dict[int, Known]:
     """By enrolment. The persons stay locked until the transaction ends, so that nobody is written to twice at once."""
     optouts = store.lock_persons(conn, {one.row.person_id for one in due})
-    endings = find_endings(conn, due, now)
+    lost = _lost(conn, due)
+    heirs = owners.successors(conn, [one.row for one in due if one.row.id in lost])
+    endings = find_endings(conn, [one for one in due if one.row.id not in heirs], now)
     unmet = _find_unmet(conn, [one for one in due if one.row.id not in endings], now)
     pushes = store.count_pushes(conn, [one.row.id for one in due if one.playbook.guards.max_pushes is not None])
     last_pushes = store.last_pushes(conn, {one.row.person_id for one in due})
@@ -94,6 +98,7 @@ def gather(conn: Connection, due: Sequence[Due], now: datetime) -> dict[int, Kno
                 last_push_at=last_pushes.get(one.row.person_id),
             ),
             endings.get(one.row.id),
+            one.row.id in heirs,
         )
         for one in due
     }

@@ -29,6 +29,8 @@ _MOST_BATCHES = 500
 # A database that is away, locked or full: what was due stays due, and the next tick tries again.
 _PASSING = (OperationalError, InterfaceError, OSError, TimeoutError)
 _HELD_FOR = timedelta(minutes=1)
+# The event of a lost contact has its turn within moments.
+_PASSING_ON = timedelta(minutes=1)
 # Stands in where a version cannot be found, which ends the run.
 NO_PLAYBOOK = Playbook(key="", title="", trigger=Trigger(""), run_key="person", reentry="never", steps=())
 
@@ -156,7 +158,7 @@ def _without_playbook(row: Row[Any]) -> Case:
 
 def _decide_all(conn: Connection, due: Sequence[Due], decided: Decided) -> None:
     known = gather(conn, due, decided.now)
-    going_on = [one for one in due if known[one.row.id].ending is None]
+    going_on = [one for one in due if known[one.row.id].ending is None and not known[one.row.id].is_passing_on]
     ways = turns.take(conn, going_on, decided.now)
     rules = decided.rules
     guarded = guard_facts.load(conn, going_on, decided.now, rules.house, partial(find_version, conn, rules.published))
@@ -182,6 +184,8 @@ def _turn(one: Due, way: Turn) -> Case:
 def _decide(one: Due, known: Known, decided: Decided, pushed_at: datetime | None) -> Case:
     if known.ending is not None:
         return Case(one, Decision(Verdict.EXIT, known.ending.reason), known.ending)
+    if known.is_passing_on:
+        return Case(one, Decision(Verdict.DEFER, "员工已失去这位客户，等待交给同事", decided.now + _PASSING_ON))
     if one.step is None:
         # Nothing more is to come: the time for the goal is over.
         return Case(one, Decision(Verdict.SKIP))
