@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from scrm.events import Event
 from scrm.sop.house import house_from
 from scrm.sop.parse import parse_playbook
+from scrm.sop.reading import PlaybookErrors
 from scrm.sop.rehearsal.answers import Answers
 from scrm.sop.rehearsal.findings import Findings
 from scrm.sop.rehearsal.simulation import Simulation
@@ -24,7 +24,8 @@ STATES = ("sent", "done", "skipped", "dropped", "expired", "withdrawn")
 HOUSE = house_from(settings_for(Path("unused.db")))
 BEGIN = datetime(2026, 3, 2, 10, 7, tzinfo=HOUSE.zone)
 
-WHEN = ("T0", "T0+20m", "T0+5h", "T0+13h", "D+1", "D+1 10:00-11:30", "D+2 19:30-21:00", "D+3", "W+1")
+# In the order in which a text must have them.
+WHEN = ("T0", "T0+20m", "T0+5h", "T0+9h", "D+1 10:00-11:30", "D+2", "D+2 19:30-21:00", "D+3 09:00-10:00")
 IFS = (
     "",
     "",
@@ -33,16 +34,26 @@ IFS = (
     "if: {no_reply: true}",
     "if: {pushed: {lt: 2}, within: 3d}",
 )
-OTHERS = ("order.paid", "message.radar_opened", "custom.asked", "kf.message", "contact.lost_by_customer")
+OTHERS = (
+    "order.paid",
+    "message.radar_opened",
+    "custom.asked",
+    "kf.message",
+    "case.opened",
+    "case.opened",
+    "case.closed",
+    "contact.lost_by_customer",
+)
 
 
 @st.composite
-def steps(draw: Any, prefix: str, count: int) -> list[str]:
+def steps(draw: Any, prefix: str, count: int, earliest: int = 0) -> list[str]:
     lines = []
-    for number in range(count):
+    times = sorted(draw(st.lists(st.integers(earliest, len(WHEN) - 1), min_size=count, max_size=count)))
+    for number, time in enumerate(times):
         channel = draw(st.sampled_from("TTTX"))
         condition = draw(st.sampled_from(IFS))
-        parts = [f"id: {prefix}{number}", f"at: {draw(st.sampled_from(WHEN))}", f"channel: {channel}"]
+        parts = [f"id: {prefix}{number}", f"at: {WHEN[time]}", f"channel: {channel}"]
         if channel == "X":
             parts.append("do: [{set: {stage: 潜客}}]")
         else:
@@ -62,11 +73,14 @@ def texts(draw: Any) -> str:
     priority = draw(st.sampled_from(["P1", "P2", "P3", "P3"]))
     guards = draw(st.sampled_from(["{quiet: inherit}", "{quiet: none, cap: none}", "{max_pushes: 2}"]))
     exit_if = draw(st.sampled_from(["none", "{event: order.paid}", "{event: message.radar_opened, count: {gte: 2}}"]))
-    goal = draw(st.sampled_from(["none", "{event: order.paid, within: 2d}", "{event: custom.asked, within: 1d}"]))
-    first = draw(steps("a", draw(st.integers(1, 3))))
-    lines = [*first]
+    goal = draw(
+        st.sampled_from(["none", "{event: order.paid, within: 2d}", "{event: message.radar_opened, within: 1d}"])
+    )
+    # What follows comes later: each part begins where the times of the one before may end.
+    lines = list(draw(steps("a", draw(st.integers(1, 2)))))
+    reached = max(WHEN.index(line.split("at: ")[1].split(", channel")[0]) for line in lines)
     kind = draw(st.sampled_from(["", "branch", "split", "wait"]))
-    left, right = draw(steps("b", 1)), draw(steps("c", 1))
+    left, right = draw(steps("b", 1, reached)), draw(steps("c", 1, reached))
     if kind == "branch":
         lines += ["- id: fork", "  branch:"]
         lines += ["  - name: 看过", "    if: {event: message.radar_opened}", "    steps:", indented(left, 4)]
@@ -77,8 +91,8 @@ def texts(draw: Any) -> str:
         lines += ["  - {share: 50%, name: B, steps: [" + right[0][2:] + "]}"]
     elif kind == "wait":
         end = draw(st.sampled_from(["next", "end"]))
-        lines += ["- wait: {id: fork, event: custom.asked, timeout: 1d, on_timeout: " + end + "}", *left]
-    lines += draw(steps("d", draw(st.integers(0, 2))))
+        lines += ["- wait: {id: fork, event: message.radar_opened, timeout: 1d, on_timeout: " + end + "}", *left]
+    lines += draw(steps("d", draw(st.integers(0, 2)), len(WHEN) - 2))
     head = ["playbook: tried", "title: 试一试", f"priority: {priority}", "trigger: {event: contact.added}"]
     head += ["run_key: person", "reentry: never", f"exit_if: {exit_if}", f"goal: {goal}", f"guards: {guards}", "steps:"]
     return "\n".join(head) + "\n" + indented("\n".join(lines).split("\n"), 2) + "\n"
@@ -107,20 +121,20 @@ def outcomes_of(findings: Findings) -> dict[str, list[str]]:
     }
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=texts(), happened=happenings, minutes=st.sampled_from([None, 1, 45, 300]))
 async def test_a_crowd_of_one_is_sent_what_the_engine_sends(
     sqlite_template: Path, tmp_path: Path, text: str, happened: list[tuple[str, int]], minutes: int | None
 ) -> None:
     try:
         playbook = parse_playbook(text, file_name="tried")
-    except Exception as error:  # what publishing refuses nobody plays
-        pytest.skip(str(error)) if "cannot" in str(error) else None
-        return
+    except PlaybookErrors:
+        assume(False)  # what publishing refuses nobody plays
+        raise
     after = timedelta(minutes=minutes) if minutes is not None else None
     lines = [{"event": "contact.added", "at": BEGIN.isoformat()}]
     lines += [
-        {"event": name, "at": (BEGIN + timedelta(minutes=at)).isoformat()}
+        {"event": name, "at": (BEGIN + timedelta(minutes=at)).isoformat(), "key": "K1"}
         for name, at in sorted(happened, key=lambda one: one[1])
     ]
     until = BEGIN + timedelta(days=9)
@@ -131,4 +145,5 @@ async def test_a_crowd_of_one_is_sent_what_the_engine_sends(
     found = simulate(playbook, read_given(lines, HOUSE.zone), after, until.astimezone(UTC))
     told = "\n".join([text, *map(str, lines), *played.story, str(found.reasons)])
     assert outcomes_of(found) == {state: sorted(played.outcomes.get(state, [])) for state in STATES}, told
-    assert ("active" if not found.ended else next(iter(found.ended))) == played.run, told
+    run = "active" if played.run == "paused" else played.run
+    assert ("active" if not found.ended else next(iter(found.ended))) == run, told

@@ -20,10 +20,10 @@ from scrm.sop.guard_facts import ANSWERED, CASE_CLOSED, CASE_OPENED, SPOKE
 from scrm.sop.guards import COUNTED, MARKETING, PUSHES, STOP_KINDS
 from scrm.sop.models import enrolment, step_run, task
 from scrm.sop.rehearsal.answers import Answers, asked_events, is_of_today, key_of, leaves_of, trees_of
-from scrm.sop.rehearsal.simulation import TOUCHED
+from scrm.sop.rehearsal.simulation import TOUCHED, waited_for
 from scrm.sop.rehearsal.terms import USUAL, Behaviour, Member
 from scrm.sop.rehearsal.walks import Person
-from scrm.sop.schema import Fork, Playbook, Wait
+from scrm.sop.schema import Playbook
 from scrm.sop.triggers import starts
 
 _GUARDED = frozenset(SPOKE | ANSWERED | CASE_OPENED | CASE_CLOSED | {"mass_message.sent"})
@@ -49,7 +49,7 @@ def read_recorded(conn: Connection, playbook: Playbook, since: datetime, until: 
     """What happened between these moments to those whom the playbook's own event concerns."""
     begun, is_cut = _beginnings(conn, playbook, since, until)
     ids = {each.person_id for each in begun if each.person_id is not None}
-    names = asked_events(playbook) | exits.watched(playbook) | _GUARDED | _waited_for(playbook)
+    names = asked_events(playbook) | exits.watched(playbook) | _GUARDED | waited_for(playbook)
     events = [*begun, *_events(conn, ids, names - {playbook.trigger.event}, since - COUNTED, until)]
     events += _touches(conn, playbook, ids, since - COUNTED, until)
     if playbook.trigger.event in names:
@@ -105,11 +105,6 @@ def _may_start(playbook: Playbook, told: Event) -> bool:
     if told.name == "manual.started" and told.facts.get("playbook") != playbook.key:
         return False
     return starts(playbook.trigger, told)
-
-
-def _waited_for(playbook: Playbook) -> set[str]:
-    forks = (node.part for node in playbook.program if isinstance(node, Fork))
-    return {part.event for part in forks if isinstance(part, Wait) and part.event}
 
 
 def _pieces(ids: Collection[int]) -> Iterator[list[int]]:

@@ -70,7 +70,7 @@ class Simulation:
             id(each): any(not (is_made_up and "flag" in leaf) for leaf in set_apart(each)) for each in self.playbooks
         }
         self._kept = set().union(*(answering.asked_events(each) for each in self.playbooks), *self._watched.values())
-        self._goals = {each.goal.event for each in self.playbooks if each.goal is not None}
+        self._kept |= {event for each in self.playbooks for event in waited_for(each)}
 
     def play(self, events: Iterable[Event]) -> None:
         """Let the events happen, oldest first, and all that follows from them until `until`."""
@@ -155,6 +155,9 @@ class Simulation:
             person.masses.append(now)
 
     def _may_end(self, walk: Walk, event: Event) -> None:
+        if walk.state == "paused":
+            walk.is_behind = True
+            return
         one = walk.due(None)
         mine = [each for each in walk.person.history if each.name in self._watched[id(walk.playbook)]]
         ending = ended_by(one, mine)
@@ -167,6 +170,9 @@ class Simulation:
 
     def _end_wait(self, walk: Walk, event: Event) -> None:
         node, now = walk.playbook.node(walk.step), event.occurred_at
+        if walk.state == "paused":
+            walk.is_behind = True
+            return
         if not isinstance(node, Fork) or not isinstance(node.part, Wait):
             return
         if exits.concerns(walk.playbook, walk.due(None).run, event) and fits(node.part.where, event.facts):
@@ -181,7 +187,7 @@ class Simulation:
         if key is None:
             return self.findings.refuse(_ALREADY)
         userid, external = event.userid or person.userid, event.external_userid or person.external_userid
-        if not external and any(step.channel.needs_member for step in playbook.steps):
+        if not external and any(step.needs_member for step in playbook.steps):
             return self.findings.refuse("没有员工是这位客户的好友")
         asked = answering.Asked(person, event.facts, now, now)
         if not self.answers.holds(playbook.enter_if, asked):
@@ -239,7 +245,7 @@ class Simulation:
     # Steps -----------------------------------------------------------------------------------------------------------
 
     def _come_due(self, walk: Walk, now: datetime) -> None:
-        if self._asks_exit[id(walk.playbook)] and self._exits(walk, now):
+        if (self._asks_exit[id(walk.playbook)] or walk.is_behind) and self._exits(walk, now):
             return
         node = walk.playbook.node(walk.step)
         if isinstance(node, Fork):
@@ -398,11 +404,22 @@ class Simulation:
     def _way(self, walk: Walk, fork: Fork, now: datetime) -> Turn:
         part = fork.part
         if isinstance(part, Wait):
-            return end_wait(fork, part, came=not part.event)
+            return end_wait(fork, part, came=not part.event or (walk.is_behind and self._came(walk, part, now)))
         if isinstance(part, Split):
             chosen = chance.choose([arm.share for arm in part.arms], f"{walk.spread_key}/{part.id}")
             return Turn(fork.targets[chosen], part.arms[chosen].name)
         return self._branch(walk, fork, part, now)
+
+    def _came(self, walk: Walk, wait: Wait, now: datetime) -> bool:
+        """Whether what it waits for came while it was paused."""
+        run = walk.due(None).run
+        return any(
+            told.name == wait.event
+            and told.occurred_at >= now - wait.timeout
+            and exits.concerns(walk.playbook, run, told)
+            and fits(wait.where, told.facts)
+            for told in walk.person.history
+        )
 
     def _branch(self, walk: Walk, fork: Fork, branch: Branch, now: datetime) -> Turn:
         asked = self._asked(walk, now)
@@ -475,11 +492,21 @@ class Simulation:
         walk.state, walk.paused_at = "active", None
         walk.counted_from = walk.counted + paused
         again = walk.playbook.index_of(walk.again) if walk.again else None
-        self._settle(walk, placing.place_from(self._course(walk), walk.step if again is None else again, now), now)
+        place = placing.place_from(self._course(walk), walk.step if again is None else again, now)
+        if again is None and walk.awaits and walk.due_at is not None:
+            # What it waited for is as much farther away.
+            place = replace(place, due_at=walk.due_at + paused)
+        self._settle(walk, place, now)
         return None
 
     def _asked(self, walk: Walk, now: datetime) -> answering.Asked:
         return answering.Asked(walk.person, walk.facts, walk.anchor_at, now)
+
+
+def waited_for(playbook: Playbook) -> set[str]:
+    """The events for which its runs wait."""
+    forks = (node.part for node in playbook.program if isinstance(node, Fork))
+    return {part.event for part in forks if isinstance(part, Wait) and part.event}
 
 
 def set_apart(playbook: Playbook) -> list[Any]:

@@ -67,6 +67,8 @@ class Walk:
     # What was put on the agenda before the run's place changed counts no more.
     turn: int = 0
     open_tasks: int = 0
+    # Something happened while it was paused, which it hears of when it goes on.
+    is_behind: bool = False
     version: int = 0
 
     @property
