@@ -109,6 +109,7 @@ def tell(
         "shop_key": row["shop_key"],
         "status": row["status"],
         "paid_fen": row["paid_fen"],
+        "payable_fen": row["payable_fen"],
         "title": lines[0]["title"] if lines else "",
         "lines": len(lines),
         **_goods(lines),

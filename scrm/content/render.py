@@ -7,7 +7,17 @@ from typing import Any, NoReturn
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError, Undefined, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from scrm.content.variables import FALLBACKS, FIELD, FIELD_NAMES, VARIABLES, find_key, names_of, suggest_name
+from scrm.content.variables import (
+    FALLBACKS,
+    FIELD,
+    FIELD_NAMES,
+    TRIGGER,
+    TRIGGER_NAMES,
+    VARIABLES,
+    find_key,
+    names_of,
+    suggest_name,
+)
 
 WELCOME_TEXT_BYTES = 4000  # doc 92137
 CHAT_TEXT_CHARS = 2000  # not published for sendChatMessage; what is safe
@@ -110,7 +120,7 @@ class _Missing(Undefined):
 
 
 class _Group:
-    """`coupon` or `field`: members by name, and no attribute of Python's own."""
+    """`coupon`, `field` or `trigger`: members by name, and no attribute of Python's own."""
 
     __slots__ = ("_find",)
 
@@ -135,6 +145,8 @@ def _context(text: str, values: Mapping[str, Any], missing: list[str]) -> dict[s
         context["coupon"] = _Group(lambda name: value(_COUPONS.get(name, f"coupon.{name}")))
     for group in groups.intersection(FIELD_NAMES):
         context[group] = _Group(lambda name: value(f"{FIELD}.{name}"))
+    for group in groups.intersection(TRIGGER_NAMES):
+        context[group] = _Group(lambda name: value(f"{TRIGGER}.{name}"))
     return context
 
 

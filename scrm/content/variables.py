@@ -26,6 +26,9 @@ FALLBACKS: dict[str, str] = {"nickname": "朋友", "salutation": "您"}
 FIELD = "field"  # {{ field.skin }} or {{ 字段.skin }}: a field of the shop's own
 FIELD_NAMES = (FIELD, "字段")
 
+TRIGGER = "trigger"  # {{ trigger.title }} or {{ 事件.title }}: what the event that began a run says
+TRIGGER_NAMES = (TRIGGER, "事件")
+
 _KEYS = {name: key for key, names in VARIABLES.items() for name in (key, *names)}
 
 
@@ -34,6 +37,8 @@ def find_key(name: str) -> str | None:
     group, dot, rest = name.partition(".")
     if dot and rest and group in FIELD_NAMES:
         return f"{FIELD}.{rest}"
+    if dot and rest and group in TRIGGER_NAMES:
+        return f"{TRIGGER}.{rest}"
     return _KEYS.get(name)
 
 

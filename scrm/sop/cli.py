@@ -314,11 +314,10 @@ async def _play(arguments: argparse.Namespace, settings: Settings | None, *, tel
 
 
 def _beside(source: Source, sound: list[tuple[Source, Playbook]]) -> list[Playbook]:
-    """The other playbooks of the same directory: they are published together, and meet the same customers."""
+    """Those that are published together with it, and meet the same customers."""
     if source.path.suffix == ".zip":
         return [playbook for other, playbook in sound if other is not source and other.path == source.path]
-    paths = [other for other in publishing.list_files(source.path.parent) if other != source.path]
-    others, _ = _read_all(_sources_in(path) for path in paths)
+    others, _ = _read_all(_sources_in(path) for path in publishing.list_beside(source.path))
     return [playbook for _, playbook in others]
 
 

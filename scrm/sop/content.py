@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, Select, and_, func, select
 
+from scrm import events
 from scrm.commerce import coupons
 from scrm.commerce.models import order_line, orders, shipment
 from scrm.content.attachments import CouponCard, chat_attachments, chat_media, coupon_values, link_cards, media_name
@@ -26,6 +27,7 @@ from scrm.sop.schema import Content
 _OF_ORDERS = {"last_product", "last_order_tail", "carrier", "parcel_tail"}
 _OF_COUPONS = "coupon."
 _OF_FIELDS = "field."
+_OF_TRIGGER = "trigger."
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,9 @@ def load_values(conn: Connection, due: Sequence[Due], shop: Shop, now: datetime)
         if wanted(named):
             for enrolment_id, found in load(conn, due, named, now):
                 values[enrolment_id] |= found
+    if any(name.startswith(_OF_TRIGGER) for name in named):
+        for enrolment_id, found in _told(conn, due, shop.zone):
+            values[enrolment_id] |= found
     return values
 
 
@@ -252,6 +257,31 @@ def _parcels(conn: Connection, order_ids: set[int]) -> dict[int, dict[str, str]]
         row.order_id: {"carrier": row.carrier_name or row.carrier_code, "parcel_tail": row.tracking_no[-4:]}
         for row in rows
     }
+
+
+def _told(conn: Connection, due: Sequence[Due], zone: ZoneInfo) -> Found:
+    """What the event that began each run says, as people write it."""
+    facts = events.list_facts(conn, {one.row.event_id for one in due if one.row.event_id})
+    for one in due:
+        told = facts.get(one.row.event_id or 0, {})
+        yield one.row.id, {_OF_TRIGGER + name: _as_people_write(name, value, zone) for name, value in told.items()}
+
+
+def _as_people_write(name: str, value: Any, zone: ZoneInfo) -> str:
+    """Money in yuan, moments in the shop's zone (3月5日 20:00), days as 3月5日; what has no one word for it is left out."""
+    if isinstance(value, bool | list | dict) or value is None:
+        return ""
+    if name.endswith("_fen") and isinstance(value, int):
+        return f"{value / 100:.2f}".removesuffix(".00")
+    if not isinstance(value, str) or not (name.endswith("_at") or name == "date"):
+        return str(value)
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return value
+    moment = moment.astimezone(zone) if moment.tzinfo is not None else moment
+    day = f"{moment.month}月{moment.day}日"
+    return day if name == "date" else f"{day} {moment:%H:%M}"
 
 
 _Loader = Callable[[Connection, Sequence[Due], Collection[str], datetime], Found]

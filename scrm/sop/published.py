@@ -1,5 +1,6 @@
 """The published playbooks: brought in from files, kept as versions, held in memory by every process."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -27,6 +28,8 @@ from scrm.sop.timing import parse_window
 
 log = structlog.get_logger()
 
+# The folder, in that of the playbooks, of those that wait to be taken: it is not published by itself.
+TEMPLATES = "templates"
 _HOUSE_QUIET = parse_window("21:30-09:00")
 _Version = tuple[str, int]
 
@@ -257,6 +260,18 @@ def read_dir(directory: Path, known: Known) -> tuple[list[Draft], list[str]]:
 def list_files(directory: Path) -> list[Path]:
     """The playbook files of a directory, in the order of their names."""
     return sorted(path for path in directory.iterdir() if path.suffix in (".yaml", ".yml"))
+
+
+def list_beside(path: Path) -> list[Path]:
+    """The other files that are published with this one, and so meet the same customers.
+
+    Templates are taken one by one: beside a template stand only those that its text names.
+    """
+    others = [other for other in list_files(path.parent) if other != path]
+    if path.parent.name != TEMPLATES:
+        return others
+    text = read_text(path)
+    return [other for other in others if re.search(rf"_playbook:.*\b{re.escape(other.stem)}\b", text)]
 
 
 def read_file(path: Path, known: Known | None = None) -> Playbook:

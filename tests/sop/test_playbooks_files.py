@@ -14,12 +14,12 @@ from scrm.content.variables import VARIABLES
 from scrm.profiles.conditions import FLAGS
 from scrm.profiles.fields import FIELDS
 from scrm.sop.parse import parse_playbook
-from scrm.sop.published import list_files, read_file
+from scrm.sop.published import TEMPLATES, list_beside, list_files, read_file
 from scrm.sop.rehearse import EXPECTED, compare, rehearse, run_test
 from scrm.sop.schema import Playbook
 
 DIRECTORY = Path(__file__).parents[2] / "config" / "playbooks"
-FILES = list_files(DIRECTORY)
+FILES = [*list_files(DIRECTORY), *list_files(DIRECTORY / TEMPLATES)]
 TESTS = [(path, number) for path in FILES for number in range(len(read_file(path).tests))]
 
 
@@ -37,8 +37,8 @@ async def test_every_playbook_does_what_its_tests_say(
 ) -> None:
     playbook = read_file(path)
     test = playbook.tests[number]
-    path = Path(shutil.copy(sqlite_template, tmp_path / "rehearsal.db"))
-    result = await run_test(playbook, test, path, [read_file(other) for other in FILES])
+    copy = Path(shutil.copy(sqlite_template, tmp_path / "rehearsal.db"))
+    result = await run_test(playbook, test, copy, [read_file(other) for other in list_beside(path)])
     assert result.problems == [], "\n".join([str(test["name"]), *result.problems, *result.story])
 
 
