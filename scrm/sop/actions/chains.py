@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from scrm import events
 from scrm.services import Services
 from scrm.sop import enrol, exits, store
+from scrm.sop.actions import points
 from scrm.sop.actions import store as acts
 from scrm.sop.actions.start_playbook import KIND as START
 from scrm.sop.actions.stop_playbook import ALL
@@ -56,4 +57,4 @@ def start_run(conn: Connection, item: queue.Claimed, published: Published, house
     return enrol.enrol(conn, playbook, event, house, now, item.correlation)
 
 
-EXECUTORS = {STOP: run_stop, START: run_start}
+EXECUTORS = {STOP: run_stop, START: run_start, **points.EXECUTORS}

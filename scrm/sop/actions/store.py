@@ -1,12 +1,13 @@
 """SQL of the actions: members and owners, playbooks, the runs of a person."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
 from scrm.profiles.models import follow_user, member, person
-from scrm.sop.models import enrolment, playbook
+from scrm.sop.models import enrolment, playbook, step_run
 
 
 def find_members(conn: Connection, userids: Sequence[str]) -> list[str]:
@@ -64,10 +65,24 @@ def lock_runs(conn: Connection, person_id: int, keys: Collection[str] | None, bu
     return list(conn.execute(query.order_by(enrolment.c.id).with_for_update()))
 
 
-def end_runs(conn: Connection, ids: Collection[int], reason: str, now: Any) -> None:
+def end_runs(conn: Connection, ids: Collection[int], reason: str, now: datetime) -> None:
     """Also those that were held."""
     conn.execute(
         update(enrolment)
         .where(enrolment.c.id.in_(list(ids)), enrolment.c.state.in_(("active", "paused", "queued")))
         .values(state="exited", ended_reason=reason[:200], ended_at=now, due_at=None)
     )
+
+
+def fail_step(conn: Connection, step_run_id: int, words: str, now: datetime) -> None:
+    """One of its acts could not be done; what others could not do stays said."""
+    before = conn.execute(select(step_run.c.reason).where(step_run.c.id == step_run_id)).scalar_one_or_none() or ""
+    reason = (before if words in before else "；".join(filter(None, [before, words])))[:300]
+    values = {"state": "failed", "reason": reason, "outcome_at": now}
+    conn.execute(update(step_run).where(step_run.c.id == step_run_id).values(**values))
+
+
+def end_if_open(conn: Connection, step_run_id: int, now: datetime) -> None:
+    """Done, unless something of it has failed."""
+    open_one = step_run.c.id == step_run_id, step_run.c.state == "intent"
+    conn.execute(update(step_run).where(*open_one).values(state="done", outcome_at=now))

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from scrm.profiles import mark_tags, tags
 from scrm.services import Services
-from scrm.sop import store
+from scrm.sop.actions import store
 from scrm.work import queue
 
 
@@ -40,6 +40,9 @@ def _note(conn: Connection, payload: dict[str, Any], services: Services) -> None
     wanted = [*payload["add"], *payload["remove"]]
     problem = tags.find_problem(conn, payload["userid"], payload["external_userid"], wanted)
     reason = "；".join(filter(None, [str(payload.get("failed") or ""), problem]))
-    if payload.get("step_run_id") is not None:
-        state = "failed" if reason else "done"
-        store.end_step_runs(conn, [payload["step_run_id"]], state, reason, now=services.clock.now())
+    if payload.get("step_run_id") is None:
+        return
+    if reason:
+        store.fail_step(conn, payload["step_run_id"], reason, services.clock.now())
+    else:
+        store.end_if_open(conn, payload["step_run_id"], services.clock.now())
