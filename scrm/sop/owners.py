@@ -34,7 +34,7 @@ def choose(conn: Connection, event: Event, playbook: Playbook) -> Owner | None:
         if (row := conn.execute(own.limit(1)).first()) is not None:
             return Owner(row.userid, row.external_userid)
     owner = owner_of(conn, event.person_id)
-    if owner is None and not any(step.channel.needs_member for step in playbook.steps):
+    if owner is None and not any(step.needs_member for step in playbook.steps):
         return Owner()
     return owner
 

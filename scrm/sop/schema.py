@@ -103,6 +103,14 @@ class Step:
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def needs_member(self) -> bool:
+        """Whether it takes a member who is the customer's contact; managers and named members are told of anybody."""
+        if self.channel is Channel.NOTICE:
+            notify = self.options.get("notify")
+            return "owner" in notify if isinstance(notify, list) else notify == "owner"
+        return self.channel.needs_member
+
+    @property
     def contents(self) -> tuple[Content, ...]:
         """Everything it may say: its content, or the variants of it."""
         if self.content is None:
