@@ -121,7 +121,7 @@ def outcomes_of(findings: Findings) -> dict[str, list[str]]:
     }
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=texts(), happened=happenings, minutes=st.sampled_from([None, 1, 45, 300]))
 async def test_a_crowd_of_one_is_sent_what_the_engine_sends(
     sqlite_template: Path, tmp_path: Path, text: str, happened: list[tuple[str, int]], minutes: int | None
