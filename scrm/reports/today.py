@@ -151,7 +151,11 @@ def _count_welcomes(conn: Connection, span: Span) -> dict[str, int]:
 def _count_waiting(conn: Connection, now: datetime) -> int:
     """Tasks that a member could send at this moment."""
     is_due = and_(task.c.open_at <= now, or_(task.c.expires_at.is_(None), task.c.expires_at > now))
-    query = select(func.count()).select_from(task).where(literal_column("task.state = 'open'"), task.c.kind == "send", is_due)
+    query = (
+        select(func.count())
+        .select_from(task)
+        .where(literal_column("task.state = 'open'"), task.c.kind == "send", is_due)
+    )
     return int(conn.execute(query).scalar_one())
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import structlog
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from scrm.content.attachments import media_name
 from scrm.content.media.store import find_by_name
@@ -27,6 +27,8 @@ from scrm.wecom.customer_messages import MOST_CHATS
 log = structlog.get_logger()
 
 TICK_SECONDS = 15.0
+# With nothing due, how far the look is remembered moves on only so often.
+LOOK_ANEW = timedelta(minutes=10)
 
 
 async def tick(services: Services) -> int:
@@ -34,7 +36,8 @@ async def tick(services: Services) -> int:
     now, zone, done = services.clock.now(), services.settings.shop.zone, 0
     for key in await services.db.read(store.list_published_keys):
         try:
-            done += await services.db.write(release, key, zone, now)
+            if await services.db.read(needs_look, key, zone, now):
+                done += await services.db.write(release, key, zone, now)
         except Exception as error:
             log.error("plans.failed", plan=key, error=f"{type(error).__name__}: {error}"[:300])
     if await services.db.read(store.has_released):
@@ -43,14 +46,26 @@ async def tick(services: Services) -> int:
     return done
 
 
+def needs_look(conn: Connection, key: str, zone: ZoneInfo, now: datetime) -> bool:
+    """Whether something fell due, or the last look was long ago; only then is anything written."""
+    row = store.find_plan(conn, key)
+    if row is None or row.looked_until >= now:
+        return False
+    return now - row.looked_until >= LOOK_ANEW or bool(_due(conn, parse_plan(row.source), row, zone, now))
+
+
+def _due(conn: Connection, plan: Plan, row: Row[Any], zone: ZoneInfo, now: datetime) -> list[Falling]:
+    targets = store.list_groups(conn, plan.to) if plan.kind == GROUP else [Target()]
+    return fall_due(plan, targets, row.looked_until, now, zone, store.days_off(conn))
+
+
 def release(conn: Connection, key: str, zone: ZoneInfo, now: datetime) -> int:
     """Claim what fell due since the last look; what is to be sent commits with it. Returns how many were claimed."""
     row = store.lock_published(conn, key)
     if row is None or row.looked_until >= now:
         return 0
     plan = replace(parse_plan(row.source), version=row.version)
-    targets = store.list_groups(conn, plan.to) if plan.kind == GROUP else [Target()]
-    due = fall_due(plan, targets, row.looked_until, now, zone, store.days_off(conn))
+    due = _due(conn, plan, row, zone, now)
     store.note_looked(conn, key, now)
     if not due:
         return 0
