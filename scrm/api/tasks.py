@@ -48,6 +48,7 @@ def _describe(row: Any, now: datetime) -> dict[str, Any]:
         "playbook": row.playbook_key,
         "playbook_title": row.playbook_title,
         "step": row.step_id,
+        "kind": row.kind,
         "title": row.title,
         "state": state,
         "state_text": WORDS[state],

@@ -10,6 +10,8 @@ SEND_KINDS = {
     "app_message": "员工提醒",
     "chat": "员工发送",
     "mass": "企业群发",
+    "group": "客户群群发",
+    "outward": "外部推送",
     "kf_welcome": "客服欢迎语",
     "kf_reply": "客服自动回复",
 }
@@ -51,7 +53,17 @@ STEP_STATES = {
     "failed": Word("失败", "bad"),
     "unknown": Word("结果未知", "warn"),
 }
-STEP_CHANNELS = {"W": "自动欢迎语", "T": "员工待办", "X": "系统自动"}
+STEP_CHANNELS = {
+    "W": "自动欢迎语",
+    "T": "员工待办",
+    "M": "企业群发",
+    "G": "客户群群发",
+    "P": "朋友圈",
+    "S": "侧边栏建议",
+    "I": "内部通知",
+    "X": "系统自动",
+    "K": "外部推送",
+}
 CALLBACK_STATES = {
     "failed": Word("处理失败", "bad"),
     "unreadable": Word("无法解析", "warn"),
@@ -64,6 +76,7 @@ LANES = {
     "send": "消息发送",
     "sync": "同步企业微信",
     "hook": "订单推送",
+    "outward": "外部推送",
     "bulk": "批量任务",
 }
 WORK_KINDS = {
@@ -91,6 +104,12 @@ WORK_KINDS = {
     "sop.remind": "提醒员工",
     "sop.card": "更新提醒卡片",
     "sop.mark_tag": "同步标签到企业微信",
+    "sop.notify": "内部通知",
+    "sop.outward": "外部推送",
+    "sop.points": "剧本加减积分",
+    "sop.start_run": "剧本启动剧本",
+    "sop.stop_runs": "剧本结束剧本",
+    "sop.group_end": "群发到期收回",
     "tags.mark": "同步标签到企业微信",
     "tags.library": "读取企业标签库",
     "ways.apply": "更新渠道活码",
