@@ -91,6 +91,8 @@ PAGES = (
     "/console/mass-messages/new",
     "/console/mass-messages/new?kind=group",
     "/console/moments",
+    "/console/plans",
+    "/console/plans/new",
     "/console/moments/new",
     "/console/media",
     "/console/callbacks",
