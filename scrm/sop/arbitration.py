@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, literal_column, or_, select, update
 
 from scrm.events import Event
 from scrm.profiles import conditions
@@ -19,7 +19,7 @@ from scrm.sop.guards import HOLDOUT_FROM, MARKETING, PUSHES, House
 from scrm.sop.models import enrolment, step_run, task
 from scrm.sop.placing import course_of, place_from
 from scrm.sop.published import Published
-from scrm.sop.schema import Playbook, Step
+from scrm.sop.schema import Channel, Playbook, Step
 from scrm.sop.shelf import find_version
 from scrm.sop.turns import progress
 
@@ -182,12 +182,14 @@ def pause(conn: Connection, runs: Sequence[tuple[int, str, datetime]], now: date
 
 
 def _note_unsent(conn: Connection, ids: Sequence[int]) -> None:
-    """Remember the first step whose task is taken back before any tap: the run goes on with it again."""
+    """Remember the first step that is taken back before any tap or confirmation: the run goes on with it again."""
+    untapped = and_(task.c.state == "open", task.c.released_at.is_(None))
+    unconfirmed = and_(step_run.c.channel == Channel.MASS.value, step_run.c.state.in_(("intent", "waiting")))
     rows = conn.execute(
-        select(task.c.enrolment_id, step_run.c.step_id, enrolment.c.arms)
-        .join(step_run, step_run.c.id == task.c.step_run_id)
-        .join(enrolment, enrolment.c.id == task.c.enrolment_id)
-        .where(task.c.enrolment_id.in_(ids), task.c.state == "open", task.c.released_at.is_(None))
+        select(step_run.c.enrolment_id, step_run.c.step_id, enrolment.c.arms)
+        .join(enrolment, enrolment.c.id == step_run.c.enrolment_id)
+        .outerjoin(task, task.c.step_run_id == step_run.c.id)
+        .where(step_run.c.enrolment_id.in_(ids), or_(untapped, unconfirmed))
         .order_by(step_run.c.id.desc())
     )
     for row in rows:
@@ -327,13 +329,20 @@ class _Held:
             return
         paused = self.now - (row.paused_at or self.now)
         counted = (row.counted_from or row.anchor_at) + paused
-        again = playbook.index_of(str((row.arms or {}).get(_AGAIN, "")))
-        if again is None:
+        step_id = str((row.arms or {}).get(_AGAIN, ""))
+        again = playbook.index_of(step_id)
+        if again is None or self._reached(row, step_id):
             # What it waited for, or was put off to, is as much farther away.
             due_at = row.due_at + paused if row.due_at is not None and row.awaits else None
             self._go_on(row, playbook, counted, row.step, due_at)
         else:
             self._go_on(row, playbook, counted, again, pass_number=row.pass_number + 1)
+
+    def _reached(self, row: Row[Any], step_id: str) -> bool:
+        """Whether the member had confirmed before it could be taken back; what is not known yet is not said again."""
+        of_step = (step_run.c.enrolment_id == row.id, step_run.c.step_id == step_id)
+        state = self.conn.scalar(select(step_run.c.state).where(*of_step).order_by(step_run.c.id.desc()).limit(1))
+        return state != "skipped"
 
     def _fitting(self, row: Row[Any]) -> Playbook | None:
         playbook = find_version(self.conn, self.published, row.playbook_key, row.version)

@@ -14,7 +14,7 @@ from scrm.events import Event
 from scrm.profiles import conditions, redirects
 from scrm.profiles.conditions import Whom
 from scrm.services import Services
-from scrm.sop import arbitration, exits, owners, run_keys, store, triggers, turns, why
+from scrm.sop import arbitration, exits, owners, refusals, run_keys, store, triggers, turns, why
 from scrm.sop.arbitration import Admission
 from scrm.sop.facts import Due, Ending, ended_by, whom_of
 from scrm.sop.guards import House
@@ -85,6 +85,7 @@ def apply_event(conn: Connection, event_id: int, rules: Rules, now: datetime, co
     running = store.list_active_runs(conn, event.person_id)
     end_runs(conn, event, running, rules, now)
     end_waits(conn, event, running, rules, now)
+    refusals.take_back(conn, event, running, rules.published, now)
     arbitration.heed(conn, event, now)
     for playbook in triggers.started_by(rules.published.by_event, event):
         # What happened while it stood still begins nothing afterwards.

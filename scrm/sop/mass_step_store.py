@@ -387,6 +387,11 @@ def withdraw(conn: Connection, enrolment_ids: Collection[int], reason: str, now:
     return _withdraw(conn, among(conn, step.c.enrolment_id, enrolment_ids), reason, now)
 
 
+def withdraw_steps(conn: Connection, step_run_ids: Collection[int], reason: str, now: datetime) -> int:
+    """The same for single steps."""
+    return _withdraw(conn, among(conn, step.c.step_run_id, step_run_ids), reason, now)
+
+
 def withdraw_pair(conn: Connection, userid: str, external_userid: str, reason: str, now: datetime) -> int:
     """The same for one relation."""
     return _withdraw(conn, _is_of_pair(userid, external_userid), reason, now)

@@ -363,6 +363,14 @@ def withdraw_tasks(conn: Connection, enrolment_ids: Collection[int], reason: str
     return waiting + _withdraw(conn, task.c.enrolment_id.in_(list(enrolment_ids)), reason, now)
 
 
+def withdraw_steps(conn: Connection, step_run_ids: Collection[int], reason: str, *, now: datetime) -> int:
+    """The same for single steps."""
+    if not step_run_ids:
+        return 0
+    waiting = mass_step_store.withdraw_steps(conn, step_run_ids, reason, now)
+    return waiting + _withdraw(conn, task.c.step_run_id.in_(list(step_run_ids)), reason, now)
+
+
 def withdraw_relation_tasks(conn: Connection, userid: str, external_userid: str, reason: str, *, now: datetime) -> int:
     """All open tasks of one pair, also those without a playbook."""
     pair = and_(task.c.external_userid == external_userid, func.lower(task.c.userid) == userid.lower())
