@@ -110,6 +110,7 @@ def tell(
         "status": row["status"],
         "paid_fen": row["paid_fen"],
         "payable_fen": row["payable_fen"],
+        "amount_fen": row["payable_fen"] or row["paid_fen"],  # of an after-sale case its own
         "title": lines[0]["title"] if lines else "",
         "lines": len(lines),
         **_goods(lines),

@@ -5,11 +5,12 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from scrm.content import render
-from scrm.sop import timing
+from scrm.sop import dates, timing
 from scrm.sop.conditions import Problem, list_leaves
 from scrm.sop.schema import Branch, Channel, Condition, CouponSpec, Part, Playbook, Step, Wait, Window, arms_of
 
 Found = Iterator[tuple[int, str]]
+_DAY = timedelta(days=1)
 
 
 class Span(NamedTuple):
@@ -24,6 +25,8 @@ def check_playbook(playbook: Playbook, coupons: Collection[str], quiet: Window |
     yield from _check_welcome(playbook)
     yield from _check_groups(playbook)
     yield from _check_order(playbook)
+    yield from _check_ahead(playbook)
+    yield from _check_circle(playbook)
     yield from _check_quiet(playbook, _quiet_hours(playbook, quiet))
     yield from _check_coupons_exist(playbook, {*coupons, *(spec.key for spec in playbook.coupons)})
     for spec in playbook.coupons:
@@ -100,6 +103,30 @@ def _check_series(parts: Sequence[Part], before: Step | None = None) -> Found:
         if before is not None and timing.latest_gap(part.when) < timing.earliest_gap(before.when):
             yield part.line, f"步骤“{part.id}”写在“{before.id}”后面，时间却更早，请按时间先后排列"
         before = part
+
+
+def _check_ahead(playbook: Playbook) -> Found:
+    """Before what is to come there is time; before what has happened there is none."""
+    event = playbook.trigger.event
+    if event == dates.EVENT or event.startswith(("live.", "custom.")):
+        return
+    for step in playbook.steps:
+        if (step.when.offset if step.when.days is None else step.when.days * _DAY) < timedelta():
+            yield (
+                step.line,
+                f"步骤“{step.id}”要在触发之前发，可是 {event} 发生了才开始，那时已经过了："
+                "D-3、T0-2h 只能用在 date.reached（日期）和 live.*（直播）触发的剧本里",
+            )
+
+
+def _check_circle(playbook: Playbook) -> Found:
+    for step in playbook.steps:
+        started = [act["start_playbook"] for act in step.act if "start_playbook" in act]
+        if any(playbook.key in (keys if isinstance(keys, list) else [keys]) for keys in started):
+            yield (
+                step.line,
+                f"步骤“{step.id}”开始的是这个剧本自己，会没完没了；要重来请改 reentry，要反复做请写成定时剧本",
+            )
 
 
 def _quiet_hours(playbook: Playbook, house: Window | None) -> Window | None:

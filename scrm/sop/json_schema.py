@@ -17,7 +17,7 @@ from scrm.sop.schema import Channel, Late
 from scrm.sop.triggers import ALIASES, TRIGGERS
 from scrm.sop.workdays import ONLY
 
-_EVENT = {"anyOf": [{"enum": list(EVENTS)}, {"type": "string", "pattern": f"^{OWN_EVENT.pattern}$"}]}
+_EVENT = {"anyOf": [{"enum": [*EVENTS, *ALIASES]}, {"type": "string", "pattern": f"^{OWN_EVENT.pattern}$"}]}
 _DURATION = {"type": "string", "pattern": r"^(\d+[smhd])+$", "description": "30m、4h、3d"}
 _WINDOW = {"type": "string", "pattern": r"^\d{1,2}:\d{2}\s*[-–~～至]\s*\d{1,2}:\d{2}$", "description": "10:00-11:30"}
 _KEY = {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"}
@@ -172,8 +172,10 @@ _TEST = _object(
     {
         "name": _TEXT,
         "given": {"type": "array", "minItems": 1},
-        "staff": _object({"confirms_after": {"type": "string"}}),
+        "staff": _object({"confirms_after": {"type": ["string", "object"]}}),
         "until": {"type": "string"},
+        "holdout": {"type": "boolean"},
+        "arms": {"type": "object", "description": "分流、文案测试走哪一路：{分流编号: 名称}"},
         "expect": {"type": "object", "minProperties": 1},
     },
     ["name", "given", "expect"],
@@ -184,6 +186,18 @@ _CAPS = _object(
         "per_week": {"type": "integer", "minimum": 1},
         "per_month": {"type": "integer", "minimum": 1},
     }
+)
+_GOAL = _object(
+    {
+        "event": _EVENT,
+        "within": _DURATION,
+        "credit": {
+            "type": "string",
+            "pattern": r"^\s*(last_touch_)?(\d+[smhd])+\s*$",
+            "description": "3d、last_touch_3d",
+        },
+    },
+    ["event"],
 )
 _TRIGGER = {
     **_object(
@@ -222,12 +236,13 @@ _PLAYBOOK: dict[str, Any] = {
     "description": _TEXT,
     "version": {"type": "integer"},
     "priority": {"enum": list(PRIORITIES)},
+    "owner_role": {**_TEXT, "description": "谁负责这个剧本，给人看的"},
     "trigger": _TRIGGER,
     "run_key": {"enum": list(RUN_KEYS)},
     "reentry": {"oneOf": [{"enum": ["never", "per_key"]}, _object({"every": _DURATION}, ["every"])]},
     "enter_if": _CONDITION,
     "exit_if": {"oneOf": [_NONE, _CONDITION]},
-    "goal": {"oneOf": [_NONE, _object({"event": {"enum": list(EVENTS)}, "within": _DURATION}, ["event"])]},
+    "goal": {"oneOf": [_NONE, _GOAL]},
     "guards": _object(
         {
             "quiet": {"anyOf": [{"enum": ["inherit", "none"]}, _WINDOW]},

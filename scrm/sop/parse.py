@@ -19,6 +19,7 @@ PLAYBOOK_KEYS = (
     "description",
     "version",
     "priority",
+    "owner_role",
     "trigger",
     "run_key",
     "reentry",
@@ -33,7 +34,6 @@ PLAYBOOK_KEYS = (
     "tests",
 )
 PRIORITIES = ("P0", "P1", "P2", "P3", "P4", "P5")
-_LATER_KEYS = {"owner_role": "负责角色"}
 
 
 def parse_playbook(text: str, *, file_name: str, known: Known | None = None) -> Playbook:
@@ -53,7 +53,9 @@ class _Reader(TriggerReader, GuardsReader, ApprovalReader, CouponsReader, StepsR
     """Reads the whole, with what each part is read by."""
 
     def playbook(self, root: Node, text: str) -> Playbook | None:
-        parts = self.mapping(root, "剧本", PLAYBOOK_KEYS, _LATER_KEYS)
+        parts = self.mapping(root, "剧本", PLAYBOOK_KEYS)
+        if not isinstance(root.value, dict):
+            return None
         for key, why in _REQUIRED.items():
             if key not in parts:
                 self.note(root.line, f"缺少 {key}：{why}")
@@ -67,6 +69,7 @@ class _Reader(TriggerReader, GuardsReader, ApprovalReader, CouponsReader, StepsR
             title=self.text(parts["title"], "title"),
             description=self.text(parts["description"], "description") if "description" in parts else "",
             priority=self.choice(parts["priority"], "priority", PRIORITIES) if "priority" in parts else "P3",
+            owner_role=self.text(parts["owner_role"], "owner_role", most=20) if "owner_role" in parts else "",
             trigger=with_lead(trigger, steps_of(body)),
             run_key=self.run_key(parts["run_key"], trigger),
             reentry=reentry,
@@ -90,7 +93,7 @@ class _Reader(TriggerReader, GuardsReader, ApprovalReader, CouponsReader, StepsR
     def tests(self, node: Node) -> tuple[dict[str, Any], ...]:
         tests = []
         for part in self.sequence(node, "tests"):
-            self.mapping(part, "tests", ("name", "given", "staff", "until", "holdout", "expect"))
+            self.mapping(part, "tests", ("name", "given", "staff", "until", "holdout", "arms", "expect"))
             for key in ("name", "given", "expect"):
                 if not isinstance(part.value, dict) or key not in part.value:
                     self.note(part.line, f"这个测试缺少 {key}")

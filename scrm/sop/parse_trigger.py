@@ -1,13 +1,13 @@
 """What starts a playbook, how runs are told apart, and what they are there for."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any
 
-from scrm.profiles.conditions import EVENTS
+from scrm.profiles.conditions import EVENTS, OWN_EVENT
 from scrm.sop import dates, run_keys, schedules, timing
 from scrm.sop.reading import Reader, shown
 from scrm.sop.schema import Goal, Step, Trigger
@@ -48,8 +48,7 @@ class TriggerReader(Reader):
         if written in EVENTS:
             self.note(node.line, f"{written}（{EVENTS[written]}）不能开始剧本，只能用在条件里；可用的有 {_all_names()}")
         else:
-            close = get_close_matches(written, [each.name for each in TRIGGERS], n=_CLOSE, cutoff=0.5)
-            hint = f"是不是想写 {'、'.join(close)}？" if close else f"可用的有 {_all_names()}"
+            hint = _hint(written, [*(each.name for each in TRIGGERS), OWN.name])
             self.note(node.line, f"trigger 的 event 不认识“{shown(node)}”，{hint}")
         return ""
 
@@ -63,7 +62,7 @@ class TriggerReader(Reader):
             self.note(parts["date"].line, f"date 写的是“{shown(parts['date'])}”，应为 {dates.WRITTEN}")
             return Trigger(dates.EVENT)
         lunar = self.flag(parts, "lunar", False)
-        yearly = self.flag(parts, "yearly", kind.yearly)
+        yearly = self.flag(parts, "yearly", kind.yearly or lunar)
         if lunar and not kind.lunar:
             self.note(parts["lunar"].line, f"{name} 没有农历，lunar 只能用于 birthday 和 field.<字段>")
         if lunar and not yearly:
@@ -118,8 +117,13 @@ class TriggerReader(Reader):
         return key
 
     def event(self, node: Node, what: str) -> str:
-        """The name of an event that may happen."""
-        return self.choice(node, what, EVENTS)
+        """The name of an event that may happen, the shop's own included."""
+        written = str(node.value)
+        name = ALIASES.get(written, written)
+        if name in EVENTS or OWN_EVENT.fullmatch(name):
+            return name
+        self.note(node.line, f"{what} 不认识“{shown(node)}”，{_hint(written, EVENTS)}")
+        return next(iter(EVENTS))
 
     def reentry(self, node: Node) -> tuple[str, timedelta | None]:
         if isinstance(node.value, dict):
@@ -132,18 +136,32 @@ class TriggerReader(Reader):
         return str(node.value), None
 
     def goal(self, node: Node) -> Goal:
-        parts = self.mapping(node, "goal", ("event", "within"), {"credit": "归因"})
+        parts = self.mapping(node, "goal", ("event", "within", "credit"))
         if "event" not in parts:
             self.note(node.line, "goal 缺少 event；没有目标就写 goal: none")
             return Goal("")
-        event = self.choice(parts["event"], "goal 的 event", EVENTS)
+        event = self.event(parts["event"], "goal 的 event")
         within = self.read(parts["within"], "goal 的 within", timing.parse_duration) if "within" in parts else None
-        return Goal(event, within)
+        credit = self.read(parts["credit"], "goal 的 credit", _parse_credit) if "credit" in parts else None
+        return Goal(event, within, credit)
+
+
+def _parse_credit(text: str) -> timedelta:
+    """`3d`, or `last_touch_3d` in full: the last touch is the only way of it."""
+    return timing.parse_duration(text.removeprefix("last_touch_"))
 
 
 def with_lead(trigger: Trigger, steps: Iterable[Step]) -> Trigger:
     """A trigger by a date, knowing how many days before it the first step comes."""
     return replace(trigger, lead=dates.lead_of(steps)) if trigger.event == dates.EVENT else trigger
+
+
+def _hint(written: str, names: Collection[str]) -> str:
+    """What the author may have meant; of seventy names only the close ones help."""
+    if written.startswith("custom."):
+        return "自有事件写成 custom. 加小写字母开头的名称，只用小写字母、数字、_ 和 .，例如 custom.skin_tested"
+    close = get_close_matches(written, names, n=_CLOSE, cutoff=0.5)
+    return f"是不是想写 {'、'.join(close)}？" if close else f"可用的有 {'、'.join(names)}"
 
 
 def _all_names() -> str:

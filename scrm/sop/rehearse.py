@@ -49,6 +49,7 @@ from scrm.sop.rehearsed_tests import (
     read_moment,
     read_staff,
 )
+from scrm.sop.result_tables import refusal
 from scrm.sop.schema import Fork, Jump, Playbook
 from scrm.sop.shelf import playbooks_of, shop_of
 from scrm.sop.tick import tick
@@ -71,6 +72,7 @@ __all__ = [
 ]
 
 USERID = "lina"
+MANAGER = "dianzhang"
 EXTERNAL_USERID = "wmRehearsal"
 UNIONID = "oRehearsal"
 NICKNAME = "小满"
@@ -172,10 +174,12 @@ async def rehearse(playbook: Playbook, test: dict[str, Any], path: Path, beside:
     """
     settings = settings_for(path)
     zone = settings.shop.zone
-    given = sorted(read_given(test.get("given"), zone), key=lambda one: one.at)
+    given = [rehearsed_acts.as_started(one, playbook) for one in read_given(test.get("given"), zone)]
+    given.sort(key=lambda one: one.at)
     until = read_moment(test["until"], zone) if "until" in test else None
     # Chance must not decide what a test finds: its customer is left alone only when the test says so.
     playbook = replace(playbook, holdout=1.0 if test.get("holdout") else 0.0)
+    playbook = rehearsed_acts.with_arms(playbook, test.get("arms"))
     async with _services(settings, SteppedClock(given[0].at)) as (services, clock):
         stage = _Stage(services, clock, playbook, read_staff(test.get("staff")), zone)
         await stage.open([playbook, *(replace(other, holdout=0.0) for other in beside if other.key != playbook.key)])
@@ -203,6 +207,7 @@ class _Stage:
             for playbook in playbooks:
                 publishing.publish(conn, playbook, now=now)
             profiles.save_member(conn, USERID, name="李娜", now=now)
+            profiles.save_member(conn, MANAGER, name="店长", now=now)
             person_id = profiles.ensure_contact(conn, EXTERNAL_USERID, now=now).person_id
             profiles.add_identity(conn, person_id, "wx_unionid", UNIONID, source="auto", now=now)
             return person_id
@@ -210,10 +215,11 @@ class _Stage:
         self.person_id = await self.services.db.write(furnish)
         published = playbooks_of(self.services)
         await self.services.db.read(published.load)
-        asked = {playbook.key: playbook.holdout for playbook in playbooks}
-        for version, playbook in published.versions.items():
-            published.versions[version] = replace(playbook, holdout=asked[playbook.key])
-        published.current = {key: replace(each, holdout=asked[key]) for key, each in published.current.items()}
+        # As they are played here, not as their texts say: without chance.
+        asked = {playbook.key: playbook for playbook in playbooks}
+        for version, kept in published.versions.items():
+            published.versions[version] = replace(asked[kept.key], version=kept.version)
+        published.current = {key: replace(asked[key], version=kept.version) for key, kept in published.current.items()}
 
     async def play(self, given: list[Given], until: datetime | None) -> None:
         """From one moment at which something happens to the next."""
@@ -379,7 +385,11 @@ class _Stage:
             coupons=list(issued),
             next_step=next_step,
             next_at=next_at,
-            story=[*self.story, *(f"{step}：{reason}" for step, reason in reasons.items() if reason)],
+            story=[
+                *self.story,
+                *(f"没有进入：{reason}" for reason in self._refusals(conn)),
+                *(f"{step}：{reason}" for step, reason in reasons.items() if reason),
+            ],
             notices=[row.step_id for row in rows if row.channel == "I" and row.state == "done"],
             outward=[row.step_id for row in rows if row.channel == "K" and row.state == "done"],
             suggested=[row.step_id for row in rows if row.channel == "S" and row.kind in _SUGGESTED],
@@ -388,6 +398,11 @@ class _Stage:
             held=last.held_reason if last is not None else "",
             checks={row.step_id: {each["name"]: each["ok"] for each in row.facts.get("checks", ())} for row in rows},
         )
+
+    def _refusals(self, conn: Connection) -> list[str]:
+        """Why the last event that wanted to begin a run did not."""
+        asked = select(refusal.c.reason).where(refusal.c.playbook_key == self.playbook.key)
+        return list(conn.execute(asked.order_by(refusal.c.at)).scalars())
 
     def _steps(self, conn: Connection) -> list[Row[Any]]:
         query = (
@@ -465,6 +480,7 @@ def settings_for(path: Path) -> Settings:
             "encoding_aes_key": "r" * 43,
         },
         security={"secret_key": "r" * 32},
+        playbooks={"managers": [MANAGER]},
     )
 
 

@@ -1,6 +1,7 @@
 """What happens to the customer of a test besides events that the runtime itself makes: data, tags, segments, dates."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,7 +13,12 @@ from scrm.profiles import store as profiles
 from scrm.profiles.models import follow_user_tag
 from scrm.segments import store as segments
 from scrm.sop.rehearsed_tests import Given, WrongTest
-from scrm.sop.schema import Playbook
+from scrm.sop.schema import Branch, Part, Playbook, Split, Wait, steps_of
+from scrm.sop.triggers import ALIASES
+
+# The business key of events that name none, and the group that is joined when none is named.
+KEY = "R0001"
+CHAT_ID = "wrRehearsal"
 
 
 def tag_id(name: str) -> str:
@@ -63,6 +69,65 @@ def _segment(conn: Connection, key: str, person_id: int, *, is_in: bool, now: da
     if not any(row.key == key for row in segments.list_segments(conn)):
         segments.save_segment(conn, segments.Draft(key, key, None), now=now)
     (segments.put_members if is_in else segments.take_members)(conn, key, [person_id], now=now)
+
+
+def with_arms(playbook: Playbook, arms: Any) -> Playbook:
+    """The playbook whose splits and variants are decided: {split or step: name}; raises WrongTest."""
+    if arms is None:
+        return playbook
+    if not isinstance(arms, Mapping):
+        raise WrongTest("arms 要写成 {分流编号: 名称}，例如 {half: A}")
+    names = {str(key): str(name) for key, name in arms.items()}
+    parts = _decided(playbook.parts or playbook.steps, names)
+    if names:
+        raise WrongTest(f"arms 里的 {'、'.join(names)} 不是这个剧本的分流或有 variants 的步骤，或没有这个名称")
+    return replace(playbook, parts=parts, steps=tuple(steps_of(parts)))
+
+
+def _decided(parts: Sequence[Part], names: dict[str, str]) -> tuple[Part, ...]:
+    """All chance goes to the arms of these names; a name that was used is taken out."""
+    return tuple(_decide(part, names) for part in parts)
+
+
+def _decide(part: Part, names: dict[str, str]) -> Part:
+    if isinstance(part, Split | Branch):
+        arms = tuple(replace(arm, parts=_decided(arm.parts, names)) for arm in part.arms)
+        wanted = names.get(part.id)
+        if isinstance(part, Split) and wanted in {arm.name for arm in arms}:
+            del names[part.id]
+            arms = tuple(replace(arm, share=float(arm.name == wanted)) for arm in arms)
+        return replace(part, arms=arms)
+    if isinstance(part, Wait):
+        return replace(part, came=_decided(part.came, names), timed_out=_decided(part.timed_out, names))
+    wanted, content = names.get(part.id), part.content
+    if content is None or wanted not in {each.name for each in content.variants}:
+        return part
+    del names[part.id]
+    variants = tuple(replace(each, share=float(each.name == wanted)) for each in content.variants)
+    return replace(part, content=replace(content, variants=variants))
+
+
+def as_started(given: Given, playbook: Playbook) -> Given:
+    """Under the name that the event has here; when only the event is named, it is one that the trigger's `where` wants."""
+    event = ALIASES.get(given.event, given.event)
+    facts, key = given.facts, given.key
+    if event == playbook.trigger.event and not key and not facts:
+        facts = {name: values[0] for name, values in playbook.trigger.where.items()}
+    if event.startswith("group."):
+        key = key or str(facts.get("chat_id") or CHAT_ID)
+        facts = {"chat_id": key, **facts}
+    if not key and _is_told_by_the_shop(event, playbook):
+        if playbook.run_key in ("product", "sku_family"):
+            facts = {"product_id": KEY, **facts} if "sku" not in facts else facts
+        else:
+            key = KEY
+    return replace(given, event=event, facts=facts, key=key)
+
+
+def _is_told_by_the_shop(event: str, playbook: Playbook) -> bool:
+    """With a business key that the author had no need to invent: the number of its case, its goods ..."""
+    has_its_own = event.startswith(("contact.", "order.", "refund.", "segment.", "group.", "manual.", "schedule."))
+    return event == playbook.trigger.event and not has_its_own and not playbook.run_key.startswith("person")
 
 
 def facts_of(given: Given, playbook: Playbook, zone: ZoneInfo) -> dict[str, Any]:

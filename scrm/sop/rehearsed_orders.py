@@ -16,7 +16,7 @@ class _Told:
     """What has happened to one order so far: event -> when, in ISO 8601."""
 
     at: dict[str, str]
-    # What the author says of it: amount (yuan), lines, channel.
+    # What the author says of it: amount (yuan), lines, channel; of its after-sale: reason, type.
     said: dict[str, Any] = field(default_factory=dict)
 
 
@@ -64,12 +64,14 @@ class RehearsedOrders:
         times = {field: at[event] for event, field in _TIMES.items() if event in at}
         parcel = {key: times[key] for key in ("shipped_at", "delivered_at") if key in times}
         sent = {"tracking_no": f"SF{order_no}", "carrier_name": "顺丰速运"}
-        refund = {"refund_no": f"T{order_no}", "status": "refunded" if "refund.closed" in at else "requested"}
-        lines = [_line(number, each) for number, each in enumerate(told.said.get("lines", ({},)), 1)]
+        lines = [_line(number, each) for number, each in enumerate(told.said.get("lines") or [_goods_of(told.said)], 1)]
         total = sum(line["paid_fen"] for line in lines)
         if "amount" in told.said:
             total = fen_of(told.said["amount"])
             lines = [{**line, "paid_fen": total // len(lines)} for line in lines] if "lines" not in told.said else lines
+        refund = {"refund_no": f"T{order_no}", "status": "refunded" if "refund.closed" in at else "requested"}
+        refund |= {key: str(told.said[key]) for key in ("reason", "type") if key in told.said}
+        refund |= {"amount_fen": total}
         return {
             "channel": str(told.said.get("channel", "wxstore")),
             "order_no": order_no,
@@ -90,6 +92,11 @@ def fen_of(yuan: Any) -> int:
         return round(float(yuan) * 100)
     except (TypeError, ValueError):
         raise WrongTest(f"amount 要写成元，例如 299，写的是“{yuan}”") from None
+
+
+def _goods_of(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Of an order of one line the author may name the goods as a trigger's `where` does."""
+    return {key: said[key] for key in ("title", *_GOODS) if key in said}
 
 
 def _line(number: int, said: Any) -> dict[str, Any]:

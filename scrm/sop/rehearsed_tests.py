@@ -18,6 +18,10 @@ MAPS = ("arms", "variant")
 EXPECTED = (*OUTCOMES, *LISTS, *MAPS, "run", "next", "blocked", "checks")
 
 
+# Reasons as authors may write them besides the words that people read.
+REASONS = {"quiet_hours": "勿扰时段", "cap": "频控", "optout": "拒绝", "brake": "售后"}
+
+
 class WrongTest(ValueError):
     """A test that cannot be played, in the author's words."""
 
@@ -180,7 +184,7 @@ def _compare_steps(key: str, wanted: Any, actual: list[str], reasons: dict[str, 
     return [
         f"{key} 的 {step} 期望原因含“{reason}”，实际“{reasons.get(step, '')}”"
         for step, reason in pairs
-        if str(reason) not in reasons.get(step, "")
+        if REASONS.get(str(reason), str(reason)) not in reasons.get(step, "")
     ]
 
 
@@ -206,7 +210,7 @@ def _compare_blocked(wanted: Any, found: Rehearsal) -> list[str]:
     return [
         f"blocked 的 {step} 期望原因含“{reason}”，实际{f'“{stopped[step]}”' if step in stopped else '没有被拦下'}"
         for step, reason in wanted.items()
-        if step not in stopped or str(reason) not in stopped[step]
+        if step not in stopped or REASONS.get(str(reason), str(reason)) not in stopped[step]
     ]
 
 

@@ -228,6 +228,8 @@ class Goal:
 
     event: str
     within: timedelta | None = None
+    # A goal is laid to the last message within this time before it; None: the house's own (tally.CREDIT).
+    credit: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +271,7 @@ class Playbook:
     version: int = 0
     priority: str = "P3"
     description: str = ""
+    owner_role: str = ""  # who looks after the playbook, for its readers
     reentry_every: timedelta | None = None
     enter_if: Condition | None = None
     exit_if: Condition | None = None

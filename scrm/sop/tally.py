@@ -299,7 +299,7 @@ def _convert(conn: Connection, rows: Sequence[Row[Any]], published: Published) -
         return
     reached = {row.id: _goal_event(row, events) for row, events in _goal_events(conn, rows, published)}
     moments = {row.id: told.occurred_at if (told := reached[row.id]) else row.ended_at for row in rows}
-    credited = _last_touches(conn, moments)
+    credited = _last_touches(conn, moments, _credit_of(rows, published))
     values = []
     for row in rows:
         told, touch = reached[row.id], credited.get(row.id)
@@ -348,7 +348,12 @@ def _goal_event(row: Row[Any], told: Iterable[tuple[Any, Event]]) -> Event | Non
     return None
 
 
-def _last_touches(conn: Connection, moments: Mapping[int, datetime]) -> dict[int, Any]:
+def _credit_of(rows: Iterable[Row[Any]], published: Published) -> dict[int, timedelta]:
+    books = {row.id: published.version(row.playbook_key, row.version) for row in rows}
+    return {key: (book.goal.credit if book and book.goal else None) or CREDIT for key, book in books.items()}
+
+
+def _last_touches(conn: Connection, moments: Mapping[int, datetime], credit: Mapping[int, timedelta]) -> dict[int, Any]:
     """By run: its last step that had arrived by that moment, and not too long before."""
     query = (
         select(
@@ -370,7 +375,7 @@ def _last_touches(conn: Connection, moments: Mapping[int, datetime]) -> dict[int
     last: dict[int, Any] = {}
     for row in conn.execute(query):
         moment = moments[row.enrolment_id]
-        if row.outcome_at is not None and moment - CREDIT <= row.outcome_at <= moment:
+        if row.outcome_at is not None and moment - credit[row.enrolment_id] <= row.outcome_at <= moment:
             last[row.enrolment_id] = row
     return last
 

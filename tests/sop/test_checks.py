@@ -52,6 +52,10 @@ def problems(steps: str) -> str:
             " content: {variants: [{share: 50%, text: 早}, {share: 50%, attachments: [{coupon: nix}]}]}}",
             "步骤“a”用到的券“nix”不存在",
         ),
+        # Before the trigger there is nothing, and a playbook that begins itself never ends.
+        (f"  - {{id: early, at: D-3, {SAY}", "步骤“early”要在触发之前发"),
+        (f"  - {{id: early, at: T0-2h, {SAY}", "步骤“early”要在触发之前发"),
+        ("  - {id: again, at: D+1, channel: X, do: [{start_playbook: x}]}", "开始的是这个剧本自己"),
     ],
 )
 def test_authors_are_told_what_would_never_work(steps: str, says: str) -> None:

@@ -29,6 +29,48 @@ def playbook_text(*steps: str, trigger: str = "{event: contact.added}", priority
 
 
 CASES = {
+    "an event that is only named is one that the trigger wants, and chance is decided": (
+        playbook_text(
+            "id: half",
+            "  split:",
+            "    - {name: A, share: 1%, steps: []}",
+            f"    - {{name: B, share: 99%, steps: [{{id: b, at: T0+1h, {TASK}}}]}}",
+            trigger="{event: contact.added, where: {channel.kind: [投放, 直播]}}",
+        ).replace("  -   ", "    "),
+        {
+            "given": ["contact.added @2026-03-01T10:00"],
+            "arms": {"half": "A"},
+            "expect": {"sent": [], "arms": {"half": "A"}, "run": "done"},
+        },
+    ),
+    "an after-sale has its reason and amount, and the manager hears of it": (
+        playbook_text(
+            "{id: boss, at: T0, channel: I, notify: manager, content: {text: 大额售后},"
+            " if: {trigger: amount_fen, op: gte, value: 100000}}",
+            trigger="{event: refund.opened, where: {reason: [破损]}}",
+            priority="P0",
+        ).replace("run_key: person", "run_key: case"),
+        {
+            "given": [
+                "contact.added @2026-03-01T09:00",
+                {"event": "order.paid", "at": "2026-03-01T10:00", "key": "A", "amount": 1200},
+                {"event": "refund.opened", "at": "2026-03-01T12:00", "key": "A", "reason": "破损"},
+            ],
+            "until": "2026-03-01T13:00",
+            "expect": {"notices": ["boss"]},
+        },
+    ),
+    "goods that nobody named are some goods, by the name that authors know": (
+        playbook_text(
+            f"{{id: thanks, at: T0+10m, {TASK}}}",
+            trigger="{event: review.received, where: {rating: [4, 5]}}",
+        ).replace("run_key: person", "run_key: product"),
+        {
+            "given": ["contact.added @2026-03-01T09:00", "review.received @2026-03-01T10:00"],
+            "staff": {"confirms_after": "1m"},
+            "expect": {"sent": ["thanks"]},
+        },
+    ),
     "a branch on a custom field and the amount of an order": (
         playbook_text(
             "id: kind",

@@ -1,10 +1,12 @@
 """Triggers as authors write them: what is read, and what is said about what cannot be."""
 
+from datetime import timedelta
+
 import pytest
 
 from scrm.sop.parse import parse_playbook
 from scrm.sop.reading import PlaybookErrors
-from scrm.sop.schema import Playbook, Trigger
+from scrm.sop.schema import Goal, Playbook, Trigger
 
 TEXT = """
 playbook: some
@@ -38,6 +40,11 @@ def read(trigger: str, run_key: str = "person", at: str = "T0") -> Playbook:
         ),
         (
             "{event: date.reached, date: field.宝宝生日, lunar: true, yearly: true}",
+            "D+0",
+            Trigger("date.reached", date="field.宝宝生日", lunar=True, yearly=True),
+        ),
+        (
+            "{event: date.reached, date: field.宝宝生日, lunar: true}",
             "D+0",
             Trigger("date.reached", date="field.宝宝生日", lunar=True, yearly=True),
         ),
@@ -81,3 +88,27 @@ def test_authors_are_told_what_to_mend(text: str, run_key: str, words: str) -> N
     with pytest.raises(PlaybookErrors) as errors:
         read(text, run_key)
     assert words in str(errors.value)
+
+
+def with_goal(goal: str) -> Playbook:
+    text = TEXT.format(trigger="{event: order.paid}", run_key="person", at="T0").replace("goal: none", f"goal: {goal}")
+    return parse_playbook(text + "owner_role: 运营\n", file_name="some.yaml")
+
+
+def test_a_goal_may_be_an_event_of_the_shops_own_with_its_own_time_for_credit() -> None:
+    playbook = with_goal("{event: custom.bought, within: 7d, credit: last_touch_5d}")
+    assert playbook.goal == Goal("custom.bought", timedelta(days=7), timedelta(days=5))
+    assert playbook.owner_role == "运营"
+
+
+@pytest.mark.parametrize(
+    ("goal", "said"),
+    [
+        ("{event: order.payed}", "goal 的 event 不认识“order.payed”，是不是想写 order.paid"),
+        ("{event: custom.Bought}", "自有事件写成 custom. 加小写字母开头的名称"),
+    ],
+)
+def test_a_goal_that_is_no_event_is_told_with_what_is_like_it(goal: str, said: str) -> None:
+    with pytest.raises(PlaybookErrors) as refused:
+        with_goal(goal)
+    assert said in str(refused.value)
