@@ -27,6 +27,7 @@ def run(arguments: Sequence[str]) -> int:
         if hasattr(parsed, "run_sync"):
             return int(parsed.run_sync(parsed))
         if getattr(parsed, "feature", False):
+            configure_logs(level=logging.WARNING)  # what a command prints is its answer
             settings = load_settings() if getattr(parsed, "needs_settings", True) else None
             return _in_event_loop(parsed.run(parsed, settings))
         if getattr(parsed, "wants_services", False):
