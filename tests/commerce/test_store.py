@@ -233,7 +233,7 @@ async def test_orders_that_waited_follow_a_person_who_becomes_known(db: Database
     person_id = await db.write(add_person)
     assert await db.write(store.bind_orders, person_id, unionid="o6_lin", now=NOW + MINUTE) == 1
     assert (await totals(db, person_id))["paid_fen"] == 12800
-    assert await events_of(db) == ["order.created", "order.paid"]
+    assert await events_of(db) == ["order.created", "order.paid", "identity.bound"]
     assert await db.write(store.bind_orders, person_id, unionid="o6_lin", now=NOW + MINUTE) == 0
 
 
