@@ -34,6 +34,8 @@ EVENT_WORDS = {
 
 LOST = frozenset({"contact.lost_by_customer", "contact.lost_by_member"})
 _OF_ONE_ORDER = ("order.", "refund.")
+# What orders say of their goods: any of these may be the value of a run's key.
+_GOODS = ("sku", "sku_family", "product_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,9 @@ class Run:
 def concerns(playbook: Playbook, run: Run, event: Event) -> bool:
     """Whether an event of this person has to do with this run.
 
-    Only what came after the event that began it. In a run of one order, other orders do not count; the end of a
-    friendship counts for the runs of that member only.
+    Only what came after the event that began it. In a run of one order, other orders do not count, nor orders of other
+    goods in a run of one product, nor other lives in a run of one live; the end of a friendship counts for the runs of
+    that member only.
     """
     if event.id <= run.event_id:
         return False
@@ -66,8 +69,24 @@ def concerns(playbook: Playbook, run: Run, event: Event) -> bool:
         return (event.external_userid, event.userid.casefold()) == (run.external_userid, run.userid.casefold())
     if event.name.startswith("order.") and event.occurred_at < run.since:
         return False  # an old order that we only now know to be this person's
-    if playbook.run_key == "order" and event.name.startswith(_OF_ONE_ORDER):
-        return run.run_key.partition("#")[0] == f"order:{event.key}"
+    return _is_about(playbook, run.run_key.partition("#")[0].partition(":")[2], event)
+
+
+def _is_about(playbook: Playbook, value: str, event: Event) -> bool:
+    """Whether an event is about the order, product or live of a run with that value ("12@" and the product)."""
+    own = value.partition("@")[2]
+    if playbook.run_key == "order":
+        # Shops that begin it by an event of their own also end it so, with the same number.
+        is_own = event.name.startswith("custom.") and playbook.trigger.event.startswith("custom.") and event.key != ""
+        return value == event.key if is_own or event.name.startswith(_OF_ONE_ORDER) else True
+    if playbook.run_key in ("product", "sku_family") and event.name.startswith(_OF_ONE_ORDER):
+        goods = {str(event.facts[name]) for name in _GOODS if event.facts.get(name)}
+        goods |= {str(each) for each in event.facts.get("skus") or ()}
+        return own in goods or not goods
+    if playbook.run_key == "live" and event.name.startswith("live.") and event.key:
+        # A live that got another time has that behind its number; told of the same time again, nothing has changed.
+        is_told_again = event.name == "live.moved" and event.facts.get("live_id") == own
+        return (own == event.key or own.startswith(f"{event.key}@")) and not is_told_again
     return True
 
 

@@ -54,12 +54,14 @@ def starts(wanted: Wanted, event: Event) -> bool:
 
 
 def anchor_of(event: Event, zone: ZoneInfo) -> datetime:
-    """T0: when it happened; of a date that is to come the beginning of that day, of a live its start."""
-    day, start = event.facts.get("date"), event.facts.get("starts_at")
+    """T0: when it happened; of a date that is to come the beginning of that day, of a live or an own event its start."""
+    day, start, due = (event.facts.get(name) for name in ("date", "starts_at", "due_at"))
     if event.name == "date.reached" and isinstance(day, str):
         return datetime.combine(date.fromisoformat(day), time(), tzinfo=zone)
-    if event.name.startswith("live.") and isinstance(start, str):
+    if event.name.startswith(("live.", "custom.")) and isinstance(start, str):
         return _moment(start, zone) or event.occurred_at
+    if event.name == "staff.promised" and isinstance(due, str):
+        return _moment(due, zone) or event.occurred_at
     return event.occurred_at
 
 
