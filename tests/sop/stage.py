@@ -215,7 +215,6 @@ async def open_stage(database_url: str, clock: FakeClock, folder: Path, **more: 
         fake.CORP_ID, fake.AGENT_ID, fake.SECRET, fake.TOKEN, fake.AES_KEY,
         f"{url}/callbacks/wecom", f"{url}/sidebar/", public_url=url,
     )  # fmt: skip
-    (folder / "playbooks").mkdir(exist_ok=True)
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
         sandbox = Sandbox(config, clock, http)
         sandbox.faults.member_confirms_after = None
@@ -236,19 +235,3 @@ async def open_stage(database_url: str, clock: FakeClock, folder: Path, **more: 
                 stage.key = await services.db.write(make_key, "mall", "manager", now=clock.now())
                 yield stage
                 await sandbox.stop()
-
-
-async def dump(stage: Stage) -> None:
-    print("NOW", stage.clock.now())
-    for row in await stage.runs():
-        print(
-            "RUN", row.playbook_key, row.person_id, row.state, row.step, row.due_at, row.held_reason, row.ended_reason
-        )
-    for row in await stage.rows(step_run):
-        print("STEP", row.enrolment_id, row.step_id, row.state, row.reason, row.intent_at)
-    for row in await stage.tasks():
-        print("TASK", row.step_id, row.state, row.reason, row.created_at)
-    from scrm.events import event
-
-    for row in await stage.rows(event):
-        print("EVENT", row.name, row.key, row.occurred_at, dict(row.facts) if row.name.startswith("order.d") else "")
