@@ -271,7 +271,7 @@ class _Asked:
     def run_key(self) -> str:
         """Which run this would be; raises NotLetIn when there is one already, also by the rules of an earlier version."""
         try:
-            last = last_run(self.conn, self.playbook, self.person_id)
+            last = last_run(self.conn, self.playbook, self.person_id, self.base_key())
             key = run_keys.run_key(self.playbook, self.event, last, self.house.zone)
         except ScrmError as error:
             raise NotLetIn(error.text) from None
@@ -282,6 +282,12 @@ class _Asked:
         if is_taken:
             raise NotLetIn(why.ENTERED_BEFORE)
         return key
+
+    def base_key(self) -> str:
+        """What the last run must share to stand in the way: of one product another does not. '': any run does."""
+        if self.playbook.run_key == "person" or self.playbook.reentry_every is None:
+            return ""
+        return run_keys.base_key(self.playbook, self.event, self.house.zone)
 
     def note_welcomes(self, enrolment_id: int, owner: Owner) -> None:
         """The welcome's step is what the ledger says."""
@@ -315,8 +321,9 @@ def _welcomes(
     return rows
 
 
-def last_run(conn: Connection, playbook: Playbook, person_id: int) -> LastRun | None:
+def last_run(conn: Connection, playbook: Playbook, person_id: int, base: str = "") -> LastRun | None:
+    """The run that re-entry counts from; with `base` the last one of that key."""
     if playbook.reentry_every is None:
         return None
-    row = store.find_last_run(conn, playbook.key, person_id)
+    row = store.find_last_run(conn, playbook.key, person_id, base)
     return None if row is None else LastRun(row.run_key, row.enrolled_at, row.state in _GOES_ON)

@@ -113,15 +113,16 @@ def _add_enrolment(dialect: str) -> Any:
     return insert.returning(enrolment.c.id)
 
 
-def find_last_run(conn: Connection, playbook_key: str, person_id: int) -> Row[Any] | None:
-    """The newest run of this person in this playbook."""
+def find_last_run(conn: Connection, playbook_key: str, person_id: int, base: str = "") -> Row[Any] | None:
+    """The newest run of this person in this playbook; with `base` the newest of that key, under whatever number."""
     query: Select[Any] = (
         select(enrolment.c.run_key, enrolment.c.enrolled_at, enrolment.c.state)
         .where(enrolment.c.playbook_key == playbook_key, enrolment.c.person_id == person_id)
         .order_by(enrolment.c.id.desc())
-        .limit(1)
     )
-    return conn.execute(query).one_or_none()
+    if not base:
+        return conn.execute(query.limit(1)).one_or_none()
+    return next((row for row in conn.execute(query).all() if row.run_key.partition("#")[0] == base), None)
 
 
 def has_run_of_key(conn: Connection, playbook_key: str, person_id: int, base: str) -> bool:
