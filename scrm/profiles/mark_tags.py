@@ -20,6 +20,7 @@ log = structlog.get_logger()
 GROUP = "SCRM"
 
 _UNKNOWN_TAG = 40068
+_NAME_TAKEN = 40071
 _NO_RELATION = 84061
 # A member who has not confirmed for so long will not.
 _HALF_WAITS = timedelta(days=3)
@@ -124,10 +125,27 @@ async def _ensure_tags(services: Services, names: list[str]) -> dict[str, Row[An
     if unknown := [name for name in dict.fromkeys(names) if name not in found]:
         if await services.db.read(tags.count_library) + len(unknown) > MOST_TAGS:
             raise WeComError(40126, "the corp has as many tags as it may", path="externalcontact/add_corp_tag")
-        group = await services.wecom.corp_tags.add_corp_tag(unknown, group_name=GROUP)
-        await services.db.write(tags.save_library, [group])
+        await _make_tags(services, unknown)
         found = _one_each(names, await services.db.read(tags.find_tags, names))
     return found
+
+
+async def _make_tags(services: Services, names: list[str]) -> None:
+    """What somebody else has made in this moment is taken as it is."""
+    try:
+        group = await services.wecom.corp_tags.add_corp_tag(names, group_name=GROUP)
+    except WeComError as error:
+        if error.errcode != _NAME_TAKEN:
+            raise
+        await refresh_library(services)
+        known = {tag.tag_name for tag in await services.db.read(tags.find_tags, names)}
+        left = [name for name in names if name not in known]
+        if left == names:
+            raise
+        if left:
+            await _make_tags(services, left)
+    else:
+        await services.db.write(tags.save_library, [group])
 
 
 def _one_each(names: list[str], known: list[Row[Any]]) -> dict[str, Row[Any]]:

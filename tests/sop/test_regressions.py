@@ -16,6 +16,7 @@ from scrm.sop import tick as ticking
 from scrm.sop.models import enrolment, send, step_run
 from scrm.sop.result_tables import refusal
 from tests.fakes.clock import FakeClock
+from tests.sop.shop import Shop, playbook_of, step
 from tests.sop.stage import Stage, open_stage
 from tests.sop.test_scenarios import book, t
 
@@ -184,3 +185,16 @@ async def test_15_paid_refunded_partly_imported_again_and_out_of_order_exits_onc
     (braked,) = await stage.rows(step_run, step_run.c.step_id == "more")
     assert (braked.state, "售后结束不久" in braked.reason) == ("dropped", True)
     assert len(await stage.sends(send.c.kind == "chat")) == 1
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_17_a_tag_that_another_process_makes_in_this_moment_is_taken_as_it_is(shop: Shop) -> None:
+    """17, found by killing workers: of two that make a tag at once the second is refused with 40071, and goes on."""
+    made = {"errcode": 0, "tag_group": [{"group_name": "SCRM", "tag": [{"id": "et1", "name": "老客"}]}]}
+    shop.wecom.say("externalcontact/get_corp_tag_list", {"errcode": 0, "tag_group": []}, made)
+    shop.wecom.say("externalcontact/add_corp_tag", 40071)
+    await shop.run(playbook_of(step("mark", "T0", "X", act=({"add_tag": "老客"},))))
+    await shop.add()
+    await shop.settle()
+    assert shop.wecom.called("externalcontact/mark_tag")[0]["add_tag"] == ["et1"]
+    assert await shop.steps() == {"mark": "done"}
