@@ -11,7 +11,7 @@ from scrm.http import signed_in
 from scrm.login import BRIDGE_SCRIPT
 from scrm.profiles.store import access_contact
 from scrm.services import SERVICES
-from scrm.sidebar import acts, link, optout, own_fields, scan, signature, starts
+from scrm.sidebar import acts, link, marks, optout, own_fields, scan, signature, starts
 from scrm.sidebar.cards import CARDS, TABS, load_page, timeline
 from scrm.sidebar.door import for_members, is_partial, page, visit_of
 from scrm.sop import tasks
@@ -119,6 +119,7 @@ routes: list[web.AbstractRouteDef] = [
     *link.routes,
     *optout.routes,
     *own_fields.routes,
+    *marks.routes,
     *starts.routes,
     *scan.routes,
     *signature.routes,

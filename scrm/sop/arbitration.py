@@ -1,6 +1,5 @@
 """Who wins when several playbooks want the same customer: who waits for his turn, who pauses, who goes on."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, li
 from scrm.events import Event
 from scrm.profiles import conditions
 from scrm.sop import guard_facts, mass_steps, store
+from scrm.sop.chance import part_of_one
 from scrm.sop.facts import Due, whom_of
 from scrm.sop.guard_facts import CASE_CLOSED, CASE_OPENED
 from scrm.sop.guards import HOLDOUT_FROM, MARKETING, PUSHES, House
@@ -115,7 +115,7 @@ def is_held_out(conn: Connection, playbook: Playbook, person_id: int, house: Hou
         return any(row.is_holdout for row in before)
     if playbook.holdout is None and not _has_many(conn, playbook.key):
         return False
-    return _chance(f"{playbook.key}/{person_id}") < share
+    return draw(playbook.key, person_id) < share
 
 
 def _has_many(conn: Connection, playbook_key: str) -> bool:
@@ -123,9 +123,9 @@ def _has_many(conn: Connection, playbook_key: str) -> bool:
     return (conn.scalar(select(func.count()).select_from(some)) or 0) >= HOLDOUT_FROM
 
 
-def _chance(key: str) -> float:
-    """A number from 0 up to 1, for one key always the same."""
-    return int.from_bytes(hashlib.blake2b(f"holdout/{key}".encode(), digest_size=6).digest(), "big") / (1 << 48)
+def draw(playbook_key: str, person_id: int) -> float:
+    """A number from 0 up to 1, for one playbook and person always the same; below the share they are held out."""
+    return part_of_one(f"holdout/{playbook_key}/{person_id}")
 
 
 # Pausing --------------------------------------------------------------------------------------------------------------

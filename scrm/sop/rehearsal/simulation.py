@@ -240,7 +240,7 @@ class Simulation:
         if share is None:
             has_many = self.findings.entered[playbook.key] >= guards.HOLDOUT_FROM
             share = self.house.holdout if playbook.priority in guards.MARKETING and has_many else 0.0
-        return share > 0 and arbitration._chance(f"{playbook.key}/{person.id}") < share
+        return share > 0 and arbitration.draw(playbook.key, person.id) < share
 
     # Steps -----------------------------------------------------------------------------------------------------------
 
