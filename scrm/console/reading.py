@@ -1,8 +1,8 @@
 """A playbook in words, as its page shows it: pure."""
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +10,21 @@ from scrm.profiles.conditions import EVENTS, words_of
 from scrm.sop import dates, run_keys, schedules
 from scrm.sop.conditions import check_condition
 from scrm.sop.results import Figures
-from scrm.sop.schema import Channel, Condition, Late, Playbook, Step, Trigger, When, Window
+from scrm.sop.schema import (
+    Branch,
+    Caps,
+    Channel,
+    Condition,
+    Late,
+    Part,
+    Playbook,
+    Split,
+    Step,
+    Trigger,
+    Wait,
+    When,
+    Window,
+)
 from scrm.sop.timing import DEFAULT_TIME, write_duration
 from scrm.sop.triggers import find_trigger
 
@@ -36,9 +50,31 @@ class StepWords:
     time: str
     rules: tuple[str, ...]
     acts: tuple[str, ...]
-    attachments: tuple[str, ...]
-    text: tuple[tuple[str, str], ...]
+    texts: tuple["Said", ...]
     meters: tuple[Meter, ...]
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One text of a step in pieces; `name` and `share` of a variant ("温和", "70%"), empty for the only one."""
+
+    pieces: tuple[tuple[str, str], ...]
+    attachments: tuple[str, ...]
+    name: str = ""
+    share: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForkWords:
+    """A wait, branch or split, or one way of it: 「等待」「分支」「分流」, or the name of the way."""
+
+    kind: str
+    words: str
+    depth: int
+    is_way: bool = False
+    day: str = ""
+    time: str = ""
 
 
 def read_condition(tree: Condition | None, playbook: Playbook) -> str:
@@ -117,7 +153,29 @@ def read_guards(playbook: Playbook) -> list[str]:
         words.append("不受免打扰时段限制")
     if guards.max_pushes is not None:
         words.append(f"最多主动联系 {guards.max_pushes} 次")
+    if isinstance(guards.cap, Caps):
+        words.append(_caps(guards.cap))
+    named = (
+        (guards.cap, "不受频控限制"),
+        (guards.brake, "售后、会话中也照发"),
+        (guards.queue, "不排队，和其他剧本同时进行"),
+    )
+    words += [text for value, text in named if value == "none"]
+    if guards.optout in _REFUSED:
+        words.append(f"客户拒绝{_REFUSED[guards.optout]}消息就不发")
+    if playbook.holdout is not None:
+        words.append(f"对照组 {playbook.holdout * 100:g}%" if playbook.holdout else "不留对照组")
     return words
+
+
+_REFUSED = {"birthday": "生日", "live": "直播", "promo": "促销"}
+
+
+def _caps(caps: Caps) -> str:
+    limits = [f"两次至少隔 {write_duration(caps.gap)}"] if caps.gap else []
+    limits += [f"7 天最多 {caps.per_week} 次"] if caps.per_week else []
+    limits += [f"30 天最多 {caps.per_month} 次"] if caps.per_month else []
+    return f"营销消息{'，'.join(limits)}"
 
 
 def list_coupons(playbook: Playbook) -> list[tuple[str, str]]:
@@ -151,29 +209,101 @@ def _yuan(fen: int) -> str:
 # Steps ---------------------------------------------------------------------------------------------------------------
 
 
-def list_steps(playbook: Playbook, figures: Mapping[str, Figures]) -> list[StepWords]:
-    """The steps as cards, with what became of each by its id."""
-    cards: list[StepWords] = []
-    day_before = ""
-    for number, step in enumerate(playbook.steps, 1):
-        day, time = _moment(step.when)
-        cards.append(
-            StepWords(
-                number,
-                step,
-                day="" if day == day_before else day,
-                time=time,
-                rules=tuple(_rules(step, playbook)),
-                acts=tuple(_act(act, playbook) for act in step.act),
-                attachments=tuple(_attachment(each, playbook) for each in step.content.attachments)
-                if step.content
-                else (),
-                text=tuple(split_text(step.content.text.strip())) if step.content else (),
-                meters=tuple(_meters(step, figures.get(step.id, Figures()))),
-            )
-        )
-        day_before = day
+def list_steps(playbook: Playbook, figures: Mapping[str, Figures]) -> list[StepWords | ForkWords]:
+    """The steps as cards, with what became of each by its id, and between them where ways part."""
+    cards: list[StepWords | ForkWords] = []
+    _add_cards(cards, playbook.parts or playbook.steps, playbook, figures, 0)
     return cards
+
+
+def _add_cards(
+    cards: list[StepWords | ForkWords],
+    parts: Sequence[Part],
+    playbook: Playbook,
+    figures: Mapping[str, Figures],
+    depth: int,
+) -> None:
+    day_before = ""
+    for part in parts:
+        if isinstance(part, Step):
+            day, _ = _moment(part.when)
+            card = _card(part, playbook, figures.get(part.id, Figures()), depth)
+            number = 1 + sum(isinstance(each, StepWords) for each in cards)
+            cards.append(replace(card, number=number, day="" if day == day_before else day))
+            day_before = day
+            continue
+        day_before = ""
+        cards.append(_fork(part, depth))
+        for name, words, inside in _ways(part, playbook):
+            cards.append(ForkWords(name, words, depth, is_way=True))
+            _add_cards(cards, inside, playbook, figures, depth + 1)
+
+
+def _card(step: Step, playbook: Playbook, figures: Figures, depth: int) -> StepWords:
+    day, time = _moment(step.when)
+    return StepWords(
+        number=0,
+        step=step,
+        day=day,
+        time=time,
+        rules=tuple(_rules(step, playbook)),
+        acts=(*(_act(act, playbook) for act in step.act), *_options(step)),
+        texts=tuple(_said(step, playbook)),
+        meters=tuple(_meters(step, figures)),
+        depth=depth,
+    )
+
+
+def _said(step: Step, playbook: Playbook) -> Iterator[Said]:
+    if step.content is None:
+        return
+    named = [(each.name, f"{each.share * 100:g}%", each.content) for each in step.content.variants]
+    for name, share, content in named or [("", "", step.content)]:
+        pieces = tuple(split_text(content.text.strip()))
+        yield Said(pieces, tuple(_attachment(each, playbook) for each in content.attachments), name, share)
+
+
+def _fork(part: Branch | Split | Wait, depth: int) -> ForkWords:
+    if isinstance(part, Split):
+        return ForkWords("分流", "随机分成几路，同一位客户总走同一路", depth)
+    if isinstance(part, Branch):
+        day, time = _moment(part.when) if part.when else ("", "")
+        return ForkWords("分支", "走到这里时，走第一路符合的；都不符合就往下走", depth, day=day, time=time)
+    length = write_duration(part.timeout)
+    if not part.event:
+        return ForkWords("等待", f"等 {length}，后面的时间从等完算起", depth)
+    narrowed = "，".join(f"{key} 为 {'、'.join(map(_value, values))}" for key, values in part.where.items())
+    event = EVENTS.get(part.event, part.event) + (f"（{narrowed}）" if narrowed else "")
+    over = "等不到就结束" if part.ends else "等不到也往下走" if not part.timed_out else "等不到走另一路"
+    return ForkWords("等待", f"等“{event}”，最多 {length}，{over}；后面的时间从等完算起", depth)
+
+
+def _ways(part: Branch | Split | Wait, playbook: Playbook) -> Iterator[tuple[str, str, Sequence[Part]]]:
+    """(name, when it is taken, what is in it) of each way; of a wait only those in which something happens."""
+    if isinstance(part, Wait):
+        yield from (("等到了", "", part.came),) if part.came else ()
+        yield from (("没等到", "", part.timed_out),) if part.timed_out else ()
+        return
+    for arm in part.arms:
+        if isinstance(part, Split):
+            words = f"{arm.share * 100:g}%"
+        else:
+            words = read_condition(arm.condition, playbook) if arm.condition else "以上都不符合"
+        yield arm.name, words if arm.parts else f"{words}（什么也不做）", arm.parts
+
+
+def _options(step: Step) -> Iterator[str]:
+    """What only its channel reads, in words."""
+    options = step.options
+    if notify := options.get("notify"):
+        yield f"通知{_WHOM.get(str(notify), _listed(notify) if not isinstance(notify, Mapping) else '')}"
+    if hint := options.get("hint"):
+        yield f"给员工的提示：{hint}"
+    if where := options.get("to") or options.get("url"):
+        yield f"推送到 {where}"
+
+
+_WHOM = {"owner": "跟进员工", "manager": "上级", "{'role': 'administrator'}": "管理员"}
 
 
 _MARKS = re.compile(r"(\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\})", re.DOTALL)
@@ -194,7 +324,7 @@ def _moment(when: When) -> tuple[str, str]:
     """(day, time) of a step, the trigger's day being day 0."""
     span = f"{when.window.start:%H:%M} – {when.window.end:%H:%M}" if when.window else ""
     if when.days is not None:
-        return ("当天" if when.days == 0 else f"第 {when.days} 天"), span or f"{DEFAULT_TIME:%H:%M}"
+        return _day(when), span or f"{DEFAULT_TIME:%H:%M}"
     if when.offset == timedelta():
         return "当天", f"立即（{span}）" if span else "立即"
     if when.offset < timedelta():
@@ -204,6 +334,14 @@ def _moment(when: When) -> tuple[str, str]:
     after = f"{write_duration(when.offset)}后"
     day = "当天" if days == 0 else f"第 {days} 天"
     return day, f"{after}（{span}）" if span else after
+
+
+def _day(when: When) -> str:
+    """「当天」「第 3 天」「第 2 个工作日」「提前 3 天」."""
+    days = when.days or 0
+    unit = " 个工作日" if when.counts_workdays else " 天"
+    text = "当天" if days == 0 else f"第 {days}{unit}" if days > 0 else f"提前 {-days}{unit}"
+    return text + {"workdays": "，遇休息日顺延", "restdays": "，遇工作日顺延"}.get(when.only, "")
 
 
 def _span(window: Window) -> str:
@@ -234,6 +372,15 @@ def _act(act: Mapping[str, Any], playbook: Playbook) -> str:
             return f"发券「{_coupon_title(str(value), playbook)}」"
         case "set" if isinstance(value, Mapping):
             return "，".join(f"{_field(key)}改为「{_value(wanted)}」" for key, wanted in value.items())
+        case "points":
+            amount = value.get("amount", 0) if isinstance(value, Mapping) else value
+            return f"{'加' if amount > 0 else '扣'} {abs(amount)} 积分"
+        case "assign":
+            return f"指派负责人 {_listed(value)}"
+        case "start_playbook":
+            return f"开始剧本 {_listed(value)}"
+        case "stop_playbook":
+            return "结束其他所有剧本" if value == "all" else f"结束剧本 {_listed(value)}"
     return f"{name}：{value}"
 
 
