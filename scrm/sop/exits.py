@@ -97,7 +97,7 @@ def goal_reached(goal: Goal | None, run: Run, events: Iterable[Event]) -> Event 
     for event in events:
         begun = event.occurred_at >= run.since
         in_time = goal.within is None or event.occurred_at <= run.anchor_at + goal.within
-        if event.name == goal.event and begun and in_time:
+        if event.name == goal.event and begun and in_time and fits(goal.where, event.facts):
             return event
     return None
 

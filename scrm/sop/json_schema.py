@@ -190,6 +190,7 @@ _CAPS = _object(
 _GOAL = _object(
     {
         "event": _EVENT,
+        "where": {"type": "object", "minProperties": 1},
         "within": _DURATION,
         "credit": {
             "type": "string",

@@ -136,14 +136,15 @@ class TriggerReader(Reader):
         return str(node.value), None
 
     def goal(self, node: Node) -> Goal:
-        parts = self.mapping(node, "goal", ("event", "within", "credit"))
+        parts = self.mapping(node, "goal", ("event", "where", "within", "credit"))
         if "event" not in parts:
             self.note(node.line, "goal 缺少 event；没有目标就写 goal: none")
             return Goal("")
         event = self.event(parts["event"], "goal 的 event")
         within = self.read(parts["within"], "goal 的 within", timing.parse_duration) if "within" in parts else None
         credit = self.read(parts["credit"], "goal 的 credit", _parse_credit) if "credit" in parts else None
-        return Goal(event, within, credit)
+        where = self.where(parts["where"], event) if "where" in parts else {}
+        return Goal(event, within, credit, where)
 
 
 def _parse_credit(text: str) -> timedelta:

@@ -230,6 +230,8 @@ class Goal:
     within: timedelta | None = None
     # A goal is laid to the last message within this time before it; None: the house's own (tally.CREDIT).
     credit: timedelta | None = None
+    # Only an event that says this: {"sku": ("A1",)}.
+    where: dict[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 
 from scrm.content.render import MissingVariable, check, cut_bytes, render, variables_of
 
-VALUES = {"nickname": "小满", "staff": "阿秀", "shop": "晴屿美妆", "coupon.name": "新人券", "field.skin": "油皮"}
+VALUES = {
+    "nickname": "小满",
+    "staff": "阿秀",
+    "shop": "晴屿美妆",
+    "coupon.name": "新人券",
+    "field.skin": "油皮",
+    "trigger.title": "羊绒围巾",
+}
 
 
 @pytest.mark.parametrize(
@@ -16,6 +23,7 @@ VALUES = {"nickname": "小满", "staff": "阿秀", "shop": "晴屿美妆", "coup
         ("{{ 客户昵称 }}您好，我是{{ 品牌 }}的{{ 员工名 }}", "小满您好，我是晴屿美妆的阿秀"),
         ("{{ coupon.name }}和{{ 券名 }}", "新人券和新人券"),
         ("{{ field.skin }}，{{ 字段.skin }}", "油皮，油皮"),
+        ('{{ trigger.title }}，{{ 事件.title }}，{{ 事件.sku | 默认("这款") }}', "羊绒围巾，羊绒围巾，这款"),
         ('{{ last_product | 默认("这单宝贝") }}', "这单宝贝"),
         ('{{ last_product | default("这单宝贝") }}收到了吗', "这单宝贝收到了吗"),
         ("{% if carrier %}{{ carrier }}已送达{% else %}包裹已送达{% endif %}", "包裹已送达"),

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from scrm.events import Event
-from scrm.sop.exits import Run, concerns
-from scrm.sop.schema import Playbook, Trigger
+from scrm.sop.exits import Run, concerns, goal_reached
+from scrm.sop.schema import Goal, Playbook, Trigger
 from scrm.sop.triggers import anchor_of
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -49,3 +49,18 @@ def test_an_own_event_may_say_when_what_it_tells_of_begins() -> None:
         anchor_of(Event("custom.deposit_paid", NOON, 12, facts=said), SHANGHAI).isoformat().startswith("2026-03-05T20")
     )
     assert anchor_of(Event("order.paid", NOON, 12, facts=said), SHANGHAI) == NOON
+
+
+def test_a_promise_counts_from_the_moment_it_is_due() -> None:
+    said = {"due_at": "2026-03-05T16:00:00"}
+    due = anchor_of(Event("staff.promised", NOON, 12, facts=said), SHANGHAI)
+    assert due.isoformat() == "2026-03-05T16:00:00+08:00"
+    assert anchor_of(Event("staff.promised", NOON, 12, facts={"due_at": "soon"}), SHANGHAI) == NOON
+
+
+def test_a_goal_may_ask_what_its_event_says() -> None:
+    run = Run("sku_family:12@S1", "lina", "wm1", 1, NOON)
+    bought = Event("order.paid", NOON + timedelta(days=3), 12, facts={"sku": "S1"}, id=2)
+    other = Event("order.paid", NOON + timedelta(days=2), 12, facts={"sku": "S2"}, id=3)
+    assert goal_reached(Goal("order.paid", where={"sku": ("S1",)}), run, [other, bought]) is bought
+    assert goal_reached(Goal("order.paid", where={"sku": ("S1",)}), run, [other]) is None

@@ -145,6 +145,12 @@ async def test_a_shipped_playbook_fails_a_wrong_expectation(sqlite_template: Pat
     assert any("新人券" in line for line in found.story)
 
 
+async def test_a_text_says_what_the_event_said_as_people_write_it(sqlite_template: Path, tmp_path: Path) -> None:
+    playbook = read_file(DIRECTORY / TEMPLATES / "pb-11-coupon-expiring.yaml")
+    found = await rehearse(playbook, playbook.tests[0], Path(shutil.copy(sqlite_template, tmp_path / "r.db")))
+    assert any("春日券（30 元）3月5日 14:00到期" in line for line in found.story)
+
+
 # The commands.
 
 

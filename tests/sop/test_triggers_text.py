@@ -101,9 +101,16 @@ def test_a_goal_may_be_an_event_of_the_shops_own_with_its_own_time_for_credit() 
     assert playbook.owner_role == "运营"
 
 
+def test_a_goal_may_be_narrowed_as_triggers_are() -> None:
+    assert with_goal("{event: order.paid, where: {sku: [A1, A2]}}").goal == Goal(
+        "order.paid", where={"sku": ("A1", "A2")}
+    )
+
+
 @pytest.mark.parametrize(
     ("goal", "said"),
     [
+        ("{event: order.paid, where: {colour: red}}", "colour"),
         ("{event: order.payed}", "goal 的 event 不认识“order.payed”，是不是想写 order.paid"),
         ("{event: custom.Bought}", "自有事件写成 custom. 加小写字母开头的名称"),
     ],
