@@ -149,7 +149,7 @@ def _settings(url: str, directory: Path) -> Settings:
             "login_base": sandbox,
         },
         security={"secret_key": secrets.token_urlsafe(32)},
-        playbooks={"dir": str(playbooks if playbooks.is_dir() else _PROJECT / playbooks)},
+        playbooks={"dir": str(playbooks if playbooks.is_dir() else _PROJECT / playbooks), "managers": ["chenlan"]},
         shop={"name": SHOP},
         official_account={
             "app_id": "wx00000000000000d1",

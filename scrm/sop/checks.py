@@ -47,6 +47,18 @@ def check_names(playbook: Playbook, find: Callable[[Condition], Iterable[Problem
         yield from ((line, problem.text) for problem in (find(tree) if tree else ()))
 
 
+def check_trigger(playbook: Playbook, find: Callable[[Condition], Iterable[Problem]]) -> Found:
+    """Segments and fields that the trigger names, and `find` says are not there: nobody would ever enter."""
+    trigger = playbook.trigger
+    segments = [trigger.segment] if trigger.segment else []
+    if trigger.event.startswith("segment."):
+        segments += [str(key) for key in trigger.where.get("segment", ())]
+    asked: list[Condition] = [{"segment": key} for key in segments]
+    if trigger.date.startswith("field."):
+        asked.append({"field": trigger.date, "op": "present"})
+    yield from ((0, f"trigger：{problem.text}") for tree in asked for problem in find(tree))
+
+
 def _conditions(playbook: Playbook) -> list[tuple[Condition | None, int]]:
     of_steps = [(step.condition, step.line) for step in playbook.steps]
     return [(playbook.enter_if, 0), (playbook.exit_if, 0), *of_steps, *_of_branches(playbook.parts)]
@@ -108,14 +120,14 @@ def _check_series(parts: Sequence[Part], before: Step | None = None) -> Found:
 def _check_ahead(playbook: Playbook) -> Found:
     """Before what is to come there is time; before what has happened there is none."""
     event = playbook.trigger.event
-    if event == dates.EVENT or event.startswith(("live.", "custom.")):
+    if event in (dates.EVENT, "staff.promised") or event.startswith(("live.", "custom.")):
         return
     for step in playbook.steps:
         if (step.when.offset if step.when.days is None else step.when.days * _DAY) < timedelta():
             yield (
                 step.line,
                 f"步骤“{step.id}”要在触发之前发，可是 {event} 发生了才开始，那时已经过了："
-                "D-3、T0-2h 只能用在 date.reached（日期）和 live.*（直播）触发的剧本里",
+                "D-3、T0-2h 只能用在 date.reached（日期）、live.*（直播）和 staff.promised（承诺到点）触发的剧本里",
             )
 
 

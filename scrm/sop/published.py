@@ -18,12 +18,13 @@ from scrm.content.media.copies import MESSAGE
 from scrm.db import upsert
 from scrm.profiles.models import corp_tag
 from scrm.sop import checks, lifecycle_store, triggers
+from scrm.sop.conditions import Problem as ConditionProblem
 from scrm.sop.conditions import find_missing
 from scrm.sop.models import playbook as playbook_table
 from scrm.sop.models import playbook_version
 from scrm.sop.parse import parse_playbook
 from scrm.sop.reading import Known, PlaybookErrors, Problem
-from scrm.sop.schema import Playbook, Window
+from scrm.sop.schema import Condition, Playbook, Window
 from scrm.sop.timing import parse_window
 
 log = structlog.get_logger()
@@ -397,8 +398,12 @@ def _tag_problems(draft: Draft, tags: set[str] | None, drafts: Iterable[Draft]) 
 
 
 def _name_problems(conn: Connection, draft: Draft) -> list[str]:
-    """Conditions about segments that do not exist or are empty below a `not`, and fields that are archived."""
-    found = checks.check_names(draft.playbook, lambda tree: find_missing(conn, tree, kinds=("segment", "field")))
+    """Segments that do not exist or are empty below a `not`, and fields that are archived: in conditions, in the trigger."""
+
+    def find(tree: Condition) -> Iterable[ConditionProblem]:
+        return find_missing(conn, tree, kinds=("segment", "field"))
+
+    found = [*checks.check_names(draft.playbook, find), *checks.check_trigger(draft.playbook, find)]
     return PlaybookErrors(draft.file_name, [Problem(line or 1, text) for line, text in found]).lines
 
 

@@ -103,6 +103,21 @@ async def test_a_condition_about_a_tag_that_nobody_has_is_refused(db: Database, 
     assert list(published.current) == ["hello"]
 
 
+@pytest.mark.parametrize(
+    "trigger",
+    ["{event: segment.entered, where: {segment: nosuch}}", '{event: schedule.due, cron: "0 10 * * 1", segment: nosuch}'],
+)
+async def test_a_trigger_about_a_segment_that_does_not_exist_is_refused(
+    db: Database, folder: Path, trigger: str
+) -> None:
+    text = TEXT.replace("{event: contact.added}", trigger).replace("channel: W", "channel: T, late: drop, ttl: 4h")
+    (folder / "hello.yaml").write_text(text, "utf-8")
+    published = Published()
+    (line,) = await db.write(published.publish_dir, folder, now=NOW)
+    assert line == "hello.yaml 第 1 行：trigger：人群包“nosuch”不存在"
+    assert published.current == {}
+
+
 async def test_another_process_sees_what_was_published_paused_and_resumed(db: Database, folder: Path) -> None:
     here, there = Published(), Published()
     await db.read(there.load)
