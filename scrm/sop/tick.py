@@ -23,7 +23,7 @@ from scrm.sop.turns import Turn
 
 log = structlog.get_logger()
 
-BATCH = 128
+BATCH = 256
 # A tick ends even when steps come due faster than they are done; the next one goes on.
 _MOST_BATCHES = 500
 # A database that is away, locked or full: what was due stays due, and the next tick tries again.
