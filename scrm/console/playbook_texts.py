@@ -1,5 +1,6 @@
 """剧本的文字与版本: a draft written in the console, what it would change, and the life of a playbook."""
 
+import asyncio
 import io
 import json
 import zipfile
@@ -60,7 +61,27 @@ ORIGINS = {"file": "文件", "console": "后台", "cli": "命令行"}
 @routes.get("/console/playbooks/new")
 @for_managers
 async def show_new(request: web.Request) -> web.StreamResponse:
-    return await page(request, "playbook_text_new.html", active="playbooks", source=STARTER, problem="", imported=None)
+    """A starter, or the template that was chosen, to be changed and kept as a draft."""
+    directory, wanted = request.app[SERVICES].settings.playbooks.dir, request.query.get("template", "")
+    chosen = next((path for path in publishing.list_templates(directory) if path.stem == wanted), None)
+    return await _show_new(request, STARTER if chosen is None else publishing.read_text(chosen))
+
+
+async def _show_new(
+    request: web.Request, source: str, *, problem: str = "", status: int = 200, imported: Any = None
+) -> web.StreamResponse:
+    directory = request.app[SERVICES].settings.playbooks.dir
+    return await page(
+        request,
+        "playbook_text_new.html",
+        active="playbooks",
+        status=status,
+        source=source,
+        problem=problem,
+        imported=imported,
+        templates=await asyncio.to_thread(publishing.template_titles, directory),
+        chosen=request.query.get("template", ""),
+    )
 
 
 @routes.post("/console/playbooks/new")
@@ -80,15 +101,7 @@ async def create(request: web.Request) -> web.StreamResponse:
     try:
         key = await services.db.write(write)
     except ScrmError as error:
-        return await page(
-            request,
-            "playbook_text_new.html",
-            active="playbooks",
-            status=error.status,
-            source=source,
-            problem=error.text,
-            imported=None,
-        )
+        return await _show_new(request, source, problem=error.text, status=error.status)
     raise web.HTTPSeeOther(f"/console/playbooks/{key}/edit")
 
 
@@ -456,15 +469,7 @@ async def import_texts(request: web.Request) -> web.StreamResponse:
             imported.append(await services.db.write(_keep, services, name, source, _who(request)))
     except ScrmError as error:
         problem = error.text
-    return await page(
-        request,
-        "playbook_text_new.html",
-        active="playbooks",
-        status=422 if problem else 200,
-        source=STARTER,
-        problem=problem,
-        imported=imported,
-    )
+    return await _show_new(request, STARTER, problem=problem, status=422 if problem else 200, imported=imported)
 
 
 def _keep(conn: Connection, services: Services, name: str, source: str, by: str) -> dict[str, Any]:

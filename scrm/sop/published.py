@@ -31,6 +31,7 @@ log = structlog.get_logger()
 
 # The folder, in that of the playbooks, of those that wait to be taken: it is not published by itself.
 TEMPLATES = "templates"
+_TITLE = re.compile(r"^title:\s*(\S.*?)\s*$", re.MULTILINE)
 _HOUSE_QUIET = parse_window("21:30-09:00")
 _Version = tuple[str, int]
 
@@ -261,6 +262,18 @@ def read_dir(directory: Path, known: Known) -> tuple[list[Draft], list[str]]:
 def list_files(directory: Path) -> list[Path]:
     """The playbook files of a directory, in the order of their names."""
     return sorted(path for path in directory.iterdir() if path.suffix in (".yaml", ".yml"))
+
+
+def list_templates(directory: Path) -> list[Path]:
+    """The files that wait beside the published ones; none where the folder is missing."""
+    folder = directory / TEMPLATES
+    return list_files(folder) if folder.is_dir() else []
+
+
+def template_titles(directory: Path) -> dict[str, str]:
+    """What each template calls itself, by its key."""
+    titled = ((path.stem, _TITLE.search(read_text(path))) for path in list_templates(directory))
+    return {key: found[1] if found else key for key, found in titled}
 
 
 def list_beside(path: Path) -> list[Path]:

@@ -121,3 +121,16 @@ async def test_texts_go_out_and_come_in_as_drafts(manager: Visitor, world: World
 async def test_nothing_is_done_without_the_pages_own_token(manager: Visitor) -> None:
     for path in ("edit", "edit/check", "publish", "rollback", "life/pause", "migrate"):
         assert (await send(manager, f"{OF}/{path}", csrf="wrong", source="x")).status == 403, path
+
+
+async def test_a_template_is_put_into_the_editor_and_stays_unpublished(manager: Visitor, world: World) -> None:
+    listed = (await manager.get("/console/playbooks/new")).text
+    assert "首单后二购培育（pb-08-second-order）" in listed
+    chosen = (await manager.get("/console/playbooks/new?template=pb-08-second-order")).text
+    assert "playbook: pb-08-second-order" in chosen
+    assert "playbook: pb-08-second-order" not in listed
+    assert (
+        "playbook: pb-08-second-order"
+        not in (await manager.get("/console/playbooks/new?template=../new-customer")).text
+    )
+    assert "pb-08-second-order" not in playbooks_of(world.services).current
