@@ -160,7 +160,7 @@ class House:
             "SELECT count(*) FROM enrolment WHERE state = 'active' AND due_at IS NOT NULL",
             "SELECT count(*) FROM step_run WHERE state IN ('intent', 'unknown')",
             "SELECT count(*) FROM work_item WHERE state < 2 AND lane IN ('event', 'outward', 'sync', 'step')"
-            " AND kind NOT LIKE '%poll%'",
+            " AND kind NOT LIKE '%poll%' AND kind <> 'sop.event'",
         ):
             if await self.number(sql):
                 return False
