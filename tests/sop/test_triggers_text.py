@@ -1,12 +1,14 @@
 """Triggers as authors write them: what is read, and what is said about what cannot be."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from scrm.events import Event
 from scrm.sop.parse import parse_playbook
 from scrm.sop.reading import PlaybookErrors
 from scrm.sop.schema import Goal, Playbook, Trigger
+from scrm.sop.triggers import index, started_by
 
 TEXT = """
 playbook: some
@@ -119,3 +121,23 @@ def test_a_goal_that_is_no_event_is_told_with_what_is_like_it(goal: str, said: s
     with pytest.raises(PlaybookErrors) as refused:
         with_goal(goal)
     assert said in str(refused.value)
+
+
+def test_of_several_that_may_greet_the_one_that_does_enters_first() -> None:
+    greeting = TEXT.replace(
+        'at: "{at}", channel: X, do: [{{set: {{stage: 老客}}}}]', "at: T0, channel: W, content: {{text: 您好}}"
+    )
+    plain, narrow = (
+        parse_playbook(
+            greeting.replace("playbook: some", f"playbook: {key}").format(trigger=trigger, run_key="person"),
+            file_name=f"{key}.yaml",
+        )
+        for key, trigger in (
+            ("a-plain", "{event: contact.added}"),
+            ("z-narrow", "{event: contact.added, where: {channel.kind: 直播}}"),
+        )
+    )
+    quiet = read("{event: contact.added}")
+    event = Event("contact.added", datetime(2026, 3, 1, tzinfo=UTC), 1, facts={"channel.kind": "直播"})
+    found = started_by(index([quiet, plain, narrow]), event)
+    assert [each.key for each in found] == ["z-narrow", "a-plain", "some"]

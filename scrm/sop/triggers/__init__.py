@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from scrm.events import Event
 from scrm.profiles.conditions import OWN_EVENT
-from scrm.sop.schema import Playbook
+from scrm.sop.schema import Channel, Playbook
 from scrm.sop.schema import Trigger as Wanted
 from scrm.sop.triggers import contacts, groups, loyalty, orders, staff, times, visits
 from scrm.sop.triggers.trigger import Trigger
@@ -77,9 +77,18 @@ def _moment(text: str, zone: ZoneInfo) -> datetime | None:
 def index(playbooks: Iterable[Playbook]) -> Index:
     """Playbooks by the event that starts them, in the order in which they are entered: made once for a publication."""
     found: dict[str, tuple[Playbook, ...]] = {}
-    for playbook in sorted(playbooks, key=lambda one: (one.priority, one.key)):
+    for playbook in sorted(playbooks, key=_rank):
         found[playbook.trigger.event] = (*found.get(playbook.trigger.event, ()), playbook)
     return found
+
+
+def _rank(playbook: Playbook) -> tuple[bool, int, str, str]:
+    """Who enters first keeps the others waiting: whoever may greet comes in the order in which the greeting is chosen.
+
+    Else the one that greeted, with its coupon, would wait behind one that said nothing (scrm.sop.welcome).
+    """
+    greets = any(step.channel is Channel.WELCOME for step in playbook.steps)
+    return (not greets, -len(playbook.trigger.where) if greets else 0, playbook.priority, playbook.key)
 
 
 def started_by(index: Index, event: Event) -> list[Playbook]:
