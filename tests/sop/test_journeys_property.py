@@ -20,11 +20,15 @@ from scrm import joining
 from scrm.app import EXECUTORS
 from scrm.db import Database
 from scrm.errors import ScrmError
+from scrm.mass_messages import results
+from scrm.membership.models import points_movement
+from scrm.privacy.optout import set_optout
 from scrm.profiles.merge import Act
 from scrm.profiles.models import person
 from scrm.services import Services
 from scrm.sop import lifecycle, migrate_runs, tasks
 from scrm.sop import published as publishing
+from scrm.sop.hand_over import hand_over
 from scrm.sop.models import enrolment, send, step_run, task
 from scrm.sop.parse import parse_playbook
 from scrm.sop.published import By
@@ -89,8 +93,76 @@ steps:
 """
 
 
+WAVE = """
+playbook: wave
+title: 一波
+priority: P2
+trigger: {event: segment.entered}
+run_key: person
+reentry: {every: 1d}
+exit_if: {any: [{event: segment.left}, {flag: optout.all}]}
+goal: none
+guards: {quiet: none}
+steps:
+  - {id: news, at: T0, channel: M, late: defer, ttl: 8h, content: {text: 上新}}
+  - {id: hint, at: T0+30m, channel: S, late: drop, ttl: 10h, content: {text: 顺便提一句}}
+  - {id: told, at: T0+1h, channel: I, notify: owner, content: {text: "{{ nickname }}进来了"}}
+  - {id: sms, at: T0+2h, channel: K, to: nowhere, data: {template: S1}, content: {text: 您好}}
+"""
+WAKE = """
+playbook: wake
+title: 唤醒
+priority: P4
+trigger: {event: contact.added}
+run_key: person
+reentry: {every: 5d}
+exit_if: {event: order.paid}
+goal: none
+holdout: 0%
+steps:
+  - {id: miss, at: T0+1h, channel: T, late: defer, ttl: 30h, content: {text: 好久不见}}
+  - {id: give, at: T0+1h, channel: X, do: [{points: 5}]}
+  - {id: more, at: D+2, channel: M, late: defer, ttl: 10h, content: {text: 回来看看}}
+"""
+
+
 class Crash(OSError):
     """The process died, or the database went away, just before the COMMIT."""
+
+
+class RememberingWeCom(SilentWeCom):
+    """Knows the mass messages that it was asked for, who has got them, and what was stopped before."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.made: dict[str, dict[str, Any]] = {}
+        self.received: Counter[str] = Counter()
+
+    async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        answer = await super().post(path, body)
+        made = self.made.get(str(body.get("msgid", "")))
+        if path == "externalcontact/add_msg_template":
+            self.made[answer["msgid"]] = {**body, "confirmed_at": 0, "stopped": False}
+        elif path == "externalcontact/cancel_groupmsg_send" and made is not None:
+            made["stopped"] = made["stopped"] or not made["confirmed_at"]
+        elif path == "externalcontact/get_groupmsg_task" and made is not None:
+            status = 2 if made["confirmed_at"] else 0
+            answer["task_list"] = [{"userid": made["sender"], "status": status, "send_time": made["confirmed_at"]}]
+        elif path == "externalcontact/get_groupmsg_send_result" and made is not None:
+            status = 1 if made["confirmed_at"] else 0
+            answer["send_list"] = [
+                {"external_userid": one, "userid": made["sender"], "status": status, "send_time": made["confirmed_at"]}
+                for one in made["external_userid"]
+            ]
+        return answer
+
+    def confirm(self, which: int, at: int) -> None:
+        """A member sends one of those that wait for him."""
+        waiting = [one for one in self.made.values() if not one["stopped"] and not one["confirmed_at"]]
+        if waiting:
+            one = waiting[which % len(waiting)]
+            one["confirmed_at"] = at
+            self.received.update(one["external_userid"])
 
 
 class Frail(Database):
@@ -138,7 +210,7 @@ class Journeys(RuleBasedStateMachine):
         http = await self.stack.enter_async_context(aiohttp.ClientSession())
         self.stack.push_async_callback(db.close)
         known = make_settings(self.url, "http://127.0.0.1:9")
-        wecom = SilentWeCom(http, clock, App("corp", 1, "secret"))
+        self.wecom = wecom = RememberingWeCom(http, clock, App("corp", 1, "secret"))
         services = Services(known, clock, db, http, wecom, None, Worker(db, clock))  # type: ignore[arg-type]
         services.worker.prepare(services, EXECUTORS)
         return Shop(services, clock, None)  # type: ignore[arg-type]
@@ -153,7 +225,7 @@ class Journeys(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        for text in (JOURNEY, CARE, COMPLAINT):
+        for text in (JOURNEY, CARE, COMPLAINT, WAVE, WAKE):
             self.publish(text)
         self.people: list[Customer] = [self.run(self.shop.add(f"客户{number}")) for number in range(PEOPLE)]
 
@@ -192,6 +264,19 @@ class Journeys(RuleBasedStateMachine):
     def refuses(self, who: int) -> None:
         person_id = self.run(self.services.db.read(_person_of, self.people[who].external_userid))
         self.run(self.shop.change(person, person_id, optout={"promo": True}))
+
+    @rule(who=WHO, enters=st.booleans())
+    def changes_segment(self, who: int, enters: bool) -> None:
+        self.tells("segment.entered" if enters else "segment.left", who, facts={"segment": "vip"})
+
+    @rule(
+        who=WHO, flags=st.sampled_from([{"all": True}, {"all": False, "mass": True}, {"mass": False, "chat": True}, {}])
+    )
+    def changes_what_he_refuses(self, who: int, flags: dict[str, bool]) -> None:
+        person_id = self.run(self.services.db.read(_person_of, self.people[who].external_userid))
+        now = self.services.clock.now()
+        self.run(self.services.db.write(set_optout, person_id, flags or {"all": False}, actor="lina", now=now))
+        self.run(self.services.worker.drain())
 
     # time, workers, crashes
 
@@ -270,6 +355,18 @@ class Journeys(RuleBasedStateMachine):
         )
         self.run_or_be_told(act)
 
+    @rule(which=st.integers(0, 5), looks=st.booleans())
+    def confirms_a_mass_message(self, which: int, looks: bool) -> None:
+        self.wecom.confirm(which, int(self.services.clock.now().timestamp()))
+        if looks:
+            self.run(results.poll(self.services))
+            self.run(self.shop.settle())
+
+    @rule(who=WHO)
+    def is_handed_over(self, who: int) -> None:
+        """From whoever has him to the other member, who is his friend from then on."""
+        self.run(self.services.db.write(_hand_over, self.services, self.people[who].external_userid))
+
     # the manager
 
     @rule(restarts=st.sampled_from(["keep", "migrate", "restart"]))
@@ -327,10 +424,22 @@ class Journeys(RuleBasedStateMachine):
             assert row.state == "active" or row.ended_reason or row.held_reason, (row.id, row.state)
             if row.state == "active":
                 has_task = any(each.enrolment_id == row.id and each.state == "open" for each in rows["tasks"])
-                assert row.due_at is not None or has_task, row.id
+                waits = any(
+                    each.enrolment_id == row.id and each.state in ("intent", "waiting") for each in rows["steps"]
+                )
+                assert row.due_at is not None or has_task or waits, row.id
             if row.state not in ("active", "paused", "queued"):
                 assert row.due_at is None
         assert not said or max(said.values()) == 1, said
+        given = sum(row.step_id == "give" and row.state == "done" for row in rows["steps"])
+        assert len(rows["points"]) <= given, (len(rows["points"]), given)
+        masses = Counter(runs[row.enrolment_id].external_userid for row in rows["steps"] if row.channel == "M")
+        received = self.wecom.received
+        assert all(count <= masses[who] for who, count in received.items()), (received, masses)
+        living = Counter(
+            one for made in self.wecom.made.values() if not made["stopped"] for one in made["external_userid"]
+        )
+        assert all(count <= masses[who] for who, count in living.items()), (living, masses)
         assert all(row.reason for row in rows["refusals"])
 
 
@@ -341,6 +450,7 @@ def _everything(conn: Connection) -> dict[str, list[Any]]:
         "steps": list(conn.execute(steps)),
         "tasks": list(conn.execute(select(task).where(task.c.enrolment_id.is_not(None)))),
         "sends": list(conn.execute(select(send))),
+        "points": list(conn.execute(select(points_movement).where(points_movement.c.available == 5))),
         "refusals": list(conn.execute(select(refusal))),
     }
 
@@ -353,6 +463,30 @@ def _person_of(conn: Connection, external_userid: str) -> int:
             select(external_contact.c.person_id).where(external_contact.c.external_userid == external_userid)
         ).scalar_one()
     )
+
+
+def _hand_over(conn: Connection, services: Services, external_userid: str) -> None:
+    from scrm.profiles.models import follow_user, member
+
+    now = services.clock.now()
+    rows = conn.execute(
+        select(follow_user).where(follow_user.c.external_userid == external_userid, follow_user.c.ended_by == "")
+    ).all()
+    if not rows:
+        return
+    giver = rows[0]
+    taker = "wuhao" if giver.userid == "lina" else "lina"
+    pair = (follow_user.c.external_userid == external_userid, follow_user.c.userid == taker)
+    if conn.execute(member.select().where(member.c.userid == taker)).first() is None:
+        conn.execute(member.insert().values(userid=taker, folded=taker, name="吴昊"))
+    if conn.execute(select(follow_user.c.userid).where(*pair)).first() is None:
+        values = {"userid": taker, "external_userid": external_userid, "person_id": giver.person_id}
+        conn.execute(follow_user.insert().values(**values, followed_at=now))
+    conn.execute(follow_user.update().where(*pair).values(ended_by="", ended_at=None))
+    if all(row.userid != taker for row in rows):
+        mine = (follow_user.c.external_userid == external_userid, follow_user.c.userid == giver.userid)
+        conn.execute(follow_user.update().where(*mine).values(ended_by="transfer", ended_at=now))
+    hand_over(conn, services, giver.userid, external_userid, taker, now=now)
 
 
 def _add_again(conn: Connection, external_userid: str) -> None:
