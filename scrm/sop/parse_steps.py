@@ -1,5 +1,6 @@
 """What a playbook does, step by step, with its branches, splits and waits."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -8,7 +9,7 @@ from scrm.sop import timing, workdays
 from scrm.sop.actions import ACTIONS, find_action
 from scrm.sop.channels import channel_of
 from scrm.sop.parse_contents import ContentReader
-from scrm.sop.reading import KEY, KEY_RULE, is_none
+from scrm.sop.reading import KEY, KEY_RULE, Known, is_none
 from scrm.sop.schema import Arm, Branch, Channel, Late, Part, Split, Step, Wait, When, arms_of, steps_of
 from scrm.sop.source import Node
 
@@ -25,6 +26,10 @@ _LATER_STEP_KEYS = {"form": "表单", "priority": "步骤优先级"}
 
 class StepsReader(ContentReader):
     """Reads the parts of a playbook and what they say and do."""
+
+    def __init__(self, known: Known) -> None:
+        super().__init__(known)
+        self.unnamed: Counter[str] = Counter()
 
     def where(self, node: Node, event: str) -> dict[str, tuple[Any, ...]]:
         raise NotImplementedError  # of the trigger's reader
@@ -129,8 +134,11 @@ class StepsReader(ContentReader):
         )
 
     def part_id(self, parts: Mapping[str, Node], node: Node, kind: str) -> str:
-        """Its own id, or one made of its line: what runs remember of it is then lost when the text moves."""
-        return self.text(parts["id"], "id", KEY, KEY_RULE) if "id" in parts else f"{kind}-{node.line}"
+        """Its own id, or its number among those of its kind without one: runs know it by that in the next version too."""
+        if "id" in parts:
+            return self.text(parts["id"], "id", KEY, KEY_RULE)
+        self.unnamed[kind] += 1
+        return f"{kind}-{self.unnamed[kind]}"
 
     def check_names(self, line: int, arms: list[Arm]) -> None:
         names = [arm.name for arm in arms]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scrm.sop.parse import PLAYBOOK_KEYS, parse_playbook
 from scrm.sop.parse_steps import STEP_KEYS
 from scrm.sop.reading import Known, PlaybookErrors
-from scrm.sop.schema import Channel, Content, CouponSpec, Goal, Guards, Late, Playbook, Trigger, When, Window
+from scrm.sop.schema import Channel, Content, CouponSpec, Goal, Guards, Late, Playbook, Trigger, Wait, When, Window
 
 GOOD = """\
 playbook: new-customer
@@ -297,3 +297,25 @@ def test_any_value_in_any_place_is_taken_or_refused_in_words(path: tuple[Any, ..
     text = yaml.safe_dump(tree, allow_unicode=True)
     with suppress(PlaybookErrors):
         parse(text)
+
+
+def test_a_wait_without_a_name_keeps_its_own_when_the_text_above_it_grows() -> None:
+    text = """\
+playbook: some
+title: 某个流程
+trigger: {event: order.paid}
+run_key: person
+reentry: never
+exit_if: none
+goal: none
+steps:
+  - wait: {for: 2h}
+  - {id: one, at: T0, channel: X, do: [{set: {stage: 老客}}]}
+  - wait: {for: 1d}
+"""
+    grown = text.replace(
+        "steps:\n", "steps:\n  # 先做一步\n  - {id: zero, at: T0, channel: X, do: [{add_tag: 新客}]}\n"
+    )
+    for written in (text, grown):
+        playbook = parse_playbook(written, file_name="some.yaml")
+        assert [part.id for part in playbook.parts if isinstance(part, Wait)] == ["wait-1", "wait-2"]
