@@ -209,6 +209,7 @@ steps:
     ttl: 24h
     content: { text: "{{ nickname }}，欢迎进群" }
 exit_if: { any: [{ event: group.left }] }
+guards: { queue: none }
 """
 
 
