@@ -541,9 +541,7 @@ def bind_order_manually(conn: Connection, order_id: int, person_id: int, userid:
     return True
 
 
-def _bind(
-    conn: Connection, ids: list[int], person_id: int, way: str, now: datetime, *, is_news: bool = True
-) -> int:
+def _bind(conn: Connection, ids: list[int], person_id: int, way: str, now: datetime, *, is_news: bool = True) -> int:
     steps: list[_Step] = []
     for before in _load(conn, ids).values():
         row = before.row | {"person_id": person_id, "bound_by": way}

@@ -38,7 +38,9 @@ async def push_run(world: World) -> Any:
     return run
 
 
-async def test_a_customer_who_waits_for_an_answer_is_pushed_nothing(world: World, lina: Member, wanghao: Member) -> None:
+async def test_a_customer_who_waits_for_an_answer_is_pushed_nothing(
+    world: World, lina: Member, wanghao: Member
+) -> None:
     playbook = parse_playbook(PUSH, file_name="push.yaml")
     await world.services.db.write(publish, playbook, now=world.clock.now())
     await world.services.db.read(playbooks_of(world.services).load)

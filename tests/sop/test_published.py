@@ -105,7 +105,10 @@ async def test_a_condition_about_a_tag_that_nobody_has_is_refused(db: Database, 
 
 @pytest.mark.parametrize(
     "trigger",
-    ["{event: segment.entered, where: {segment: nosuch}}", '{event: schedule.due, cron: "0 10 * * 1", segment: nosuch}'],
+    [
+        "{event: segment.entered, where: {segment: nosuch}}",
+        '{event: schedule.due, cron: "0 10 * * 1", segment: nosuch}',
+    ],
 )
 async def test_a_trigger_about_a_segment_that_does_not_exist_is_refused(
     db: Database, folder: Path, trigger: str
