@@ -92,8 +92,23 @@ def _place_at(course: Course, node: Step | Fork, index: int, arrived_at: datetim
     if isinstance(node, Step):
         return Place(index, course.planned_at(node))
     if isinstance(node.part, Wait):
-        return Place(index, arrived_at + node.part.timeout, node.part.event)
+        if node.part.event and looks_back(course.playbook):
+            return Place(index, arrived_at)
+        return waiting(index, node.part, arrived_at)
     return Place(index, decided_at(course, node, arrived_at))
+
+
+def looks_back(playbook: Playbook) -> bool:
+    """Whether what a wait is for may have come before the run reached it.
+
+    In a run of one order or parcel "delivered" is so or not; in a run of a person it is something still to happen.
+    """
+    return playbook.run_key not in ("person", "person+year")
+
+
+def waiting(index: int, wait: Wait, now: datetime) -> Place:
+    """At the wait with this index from now on."""
+    return Place(index, now + wait.timeout, wait.event)
 
 
 def decided_at(course: Course, node: Fork, arrived_at: datetime) -> datetime:

@@ -99,7 +99,10 @@ class _Batch:
         self.move(one, placing.place_from(course, one.row.step + 1, self.now))
 
     def turn(self, one: Due, turn: Turn) -> None:
-        """Down one arm of a fork."""
+        """Down one arm of a fork; or it has to wait there."""
+        if turn.stays is not None:
+            self.move(one, turn.stays)
+            return
         anew = self.now if turn.counts_anew else one.row.counted_from
         course = placing.Course(
             one.playbook,

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from scrm.sop import chance, store
 from scrm.sop.exits import concerns
 from scrm.sop.facts import Due, holding
-from scrm.sop.placing import Place, spread_key
+from scrm.sop.placing import Place, spread_key, waiting
 from scrm.sop.schema import Branch, Fork, Split, Wait
 from scrm.sop.triggers.facts import fits
 
@@ -21,13 +21,14 @@ CAME, TIMED_OUT, NONE = "等到了", "没等到", "都不符合"
 class Turn:
     """The node a run goes on at, the name of the way it took, and whether its times are counted anew from now.
 
-    `ends` is set when the run is over with it.
+    `ends` is set when the run is over with it, `stays` when it has only looked back and waits from now on.
     """
 
     target: int
     arm: str
     counts_anew: bool = False
     ends: str = ""
+    stays: Place | None = None
 
 
 def take(conn: Connection, due: Sequence[Due], now: datetime) -> dict[int, Turn]:
@@ -45,7 +46,7 @@ def take(conn: Connection, due: Sequence[Due], now: datetime) -> dict[int, Turn]
         elif isinstance(fork.part, Split):
             turns |= {one.row.id: _split(fork, fork.part, one) for one in group}
         else:
-            turns |= _wait(conn, fork, fork.part, group)
+            turns |= _wait(conn, fork, fork.part, group, now)
     return turns
 
 
@@ -94,18 +95,25 @@ def _split(fork: Fork, split: Split, one: Due) -> Turn:
     return Turn(fork.targets[index], split.arms[index].name)
 
 
-def _wait(conn: Connection, fork: Fork, wait: Wait, group: Sequence[Due]) -> dict[int, Turn]:
-    """Their time is over; an event that came in the same moment, and was not seen in time, is still one that came."""
+def _wait(conn: Connection, fork: Fork, wait: Wait, group: Sequence[Due], now: datetime) -> dict[int, Turn]:
+    """Their time is over, or they have just come here and look back.
+
+    An event that came in the moment before the time was over, and was not seen in time, is still one that came.
+    """
     if not wait.event:
         return {one.row.id: end_wait(fork, wait, came=True) for one in group}
     after = min(one.row.event_id or 0 for one in group)
     happened = store.list_events_of(conn, {one.row.person_id for one in group}, {wait.event}, after)
     turns = {}
     for one in group:
-        since = one.row.due_at - wait.timeout
+        is_new = not one.row.awaits
+        since = (one.row.counted_from or one.run.since) if is_new else one.row.due_at - wait.timeout
         came = any(
             told.occurred_at >= since and concerns(one.playbook, one.run, told) and fits(wait.where, told.facts)
             for told in happened.get(one.row.person_id, ())
         )
-        turns[one.row.id] = end_wait(fork, wait, came=came)
+        if is_new and not came:
+            turns[one.row.id] = Turn(one.row.step, "", stays=waiting(one.row.step, wait, now))
+        else:
+            turns[one.row.id] = end_wait(fork, wait, came=came)
     return turns

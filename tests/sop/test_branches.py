@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -122,6 +123,29 @@ async def test_an_event_that_came_before_the_wait_does_not_end_it(shop: Shop) ->
     await shop.pass_until("03-02 12:00")
     (run,) = await shop.runs()
     assert (run.awaits, run.arms) == ("order.paid", {})
+
+
+async def test_a_run_of_one_order_looks_back_for_what_has_come_to_it_already(shop: Shop) -> None:
+    text = HEAD.replace("contact.added", "order.shipped").replace("run_key: person", "run_key: order")
+    wait = f"""
+  - {task("first", "T0+2h")}
+  - wait: {{id: there, event: order.delivered, timeout: 10d, on_timeout: next}}
+  - {task("after", "T0+1h")}
+"""
+    playbook = replace(parse_playbook(text.replace("never", "per_key") + wait, file_name="x"), version=1)
+    await shop.run(replace(playbook, priority="P1"))
+    who = await shop.meet()
+    for number in (1, 2):
+        await shop.happens("order.shipped", who, key=f"taobao/shop/{number}")
+    await shop.pass_time(hours=1)
+    await shop.happens("order.delivered", who, key="taobao/shop/1")  # before its run comes to the wait
+    await shop.pass_until("03-02 15:00")
+    first, second = await shop.runs()
+    assert (first.arms, first.awaits) == ({"there": "等到了"}, "")
+    assert (second.arms, second.awaits) == ({}, "order.delivered")
+    assert second.due_at - second.enrolled_at > timedelta(days=10)
+    await shop.happens("order.delivered", who, key="taobao/shop/2")
+    assert [run.arms for run in await shop.runs()] == [{"there": "等到了"}] * 2
 
 
 async def test_an_event_told_late_still_counts_when_the_time_is_over(shop: Shop) -> None:

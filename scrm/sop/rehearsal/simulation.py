@@ -404,18 +404,27 @@ class Simulation:
     def _way(self, walk: Walk, fork: Fork, now: datetime) -> Turn:
         part = fork.part
         if isinstance(part, Wait):
-            return end_wait(fork, part, came=not part.event or (walk.is_behind and self._came(walk, part, now)))
+            return self._wait(walk, fork, part, now)
         if isinstance(part, Split):
             chosen = chance.choose([arm.share for arm in part.arms], f"{walk.spread_key}/{part.id}")
             return Turn(fork.targets[chosen], part.arms[chosen].name)
         return self._branch(walk, fork, part, now)
 
-    def _came(self, walk: Walk, wait: Wait, now: datetime) -> bool:
-        """Whether what it waits for came while it was paused."""
+    def _wait(self, walk: Walk, fork: Fork, wait: Wait, now: datetime) -> Turn:
+        run = walk.due(None).run
+        if wait.event and not walk.awaits:  # it has just come here, and looks back
+            if self._came(walk, wait, walk.counted_from or run.since):
+                return end_wait(fork, wait, came=True)
+            return Turn(walk.step, "", stays=placing.waiting(walk.step, wait, now))
+        came = not wait.event or (walk.is_behind and self._came(walk, wait, now - wait.timeout))
+        return end_wait(fork, wait, came=came)
+
+    def _came(self, walk: Walk, wait: Wait, since: datetime) -> bool:
+        """Whether what it waits for has come since then."""
         run = walk.due(None).run
         return any(
             told.name == wait.event
-            and told.occurred_at >= now - wait.timeout
+            and told.occurred_at >= since
             and exits.concerns(walk.playbook, run, told)
             and fits(wait.where, told.facts)
             for told in walk.person.history
@@ -429,6 +438,8 @@ class Simulation:
         return Turn(fork.after, NONE)
 
     def _turn(self, walk: Walk, fork: Fork, turn: Turn, now: datetime) -> None:
+        if turn.stays is not None:
+            return self._move(walk, turn.stays)
         if turn.ends:
             return self._end(walk, Ending("exited", turn.ends), now)
         if not isinstance(fork.part, Wait) or fork.part.event:
