@@ -46,12 +46,21 @@ KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "radar": ("雷达", ("message.radar_opened",)),
     "coupon": ("优惠券", ("coupon.",)),
     "member": ("会员", ("points.", "level.")),
-    "message": ("消息", ("task.", "mass_message.", "kf.", "oa.")),
+    "message": ("消息", ("task.", "mass_message.", "kf.", "oa.", "talk.", "case.")),
     "custom": ("自定义", ("custom.",)),
 }
 
 # Who did it, by the name's group; what is not here the customer did.
-_BY_MEMBERS = ("task.", "coupon.sent", "order.bound", "contact.lost_by_member", "contact.confirmed", "identity.bound")
+_BY_MEMBERS = (
+    "task.",
+    "talk.",
+    "case.",
+    "coupon.sent",
+    "order.bound",
+    "contact.lost_by_member",
+    "contact.confirmed",
+    "identity.bound",
+)
 _BY_US = (
     "cart.abandoned",
     "checkout.abandoned",
