@@ -182,7 +182,11 @@ def released(url: str, workers: int) -> tuple[float, float]:
         assert process.stdout is not None
         process.stdout.readline()
     begun = time.perf_counter()
-    grown = [float(process.communicate("go\n")[0].split()[-1]) for process in started]
+    for process in started:
+        assert process.stdin is not None  # noqa: S101 - a pipe was asked for
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    grown = [float(process.communicate()[0].split()[-1]) for process in started]
     seconds = time.perf_counter() - begun
     return DUE / seconds, max(grown)
 
@@ -198,7 +202,7 @@ async def release(url: str) -> None:
         while await services.db.read(store.has_due, NOW):
             done += await tick(services)
             middle = middle or memory()
-        print(done, memory() - middle, flush=True)
+        print(done, memory() - (middle or memory()), flush=True)
 
 
 def memory() -> float:
@@ -241,7 +245,7 @@ async def claim_among(url: str, waiting: int) -> float:
 def wait_more(conn: Connection, known: int, waiting: int) -> None:
     """Runs whose step comes within the next year."""
     numbers = (
-        "SELECT generate_series(:first, :last) AS n"
+        "SELECT generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) AS n"
         if conn.dialect.name == "postgresql"
         else "WITH RECURSIVE count(n) AS (SELECT :first UNION ALL SELECT n + 1 FROM count WHERE n < :last) SELECT n FROM count"
     )
@@ -250,7 +254,8 @@ def wait_more(conn: Connection, known: int, waiting: int) -> None:
         text(
             "INSERT INTO enrolment (playbook_key, version, run_key, person_id, userid, external_userid, event_id,"
             " anchor_at, due_at, enrolled_at, state)"
-            " SELECT 'bench', 1, 'waiting:' || n, 1 + n % 100, 'm1', 'wm1', 1, :at, :later + n % 1000000 * 31536, :at,"
+            " SELECT 'bench', 1, 'waiting:' || n, 1 + n % 100, 'm1', 'wm1', 1, CAST(:at AS bigint),"
+            " CAST(:later AS bigint) + n % 1000000 * 31536, CAST(:at AS bigint),"
             f" 'active' FROM ({numbers}) AS numbers"
         ),
         {"first": known, "last": waiting, "later": later, "at": int(NOW.timestamp() * 1000)},
