@@ -59,9 +59,15 @@ def end_bundle(conn: Connection, bundle: str, state: str, reason: str, now: date
 
 
 def settle_steps(conn: Connection, step_run_ids: Collection[int], now: datetime) -> None:
-    """End the steps all of whose notices have ended."""
+    """End the steps all of whose notices have ended.
+
+    Of two messages of one step that end at the same moment the second one waits here and then sees the first.
+    """
     if not step_run_ids:
         return
+    if conn.dialect.name == "postgresql":
+        held = select(step_run.c.id).where(step_run.c.id.in_(sorted(step_run_ids))).order_by(step_run.c.id)
+        conn.execute(held.with_for_update())
     rows = conn.execute(
         select(notice.c.step_run_id, notice.c.state, func.max(notice.c.reason).label("reason"))
         .where(notice.c.step_run_id.in_(list(step_run_ids)))
