@@ -47,12 +47,15 @@ KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "coupon": ("优惠券", ("coupon.",)),
     "member": ("会员", ("points.", "level.")),
     "message": ("消息", ("task.", "mass_message.", "kf.", "oa.", "talk.", "case.")),
+    "journey": ("剧本", ("date.", "schedule.", "manual.", "segment.", "staff.", "live.", "form.", "stock.")),
     "custom": ("自定义", ("custom.",)),
 }
 
 # Who did it, by the name's group; what is not here the customer did.
 _BY_MEMBERS = (
     "task.",
+    "manual.",
+    "staff.",
     "talk.",
     "case.",
     "coupon.sent",
@@ -76,6 +79,11 @@ _BY_US = (
     "transfer.",
     "contact.transfer_failed",
     "order.shipped",
+    "date.",
+    "schedule.",
+    "segment.",
+    "stock.",
+    "live.moved",
 )
 
 
