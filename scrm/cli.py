@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 
 from sqlalchemy import make_url
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from scrm import __version__
 from scrm.errors import ScrmError, WrongUse
@@ -19,6 +20,10 @@ from scrm.settings import load_database_settings, load_settings
 def main(arguments: Sequence[str] | None = None) -> None:
     """Exit code 0 done, 1 failed, 2 wrong use; an error is one line on stderr that says what to do."""
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+# What SQLite and PostgreSQL say of a database that was never migrated, or long ago.
+_NO_TABLES = ("no such table", "no such column", "UndefinedTable", "UndefinedColumn")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -38,6 +43,11 @@ def run(arguments: Sequence[str]) -> int:
         return 2
     except ScrmError as error:
         print(f"scrm: {error.text}", file=sys.stderr)
+        return 1
+    except (OperationalError, ProgrammingError) as error:
+        if not any(words in str(error.orig) for words in _NO_TABLES):
+            raise
+        print("scrm: 数据库还没有建表，或版本太旧，请先运行 scrm migrate", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -138,3 +138,12 @@ def test_a_file_over_a_change_of_the_console_is_wanted_explicitly(terminal: Term
     assert "第 2 版" in terminal("list")
     terminal("apply", "--over", "given")
     assert "第 3 版  文件" in terminal("list")
+
+
+def test_a_database_without_tables_is_one_line_with_the_mend(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workplace / "config/scrm.toml").write_text(CONFIG, encoding="utf-8")
+    for command in (["playbook", "list"], ["segment", "list"]):
+        assert run(command) == 1
+        assert capsys.readouterr().err == "scrm: 数据库还没有建表，或版本太旧，请先运行 scrm migrate\n"
