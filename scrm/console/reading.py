@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 from scrm.profiles.conditions import EVENTS, words_of
+from scrm.segments.conditions import check_condition
 from scrm.sop import dates, run_keys, schedules
-from scrm.sop.conditions import check_condition
 from scrm.sop.results import Figures
 from scrm.sop.schema import (
     Branch,

@@ -5,8 +5,8 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from scrm.content import render
+from scrm.segments.conditions import Problem, list_leaves
 from scrm.sop import dates, timing
-from scrm.sop.conditions import Problem, list_leaves
 from scrm.sop.schema import Branch, Channel, Condition, CouponSpec, Part, Playbook, Step, Wait, Window, arms_of
 
 Found = Iterator[tuple[int, str]]

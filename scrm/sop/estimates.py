@@ -8,8 +8,8 @@ from sqlalchemy import Connection, func, select
 
 from scrm.events import event, event_of
 from scrm.profiles.models import follow_user
-from scrm.segments import audience
-from scrm.sop import conditions, published
+from scrm.segments import audience, conditions
+from scrm.sop import published
 from scrm.sop.models import enrolment
 from scrm.sop.schema import Channel, Condition, Playbook
 from scrm.sop.triggers import starts

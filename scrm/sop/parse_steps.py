@@ -9,6 +9,7 @@ from scrm.sop import timing, workdays
 from scrm.sop.actions import ACTIONS, find_action
 from scrm.sop.channels import channel_of
 from scrm.sop.parse_contents import ContentReader
+from scrm.sop.parse_events import EventReader
 from scrm.sop.reading import KEY, KEY_RULE, Known, is_none
 from scrm.sop.schema import Arm, Branch, Channel, Late, Part, Split, Step, Wait, When, arms_of, steps_of
 from scrm.sop.source import Node
@@ -24,18 +25,12 @@ MAX_DEPTH = 5
 _LATER_STEP_KEYS = {"form": "表单", "priority": "步骤优先级"}
 
 
-class StepsReader(ContentReader):
+class StepsReader(ContentReader, EventReader):
     """Reads the parts of a playbook and what they say and do."""
 
     def __init__(self, known: Known) -> None:
         super().__init__(known)
         self.unnamed: Counter[str] = Counter()
-
-    def where(self, node: Node, event: str) -> dict[str, tuple[Any, ...]]:
-        raise NotImplementedError  # of the trigger's reader
-
-    def event(self, node: Node, what: str) -> str:
-        raise NotImplementedError  # of the trigger's reader
 
     def parts(self, node: Node) -> tuple[Part, ...]:
         parts = self.series(node, "steps", 0)

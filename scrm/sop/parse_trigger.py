@@ -1,25 +1,24 @@
 """What starts a playbook, how runs are told apart, and what they are there for."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from difflib import get_close_matches
 from typing import Any
 
-from scrm.profiles.conditions import EVENTS, OWN_EVENT
+from scrm.profiles.conditions import EVENTS
 from scrm.sop import dates, run_keys, schedules, timing
-from scrm.sop.reading import Reader, shown
+from scrm.sop.parse_events import EventReader, hint_at
+from scrm.sop.reading import shown
 from scrm.sop.schema import Goal, Step, Trigger
 from scrm.sop.source import Node
 from scrm.sop.triggers import ALIASES, OWN, TRIGGERS, find_trigger
 
 RUN_KEYS = tuple(run_keys.TITLES)
 TRIGGER_KEYS = ("event", "where", "date", "lunar", "yearly", "cron", "segment")
-_CLOSE = 5
 
 
-class TriggerReader(Reader):
+class TriggerReader(EventReader):
     """Reads trigger, run key, reentry and goal."""
 
     def trigger(self, node: Node) -> Trigger:
@@ -48,7 +47,7 @@ class TriggerReader(Reader):
         if written in EVENTS:
             self.note(node.line, f"{written}（{EVENTS[written]}）不能开始剧本，只能用在条件里；可用的有 {_all_names()}")
         else:
-            hint = _hint(written, [*(each.name for each in TRIGGERS), OWN.name])
+            hint = hint_at(written, [*(each.name for each in TRIGGERS), OWN.name])
             self.note(node.line, f"trigger 的 event 不认识“{shown(node)}”，{hint}")
         return ""
 
@@ -86,25 +85,6 @@ class TriggerReader(Reader):
             self.note(parts[key].line, f"{key} 只能是 true 或 false，写的是“{shown(parts[key])}”")
         return value is True
 
-    def where(self, node: Node, event: str) -> dict[str, tuple[Any, ...]]:
-        trigger = find_trigger(event)
-        if trigger is None or trigger.is_open:
-            asked = node.value if isinstance(node.value, dict) else self.mapping(node, "where", ())
-        elif not trigger.where:
-            self.note(node.line, f"{event} 没有可以筛选的内容，请把 where 整行删掉；要筛选客户请写 enter_if")
-            return {}
-        else:
-            asked = self.mapping(node, f"{event} 的 where", tuple(trigger.where))
-        if not node.value:
-            self.note(node.line, "where 是空的；不需要筛选就整行删掉")
-        found = {}
-        for key, part in asked.items():
-            values = part.plain() if isinstance(part.value, list) else [part.value]
-            if not values or not all(isinstance(value, str | int | bool) for value in values):
-                self.note(part.line, f"where 里的 {key} 要写一个值或一个列表，不能是空的")
-            found[key] = tuple(values)
-        return found
-
     def run_key(self, node: Node, trigger: Trigger) -> str:
         """What two runs have in common; only what the trigger's event can tell."""
         key = self.choice(node, "run_key", RUN_KEYS)
@@ -115,15 +95,6 @@ class TriggerReader(Reader):
                 node.line, f"触发事件 {trigger.event} 没有 {key}（{run_keys.TITLES[key]}），run_key 可以写 {words}"
             )
         return key
-
-    def event(self, node: Node, what: str) -> str:
-        """The name of an event that may happen, the shop's own included."""
-        written = str(node.value)
-        name = ALIASES.get(written, written)
-        if name in EVENTS or OWN_EVENT.fullmatch(name):
-            return name
-        self.note(node.line, f"{what} 不认识“{shown(node)}”，{_hint(written, EVENTS)}")
-        return next(iter(EVENTS))
 
     def reentry(self, node: Node) -> tuple[str, timedelta | None]:
         if isinstance(node.value, dict):
@@ -155,14 +126,6 @@ def _parse_credit(text: str) -> timedelta:
 def with_lead(trigger: Trigger, steps: Iterable[Step]) -> Trigger:
     """A trigger by a date, knowing how many days before it the first step comes."""
     return replace(trigger, lead=dates.lead_of(steps)) if trigger.event == dates.EVENT else trigger
-
-
-def _hint(written: str, names: Collection[str]) -> str:
-    """What the author may have meant; of seventy names only the close ones help."""
-    if written.startswith("custom."):
-        return "自有事件写成 custom. 加小写字母开头的名称，只用小写字母、数字、_ 和 .，例如 custom.skin_tested"
-    close = get_close_matches(written, names, n=_CLOSE, cutoff=0.5)
-    return f"是不是想写 {'、'.join(close)}？" if close else f"可用的有 {'、'.join(names)}"
 
 
 def _all_names() -> str:

@@ -17,9 +17,9 @@ from scrm.content.media import store as media
 from scrm.content.media.copies import MESSAGE
 from scrm.db import upsert
 from scrm.profiles.models import corp_tag
+from scrm.segments.conditions import Problem as ConditionProblem
+from scrm.segments.conditions import find_missing
 from scrm.sop import checks, lifecycle_store, triggers
-from scrm.sop.conditions import Problem as ConditionProblem
-from scrm.sop.conditions import find_missing
 from scrm.sop.models import playbook as playbook_table
 from scrm.sop.models import playbook_version
 from scrm.sop.parse import parse_playbook

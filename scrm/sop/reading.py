@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import NamedTuple, TypeVar
 
+from scrm.segments.conditions import check_condition
 from scrm.sop import timing
-from scrm.sop.conditions import check_condition
 from scrm.sop.schema import Condition, Content, Window
 from scrm.sop.source import Node
 

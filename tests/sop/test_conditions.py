@@ -25,8 +25,7 @@ from scrm.profiles.models import (
     person_stat,
 )
 from scrm.segments import audience
-from scrm.segments.models import segment, segment_member
-from scrm.sop.conditions import (
+from scrm.segments.conditions import (
     Whom,
     check_condition,
     compile_condition,
@@ -36,6 +35,7 @@ from scrm.sop.conditions import (
     holds,
     list_leaves,
 )
+from scrm.segments.models import segment, segment_member
 
 NOW = datetime(2026, 3, 10, 4, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -14,8 +14,9 @@ from scrm.events import Event, event, event_of
 from scrm.profiles.conditions import words_of
 from scrm.profiles.models import follow_user, person
 from scrm.profiles.stop_list import stop_entry
-from scrm.sop import conditions, exits
-from scrm.sop.conditions import Whom
+from scrm.segments import conditions
+from scrm.segments.conditions import Whom
+from scrm.sop import exits
 from scrm.sop.guard_facts import ANSWERED, CASE_CLOSED, CASE_OPENED, SPOKE
 from scrm.sop.guards import COUNTED, MARKETING, PUSHES, STOP_KINDS
 from scrm.sop.models import enrolment, step_run, task
