@@ -3,17 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
 from sqlalchemy import Connection, Row
 
 from scrm.services import Services
-from scrm.sop import notice_store, store, timing
+from scrm.sop import app_messages, notice_store, store, timing
+from scrm.sop.app_messages import Message
 from scrm.sop.guards import House
 from scrm.sop.reminders import LIFE, SLOT, slot_of
 from scrm.sop.shelf import house_of
-from scrm.wecom.errors import RetryClass, WeComError
 from scrm.work import queue
 
 log = structlog.get_logger()
@@ -165,58 +166,23 @@ def _book(conn: Connection, once: str, group: Sequence[Row[Any]], now: datetime)
 
 
 async def run_notify(services: Services, item: queue.Claimed) -> None:
-    """Work of kind "sop.notify": send the message, or say in the ledger why not.
-
-    Raises WeCom's error when trying again helps; the same request is then sent with the duplicate check on.
-    """
+    """Work of kind "sop.notify", payload {"once"}: see `app_messages.send`."""
     once = str(item.payload["once"])
-    body = await services.db.write(_take_body, once, services)
-    if body is None:
-        return
-    try:
-        answer = await services.wecom.messages.send_message(body, duplicate_check=item.attempts > 1)
-    except WeComError as error:
-        await services.db.write(_note_failure, once, error, services.clock.now())
-        if error.retry_class in (RetryClass.PARAMETER, RetryClass.RELATION):
-            log.warning("sop.notice_refused", errcode=error.errcode)
-            return
-        raise
-    await services.db.write(_note_sent, once, answer, services.clock.now())
+    message = Message(
+        once,
+        "通知",
+        compose=partial(_compose_waiting, once=once, services=services),
+        end=lambda conn, state, reason: notice_store.end_bundle(conn, once, state, reason, services.clock.now()),
+    )
+    await app_messages.send(services, message, attempts=item.attempts)
 
 
-def _take_body(conn: Connection, once: str, services: Services) -> dict[str, Any] | None:
-    """The message as it was first written, so that WeCom can tell a repeat; None when it is no longer needed."""
-    row = store.find_send(conn, once)
-    if row is None or row.outcome in ("sent", "none"):
-        return None
-    if "body" in row.content:
-        body: dict[str, Any] = row.content["body"]
-        return body
+def _compose_waiting(conn: Connection, once: str, services: Services) -> dict[str, Any] | None:
     waiting = [each for each in notice_store.list_bundle(conn, once) if each.task_state in (None, "open")]
     if not waiting:
-        store.change_send(conn, once, outcome="none", reason="待办都已处理，不再通知")
-        notice_store.end_bundle(conn, once, "none", "待办已处理", services.clock.now())
         return None
     names = store.member_names(conn, {each.of_userid for each in waiting if each.of_userid})
-    body = compose(row.userid, waiting, names, services.settings.server.public_url)
-    store.change_send(conn, once, content={**row.content, "body": body})
-    return body
-
-
-def _note_sent(conn: Connection, once: str, answer: dict[str, Any], now: datetime) -> None:
-    if answer.get("invaliduser"):
-        reason = "员工不在应用可见范围内，收不到通知"
-        store.change_send(conn, once, outcome="failed", errcode=81013, reason=reason)
-        notice_store.end_bundle(conn, once, "failed", reason, now)
-    else:
-        store.change_send(conn, once, outcome="sent", sent_at=now, errcode=0, reason="")
-        notice_store.end_bundle(conn, once, "sent", "", now)
-
-
-def _note_failure(conn: Connection, once: str, error: WeComError, now: datetime) -> None:
-    """Until a later try succeeds, this is how it stands."""
-    store.change_send(conn, once, outcome="failed", errcode=error.errcode, reason=error.text)
-    notice_store.end_bundle(conn, once, "failed", error.text, now)
+    return compose(waiting[0].userid, waiting, names, services.settings.server.public_url)
 
 
 # What it says ---------------------------------------------------------------------------------------------------------

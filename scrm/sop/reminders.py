@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,10 +12,10 @@ import structlog
 from sqlalchemy import Connection, Row
 
 from scrm.services import Services
-from scrm.sop import cards, store, timing
+from scrm.sop import app_messages, cards, store, timing
+from scrm.sop.app_messages import Message
 from scrm.sop.guards import House
 from scrm.sop.shelf import house_of
-from scrm.wecom.errors import RetryClass, WeComError
 from scrm.work import queue
 
 log = structlog.get_logger()
@@ -156,56 +157,29 @@ _MAY_WAIT = frozenset({"P3", "P4", "P5"})
 
 
 async def run_remind(services: Services, item: queue.Claimed) -> None:
-    """Work of kind "sop.remind": send the message, or say in the ledger why not.
-
-    Raises WeCom's error when trying again helps; the same request is then sent with the duplicate check on.
-    """
-    payload, once = item.payload, str(item.payload["once"])
-    body = await services.db.write(_take_body, payload, services)
-    if body is None:
-        return
-    try:
-        answer = await services.wecom.messages.send_message(body, duplicate_check=item.attempts > 1)
-    except WeComError as error:
-        await services.db.write(_note_failure, payload, error, services.clock.now())
-        if error.retry_class in (RetryClass.PARAMETER, RetryClass.RELATION):
-            log.warning("sop.reminder_refused", errcode=error.errcode)
-            return
-        raise
-    await services.db.write(_note_sent, once, answer, payload, services.clock.now())
+    """Work of kind "sop.remind", payload {"once", "userid", "task_ids"}: see `app_messages.send`."""
+    payload = item.payload
+    message = Message(
+        str(payload["once"]),
+        "提醒",
+        compose=partial(_compose_waiting, payload=payload, services=services),
+        end=partial(_end, task_ids=payload["task_ids"]),
+    )
+    await app_messages.send(services, message, attempts=item.attempts)
 
 
-def _take_body(conn: Connection, payload: dict[str, Any], services: Services) -> dict[str, Any] | None:
-    """The message as it was first written, so that WeCom can tell a repeat; None when it is no longer needed."""
-    once = str(payload["once"])
-    row = store.find_send(conn, once)
-    if row is None or row.outcome in ("sent", "none"):
-        return None
-    if "body" in row.content:
-        body: dict[str, Any] = row.content["body"]
-        return body
+def _compose_waiting(conn: Connection, payload: dict[str, Any], services: Services) -> dict[str, Any] | None:
     waiting = store.list_tasks_to_tell(conn, payload["task_ids"])
     if not waiting:
-        store.change_send(conn, once, outcome="none", reason="待办都已处理，不再提醒")
         return None
-    body = compose(payload["userid"], waiting, services.settings.server.public_url, house_of(services).zone, once)
-    store.change_send(conn, once, content={**row.content, "body": body})
-    return body
+    zone, public_url = house_of(services).zone, services.settings.server.public_url
+    return compose(payload["userid"], waiting, public_url, zone, str(payload["once"]))
 
 
-def _note_sent(conn: Connection, once: str, answer: dict[str, Any], payload: dict[str, Any], now: datetime) -> None:
-    if answer.get("invaliduser"):
-        store.set_reminder(conn, payload["task_ids"], "unsent")
-        store.change_send(conn, once, outcome="failed", errcode=81013, reason="员工不在应用可见范围内，收不到提醒")
-    else:
-        store.set_reminder(conn, payload["task_ids"], "sent")
-        store.change_send(conn, once, outcome="sent", sent_at=now, errcode=0, reason="")
-
-
-def _note_failure(conn: Connection, payload: dict[str, Any], error: WeComError, now: datetime) -> None:
-    """Until a later try succeeds, this is how it stands."""
-    store.change_send(conn, payload["once"], outcome="failed", errcode=error.errcode, reason=error.text)
-    store.set_reminder(conn, payload["task_ids"], "unsent")
+def _end(conn: Connection, state: str, reason: str, task_ids: Sequence[int]) -> None:
+    """Tasks that ended before their reminder have none to keep."""
+    if state != "none":
+        store.set_reminder(conn, task_ids, "sent" if state == "sent" else "unsent")
 
 
 def compose(userid: str, tasks: Sequence[Row[Any]], public_url: str, zone: ZoneInfo, once: str) -> dict[str, Any]:
