@@ -10,6 +10,7 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from web.assets import asset, routes
+from web.texts import _
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -114,4 +115,4 @@ def sum_of_letters(text: str) -> int:
 
 
 templates.filters.update(money=money, when=when, ago=ago, until=until, urgency=urgency, sum_of_letters=sum_of_letters)
-templates.globals["asset"] = asset
+templates.globals.update(asset=asset, _=_)
