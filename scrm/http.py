@@ -15,7 +15,9 @@ from scrm import sessions
 from scrm.errors import Forbidden, Invalid, NotFound, ScrmError, Unauthorized
 from scrm.services import SERVICES, Services
 from scrm.sessions import SignedIn
+from web.languages import LANG_COOKIE, language_of
 from web.render import render
+from web.texts import LANGUAGES, speaking
 
 log = structlog.get_logger()
 
@@ -62,6 +64,38 @@ async def sign_out(request: web.Request, response: web.StreamResponse) -> None:
     if token := request.cookies.get(COOKIE):
         await services.db.write(sessions.close_session, token)
     response.del_cookie(COOKIE, path="/")
+
+
+_SPEAKING = ("/sidebar", "/login")
+
+
+@web.middleware
+async def speak(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What members see beside a chat is in their language; `?lang=` chooses one for good. The console is Chinese."""
+    if not request.path.startswith(_SPEAKING):
+        return await handler(request)
+    with speaking(language_of(request.headers, request.cookies, request.query)):
+        if request.query.get("lang") not in LANGUAGES:
+            return await handler(request)
+        try:
+            response = await handler(request)
+        except web.HTTPException as redirect:
+            _remember_language(request, redirect)
+            raise
+        _remember_language(request, response)
+        return response
+
+
+def _remember_language(request: web.Request, response: web.StreamResponse) -> None:
+    response.set_cookie(
+        LANG_COOKIE,
+        request.query["lang"],
+        max_age=int(timedelta(days=365).total_seconds()),
+        httponly=True,
+        samesite="Lax",
+        secure=request.app[SERVICES].settings.server.public_url.startswith("https://"),
+        path="/",
+    )
 
 
 @web.middleware
@@ -161,4 +195,4 @@ async def _refuse_forgery(request: web.Request, services: Services) -> None:
         raise Forbidden("页面已过期，请刷新后再试")
 
 
-MIDDLEWARES = (show_errors, know_member, refuse_unkeepable)
+MIDDLEWARES = (speak, show_errors, know_member, refuse_unkeepable)

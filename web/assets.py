@@ -6,6 +6,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from web.texts import CHINESE, LANGUAGE, LANGUAGES, catalogue
+
 STATIC = Path(__file__).parent / "static"
 META = STATIC / "dist" / "meta.json"
 FOREVER = "public, max-age=31536000, immutable"
@@ -34,7 +36,25 @@ def asset(name: str) -> str:
 
 def routes() -> list[web.AbstractRouteDef]:
     """`/static/dist/*` cached for ever, because names change with the content; the rest of `/static` revalidates."""
-    return [web.get("/static/dist/{file}", _built_file), web.static("/static", STATIC)]
+    return [
+        web.get("/static/dist/{file}", _built_file),
+        web.get("/static/texts/{file}", _texts_file),
+        web.static("/static", STATIC),
+    ]
+
+
+def texts_script() -> str:
+    """Where the islands' texts are in the reader's language; empty for Chinese, which they speak by themselves."""
+    language = LANGUAGE.get()
+    return "" if language == CHINESE else f"/static/texts/{catalogue.script(language).name}"
+
+
+async def _texts_file(request: web.Request) -> web.Response:
+    for language in LANGUAGES[1:]:
+        script = catalogue.script(language)
+        if request.match_info["file"] == script.name:
+            return web.Response(text=script.body, content_type="text/javascript", headers={"Cache-Control": FOREVER})
+    raise web.HTTPNotFound
 
 
 async def _built_file(request: web.Request) -> web.FileResponse:

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from web.assets import asset, routes
-from web.texts import _
+from web.assets import asset, routes, texts_script
+from web.texts import LANGUAGE, _
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -72,7 +72,7 @@ def when(moment: datetime | None, zone: ZoneInfo, now: datetime | None = None) -
     local = moment.astimezone(zone)
     if now is not None:
         days = (local.date() - now.astimezone(zone).date()).days
-        if near := {0: "今天", 1: "明天", -1: "昨天"}.get(days):
+        if near := {0: _("今天"), 1: _("明天"), -1: _("昨天")}.get(days):
             return f"{near} {local:%H:%M}"
         if local.year != now.astimezone(zone).year:
             return f"{local:%Y-%m-%d}"
@@ -85,22 +85,22 @@ def ago(moment: datetime | None, now: datetime) -> str:
         return "—"
     passed = now - moment
     if passed < timedelta(minutes=1):
-        return "刚刚"
+        return _("刚刚")
     if passed < timedelta(hours=1):
-        return f"{passed // timedelta(minutes=1)} 分钟前"
+        return _("{n} 分钟前", n=passed // timedelta(minutes=1))
     if passed < timedelta(days=1):
-        return f"{passed // timedelta(hours=1)} 小时前"
-    return f"{passed.days} 天前"
+        return _("{n} 小时前", n=passed // timedelta(hours=1))
+    return _("{n} 天前", n=passed.days)
 
 
 def until(moment: datetime, zone: ZoneInfo, now: datetime) -> str:
     """A deadline in words: 还剩 25 分钟, 今天 20:00 前, 03-04 11:30 前."""
     left = moment - now
     if left <= timedelta():
-        return "已到期"
+        return _("已到期")
     if left < timedelta(hours=1):
-        return f"还剩 {max(1, left // timedelta(minutes=1))} 分钟"
-    return f"{when(moment, zone, now)} 前"
+        return _("还剩 {n} 分钟", n=max(1, left // timedelta(minutes=1)))
+    return _("{when} 前", when=when(moment, zone, now))
 
 
 def urgency(moment: datetime, now: datetime) -> str:
@@ -115,4 +115,4 @@ def sum_of_letters(text: str) -> int:
 
 
 templates.filters.update(money=money, when=when, ago=ago, until=until, urgency=urgency, sum_of_letters=sum_of_letters)
-templates.globals.update(asset=asset, _=_)
+templates.globals.update(asset=asset, texts_script=texts_script, language=LANGUAGE.get, _=_)
