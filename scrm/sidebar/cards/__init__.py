@@ -9,9 +9,24 @@ from sqlalchemy import Connection
 from scrm.profiles.store import access_contact
 from scrm.sidebar.cards import coupons, orders, profile, tasks, timeline
 from scrm.sidebar.cards.visit import Visit
+from web.texts import N_
 
-# key, title; the tabs of the page.
-TABS = (("tasks", "任务"), ("profile", "画像"), ("orders", "订单"), ("timeline", "动态"))
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """`loads` is what its panel reads below the contact's address when it is first opened; empty: it has its cards."""
+
+    key: str
+    title: str
+    loads: str = ""
+
+
+TABS = (
+    Tab("tasks", N_("任务")),
+    Tab("profile", N_("画像")),
+    Tab("orders", N_("订单")),
+    Tab("timeline", N_("动态")),
+)
 
 
 @dataclass(frozen=True, slots=True)

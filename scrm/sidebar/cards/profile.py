@@ -28,6 +28,7 @@ class Profile:
     wechat_name: str
     avatar: str
     kind: str
+    is_wechat: bool
     stage: str
     gender: str
     description: str
@@ -68,6 +69,7 @@ def _profile(mine: Row[Any], rows: list[Row[Any]], now: datetime) -> Profile:
         wechat_name=mine.contact_name if mine.remark and mine.remark != mine.contact_name else "",
         avatar=mine.avatar,
         kind="@微信" if mine.type != 2 else f"@{mine.corp_name or '企业微信'}",
+        is_wechat=mine.type != 2,
         stage=mine.stage,
         gender={1: "男", 2: "女"}.get(mine.gender, ""),
         description=mine.description,
