@@ -11,11 +11,11 @@ from scrm.content.variables import (
     FALLBACKS,
     FIELD,
     FIELD_NAMES,
+    GROUPS,
     TRIGGER,
     TRIGGER_NAMES,
     VARIABLES,
     find_key,
-    names_of,
     suggest_name,
 )
 
@@ -42,7 +42,6 @@ _ALLOWED = (
     nodes.CondExpr,
 )
 _FILTERS = ("default", "默认")
-_COUPONS = names_of("coupon")
 
 
 class MissingVariable(Exception):
@@ -141,8 +140,8 @@ def _context(text: str, values: Mapping[str, Any], missing: list[str]) -> dict[s
 
     plain, groups = _written(text)
     context: dict[str, Any] = {name: value(key) for name, key in plain}
-    if "coupon" in groups:
-        context["coupon"] = _Group(lambda name: value(_COUPONS.get(name, f"coupon.{name}")))
+    for group in groups & GROUPS:
+        context[group] = _Group(lambda name, group=group: value(f"{group}.{name}"))
     for group in groups.intersection(FIELD_NAMES):
         context[group] = _Group(lambda name: value(f"{FIELD}.{name}"))
     for group in groups.intersection(TRIGGER_NAMES):

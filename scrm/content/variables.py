@@ -9,15 +9,26 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "remark": ("客户备注",),
     "staff": ("员工姓名", "员工名", "员工"),
     "shop": ("店铺名", "品牌", "店铺"),
+    "store": ("门店",),
+    "birthday": ("生日",),
     "last_product": ("最近商品",),
     "last_order_tail": ("最近订单尾号",),
     "carrier": ("快递公司",),
     "parcel_tail": ("快递单号尾号",),
+    "points": ("积分余额", "积分"),
+    "points_expiring": ("将到期积分", "积分到期"),
+    "level": ("会员等级",),
+    "level_gap": ("等级差额", "升级差额"),
+    "level_next": ("下一等级", "下一级"),
     "coupon.name": ("券名", "券名称"),
     "coupon.amount": ("券面额",),
     "coupon.threshold": ("券门槛",),
     "coupon.expires": ("券到期", "券到期时间"),
     "coupon.url": ("券链接",),
+    "campaign.name": ("活动名",),
+    "campaign.starts": ("活动开始",),
+    "campaign.ends": ("活动结束",),
+    "live.url": ("直播链接",),
 }
 
 # A name comes late or not at all, and 「尊敬的 ，」 is worse than a general word.
@@ -28,6 +39,9 @@ FIELD_NAMES = (FIELD, "字段")
 
 TRIGGER = "trigger"  # {{ trigger.title }} or {{ 事件.title }}: what the event that began a run says
 TRIGGER_NAMES = (TRIGGER, "事件")
+
+# The groups that VARIABLES has: {{ coupon.name }}, {{ live.url }}.
+GROUPS = frozenset(key.partition(".")[0] for key in VARIABLES if "." in key)
 
 _KEYS = {name: key for key, names in VARIABLES.items() for name in (key, *names)}
 
@@ -46,8 +60,3 @@ def suggest_name(name: str) -> str | None:
     """The known name that looks most like an unknown one."""
     close = get_close_matches(name, _KEYS, n=1, cutoff=0.5)
     return close[0] if close else None
-
-
-def names_of(group: str) -> dict[str, str]:
-    """The members of a group: `coupon` -> {"name": "coupon.name", ...}."""
-    return {key.partition(".")[2]: key for key in VARIABLES if key.startswith(f"{group}.")}

@@ -1,42 +1,26 @@
-"""Fills what a step says, for a whole batch: each table is asked once, and only for what the texts name."""
+"""Fills what a step says: its text, and the messages of its attachments."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, Select, and_, func, select
+from sqlalchemy import Connection
 
-from scrm import events
 from scrm.commerce import coupons
-from scrm.commerce.models import order_line, orders, shipment
 from scrm.content.attachments import CouponCard, chat_attachments, chat_media, coupon_values, link_cards, media_name
 from scrm.content.media.copies import MESSAGE
 from scrm.content.media.store import find_living_by_name
-from scrm.content.render import CHAT_TEXT_CHARS, MissingVariable, render, variables_of
+from scrm.content.render import CHAT_TEXT_CHARS, MissingVariable, render
 from scrm.errors import Conflict, ScrmError
-from scrm.profiles import custom_fields
-from scrm.profiles.models import external_contact, follow_user
-from scrm.sop import store
 from scrm.sop.engine import coupon_reason
 from scrm.sop.facts import Due
 from scrm.sop.schema import Content
+from scrm.sop.values import Shop as Shop
+from scrm.sop.values import load_values as load_values
+from scrm.sop.values import named_in
 
-_OF_ORDERS = {"last_product", "last_order_tail", "carrier", "parcel_tail"}
 _OF_COUPONS = "coupon."
-_OF_FIELDS = "field."
-_OF_TRIGGER = "trigger."
-
-
-@dataclass(frozen=True, slots=True)
-class Shop:
-    """What texts and links need of the settings."""
-
-    name: str
-    public_url: str
-    zone: ZoneInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,189 +90,7 @@ def _issue(conn: Connection, one: Due, key: str, now: datetime) -> coupons.Issue
 def _coupon_keys(one: Due, said: Content) -> list[str]:
     """The coupons a step shows; one that is only spoken of is the playbook's first."""
     shown = [part["coupon"] for part in said.attachments if "coupon" in part]
-    spoken_of = any(name.startswith(_OF_COUPONS) for name in _variables_of(said.text))
+    spoken_of = any(name.startswith(_OF_COUPONS) for name in named_in(said.text))
     if not shown and spoken_of and one.playbook.coupons:
         return [one.playbook.coupons[0].key]
     return shown
-
-
-def load_values(conn: Connection, due: Sequence[Due], shop: Shop, now: datetime) -> dict[int, dict[str, Any]]:
-    """By enrolment: what is known of the variables that the texts of this batch name."""
-    if not due:
-        return {}
-    named = set().union(*(_variables_of(text) for text in {text for one in due for text in _texts(one)}))
-    values: dict[int, dict[str, Any]] = {one.row.id: {"shop": shop.name} for one in due}
-    for wanted, load in _LOADERS:
-        if wanted(named):
-            for enrolment_id, found in load(conn, due, named, now):
-                values[enrolment_id] |= found
-    if any(name.startswith(_OF_TRIGGER) for name in named):
-        for enrolment_id, found in _told(conn, due, shop.zone):
-            values[enrolment_id] |= found
-    return values
-
-
-def _texts(one: Due) -> Iterator[str]:
-    yield one.content.text
-    for part in one.content.attachments:
-        yield from (str(text) for text in (part.get("link") or {}).values())
-
-
-@lru_cache(maxsize=2048)
-def _variables_of(text: str) -> frozenset[str]:
-    """Reading a template costs more than filling it."""
-    return frozenset(variables_of(text))
-
-
-Found = Iterable[tuple[int, dict[str, Any]]]
-
-
-def _names(conn: Connection, due: Sequence[Due], named: Collection[str], now: datetime) -> Found:
-    contacts = {one.row.external_userid for one in due}
-    rows = conn.execute(
-        select(external_contact.c.external_userid, external_contact.c.name).where(
-            external_contact.c.external_userid.in_(contacts)
-        )
-    )
-    names = {row.external_userid: row.name for row in rows}
-    for one in due:
-        yield one.row.id, {"nickname": names.get(one.row.external_userid, "")}
-
-
-def _remarks(conn: Connection, due: Sequence[Due], named: Collection[str], now: datetime) -> Found:
-    rows = conn.execute(
-        select(follow_user.c.userid, follow_user.c.external_userid, follow_user.c.remark).where(
-            follow_user.c.external_userid.in_({one.row.external_userid for one in due})
-        )
-    )
-    remarks = {(row.userid, row.external_userid): row.remark for row in rows}
-    for one in due:
-        yield one.row.id, {"remark": remarks.get((one.row.userid, one.row.external_userid), "")}
-
-
-def _staff(conn: Connection, due: Sequence[Due], named: Collection[str], now: datetime) -> Found:
-    names = store.member_names(conn, {one.row.userid for one in due})
-    for one in due:
-        yield one.row.id, {"staff": names.get(one.row.userid.lower(), "")}
-
-
-def _fields(conn: Connection, due: Sequence[Due], named: Collection[str], now: datetime) -> Found:
-    keys = {name.removeprefix(_OF_FIELDS) for name in named if name.startswith(_OF_FIELDS)} | {"salutation"}
-    known = custom_fields.texts_of(conn, {one.row.person_id for one in due}, keys, now)
-    for one in due:
-        texts = known.get(one.row.person_id, {})
-        said: dict[str, Any] = {_OF_FIELDS + key: text for key, text in texts.items()}
-        if "salutation" in texts:
-            said["salutation"] = texts["salutation"]
-        yield one.row.id, said
-
-
-def _orders(conn: Connection, due: Sequence[Due], named: Collection[str], now: datetime) -> Found:
-    """Of the order the run is about, else of the person's newest."""
-    newest = _newest_orders(conn, {one.row.person_id for one in due})
-    of_runs = _orders_of_runs(conn, due)
-    found = {one.row.id: of_runs.get(one.row.id) or newest.get(one.row.person_id) for one in due}
-    order_ids = {row.id for row in found.values() if row is not None}
-    titles, parcels = _titles(conn, order_ids), _parcels(conn, order_ids)
-    for enrolment_id, row in found.items():
-        if row is not None:
-            yield (
-                enrolment_id,
-                {
-                    "last_product": titles.get(row.id, ""),
-                    "last_order_tail": row.order_no[-4:],
-                    **parcels.get(row.id, {}),
-                },
-            )
-
-
-def _newest_orders(conn: Connection, person_ids: set[int]) -> dict[int, Row[Any]]:
-    rank = func.row_number().over(
-        partition_by=orders.c.person_id,
-        order_by=(
-            func.coalesce(orders.c.paid_at, orders.c.ordered_at, orders.c.first_seen_at).desc(),
-            orders.c.id.desc(),
-        ),
-    )
-    ranked = (
-        select(orders.c.id, orders.c.person_id, orders.c.order_no, rank.label("rank"))
-        .where(orders.c.person_id.in_(person_ids), orders.c.is_test.is_(False))
-        .subquery()
-    )
-    newest: Select[Any] = select(ranked).where(ranked.c.rank == 1)
-    return {row.person_id: row for row in conn.execute(newest)}
-
-
-def _orders_of_runs(conn: Connection, due: Sequence[Due]) -> dict[int, Row[Any]]:
-    keys = {one.row.id: one.row.run_key.partition("#")[0].removeprefix("order:") for one in due if _is_of_order(one)}
-    if not keys:
-        return {}
-    query: Select[Any] = select(orders.c.id, orders.c.channel, orders.c.shop_key, orders.c.order_no).where(
-        orders.c.order_no.in_({key.rpartition("/")[2] for key in keys.values()})
-    )
-    by_key = {f"{row.channel}/{row.shop_key}/{row.order_no}": row for row in conn.execute(query)}
-    return {enrolment_id: by_key[key] for enrolment_id, key in keys.items() if key in by_key}
-
-
-def _is_of_order(one: Due) -> bool:
-    return bool(one.row.run_key.startswith("order:"))
-
-
-def _titles(conn: Connection, order_ids: set[int]) -> dict[int, str]:
-    """The first line that is not a gift."""
-    rows = conn.execute(
-        select(order_line.c.order_id, order_line.c.title)
-        .where(order_line.c.order_id.in_(order_ids))
-        .order_by(order_line.c.order_id, order_line.c.is_gift, order_line.c.position)
-    )
-    titles: dict[int, str] = {}
-    for row in rows:
-        titles.setdefault(row.order_id, row.title)
-    return titles
-
-
-def _parcels(conn: Connection, order_ids: set[int]) -> dict[int, dict[str, str]]:
-    rows = conn.execute(
-        select(shipment.c.order_id, shipment.c.carrier_name, shipment.c.carrier_code, shipment.c.tracking_no)
-        .where(and_(shipment.c.order_id.in_(order_ids), shipment.c.tracking_no != ""))
-        .order_by(shipment.c.shipped_at.nulls_first(), shipment.c.tracking_no)
-    )
-    return {
-        row.order_id: {"carrier": row.carrier_name or row.carrier_code, "parcel_tail": row.tracking_no[-4:]}
-        for row in rows
-    }
-
-
-def _told(conn: Connection, due: Sequence[Due], zone: ZoneInfo) -> Found:
-    """What the event that began each run says, as people write it."""
-    facts = events.list_facts(conn, {one.row.event_id for one in due if one.row.event_id})
-    for one in due:
-        told = facts.get(one.row.event_id or 0, {})
-        yield one.row.id, {_OF_TRIGGER + name: _as_people_write(name, value, zone) for name, value in told.items()}
-
-
-def _as_people_write(name: str, value: Any, zone: ZoneInfo) -> str:
-    """Money in yuan, moments in the shop's zone (3月5日 20:00), days as 3月5日; what has no one word for it is left out."""
-    if isinstance(value, bool | list | dict) or value is None:
-        return ""
-    if name.endswith("_fen") and isinstance(value, int):
-        return f"{value / 100:.2f}".removesuffix(".00")
-    if not isinstance(value, str) or not (name.endswith("_at") or name == "date"):
-        return str(value)
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        return value
-    moment = moment.astimezone(zone) if moment.tzinfo is not None else moment
-    day = f"{moment.month}月{moment.day}日"
-    return day if name == "date" else f"{day} {moment:%H:%M}"
-
-
-_Loader = Callable[[Connection, Sequence[Due], Collection[str], datetime], Found]
-_LOADERS: tuple[tuple[Callable[[set[str]], bool], _Loader], ...] = (
-    (lambda named: "nickname" in named, _names),
-    (lambda named: "remark" in named, _remarks),
-    (lambda named: "staff" in named, _staff),
-    (lambda named: any(name.startswith(_OF_FIELDS) for name in named) or "salutation" in named, _fields),
-    (lambda named: bool(named & _OF_ORDERS), _orders),
-)
