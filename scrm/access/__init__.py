@@ -1,0 +1,1 @@
+"""Who may do what: modules and rights, roles, the reach of their data, local accounts."""
