@@ -16,7 +16,7 @@ routes = web.RouteTableDef()
 
 BODY_LIMIT = 16 * 1024 * 1024
 _CHUNK = 200
-_PRIVATE = ("receiver_sealed", "buyer_phone_lookup", "digest", "id", "person_id", "version")
+_PRIVATE = ("receiver_sealed", "buyer_phone_lookup", "no_tail", "phone_tail", "digest", "id", "person_id", "version")
 
 
 class TooLarge(ScrmError):

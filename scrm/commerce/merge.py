@@ -55,6 +55,7 @@ TEXTS = (
     "buyer_unionid",
     "buyer_phone_lookup",
     "buyer_name_mask",
+    "phone_tail",
     "buyer_note",
     "seller_note",
 )

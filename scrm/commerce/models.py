@@ -48,6 +48,9 @@ orders = Table(
     _text("buyer_unionid", 64),
     _text("buyer_phone_lookup", 64),
     _text("buyer_name_mask", 80),
+    # The last four characters of the number and of the receiver's or buyer's phone, to be found by.
+    _text("no_tail", 4),
+    _text("phone_tail", 4),
     # Other ids of the buyer as seen, without private values.
     Column("buyer_ref", Json, nullable=False, server_default=text("'{}'")),
     _text("receiver_mask", 200),
@@ -89,6 +92,18 @@ orders = Table(
         "buyer_phone_lookup",
         sqlite_where=text("person_id IS NULL AND buyer_phone_lookup <> ''"),
         postgresql_where=text("person_id IS NULL AND buyer_phone_lookup <> ''"),
+    ),
+    Index(
+        "ix_orders_waiting_no_tail",
+        "no_tail",
+        sqlite_where=text("person_id IS NULL AND no_tail <> ''"),
+        postgresql_where=text("person_id IS NULL AND no_tail <> ''"),
+    ),
+    Index(
+        "ix_orders_waiting_phone_tail",
+        "phone_tail",
+        sqlite_where=text("person_id IS NULL AND phone_tail <> ''"),
+        postgresql_where=text("person_id IS NULL AND phone_tail <> ''"),
     ),
 )
 

@@ -1,5 +1,6 @@
 """An order as it came, turned into the rows we keep: texts cut to their columns, private values sealed and masked."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -76,6 +77,8 @@ def take(order: Order, vault: Vault, *, route: str, digest: str, now: datetime) 
         "buyer_unionid": order.buyer_ref.get("wx_unionid", "")[:64],
         "buyer_phone_lookup": private.phone_lookup,
         "buyer_name_mask": private.name_mask,
+        "no_tail": tail_of(order.order_no),
+        "phone_tail": private.phone_tail,
         "buyer_ref": private.ids,
         "receiver_mask": private.receiver_mask,
         "receiver_sealed": private.receiver_sealed,
@@ -105,6 +108,19 @@ def take(order: Order, vault: Vault, *, route: str, digest: str, now: datetime) 
         stated=stated,
         external_userid=order.buyer_ref.get("wecom_external_userid") or order.buyer_ref.get("external_userid", ""),
     )
+
+
+def tail_of(order_no: str) -> str:
+    """By what an order is found when somebody reads out the end of its number; '' of what is hardly longer."""
+    return order_no[-4:].lower() if len(order_no) >= 4 else ""
+
+
+def _phone_tail(mask: str) -> str:
+    found = _COVERED.search(mask)
+    return found[1] if found else ""
+
+
+_COVERED = re.compile(r"[*•＊×]{2,}(\d{4})(?!\d)", re.ASCII)
 
 
 def settle(row: Row) -> Row:
@@ -153,11 +169,11 @@ def _paid_fen(order: Order) -> int | None:
 class _Buyer:
     """The buyer's and receiver's private values, each in the only form in which it may be kept."""
 
-    __slots__ = ("ids", "name_mask", "phone_lookup", "receiver_mask", "receiver_sealed")
+    __slots__ = ("ids", "name_mask", "phone_lookup", "phone_tail", "receiver_mask", "receiver_sealed")
 
     def __init__(self, order: Order, vault: Vault) -> None:
         ids: dict[str, str] = {}
-        self.phone_lookup = self.name_mask = self.receiver_sealed = ""
+        self.phone_lookup = self.phone_tail = self.name_mask = self.receiver_sealed = ""
         self.receiver_mask = _cut("orders.receiver_mask", order.receiver_mask)
         for name, value in order.buyer_ref.items():
             if not value:
@@ -171,6 +187,7 @@ class _Buyer:
         self.ids = ids
         if order.receiver is not None:
             self._receiver(order.receiver, vault)
+        self.phone_tail = _phone_tail(self.receiver_mask) or _phone_tail(ids.get("mobile_mask", ""))
 
     def _phone(self, text: str, ids: dict[str, str], vault: Vault) -> None:
         phone = normalise_phone(text)

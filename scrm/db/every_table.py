@@ -7,6 +7,7 @@ from scrm.commerce import models as commerce
 from scrm.commerce.hooks import models as hooks
 from scrm.commerce.pulls import models as pulls
 from scrm.contact_ways import models as contact_ways
+from scrm.content.library import models as library
 from scrm.content.media import models as media
 from scrm.db import vault_keys
 from scrm.db.tables import metadata
@@ -16,9 +17,10 @@ from scrm.mass_messages import models as mass_messages
 from scrm.membership import models as membership
 from scrm.moments import models as moments
 from scrm.privacy import models as privacy
-from scrm.profiles import custom_field_tables, erased, merge_tables, stop_list, timeline
+from scrm.profiles import custom_field_tables, erased, merge_tables, notes, stop_list, timeline
 from scrm.profiles import models as profiles
 from scrm.segments import models as segments
+from scrm.sidebar import models as sidebar
 from scrm.sop import calendar_tables, mass_step_models, notice_tables, result_tables
 from scrm.sop import models as sop
 from scrm.sop.plans import models as plans
@@ -43,12 +45,14 @@ FEATURES = (
     group_chats,
     hooks,
     imports,
+    library,
     mass_messages,
     mass_step_models,
     media,
     membership,
     merge_tables,
     moments,
+    notes,
     notice_tables,
     plans,
     privacy,
@@ -58,6 +62,7 @@ FEATURES = (
     segments,
     result_tables,
     sessions,
+    sidebar,
     sop,
     stop_list,
     sync,

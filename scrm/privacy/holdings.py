@@ -124,6 +124,7 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding("follow_user_tag", "标签", _of_contact),
     Holding("tag_wish", "待同步的标签", _of_contact),
     Holding("follow_user_field", "跟进字段", _of_contact),
+    Holding("today_mark", "工作台处理记录", _of_contact),
     Holding("follow_user", "跟进关系", _of_either),
     Holding("external_contact", "企业微信联系人", _of_either),
     Holding("identity", "身份", _of_person, hidden=("id",), sealed=("sealed",)),
@@ -167,7 +168,10 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding("conversion", "达成目标", _of_enrolment, blank={}),
     Holding("mass_step", "群发步骤", _of_enrolment, blank={"external_userid": _stand_in}),
     Holding("step_run", "剧本步骤", _of_enrolment, blank={"facts": {}, "reason": ""}),
-    Holding("task", "员工待办", _of_person, blank={"external_userid": _stand_in, "text": "", "attachments": []}),
+    Holding(
+        "task", "员工待办", _of_person, blank={"external_userid": _stand_in, "title": "", "text": "", "attachments": []}
+    ),
+    Holding("note", "跟进记录", _of_person),
     Holding("notice", "内部通知", _of_person, blank={"external_userid": "", "text": ""}),
     Holding(
         "enrolment", "剧本运行", _of_person, blank={"external_userid": "", "run_key": _stand_in, "correlation": ""}
@@ -222,6 +226,7 @@ IMPERSONAL: dict[str, str] = {
     "api_key": "other programs",
     "contact_way": "the shop's own codes",
     "corp_tag": "names of tags",
+    "corp_tag_group": "rules for groups of tags",
     "coupon_batch": "rules",
     "coupon_code": "codes; whom one was given to stands in coupon_issue",
     "custom_field": "definitions",
@@ -270,6 +275,13 @@ IMPERSONAL: dict[str, str] = {
     "pull_token": "other programs",
     "radar_content": "the shop's own pages",
     "schedule_fire": "how far a fire of a schedule came",
+    "script": "the shop's own texts",
+    "script_folder": "names of folders",
+    "script_habit": "members of staff",
+    "script_rule": "rules",
+    "script_term": "the shop's own texts",
+    "script_use": "members of staff; to whom it went stands in send",
+    "script_version": "the shop's own texts",
     "segment": "definitions",
     "session": "members of staff",
     "state_owner": "the shop's own codes",

@@ -27,6 +27,7 @@ NOBODY: dict[str, Any] = {
     "buyer_unionid": "",
     "buyer_phone_lookup": "",
     "buyer_name_mask": "",
+    "phone_tail": "",
     "buyer_ref": {},
     "receiver_mask": "",
     "receiver_sealed": "",

@@ -124,6 +124,7 @@ follow_user = Table(
     Column("person_id", ForeignKey("person.id"), nullable=False),
     Column("remark", String(120), nullable=False, server_default=text("''")),
     Column("description", String(400), nullable=False, server_default=text("''")),
+    Column("remark_company", String(80), nullable=False, server_default=text("''")),
     Column("add_way", Integer, nullable=False, server_default=text("0")),
     Column("state", String(64), nullable=False, server_default=text("''")),
     Column("oper_userid", String(64), nullable=False, server_default=text("''")),
@@ -137,6 +138,14 @@ follow_user = Table(
     Index("ix_follow_user_external_userid", "external_userid", "userid", "ended_by", "person_id"),
     Index("ix_follow_user_person_id", "person_id"),
     Index("ix_follow_user_followed_at", "followed_at"),
+    # Whom a member lost.
+    Index(
+        "ix_follow_user_lost",
+        "userid",
+        "ended_at",
+        sqlite_where=text("ended_by = 'customer'"),
+        postgresql_where=text("ended_by = 'customer'"),
+    ),
 )
 
 # type: 1 corp tag, 2 personal tag (no tag_id: the name stands for it), 3 strategy tag
@@ -191,6 +200,15 @@ corp_tag = Table(
     Column("sort_order", BigInteger, nullable=False, server_default=text("0")),
     Column("group_order", BigInteger, nullable=False, server_default=text("0")),
     Index("ix_corp_tag_name", "tag_name"),
+)
+
+# What the shop adds to WeCom's groups of tags.
+corp_tag_group = Table(
+    "corp_tag_group",
+    metadata,
+    Column("group_id", String(64), primary_key=True),
+    # 互斥: a relation carries one tag of the group at most.
+    Column("is_exclusive", Boolean, nullable=False, server_default=text("false")),
 )
 
 member = Table(

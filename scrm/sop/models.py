@@ -40,6 +40,8 @@ playbook_version = Table(
     _text("why", 300),
     # The version whose text this one brought back.
     Column("rolled_back_to", Integer),
+    # The library's scripts that it names, as they were then: {"tpl.hello": {"text", "attachments"}}.
+    Column("contents", Json, nullable=False, server_default=text("'{}'")),
 )
 
 # A text being worked on, beside the versions; at most one for each playbook.
@@ -206,10 +208,13 @@ task = Table(
     Column("reminder", String(12), nullable=False, server_default=text("'waiting'")),
     Column("created_at", UtcDateTime, nullable=False),
     Column("correlation", String(40), nullable=False, server_default=text("''")),
-    # send (to be sent), suggestion (may be sent when they talk anyway), hint (only for the member's eyes)
+    # send (to be sent), suggestion (may be sent when they talk anyway), hint (only for the member's eyes),
+    # promise (what the member promised the customer)
     Column("kind", String(12), nullable=False, server_default=text("'send'")),
     # When the member's manager is told that it still waits; null: never, or told already.
     Column("escalate_at", UtcDateTime),
+    # By when a promise is to be kept; it stays open after that.
+    Column("due_at", UtcDateTime),
     Index(
         "ix_task_escalate_at",
         "escalate_at",
@@ -218,6 +223,14 @@ task = Table(
     ),
     Index("ix_task_userid", "userid", "state", "open_at"),
     Index("ix_task_contact", "external_userid", "userid", "state"),
+    # What became of a member's day.
+    Index(
+        "ix_task_ended_at",
+        "userid",
+        "ended_at",
+        sqlite_where=text("ended_at IS NOT NULL"),
+        postgresql_where=text("ended_at IS NOT NULL"),
+    ),
     Index("ix_task_person_id", "person_id"),
     Index("ix_task_enrolment_id", "enrolment_id"),
     Index(
@@ -260,6 +273,14 @@ send = Table(
     _text("correlation", 40),
     Index("ix_send_contact", "external_userid", "decided_at"),
     Index("ix_send_decided_at", "decided_at"),
+    # The welcomes that a member should make up for.
+    Index(
+        "ix_send_missed_welcome",
+        "userid",
+        "decided_at",
+        sqlite_where=text("kind = 'welcome' AND outcome IN ('failed', 'too_late', 'unknown')"),
+        postgresql_where=text("kind = 'welcome' AND outcome IN ('failed', 'too_late', 'unknown')"),
+    ),
     Index(
         "ix_send_open",
         "decided_at",
