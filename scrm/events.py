@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, Connection, Index, String, Table, bindparam, select, text
+from sqlalchemy import Column, Connection, Index, String, Table, bindparam, select, text, update
 
 from scrm.db import BigId, Json, UtcDateTime, insert_for, metadata
 from scrm.db.bulk import among, insert_rows
@@ -97,6 +97,11 @@ def record(conn: Connection, events: Iterable[Event], *, now: datetime, correlat
     """Keep many events for the timeline and the conditions only, in one statement: no playbook starts by them."""
     rows = [_values(told, now, correlation) for told in events]
     insert_rows(conn, event, rows, skip_known=True)
+
+
+def retell(conn: Connection, once: str, name: str, facts: dict[str, Any]) -> None:
+    """What an event tells was changed or taken back by whoever wrote it; playbooks are not told again."""
+    conn.execute(update(event).where(event.c.once == once).values(name=name, facts=facts))
 
 
 def get_event(conn: Connection, event_id: int) -> Event | None:

@@ -156,6 +156,7 @@ MOVERS: tuple[Mover, ...] = (
     Mover("field_change", "字段修改历史", first=_rename_history),
     Mover("enrolment", "剧本进程", first=_move_runs),
     Mover("task", "员工待办"),
+    Mover("note", "跟进记录"),
     Mover("notice", "内部通知"),
     Mover("refusal", "未进入剧本的原因"),
     Mover("send", "发送记录"),

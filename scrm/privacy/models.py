@@ -19,6 +19,8 @@ privacy_act = Table(
     Column("facts", Json, nullable=False, server_default=text("'{}'")),
     Column("done_at", UtcDateTime, nullable=False),
     Index("ix_privacy_act_person_id", "person_id", "done_at"),
+    # How much one member has seen today.
+    Index("ix_privacy_act_actor", "actor", "done_at"),
 )
 
 erasure = Table(

@@ -1,6 +1,6 @@
 """Tells WeCom which corp tags a contact gets and loses: people write names, WeCom wants ids (docs 92117, 92118)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -63,15 +63,31 @@ async def _tell(services: Services, pair: tuple[str, str], wishes: Sequence[Wish
 
 async def _mark_once(services: Services, pair: tuple[str, str], wishes: Sequence[Wish]) -> None:
     library = await _ensure_tags(services, [one.tag for one in wishes if one.is_wanted])
-    added = [(one, library[one.tag]) for one in wishes if one.is_wanted and one.tag in library]
+    exclusive = await services.db.read(tags.list_exclusive)
+    wanted = [(one, library[one.tag]) for one in wishes if one.is_wanted and one.tag in library]
+    added, overtaken = one_of_each_group(wanted, exclusive)
     unwanted = [one for one in wishes if not one.is_wanted]
     known = await services.db.read(tags.find_tags, [one.tag for one in unwanted]) if unwanted else []
     removed = [(one, [tag.tag_id for tag in known if one.tag in (tag.tag_name, tag.tag_id)]) for one in unwanted]
+    removed += [(one, [tag.tag_id]) for one, tag in overtaken]
+    rivals = await services.db.read(tags.list_rivals, *pair, [tag for _, tag in added])
+    removed += [(one, [rival for rival, group in rivals.items() if group == tag.group_id]) for one, tag in added]
     add_ids = list(dict.fromkeys(tag.tag_id for _, tag in added))
     remove_ids = list(dict.fromkeys(tag_id for _, tag_ids in removed for tag_id in tag_ids))
     for add_part, remove_part in _parts(add_ids, [tag_id for tag_id in remove_ids if tag_id not in add_ids]):
         await services.wecom.corp_tags.mark_tag(*pair, add_tag=add_part, remove_tag=remove_part)
     await services.db.write(tags.settle, *pair, added, removed, now=services.clock.now())
+
+
+def one_of_each_group(
+    wanted: Sequence[tuple[Wish, Row[Any]]], exclusive: Collection[str]
+) -> tuple[list[tuple[Wish, Row[Any]]], list[tuple[Wish, Row[Any]]]]:
+    """Of several wishes in one exclusive group the latest counts: (those that count, those overtaken). Pure."""
+    last: dict[str, str] = {}
+    for _, tag in sorted(wanted, key=lambda each: (each[0].wanted_at, each[0].turn)):
+        last[tag.group_id] = tag.tag_id
+    counts = [(one, tag) for one, tag in wanted if tag.group_id not in exclusive or last[tag.group_id] == tag.tag_id]
+    return counts, [each for each in wanted if each not in counts]
 
 
 def _parts(add: list[str], remove: list[str]) -> Iterator[tuple[list[str], list[str]]]:

@@ -160,6 +160,7 @@ def _follow_values(told: FollowInfo) -> dict[str, Any]:
     values: dict[str, Any] = {
         "remark": told.remark[:120],
         "description": told.description[:400],
+        "remark_company": told.remark_corp_name[:80],
         "add_way": told.add_way,
         "oper_userid": told.oper_userid[:64],
     }

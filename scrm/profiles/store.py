@@ -308,6 +308,7 @@ def _save_follow_user(conn: Connection, contact: Contact, follow: dict[str, Any]
     values: dict[str, Any] = {
         "remark": str(follow.get("remark", ""))[:120],
         "description": str(follow.get("description", ""))[:400],
+        "remark_company": str(follow.get("remark_corp_name", ""))[:80],
         "add_way": int(follow.get("add_way") or 0),
         "oper_userid": str(follow.get("oper_userid", ""))[:64],
         "ended_by": "",

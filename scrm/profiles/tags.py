@@ -1,6 +1,6 @@
 """All SQL about tags: the corp's library, what each relation carries, and what we want it to carry."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, and_, delete, func, or_, select, update
 
 from scrm.db import insert_for, upsert
-from scrm.profiles.models import corp_tag, follow_user, follow_user_tag, tag_wish
+from scrm.profiles.models import corp_tag, corp_tag_group, follow_user, follow_user_tag, tag_wish
 from scrm.wecom.corp_tags import CorpTagGroup
 from scrm.work import queue
 
@@ -174,6 +174,16 @@ def list_wishes(conn: Connection, userid: str, external_userid: str) -> list[Wis
     ]
 
 
+def list_open_wishes(conn: Connection, userid: str, external_userid: str) -> list[Row[Any]]:
+    """What waits to be told to WeCom, and what could not be had with its `problem`; the oldest first."""
+    rows = conn.execute(
+        select(tag_wish)
+        .where(_pair(tag_wish, userid, external_userid))
+        .order_by(tag_wish.c.wanted_at, tag_wish.c.turn, tag_wish.c.tag)
+    )
+    return list(rows)
+
+
 def find_problem(conn: Connection, userid: str, external_userid: str, tags: Iterable[str]) -> str:
     """Why one of these cannot be had; empty when all are settled or still wait."""
     problems = conn.scalars(
@@ -327,6 +337,32 @@ def list_library(conn: Connection) -> list[Row[Any]]:
             )
         )
     )
+
+
+def list_exclusive(conn: Connection) -> frozenset[str]:
+    """Groups of which a relation carries one tag at most."""
+    groups = select(corp_tag_group.c.group_id).where(corp_tag_group.c.is_exclusive.is_(True))
+    return frozenset(conn.scalars(groups))
+
+
+def set_exclusive(conn: Connection, group_id: str, is_exclusive: bool) -> None:
+    """What customers carry already stays; the next tag of the group takes the place of the others."""
+    put = upsert(corp_tag_group, conn).values(group_id=group_id, is_exclusive=is_exclusive)
+    conn.execute(put.on_conflict_do_update(index_elements=["group_id"], set_={"is_exclusive": is_exclusive}))
+
+
+def list_rivals(conn: Connection, userid: str, external_userid: str, added: Collection[Row[Any]]) -> dict[str, str]:
+    """Tags that the relation carries and must lose for these of the library: their ids, with their groups' ids."""
+    groups = list_exclusive(conn) & {tag.group_id for tag in added}
+    if not groups:
+        return {}
+    rows = conn.execute(
+        select(follow_user_tag.c.tag_id, corp_tag.c.group_id)
+        .join(corp_tag, corp_tag.c.tag_id == follow_user_tag.c.tag_id)
+        .where(_pair(follow_user_tag, userid, external_userid), corp_tag.c.group_id.in_(sorted(groups)))
+    )
+    taken = {tag.tag_id for tag in added}
+    return {row.tag_id: row.group_id for row in rows if row.tag_id not in taken}
 
 
 def count_library(conn: Connection) -> int:

@@ -47,7 +47,8 @@ KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "coupon": ("优惠券", ("coupon.",)),
     "member": ("会员", ("points.", "level.")),
     "message": ("消息", ("task.", "mass_message.", "kf.", "oa.", "talk.", "case.")),
-    "journey": ("剧本", ("date.", "schedule.", "manual.", "segment.", "staff.", "live.", "form.", "stock.")),
+    "follow_up": ("跟进", ("note.", "stage.", "staff.")),
+    "journey": ("剧本", ("date.", "schedule.", "manual.", "segment.", "live.", "form.", "stock.")),
     "custom": ("自定义", ("custom.",)),
 }
 
@@ -56,6 +57,8 @@ _BY_MEMBERS = (
     "task.",
     "manual.",
     "staff.",
+    "note.",
+    "stage.",
     "talk.",
     "case.",
     "coupon.sent",
@@ -278,6 +281,16 @@ def _looked(words: str) -> Callable[..., Line]:
     return line
 
 
+def _noted(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
+    way = f"（{facts['kind']}）" if facts.get("kind") else ""
+    return Line("note", f"{who}写了跟进记录{way}", str(facts.get("text") or ""))
+
+
+def _staged(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
+    before, after = facts.get("from") or "未设置", facts.get("to") or "未设置"
+    return Line("person", f"{who}改了客户阶段", f"{before} → {after}" if facts else "")
+
+
 def _radar(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
     seconds = int(facts.get("seconds") or 0)
     return Line("dot", f"看过《{facts.get('title') or '内容'}》", f"看了 {seconds} 秒" if seconds else f"{who}发的")
@@ -319,6 +332,12 @@ _LINES: dict[str, Callable[..., Line]] = {
     "checkout.abandoned": _looked("结算后没有付款"),
     "browse.abandoned": _looked("反复浏览没有加购"),
     "message.radar_opened": _radar,
+    "note.added": _noted,
+    "note.deleted": _plain("note", "{who}删除了一条跟进记录"),
+    "stage.changed": _staged,
+    "staff.promised": _plain("clock", "{who}答应了客户一件事"),
+    "staff.kept": _plain("done", "{who}兑现了答应的事"),
+    "staff.cancelled": _plain("clock", "{who}取消了答应的事"),
 }
 _ICONS = {
     "order.": "order",

@@ -30,6 +30,7 @@ class FollowInfo(msgspec.Struct, frozen=True):
     userid: str
     remark: str = ""
     description: str = ""
+    remark_corp_name: str = ""
     createtime: int = 0
     add_way: int = 0
     state: str = ""
