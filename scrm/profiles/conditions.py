@@ -6,7 +6,6 @@ something unknown or deleted admit nobody, wherever in the tree they stand, even
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -107,8 +106,7 @@ class Compared(NamedTuple):
     holds: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Whom:
+class Whom(NamedTuple):
     """Somebody with the run that asks: `key` is what the caller knows the run by.
 
     `facts` are those of the event that began it; with an `event_id` alone they are looked up. `anchor_at` is when the

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -348,7 +348,7 @@ class _Held:
         playbook = find_version(self.conn, self.published, row.playbook_key, row.version)
         if playbook is None:
             self.end(row, f"找不到剧本 {row.playbook_key} 的第 {row.version} 版")
-        elif not conditions.holds_for(self.conn, playbook.enter_if, replace(whom_of(row), anchor_at=None), self.now):
+        elif not conditions.holds_for(self.conn, playbook.enter_if, whom_of(row)._replace(anchor_at=None), self.now):
             self.end(row, "重新检查时已不符合进入条件")
             playbook = None
         return playbook

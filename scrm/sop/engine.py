@@ -1,13 +1,15 @@
 """When a step is due and what becomes of it: pure functions over plain data, with the time passed in."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from scrm.sop import guards, timing
-from scrm.sop.guards import NOTHING, Check, GuardFacts, House, Touch
+from scrm.sop.guard_words import Check
+from scrm.sop.guards import NOTHING, GuardFacts, House, Touch
 from scrm.sop.placing import planned_at, quiet_of, spread_of
 from scrm.sop.run_keys import LastRun as LastRun
 from scrm.sop.run_keys import run_key as run_key
@@ -29,8 +31,7 @@ class Verdict(StrEnum):
     PAUSE = "pause"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The verdict and its reason in words; `until` is set when it is put off. `checks` are the guards' answers so far."""
 
     verdict: Verdict
@@ -39,8 +40,7 @@ class Decision:
     checks: tuple[Check, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What is known about one run at the moment its step is decided.
 
     `over` says why the run has ended (empty: it goes on), `unmet` why the step's own condition does not hold.
@@ -50,7 +50,7 @@ class Facts:
     spread_key: str
     over: str = ""
     unmet: str = ""
-    optout: dict[str, Any] = field(default_factory=dict)
+    optout: Mapping[str, Any] = MappingProxyType({})
     pushes: int = 0
     last_push_at: datetime | None = None
     guard: GuardFacts = NOTHING
@@ -59,7 +59,7 @@ class Facts:
 def replace_push(facts: Facts, pushed_at: datetime) -> Facts:
     """The same facts after this person was written to a moment ago, by another run of the same batch."""
     touches = (*facts.guard.touches, Touch(pushed_at, "另一条同时到点的消息"))
-    return replace(facts, last_push_at=pushed_at, guard=replace(facts.guard, touches=touches))
+    return facts._replace(last_push_at=pushed_at, guard=facts.guard._replace(touches=touches))
 
 
 def coupon_reason(playbook_key: str, key: str) -> str:
@@ -77,11 +77,7 @@ def decide(playbook: Playbook, step: Step, facts: Facts, house: House, now: date
     if now < planned:
         return Decision(Verdict.DEFER, "还没到时间", planned)
     case = _Case(playbook, step, facts, house, now, planned, quiet_of(playbook, step, house))
-    for guard in _guards_of(step):
-        decision = guard(case)
-        if decision is not None:
-            return replace(decision, checks=tuple(case.checks))
-    return Decision(Verdict.RUN, checks=tuple(case.checks))
+    return case.ask(_SPEAKING if step.channel.speaks else _SILENT)
 
 
 def expires_at(step: Step, released_at: datetime) -> datetime:
@@ -97,14 +93,10 @@ def recheck(playbook: Playbook, step: Step, facts: Facts, house: House, now: dat
     if facts.over:
         return Decision(Verdict.EXIT, facts.over)
     case = _Case(playbook, step, facts, house, now, now, None)
-    for guard in (_unmet, _unwanted, _in_case, _over_cap):
-        decision = guard(case)
-        if decision is not None:
-            return replace(decision, checks=tuple(case.checks))
-    return Decision(Verdict.RUN, checks=tuple(case.checks))
+    return case.ask((_unmet, _unwanted, _in_case, _over_cap))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Case:
     """A step for a person, at a moment; `checks` grows with every guard that is asked."""
 
@@ -116,6 +108,14 @@ class _Case:
     planned: datetime
     quiet: Window | None
     checks: list[Check] = field(default_factory=list)
+
+    def ask(self, guards: Iterable["_Guard"]) -> Decision:
+        """What the first of the guards says that does not let the step pass."""
+        for guard in guards:
+            decision = guard(self)
+            if decision is not None:
+                return decision._replace(checks=tuple(self.checks))
+        return Decision(Verdict.RUN, checks=tuple(self.checks))
 
     @property
     def late(self) -> timedelta:
@@ -129,53 +129,44 @@ class _Case:
     def is_marketing(self) -> bool:
         return guards.is_marketing(self.playbook, self.step)
 
-    def passes(self, name: str, words: str = "") -> None:
-        self.checks.append(Check(name, True, words))
+    def passes(self, guard: str, *values: Any) -> None:
+        self.checks.append(Check(guard, True, values))
 
-    def stops(self, name: str, verdict: Verdict, words: str, until: datetime | None = None) -> Decision:
-        self.checks.append(Check(name, False, words))
+    def stops(self, guard: str, verdict: Verdict, words: str, until: datetime | None = None) -> Decision:
+        self.checks.append(Check(guard, False, (words,)))
         return Decision(verdict, words, until)
 
 
 _Guard = Callable[[_Case], Decision | None]
 
 
-def _guards_of(step: Step) -> tuple[_Guard, ...]:
-    return _SPEAKING if step.channel.speaks else _SILENT
-
-
 def _held_out(case: _Case) -> Decision | None:
     """Who is compared with hears nothing, and nothing of his is changed."""
     if case.facts.guard.is_holdout:
-        return case.stops("对照组", Verdict.SKIP, "对照组，不发送")
+        return case.stops("holdout", Verdict.SKIP, "对照组，不发送")
     return None
 
 
 def _unmet(case: _Case) -> Decision | None:
     if case.facts.unmet:
-        return case.stops("条件", Verdict.SKIP, case.facts.unmet)
+        return case.stops("unmet", Verdict.SKIP, case.facts.unmet)
     if case.step.condition is not None:
-        case.passes("条件", "仍然满足")
+        case.passes("unmet")
     return None
 
 
 def _unwanted(case: _Case) -> Decision | None:
     """Refused by the customer, kept out by the house, or said enough."""
-    facts = case.facts
-    limit = case.playbook.guards.max_pushes
-    asked = (
-        ("退订", guards.refused(case.playbook, facts.optout, case.step), "没有退订"),
-        ("停发名单", guards.stopped(case.playbook, facts.guard), "不在名单"),
-        (
-            "本流程次数",
-            guards.capped(case.playbook, facts.pushes),
-            f"已发 {facts.pushes} 次，上限 {limit} 次" if limit else "不限",
-        ),
-    )
-    for name, refusal, fine in asked:
-        if refusal:
-            return case.stops(name, Verdict.SKIP, refusal)
-        case.passes(name, fine)
+    playbook, facts = case.playbook, case.facts
+    if refusal := guards.refused(playbook, facts.optout, case.step):
+        return case.stops("optout", Verdict.SKIP, refusal)
+    case.passes("optout")
+    if stop := guards.stopped(playbook, facts.guard):
+        return case.stops("stop", Verdict.SKIP, stop)
+    case.passes("stop")
+    if enough := guards.capped(playbook, facts.pushes):
+        return case.stops("pushes", Verdict.SKIP, enough)
+    case.passes("pushes", facts.pushes, playbook.guards.max_pushes)
     return None
 
 
@@ -183,18 +174,18 @@ def _untimely(case: _Case) -> Decision | None:
     """Too late by its own ttl, in quiet hours, or outside its window."""
     if case.late > case.ttl:
         words = f"晚了 {timing.write_duration(case.late)}，超过有效期，未再发送"
-        return case.stops("有效期", Verdict.DROP, words)
-    case.passes("有效期", timing.write_duration(case.ttl))
+        return case.stops("ttl", Verdict.DROP, words)
+    case.passes("ttl", int(case.ttl.total_seconds()))
     closed = guards.closed_because(case.step, case.quiet, case.now, case.house.zone)
     if not closed or _is_only_a_slow_tick(case):
-        case.passes("勿扰时段", guards.words(case.quiet) if case.quiet else "不受限")
+        case.passes("quiet", *([guards.words(case.quiet)] if case.quiet else ()))
         return None
     if case.step.late is Late.DROP:
-        return case.stops("勿扰时段", Verdict.DROP, closed)
+        return case.stops("quiet", Verdict.DROP, closed)
     if _is_still_its_day(case):
-        case.passes("勿扰时段", "错过了时段，当天内仍可发")
+        case.passes("quiet", "错过了时段，当天内仍可发")
         return None
-    return _put_off(case, "勿扰时段", case.now, closed)
+    return _put_off(case, "quiet", case.now, closed)
 
 
 def _is_only_a_slow_tick(case: _Case) -> bool:
@@ -217,9 +208,9 @@ def _in_case(case: _Case) -> Decision | None:
     if why:
         look_at = guard.case_until or case.now + _LOOK_AGAIN
         if case.playbook.priority in guards.MARKETING:
-            return case.stops("售后", Verdict.PAUSE, why, max(look_at, case.now + _A_MOMENT))
-        return _put_off(case, "售后", look_at, why)
-    case.passes("售后", "没有未结束的售后")
+            return case.stops("case", Verdict.PAUSE, why, max(look_at, case.now + _A_MOMENT))
+        return _put_off(case, "case", look_at, why)
+    case.passes("case")
     return None
 
 
@@ -229,8 +220,8 @@ def _in_talk(case: _Case) -> Decision | None:
         return None
     talk = guards.talking(case.playbook, case.facts.guard, case.now, case.house)
     if talk is not None:
-        return _put_off(case, "会话", talk.at, talk.why)
-    case.passes("会话", "没有正在进行的会话")
+        return _put_off(case, "talk", talk.at, talk.why)
+    case.passes("talk")
     return None
 
 
@@ -241,11 +232,11 @@ def _over_cap(case: _Case) -> Decision | None:
     caps, touches = guards.caps_of(case.playbook, case.house), case.facts.guard.touches
     free = guards.full(caps, touches, case.now, case.house.zone)
     if free is None:
-        case.passes("频控", guards.caps_words(caps, touches, case.now, case.house.zone))
+        case.passes("cap", *guards.counted(caps, touches, case.now, case.house.zone))
         return None
     if case.step.late is Late.DROP:
-        return case.stops("频控", Verdict.DROP, f"被频控放弃：{free.why}")
-    return _put_off(case, "频控", free.at, free.why, dropped="被频控放弃：")
+        return case.stops("cap", Verdict.DROP, f"被频控放弃：{free.why}")
+    return _put_off(case, "cap", free.at, free.why, dropped="被频控放弃：")
 
 
 def _outranked(case: _Case) -> Decision | None:
@@ -254,26 +245,26 @@ def _outranked(case: _Case) -> Decision | None:
         return None
     why = f"当天还有更重要的：{case.facts.guard.rival}"
     if case.step.late is Late.DROP:
-        return case.stops("当天优先级", Verdict.DROP, f"被频控放弃：{why}")
+        return case.stops("rival", Verdict.DROP, f"被频控放弃：{why}")
     gap = guards.caps_of(case.playbook, case.house).gap or timedelta()
-    return _put_off(case, "当天优先级", case.now + max(gap, timedelta(hours=12)), why, dropped="被频控放弃：")
+    return _put_off(case, "rival", case.now + max(gap, timedelta(hours=12)), why, dropped="被频控放弃：")
 
 
 def _too_soon(case: _Case) -> Decision | None:
     """One person hears from us once at a time."""
     free = guards.free_at(case.playbook, case.late, case.facts.last_push_at, case.now, case.house)
     if free > case.now:
-        return _put_off(case, "间隔", free, "刚给这位客户发过消息")
-    case.passes("间隔", "没有刚发过的消息")
+        return _put_off(case, "gap", free, "刚给这位客户发过消息")
+    case.passes("gap")
     return None
 
 
-def _put_off(case: _Case, name: str, earliest: datetime, why: str, *, dropped: str = "") -> Decision:
+def _put_off(case: _Case, guard: str, earliest: datetime, why: str, *, dropped: str = "") -> Decision:
     spread_key = spread_of(case.step, case.facts.spread_key)
     until = guards.next_moment(case.step, case.quiet, earliest, case.house, spread_key)
     if until - case.planned > case.ttl:
-        return case.stops(name, Verdict.DROP, f"{dropped}{why}，推迟后会超过有效期")
-    return case.stops(name, Verdict.DEFER, why, max(until, case.now + _A_MOMENT))
+        return case.stops(guard, Verdict.DROP, f"{dropped}{why}，推迟后会超过有效期")
+    return case.stops(guard, Verdict.DEFER, why, max(until, case.now + _A_MOMENT))
 
 
 _LOOK_AGAIN = timedelta(hours=1)

@@ -2,8 +2,8 @@
 
 import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from scrm.events import Event
 from scrm.sop.schema import Condition, Goal, Playbook
@@ -38,8 +38,7 @@ _OF_ONE_ORDER = ("order.", "refund.")
 _GOODS = ("sku", "sku_family", "product_id")
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """What of an enrolment decides which events concern it."""
 
     run_key: str

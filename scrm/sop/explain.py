@@ -12,6 +12,7 @@ from scrm.errors import NotFound
 from scrm.profiles.conditions import EVENTS
 from scrm.sop import placing, store
 from scrm.sop.facts import run_of
+from scrm.sop.guard_words import read_check
 from scrm.sop.guards import House
 from scrm.sop.models import enrolment
 from scrm.sop.published import Published
@@ -198,11 +199,15 @@ def _entry(conn: Connection, enrolment_id: int) -> tuple[Leaf, ...]:
 def checks_of(facts: Any) -> tuple[Check, ...]:
     """The guards' answers as a step keeps them."""
     kept = facts.get("checks") if isinstance(facts, dict) else None
-    return tuple(
-        Check(str(each.get("name", "")), bool(each.get("ok")), str(each.get("words", "")))
-        for each in kept or ()
-        if isinstance(each, dict)
-    )
+    return tuple(map(_check, kept or ()))
+
+
+def _check(kept: Any) -> Check:
+    """Steps that were decided before there were codes have kept the words."""
+    if isinstance(kept, dict):
+        return Check(str(kept.get("name", "")), bool(kept.get("ok")), str(kept.get("words", "")))
+    told = read_check(kept)
+    return Check(told.name, told.ok, told.words)
 
 
 def _decided(conn: Connection, enrolment_id: int, playbook: Playbook | None) -> list[StepStory]:

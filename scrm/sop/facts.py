@@ -1,10 +1,10 @@
 """Everything the engine must know about a batch of runs, with a few statements for the whole batch."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row
 
@@ -14,12 +14,12 @@ from scrm.profiles.conditions import Whom
 from scrm.sop import chance, exits, owners, store
 from scrm.sop.engine import Facts
 from scrm.sop.exits import Run
-from scrm.sop.guards import GuardFacts
+from scrm.sop.guards import NOTHING, GuardFacts
 from scrm.sop.placing import counted_from, spread_key
 from scrm.sop.schema import Condition, Content, Node, Playbook, Step, Variant
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Due:
     """A run with the version of the playbook it follows; `node` is None when nothing is left to be done."""
 
@@ -29,7 +29,7 @@ class Due:
     step: Step | None = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "step", self.node if isinstance(self.node, Step) else None)
+        self.step = self.node if isinstance(self.node, Step) else None
 
     @property
     def run(self) -> Run:
@@ -51,16 +51,14 @@ class Due:
         return self.step.content if self.step and self.step.content else Content()
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """How a run ends: the state (goal, exited) and the words."""
 
     state: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """The engine's facts about one run, and its ending if it is over."""
 
     facts: Facts
@@ -68,51 +66,53 @@ class Known:
     # Its member lost the contact, and the event that gives it to another one has not had its turn.
     is_passing_on: bool = False
 
-    def guarded_by(self, guard: GuardFacts) -> "Known":
-        """The same with what the guards know."""
-        return replace(self, facts=replace(self.facts, guard=guard))
+
+Ask = Callable[[Connection, Sequence[Due]], Mapping[int, GuardFacts]]
 
 
 def run_of(row: Row[Any]) -> Run:
     return Run(row.run_key, row.userid, row.external_userid, row.event_id or 0, row.anchor_at, row.enrolled_at)
 
 
-def gather(conn: Connection, due: Sequence[Due], now: datetime) -> dict[int, Known]:
-    """By enrolment. The persons stay locked until the transaction ends, so that nobody is written to twice at once."""
+def gather(conn: Connection, due: Sequence[Due], now: datetime, ask: Ask | None = None) -> dict[int, Known]:
+    """By enrolment; `ask` finds what the guards must know of those that go on.
+
+    The persons stay locked until the transaction ends, so that nobody is written to twice at once.
+    """
     optouts = store.lock_persons(conn, {one.row.person_id for one in due})
     lost = _lost(conn, due)
     heirs = owners.successors(conn, [one.row for one in due if one.row.id in lost])
-    endings = find_endings(conn, [one for one in due if one.row.id not in heirs], now)
-    unmet = _find_unmet(conn, [one for one in due if one.row.id not in endings], now)
-    pushes = store.count_pushes(conn, [one.row.id for one in due if one.playbook.guards.max_pushes is not None])
-    last_pushes = store.last_pushes(conn, {one.row.person_id for one in due})
-    return {
-        one.row.id: Known(
-            Facts(
-                anchor_at=counted_from(one.row),
-                spread_key=spread_key(one.row),
-                over=endings[one.row.id].reason if one.row.id in endings else "",
-                unmet=unmet.get(one.row.id, ""),
-                optout=optouts.get(one.row.person_id, {}),
-                pushes=pushes.get(one.row.id, 0),
-                last_push_at=last_pushes.get(one.row.person_id),
-            ),
-            endings.get(one.row.id),
-            one.row.id in heirs,
+    endings = {key: ending for key, ending in lost.items() if key not in heirs}
+    endings |= _find_endings(conn, [one for one in due if one.row.id not in lost], now)
+    going_on = [one for one in due if one.row.id not in endings and one.row.id not in heirs]
+    unmet = _find_unmet(conn, going_on, now)
+    guarded = ask(conn, going_on) if ask is not None and going_on else {}
+    pushes = store.count_pushes(conn, [one.row.id for one in going_on if one.playbook.guards.max_pushes is not None])
+    last_pushes = store.last_pushes(conn, {one.row.person_id for one in going_on})
+    known = {}
+    for one in due:
+        row, ending = one.row, endings.get(one.row.id)
+        facts = Facts(
+            anchor_at=counted_from(row),
+            spread_key=spread_key(row),
+            over=ending.reason if ending is not None else "",
+            unmet=unmet.get(row.id, ""),
+            optout=optouts.get(row.person_id, {}),
+            pushes=pushes.get(row.id, 0),
+            last_push_at=last_pushes.get(row.person_id),
+            guard=guarded.get(row.id, NOTHING),
         )
-        for one in due
-    }
+        known[row.id] = Known(facts, ending, row.id in heirs)
+    return known
 
 
-def find_endings(conn: Connection, due: Sequence[Due], now: datetime) -> dict[int, Ending]:
-    """The runs that are over: the friendship has ended, the goal is reached, or the exit condition holds."""
-    endings = _lost(conn, due)
-    rest = [one for one in due if one.row.id not in endings]
-    if not rest:
+def _find_endings(conn: Connection, due: Sequence[Due], now: datetime) -> dict[int, Ending]:
+    """The runs that are over although their friendship lives: the goal is reached, or the exit condition holds."""
+    endings: dict[int, Ending] = {}
+    if not due:
         return endings
-    happened = _happened(conn, rest)
     undecided: dict[int, tuple[Condition, list[Due]]] = {}
-    for one, ending in _judge(rest, happened):
+    for one, ending in _judge(due, _happened(conn, due)):
         if isinstance(ending, Ending):
             endings[one.row.id] = ending
         elif ending is not None:

@@ -1,8 +1,10 @@
 """What may hold a step back although its playbook wants it: hours, refusals, brakes, too many messages. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from scrm.sop import timing
@@ -50,16 +52,14 @@ class House:
     stop_tags: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Touch:
+class Touch(NamedTuple):
     """One message of marketing to a person, sent or about to be; `what` names it in words."""
 
     at: datetime
     what: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class GuardFacts:
+class GuardFacts(NamedTuple):
     """What the guards know of one person at a moment, in the order in which they ask.
 
     `stopped` and `case` say why in words (empty: nothing). `case_until` is when the after-sale brake lifts, None while
@@ -82,24 +82,11 @@ class GuardFacts:
 NOTHING = GuardFacts()
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One guard's answer, as it is kept with the step: its name, whether it let the step pass, and the values."""
-
-    name: str
-    ok: bool
-    words: str = ""
-
-    def as_json(self) -> dict[str, object]:
-        return {"name": self.name, "ok": self.ok, "words": self.words}
-
-
-@dataclass(frozen=True, slots=True)
-class Free:
+class Free(NamedTuple):
     """From when on a guard lets the step pass (`at`), and why not now."""
 
     at: datetime
-    why: str = field(default="")
+    why: str = ""
 
 
 def is_marketing(playbook: Playbook, step: Step) -> bool:
@@ -218,9 +205,11 @@ def caps_of(playbook: Playbook, house: House) -> Caps:
 
 def full(caps: Caps, touches: Sequence[Touch], now: datetime, zone: ZoneInfo) -> Free | None:
     """From when on one more message stays under every cap, and which cap says so; None when that is now."""
+    if not touches:
+        return None
     frees = []
-    last = touches[-1] if touches else None
-    if caps.gap is not None and last is not None and last.at + caps.gap > now:
+    last = touches[-1]
+    if caps.gap is not None and last.at + caps.gap > now:
         hours = timing.write_duration(caps.gap)
         frees.append(Free(last.at + caps.gap, f"{_named(last, zone)}，{hours}内不再打扰"))
     for days, most in ((7, caps.per_week), (30, caps.per_month)):
@@ -234,13 +223,15 @@ def full(caps: Caps, touches: Sequence[Touch], now: datetime, zone: ZoneInfo) ->
     return max(frees, key=lambda one: one.at, default=None)
 
 
-def caps_words(caps: Caps, touches: Sequence[Touch], now: datetime, zone: ZoneInfo) -> str:
-    """How much this person got and may get, for the record of a step that went out."""
-    week = sum(touch.at > now - timedelta(days=7) for touch in touches)
-    told = [f"上一条营销消息：{_moment(touches[-1].at.astimezone(zone))}" if touches else "近 30 天没有发过营销消息"]
-    told += [f"7 天内 {week} 次（上限 {caps.per_week} 次）"] if caps.per_week is not None else []
-    told += [f"30 天内 {len(touches)} 次（上限 {caps.per_month} 次）"] if caps.per_month is not None else []
-    return "，".join(told)
+def counted(
+    caps: Caps, touches: Sequence[Touch], now: datetime, zone: ZoneInfo
+) -> tuple[str, int, int | None, int, int | None]:
+    """How much this person got and may get, for the record of a step that goes out (`guard_words` tells it)."""
+    if not touches:
+        return "", 0, caps.per_week, 0, caps.per_month
+    week_ago = now - timedelta(days=7)
+    last = _moment(touches[-1].at.astimezone(zone))
+    return last, sum(touch.at > week_ago for touch in touches), caps.per_week, len(touches), caps.per_month
 
 
 def free_at(
@@ -252,6 +243,7 @@ def free_at(
     return max(now, last_push_at + (OVERDUE_GAP if late > OVERDUE else house.gap))
 
 
+@lru_cache(maxsize=64)
 def words(window: Window) -> str:
     return f"{window.start:%H:%M}–{window.end:%H:%M}"
 

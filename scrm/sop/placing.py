@@ -1,8 +1,7 @@
 """Where a run stands in its playbook's program, and when it goes on from there. Pure."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row
 
@@ -11,8 +10,7 @@ from scrm.sop.guards import House
 from scrm.sop.schema import Channel, Fork, Jump, Late, Node, Playbook, Step, Wait, Window
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """The index of the next node, when that is due (None: nothing more will come), and the event it waits for."""
 
     step: int
@@ -20,8 +18,7 @@ class Place:
     awaits: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Course:
+class Course(NamedTuple):
     """What a run's times are counted from, and what spreads them: the same for one run as often as it is asked."""
 
     playbook: Playbook

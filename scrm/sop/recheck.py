@@ -1,6 +1,6 @@
 """At a member's tap everything is asked once more: what held when the task was made may not hold now."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,6 @@ from scrm.sop import arbitration, engine, exits, guard_facts, store
 from scrm.sop.engine import Verdict
 from scrm.sop.facts import Due, gather
 from scrm.sop.guards import House
-from scrm.sop.placing import spread_key
 from scrm.sop.published import Published
 from scrm.sop.schema import Playbook
 from scrm.sop.shelf import find_version
@@ -39,13 +38,13 @@ def recheck(conn: Connection, task: Row[Any], run: Row[Any], rules: Rules, now: 
         words = exits.withdrawn_words(run.ended_reason or run.held_reason or "流程已结束", playbook)
         return _end(conn, task, "withdrawn", words, now)
     one = Due(run, playbook, step)
-    known = gather(conn, [one], now)[run.id]
+    guard = guard_facts.load_person(conn, one, now, rules.house, besides=task.step_run_id)
+    known = gather(conn, [one], now, lambda conn, due: {run.id: guard})[run.id]
     if known.ending is not None:
         store.end_runs(conn, [(run.id, known.ending.state, known.ending.reason)], now=now)
         return _end(conn, task, "withdrawn", exits.withdrawn_words(known.ending.reason, playbook), now)
-    guard = guard_facts.load_person(conn, one, now, rules.house, besides=task.step_run_id)
     # This task itself is one of the run's pushes already.
-    facts = replace(known.facts, guard=guard, pushes=max(known.facts.pushes - 1, 0), spread_key=spread_key(run))
+    facts = known.facts._replace(pushes=max(known.facts.pushes - 1, 0))
     decision = engine.recheck(playbook, step, facts, rules.house, now)
     if decision.verdict is Verdict.RUN:
         return ""

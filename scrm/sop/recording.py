@@ -122,7 +122,7 @@ class _Batch:
         if one.variant is not None:
             facts["variant"] = one.variant.name
         if decision.checks:
-            facts["checks"] = [check.as_json() for check in decision.checks]
+            facts["checks"] = decision.checks
         self.step_runs.append(
             {
                 "enrolment_id": one.row.id,

@@ -32,6 +32,7 @@ from scrm.settings import Settings, load_settings
 from scrm.sop import enrol, mass_step_store, notices, outward, rehearsed_acts, reminders, store, tasks, welcome
 from scrm.sop import published as publishing
 from scrm.sop.actions import chains, tagging
+from scrm.sop.explain import checks_of
 from scrm.sop.mass_step_models import mass_step
 from scrm.sop.models import enrolment, send, step_run, task
 from scrm.sop.rehearsed_orders import RehearsedOrders
@@ -396,7 +397,7 @@ class _Stage:
             arms=dict(last.arms) if last is not None else {},
             variant={row.step_id: row.facts["variant"] for row in rows if "variant" in row.facts},
             held=last.held_reason if last is not None else "",
-            checks={row.step_id: {each["name"]: each["ok"] for each in row.facts.get("checks", ())} for row in rows},
+            checks={row.step_id: {each.name: each.ok for each in checks_of(row.facts)} for row in rows},
         )
 
     def _refusals(self, conn: Connection) -> list[str]:

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    Update,
     and_,
     bindparam,
     false,
@@ -21,7 +22,7 @@ from sqlalchemy import (
 )
 
 from scrm.db import insert_for, upsert
-from scrm.db.bulk import insert_rows, update_rows
+from scrm.db.bulk import among_given, insert_rows, listed, update_rows
 from scrm.events import Event, event, event_of
 from scrm.profiles.models import external_contact, follow_user, member, person
 from scrm.sop import mass_step_store
@@ -38,32 +39,37 @@ _PUSHED: ColumnElement[bool] = or_(task.c.state == "sent", and_(task.c.state == 
 
 
 def has_due(conn: Connection, now: datetime) -> bool:
-    return conn.execute(_due(now).with_only_columns(enrolment.c.id).limit(1)).first() is not None
+    return bool(list_due_ids(conn, now, 1))
 
 
-def claim_due(conn: Connection, now: datetime, limit: int) -> list[Row[Any]]:
+def claim_due(conn: Connection, now: datetime, limit: int) -> Sequence[Row[Any]]:
     """Runs whose next step has come, the longest waiting first; they are ours until this transaction ends.
 
     What is done with them is committed with the claim: if the process dies in between, they are simply due again.
     """
-    return list(conn.execute(_locked(conn, _due(now).limit(limit))))
+    return conn.execute(_locked(conn, _DUE), {"now": now, "most": limit}).all()
 
 
-def claim_one(conn: Connection, enrolment_id: int, now: datetime) -> list[Row[Any]]:
+def claim_one(conn: Connection, enrolment_id: int, now: datetime) -> Sequence[Row[Any]]:
     """That one run if it is due and nobody else has it."""
-    return list(conn.execute(_locked(conn, _due(now).where(enrolment.c.id == enrolment_id))))
+    query = _locked(conn, _DUE.where(enrolment.c.id == enrolment_id))
+    return conn.execute(query, {"now": now, "most": 1}).all()
 
 
-def list_due_ids(conn: Connection, now: datetime, limit: int) -> list[int]:
-    return list(conn.scalars(_due(now).with_only_columns(enrolment.c.id).limit(limit)))
+def list_due_ids(conn: Connection, now: datetime, limit: int) -> Sequence[int]:
+    return conn.scalars(_DUE_IDS, {"now": now, "most": limit}).all()
 
 
-def find_standing(conn: Connection, ids: Sequence[int]) -> dict[int, tuple[int, datetime | None]]:
+def find_standing(conn: Connection, ids: Collection[int]) -> dict[int, tuple[int, datetime | None]]:
     """Where the active ones of these runs stand now: (step, due_at)."""
-    rows = conn.execute(
-        select(enrolment.c.id, enrolment.c.step, enrolment.c.due_at).where(enrolment.c.id.in_(list(ids)), _ACTIVE)
-    )
-    return {row.id: (row.step, row.due_at) for row in rows}
+    rows = conn.execute(_standing(conn.dialect.name), {"ids": listed(conn, ids)}).all()
+    return {of_id: (step, due_at) for of_id, step, due_at in rows}
+
+
+@cache
+def _standing(dialect: str) -> Select[Any]:
+    e = enrolment.c
+    return select(e.id, e.step, e.due_at).where(among_given(dialect, e.id, "ids"), _ACTIVE)
 
 
 def next_due_at(conn: Connection) -> datetime | None:
@@ -76,12 +82,13 @@ def next_due_at(conn: Connection) -> datetime | None:
     return min((moment for moment in moments if moment is not None), default=None)
 
 
-def _due(now: datetime) -> Select[Any]:
-    return (
-        select(enrolment)
-        .where(_ACTIVE, _WAITING, enrolment.c.due_at <= now)
-        .order_by(enrolment.c.due_at, enrolment.c.id)
-    )
+_DUE: Select[Any] = (
+    select(enrolment)
+    .where(_ACTIVE, _WAITING, enrolment.c.due_at <= bindparam("now"))
+    .order_by(enrolment.c.due_at, enrolment.c.id)
+    .limit(bindparam("most"))
+)
+_DUE_IDS: Select[Any] = _DUE.with_only_columns(enrolment.c.id)
 
 
 def _locked(conn: Connection, query: Select[Any]) -> Select[Any]:
@@ -173,19 +180,23 @@ def end_runs(conn: Connection, endings: Iterable[tuple[int, str, str]], *, now: 
 
 def finish_idle(conn: Connection, enrolment_ids: Collection[int], *, now: datetime) -> None:
     """End runs that wait for nothing more: no step to come, and no task open."""
-    if not enrolment_ids:
-        return
+    if enrolment_ids:
+        conn.execute(_finish(conn.dialect.name), {"ids": listed(conn, enrolment_ids), "at": now})
+
+
+@cache
+def _finish(dialect: str) -> Update:
     open_task = select(task.c.id).where(task.c.enrolment_id == enrolment.c.id, task.c.state == "open")
-    conn.execute(
+    return (
         update(enrolment)
         .where(
-            enrolment.c.id.in_(list(enrolment_ids)),
+            among_given(dialect, enrolment.c.id, "ids"),
             enrolment.c.state == "active",
             enrolment.c.due_at.is_(None),
             ~open_task.exists(),
             ~mass_step_store.has_open(enrolment.c.id),
         )
-        .values(state="done", ended_reason="流程已走完", ended_at=now)
+        .values(state="done", ended_reason="流程已走完", ended_at=bindparam("at"))
     )
 
 
@@ -203,12 +214,16 @@ def reopen_run(conn: Connection, enrolment_id: int) -> None:
 
 def list_living(conn: Connection, external_userids: Collection[str]) -> set[tuple[str, str]]:
     """(userid folded, external_userid) of the relations that neither side has ended."""
-    rows = conn.execute(
-        select(follow_user.c.userid, follow_user.c.external_userid).where(
-            follow_user.c.external_userid.in_(list(external_userids)), follow_user.c.ended_by == ""
-        )
+    rows = conn.execute(_living(conn.dialect.name), {"contacts": listed(conn, external_userids)}).all()
+    return {(userid.casefold(), external_userid) for userid, external_userid in rows}
+
+
+@cache
+def _living(dialect: str) -> Select[Any]:
+    f = follow_user.c
+    return select(f.userid, f.external_userid).where(
+        among_given(dialect, f.external_userid, "contacts"), f.ended_by == ""
     )
-    return {(row.userid.casefold(), row.external_userid) for row in rows}
 
 
 def find_owner(conn: Connection, person_id: int) -> Row[Any] | None:
@@ -235,42 +250,64 @@ def find_relation(conn: Connection, userid: str, external_userid: str) -> Row[An
 def member_names(conn: Connection, userids: Collection[str]) -> dict[str, str]:
     """By folded userid: what customers call the member (对外简称 first)."""
     folded = {userid.lower() for userid in userids}
-    rows = conn.execute(select(member.c.folded, member.c.alias, member.c.name).where(member.c.folded.in_(folded)))
-    return {row.folded: row.alias or row.name for row in rows if row.alias or row.name}
+    rows = conn.execute(_named(conn.dialect.name), {"folded": listed(conn, folded)}).all()
+    return {folded: alias or name for folded, alias, name in rows if alias or name}
+
+
+@cache
+def _named(dialect: str) -> Select[Any]:
+    m = member.c
+    return select(m.folded, m.alias, m.name).where(among_given(dialect, m.folded, "folded"))
 
 
 def lock_persons(conn: Connection, person_ids: Collection[int]) -> dict[int, dict[str, Any]]:
     """What each refused; two workers do not decide about one person at the same moment."""
-    query = select(person.c.id, person.c.optout).where(person.c.id.in_(sorted(person_ids))).order_by(person.c.id)
-    if conn.dialect.name == "postgresql":
-        query = query.with_for_update(key_share=True)
-    return {row.id: dict(row.optout or {}) for row in conn.execute(query)}
+    rows = conn.execute(_lock_persons(conn.dialect.name), {"persons": listed(conn, person_ids)}).all()
+    return {person_id: optout or {} for person_id, optout in rows}
+
+
+@cache
+def _lock_persons(dialect: str) -> Select[Any]:
+    p = person.c
+    query = select(p.id, p.optout).where(among_given(dialect, p.id, "persons")).order_by(p.id)
+    return query.with_for_update(key_share=True) if dialect == "postgresql" else query
 
 
 def last_pushes(conn: Connection, person_ids: Collection[int]) -> dict[int, datetime]:
     """When each person was last written to, or is about to be, by whichever member."""
-    rows = conn.execute(
-        select(task.c.person_id, func.max(task.c.created_at).label("at"))
-        .where(task.c.person_id.in_(list(person_ids)), _PUSHED)
-        .group_by(task.c.person_id)
-    )
+    rows = conn.execute(_last_pushes(conn.dialect.name), {"persons": listed(conn, person_ids)}).all()
     return {row.person_id: row.at for row in rows}
+
+
+@cache
+def _last_pushes(dialect: str) -> Select[Any]:
+    t = task.c
+    query = select(t.person_id, func.max(t.created_at).label("at")).where(
+        among_given(dialect, t.person_id, "persons"), _PUSHED
+    )
+    return query.group_by(t.person_id)
 
 
 def count_pushes(conn: Connection, enrolment_ids: Collection[int]) -> dict[int, int]:
     """How many messages of each run went out or wait for their member, on whatever way."""
     if not enrolment_ids:
         return {}
-    rows = conn.execute(
-        select(step_run.c.enrolment_id, func.count().label("pushes"))
-        .where(
-            step_run.c.enrolment_id.in_(list(enrolment_ids)),
-            step_run.c.channel.in_(("T", "M", "K")),
-            step_run.c.state.in_(("intent", "waiting", "done", "unknown")),
-        )
-        .group_by(step_run.c.enrolment_id)
-    )
+    rows = conn.execute(_count_pushes(conn.dialect.name), {"ids": listed(conn, enrolment_ids)}).all()
     return {row.enrolment_id: row.pushes for row in rows}
+
+
+@cache
+def _count_pushes(dialect: str) -> Select[Any]:
+    s = step_run.c
+    return (
+        select(s.enrolment_id, func.count().label("pushes"))
+        .where(
+            among_given(dialect, s.enrolment_id, "ids"),
+            s.channel.in_(("T", "M", "K")),
+            s.state.in_(("intent", "waiting", "done", "unknown")),
+        )
+        .group_by(s.enrolment_id)
+    )
 
 
 def list_events_of(
@@ -280,14 +317,17 @@ def list_events_of(
     found: dict[int, list[Event]] = {}
     if not names:
         return found
-    rows = conn.execute(
-        select(event)
-        .where(event.c.person_id.in_(list(person_ids)), event.c.name.in_(sorted(names)), event.c.id > after_id)
-        .order_by(event.c.id)
-    )
-    for row in rows:
+    asked = {"persons": listed(conn, person_ids), "names": listed(conn, sorted(names)), "after": after_id}
+    for row in conn.execute(_events_of(conn.dialect.name), asked).all():
         found.setdefault(row.person_id, []).append(event_of(row))
     return found
+
+
+@cache
+def _events_of(dialect: str) -> Select[Any]:
+    e = event.c
+    which = among_given(dialect, e.person_id, "persons"), among_given(dialect, e.name, "names")
+    return select(event).where(*which, e.id > bindparam("after")).order_by(e.id)
 
 
 # Step runs ------------------------------------------------------------------------------------------------------------
@@ -561,6 +601,10 @@ def _with_names(query: Select[Any]) -> Select[Any]:
 
 def get_task_with_names(conn: Connection, task_id: int) -> Row[Any]:
     return conn.execute(_with_names(select(task)).where(task.c.id == task_id)).one()
+
+
+def list_tasks_with_names(conn: Connection, task_ids: Collection[int]) -> list[Row[Any]]:
+    return list(conn.execute(_with_names(select(task)).where(task.c.id.in_(list(task_ids)))))
 
 
 def list_contact_tasks(conn: Connection, userid: str, external_userid: str, since: datetime) -> list[Row[Any]]:

@@ -14,7 +14,6 @@ from scrm.services import Services
 from scrm.sop import arbitration, content, engine, guard_facts, house, mass_steps, reminders, store, turns
 from scrm.sop.engine import Decision, Verdict
 from scrm.sop.facts import Due, Ending, Known, gather
-from scrm.sop.guards import NOTHING
 from scrm.sop.lifecycle import HELD
 from scrm.sop.recording import Case, Decided, Rules, record, says
 from scrm.sop.schema import Playbook, Trigger
@@ -157,11 +156,11 @@ def _without_playbook(row: Row[Any]) -> Case:
 
 
 def _decide_all(conn: Connection, due: Sequence[Due], decided: Decided) -> None:
-    known = gather(conn, due, decided.now)
+    rules, now = decided.rules, decided.now
+    find = partial(find_version, conn, rules.published)
+    known = gather(conn, due, now, partial(guard_facts.load, now=now, house=rules.house, find=find))
     going_on = [one for one in due if known[one.row.id].ending is None and not known[one.row.id].is_passing_on]
-    ways = turns.take(conn, going_on, decided.now)
-    rules = decided.rules
-    guarded = guard_facts.load(conn, going_on, decided.now, rules.house, partial(find_version, conn, rules.published))
+    ways = turns.take(conn, going_on, now)
     pushed: dict[int, datetime] = {}
     # What matters more is decided first: of two for one person the second one waits.
     for one in sorted(due, key=lambda one: guard_facts.rank(one.playbook)):
@@ -169,10 +168,9 @@ def _decide_all(conn: Connection, due: Sequence[Due], decided: Decided) -> None:
         if way is not None:
             decided.cases.append(_turn(one, way))
             continue
-        about = known[one.row.id].guarded_by(guarded.get(one.row.id, NOTHING))
-        decided.cases.append(case := _decide(one, about, decided, pushed.get(one.row.person_id)))
+        decided.cases.append(case := _decide(one, known[one.row.id], decided, pushed.get(one.row.person_id)))
         if says(case) and one.step is not None and one.step.channel.speaks:
-            pushed[one.row.person_id] = decided.now
+            pushed[one.row.person_id] = now
 
 
 def _turn(one: Due, way: Turn) -> Case:

@@ -238,7 +238,7 @@ def _judged(conn: Connection, one: Due, step: Step, house: House, now: datetime)
     verdict = _VERDICTS.get(decision.verdict, "到时会暂停")
     if decision.verdict is Verdict.RUN and not step.channel.speaks:
         verdict = "到时会执行"
-    checks = tuple(explain.Check(each.name, each.ok, each.words) for each in getattr(decision, "checks", ()))
+    checks = tuple(explain.Check(each.name, each.ok, each.words) for each in decision.checks)
     return Next(step.title or step.id, step.channel.value, at, verdict, decision.reason or one.row.held_reason, checks)
 
 

@@ -14,6 +14,7 @@ from scrm.profiles.merge import Act
 from scrm.profiles.models import follow_user, follow_user_tag, member, person
 from scrm.profiles.stop_list import add_to_stop_list
 from scrm.sop import arbitration, owners, tasks
+from scrm.sop.explain import checks_of
 from scrm.sop.guards import HOLDOUT_FROM
 from scrm.sop.models import enrolment, step_run
 from scrm.sop.schema import Caps, Playbook
@@ -84,9 +85,9 @@ async def test_what_anybody_sent_counts_and_after_three_in_a_week_it_is_enough(s
     await shop.pass_until("03-09 10:00")
     (opened,) = await shop.tasks()
     (decided,) = await shop.rows(step_run)
-    checks = {check["name"]: check["words"] for check in decided.facts["checks"]}
+    checks = {check.name: check.words for check in checks_of(decided.facts)}
     assert checks["频控"] == "上一条营销消息：3月4日 10:00，7 天内 2 次（上限 3 次），30 天内 3 次（上限 8 次）"
-    assert all(check["ok"] for check in decided.facts["checks"])
+    assert all(check.ok for check in checks_of(decided.facts))
     assert opened.state == "open"
 
 

@@ -70,7 +70,7 @@ class OneRun(RuleBasedStateMachine):
         self.done = Done()
 
     def _guards(self, **changed: Any) -> None:
-        self.facts = replace(self.facts, guard=replace(self.facts.guard, **changed))
+        self.facts = self.facts._replace(guard=self.facts.guard._replace(**changed))
 
     @rule(minutes=st.one_of(st.integers(0, 40), st.integers(0, 60 * 26), st.integers(0, 60 * 24 * 5)))
     def time_passes_and_ticks(self, minutes: int) -> None:
@@ -90,11 +90,11 @@ class OneRun(RuleBasedStateMachine):
             assert decision.until is not None
             assert decision.reason
             assert decision.until > self.now
-            self.place = replace(self.place, due_at=decision.until)
+            self.place = self.place._replace(due_at=decision.until)
             return 0
         if decision.verdict is Verdict.EXIT:
             self.done.over_at = self.done.over_at or self.now
-            self.place = replace(self.place, due_at=None)
+            self.place = self.place._replace(due_at=None)
             return 0
         self.done.decided.append(due.id)
         is_push = decision.verdict is Verdict.RUN and due.channel is Channel.TASK
@@ -105,7 +105,7 @@ class OneRun(RuleBasedStateMachine):
             assert decision.reason
         if is_push:
             self._check_push(due)
-            self.facts = replace(self.facts, last_push_at=self.now, pushes=self.facts.pushes + 1)
+            self.facts = self.facts._replace(last_push_at=self.now, pushes=self.facts.pushes + 1)
             if self.playbook.priority in guards.MARKETING:
                 self._guards(touches=(*self.facts.guard.touches, Touch(self.now)))
         self.place = placing.place_from(self.course, self.place.step + 1, self.now)
@@ -139,12 +139,12 @@ class OneRun(RuleBasedStateMachine):
 
     @rule()
     def the_customer_orders(self) -> None:
-        self.facts = replace(self.facts, over="订单已付款")
+        self.facts = self.facts._replace(over="订单已付款")
         self.done.over_at = self.now
 
     @rule()
     def the_customer_refuses(self) -> None:
-        self.facts = replace(self.facts, optout={"all": True})
+        self.facts = self.facts._replace(optout={"all": True})
 
     @rule()
     def somebody_puts_him_on_the_stop_list(self) -> None:

@@ -1,6 +1,7 @@
 """What holds a step back: quiet hours, refusals, too many messages."""
 
 from datetime import time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrm.sop import guards
+from scrm.sop.explain import checks_of
 from scrm.sop.guards import Touch
 from scrm.sop.reminders import choose_told
 from scrm.sop.schema import Caps, Window
@@ -120,6 +122,31 @@ def test_from_the_moment_that_is_named_a_message_is_under_every_cap(
     for days, most in ((7, week), (30, month)):
         assert most is None or sum(touch.at > now - timedelta(days=days) for touch in touches) < most
     assert not gap or not touches or now - touches[-1].at >= timedelta(hours=gap)
+
+
+@pytest.mark.parametrize(
+    ("kept", "name", "words"),
+    [
+        (["ttl", True, [86400]], "有效期", "24 小时"),
+        (["quiet", True, []], "勿扰时段", "不受限"),
+        (["quiet", True, ["21:30–09:00"]], "勿扰时段", "21:30–09:00"),
+        (["pushes", True, [1, 3]], "本流程次数", "已发 1 次，上限 3 次"),
+        (["pushes", True, [1, None]], "本流程次数", "不限"),
+        (["cap", True, ["", 0, None, 0, None]], "频控", "近 30 天没有发过营销消息"),
+        (
+            ["cap", True, ["3月4日 10:00", 2, 3, 3, 8]],
+            "频控",
+            "上一条营销消息：3月4日 10:00，7 天内 2 次（上限 3 次），30 天内 3 次（上限 8 次）",
+        ),
+        (["rival", False, ["当天还有更重要的：“售后”"]], "当天优先级", "当天还有更重要的：“售后”"),
+        # As steps kept it before there were codes.
+        ({"name": "退订", "ok": False, "words": "客户已拒绝接收消息"}, "退订", "客户已拒绝接收消息"),
+    ],
+)
+def test_what_a_guard_answered_is_put_into_words_when_it_is_read(kept: Any, name: str, words: str) -> None:
+    (read,) = checks_of({"checks": [kept]})
+    ok = kept["ok"] if isinstance(kept, dict) else kept[1]
+    assert (read.name, read.words, read.ok) == (name, words, ok)
 
 
 def test_a_member_is_told_of_what_matters_most_and_always_of_complaints_and_promises() -> None:

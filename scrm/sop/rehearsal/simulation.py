@@ -4,7 +4,7 @@ Nothing is read from a database and nothing is written to one: rows are objects,
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
 from typing import Any
@@ -270,7 +270,7 @@ class Simulation:
 
     def _decide(self, walk: Walk, step: Step, now: datetime) -> None:
         decision = engine.decide(walk.playbook, step, self._facts(walk, step, now), self.house, now)
-        guard = decision.checks[-1].name if decision.checks and not decision.checks[-1].ok else ""
+        guard = _guard_of(decision)
         if decision.verdict is Verdict.RUN:
             self._release(walk, step, now)
             self._go_on(walk, now)
@@ -304,7 +304,7 @@ class Simulation:
         """Only what went out counts: others that wait as well must not block each other, nor a task itself."""
         facts = self._facts(asked.walk, asked.step, now)
         sent = [each for each in asked.walk.person.asked if each.state == SENT]
-        return replace(facts, pushes=max(facts.pushes - 1, 0), guard=self._guard(asked.walk, sent, now))
+        return facts._replace(pushes=max(facts.pushes - 1, 0), guard=self._guard(asked.walk, sent, now))
 
     def _guard(self, walk: Walk, counting: Sequence[Asked], now: datetime) -> GuardFacts:
         person = walk.person
@@ -506,7 +506,7 @@ class Simulation:
         place = placing.place_from(self._course(walk), walk.step if again is None else again, now)
         if again is None and walk.awaits and walk.due_at is not None:
             # What it waited for is as much farther away.
-            place = replace(place, due_at=walk.due_at + paused)
+            place = place._replace(due_at=walk.due_at + paused)
         self._settle(walk, place, now)
         return None
 
