@@ -42,6 +42,7 @@ from scrm.console import pages as console_pages
 from scrm.contact_ways import acquisition, received, ways
 from scrm.contact_ways import pages as way_pages
 from scrm.content.media import copies
+from scrm.content.media import links as media_links
 from scrm.credentials import DatabaseTokens
 from scrm.db import Database
 from scrm.db.vault_keys import use_chain, vault_of
@@ -82,7 +83,7 @@ from scrm.sop import (
 from scrm.sop.actions import chains, tagging
 from scrm.sop.plans import carry_out as plans
 from scrm.sop.rehearsal import jobs as rehearsals
-from scrm.sop.shelf import house_of, playbooks_of
+from scrm.sop.shelf import house_of, playbooks_of, terms_of
 from scrm.sync import nightly, repairs
 from scrm.sync import runs as sync_runs
 from scrm.tracking import abandonment, radar
@@ -193,6 +194,7 @@ ROUTES = (
     api_sends.routes,
     commerce_pages.routes,
     way_pages.routes,
+    media_links.routes,
     group_chat_pages.routes,
     login.routes,
     sidebar_pages.routes,
@@ -325,7 +327,11 @@ async def publish_playbooks(services: Services) -> list[str]:
     directory = services.settings.playbooks.dir
     published = playbooks_of(services)
     problems = await services.db.write(
-        published.publish_dir, directory, now=services.clock.now(), quiet=house_of(services).quiet
+        published.publish_dir,
+        directory,
+        now=services.clock.now(),
+        quiet=house_of(services).quiet,
+        needs=terms_of(services).needs,
     )
     for problem in problems:
         log.error("playbook.refused", reason=problem)

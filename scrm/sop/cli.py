@@ -8,7 +8,7 @@ import sys
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from scrm.clock import SystemClock
 from scrm.db import Database
 from scrm.errors import NotFound, WrongUse
 from scrm.settings import Settings, load_settings
-from scrm.sop import diff, estimates, lifecycle, lifecycle_store, migrate_runs
+from scrm.sop import beside, diff, estimates, lifecycle, lifecycle_store, migrate_runs
 from scrm.sop import published as publishing
 from scrm.sop.drafts import Terms
 from scrm.sop.parse import parse_playbook
@@ -155,7 +155,7 @@ async def run_apply(arguments: argparse.Namespace, settings: Settings) -> int:
             others = tuple(other for _, other in sound if other is not playbook)
             draft = Draft(source.name, playbook)
             apply = partial(_apply, now=now, by=by, over=arguments.over, approves=arguments.approve)
-            changed, refused = await db.write(apply, draft, Terms(terms.quiet, terms.limits, others))
+            changed, refused = await db.write(apply, draft, replace(terms, others=others))
             _print_errors(refused)
             lines += refused
             if not refused:
@@ -172,9 +172,8 @@ def _apply(
     if before is not None and before.digest == playbook.digest:
         publishing.bring_file(conn, draft, now=now, by=by, over=over)
         return False, []
-    beside = publishing.problems_beside(conn, playbook, terms.others)
-    if beside:
-        return False, beside
+    if lacking := beside.problems(conn, playbook, terms.needs):
+        return False, lacking
     found = estimates.estimate(conn, playbook, now)
     reasons = estimates.reasons_to_approve(playbook, found, terms.limits)
     if reasons and not approves:
@@ -206,7 +205,7 @@ async def run_export(arguments: argparse.Namespace, settings: Settings) -> int:
 def _media_needed(sources: dict[str, str], known: Known) -> list[str]:
     """Files that the other shop needs in its library, by name."""
     playbooks = (_parse_kept(source, known) for source in sources.values())
-    return sorted({name for playbook in playbooks if playbook for name in publishing.media_names(playbook)})
+    return sorted({name for playbook in playbooks if playbook for name in beside.media_names(playbook)})
 
 
 def _write(to: Path, sources: dict[str, str], media: list[str]) -> None:

@@ -1,7 +1,7 @@
 """A draft beside the versions: kept while it is written, judged, and published by whoever may."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from scrm.errors import Conflict, Forbidden, Invalid, NotFound
-from scrm.sop import estimates, lifecycle_store, published
+from scrm.sop import beside, estimates, lifecycle_store, published
+from scrm.sop.beside import Needs
 from scrm.sop.estimates import Estimate, Limits
 from scrm.sop.parse import parse_playbook
 from scrm.sop.published import By
@@ -26,6 +27,12 @@ class Terms:
     quiet: Window | None = None
     limits: Limits = field(default_factory=Limits)
     others: Sequence[Playbook] = ()
+    # Names of [outward.*] in the settings; None when nobody knows them.
+    endpoints: Collection[str] | None = None
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(self.others, self.endpoints)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,7 @@ def check(conn: Connection, source: str, key: str, terms: Terms) -> Checked:
         line = next((number for number, text in enumerate(source.splitlines(), 1) if "playbook:" in text), 1)
         words = f"编号是 {playbook.key}，这里编辑的是 {key}；编号不能改，要另建一个剧本请用「新建」"
         return Checked(None, [Problem(line, words)])
-    return Checked(playbook, (), published.problems_beside(conn, playbook, terms.others))
+    return Checked(playbook, (), beside.problems(conn, playbook, terms.needs))
 
 
 def key_of(source: str) -> str:

@@ -1,7 +1,6 @@
 """The published playbooks: brought in from files, kept as versions, held in memory by every process."""
 
 import re
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -12,19 +11,16 @@ from sqlalchemy import Connection, Row, Select, func, select, update
 
 from scrm.commerce import coupons
 from scrm.commerce.models import coupon_batch
-from scrm.content.attachments import MEDIA_KINDS, media_name
 from scrm.content.media import store as media
 from scrm.content.media.copies import MESSAGE
 from scrm.db import upsert
-from scrm.profiles.models import corp_tag
-from scrm.segments.conditions import Problem as ConditionProblem
-from scrm.segments.conditions import find_missing
-from scrm.sop import checks, lifecycle_store, triggers
+from scrm.sop import beside, lifecycle_store, triggers
+from scrm.sop.beside import ALONE, Needs
 from scrm.sop.models import playbook as playbook_table
 from scrm.sop.models import playbook_version
 from scrm.sop.parse import parse_playbook
 from scrm.sop.reading import Known, PlaybookErrors, Problem
-from scrm.sop.schema import Condition, Playbook, Window
+from scrm.sop.schema import Playbook, Window
 from scrm.sop.timing import parse_window
 
 log = structlog.get_logger()
@@ -117,7 +113,13 @@ class Published:
         return True
 
     def publish_dir(
-        self, conn: Connection, directory: Path, *, now: datetime, quiet: Window | None = _HOUSE_QUIET
+        self,
+        conn: Connection,
+        directory: Path,
+        *,
+        now: datetime,
+        quiet: Window | None = _HOUSE_QUIET,
+        needs: Needs = ALONE,
     ) -> list[str]:
         """Publish every file that changed; returns a line for each thing that keeps a file from being published.
 
@@ -126,13 +128,9 @@ class Published:
         if not directory.is_dir():
             return [f"playbooks.dir：找不到目录 {directory}，请建好它，或在配置里改成剧本所在的目录"]
         drafts, lines = read_dir(directory, known_from(conn, quiet=quiet))
-        tags = _known_tags(conn)
+        playbooks = [draft.playbook for draft in drafts]
         for draft in drafts:
-            problems = [
-                *_tag_problems(draft, tags, drafts),
-                *_name_problems(conn, draft),
-                *_media_problems(conn, draft),
-            ]
+            problems = beside.problems(conn, draft.playbook, needs._replace(others=playbooks), name=draft.file_name)
             if not problems:
                 problems = bring_file(conn, draft, now=now)
             lines += problems
@@ -225,20 +223,6 @@ def bring_in(
         facts={"origin": by.origin} if rolled_back_to is None else {"to": rolled_back_to},
     )
     return True
-
-
-def problems_beside(conn: Connection, playbook: Playbook, others: Iterable[Playbook] = ()) -> list[str]:
-    """What keeps a sound text from being published in this shop: tags and files that are not there.
-
-    The `others` run beside it: what tags they set is there in time.
-    """
-    draft = Draft(playbook.key, playbook)
-    drafts = [draft, *(Draft(other.key, other) for other in others)]
-    return [
-        *_tag_problems(draft, _known_tags(conn), drafts),
-        *_name_problems(conn, draft),
-        *_media_problems(conn, draft),
-    ]
 
 
 def read_dir(directory: Path, known: Known) -> tuple[list[Draft], list[str]]:
@@ -370,61 +354,8 @@ def _states(conn: Connection) -> list[tuple[Any, ...]]:
 
 def _media_of(conn: Connection, playbook: Playbook) -> list[tuple[str, str]]:
     """What the playbook's contents need WeCom to have."""
-    found = media.find_by_name(conn, media_names(playbook))
+    found = media.find_by_name(conn, beside.media_names(playbook))
     return [(row.sha256, MESSAGE) for row in found.values()]
-
-
-def _media_problems(conn: Connection, draft: Draft) -> list[str]:
-    names = media_names(draft.playbook)
-    found = media.find_by_name(conn, names) if names else {}
-    problems = []
-    for name, kind in names.items():
-        if name not in found:
-            problems.append(f"{draft.file_name}：素材库里没有“{name}”，请先在后台「素材库」上传，文件名要一样")
-        elif found[name].kind != kind:
-            is_kind = MEDIA_KINDS.get(found[name].kind, found[name].kind)
-            problems.append(f"{draft.file_name}：“{name}”是{is_kind}，请写成 {found[name].kind}: {name}")
-    return problems
-
-
-def media_names(playbook: Playbook) -> dict[str, str]:
-    """File names of all steps, with the kind the author says they are."""
-    parts = (part for step in playbook.steps for said in step.contents for part in said.attachments)
-    return {media_name(part): next(iter(part)) for part in parts if media_name(part)}
-
-
-def _known_tags(conn: Connection) -> set[str] | None:
-    """Names and ids of the corp's tags; None before they were fetched for the first time."""
-    if not conn.execute(select(func.count()).select_from(corp_tag)).scalar_one():
-        return None
-    rows = conn.execute(select(corp_tag.c.tag_id, corp_tag.c.tag_name).where(corp_tag.c.is_deleted.is_(False)))
-    return {text for row in rows for text in row}
-
-
-def _tag_problems(draft: Draft, tags: set[str] | None, drafts: Iterable[Draft]) -> list[str]:
-    """Conditions about tags that neither WeCom nor any playbook has."""
-    if tags is None:
-        return []
-    made = tags | {tag for other in drafts for tag in _tags_made(other.playbook)}
-    found = checks.check_tags(draft.playbook, made)
-    return PlaybookErrors(draft.file_name, [Problem(line or 1, text) for line, text in found]).lines
-
-
-def _name_problems(conn: Connection, draft: Draft) -> list[str]:
-    """Segments that do not exist or are empty below a `not`, and fields that are archived: in conditions, in the trigger."""
-
-    def find(tree: Condition) -> Iterable[ConditionProblem]:
-        return find_missing(conn, tree, kinds=("segment", "field"))
-
-    found = [*checks.check_names(draft.playbook, find), *checks.check_trigger(draft.playbook, find)]
-    return PlaybookErrors(draft.file_name, [Problem(line or 1, text) for line, text in found]).lines
-
-
-def _tags_made(playbook: Playbook) -> Iterator[str]:
-    for step in playbook.steps:
-        for act in step.act:
-            added = act.get("add_tag", [])
-            yield from added if isinstance(added, list) else [str(added)]
 
 
 def _read_version(key: str, version: int, source: str, known: Known) -> Playbook | None:

@@ -48,4 +48,4 @@ def terms_from(settings: Settings, others: tuple[Playbook, ...] = ()) -> Terms:
     """The same before there is a server."""
     said = settings.playbooks
     quiet = None if said.quiet == "none" else timing.parse_window(said.quiet)
-    return Terms(quiet, Limits(said.approval_audience, said.approval_budget * 100), others)
+    return Terms(quiet, Limits(said.approval_audience, said.approval_budget * 100), others, settings.outward.keys())

@@ -1,0 +1,84 @@
+"""What keeps a sound text from being published: members, playbooks and endpoints that are not there."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import Connection
+
+from scrm.db import Database
+from scrm.profiles.store import save_member
+from scrm.sop import beside
+from scrm.sop.beside import Needs
+from scrm.sop.parse import parse_playbook
+from scrm.sop.published import publish
+from scrm.sop.schema import Playbook
+
+NOW = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
+
+
+@pytest_asyncio.fixture
+async def db(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url)
+    yield database
+    await database.close()
+
+
+def _playbook(steps: str, key: str = "care") -> Playbook:
+    text = f"""\
+playbook: {key}
+title: 关怀
+trigger: {{event: contact.added}}
+run_key: person
+reentry: never
+goal: {{event: order.paid, within: 30d}}
+exit_if: none
+steps:
+{steps}
+"""
+    return parse_playbook(text, file_name=f"{key}.yaml")
+
+
+_START = "  - {id: a, at: T0, channel: X, do: [{start_playbook: recovery}]}"
+_ASSIGN = "  - {id: a, at: T0, channel: X, do: [{assign: [lina, nobody]}]}"
+_NOTIFY = (
+    "  - {id: a, at: T0, channel: I, notify: [owner, manager, 'role:administrator', gone], content: {text: 看一下}}"
+)
+_PUSH = "  - {id: a, at: T0, channel: K, to: sms, late: drop, data: {template: SMS_1}}"
+
+
+def _know(conn: Connection) -> None:
+    save_member(conn, "LiNa", name="李娜", now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("steps", "line"),
+    [
+        (_START, "care 第 9 行：步骤“a”要开始的剧本 recovery 还没有发布，请先发布它，或去掉这个动作"),
+        (_ASSIGN, "care 第 9 行：步骤“a”写的员工 nobody 不在职或不在应用可见范围，请换成在职员工的账号"),
+        (_NOTIFY, "care 第 9 行：步骤“a”写的员工 gone 不在职或不在应用可见范围，请换成在职员工的账号"),
+    ],
+)
+async def test_what_a_step_names_and_is_not_there_is_said_with_its_line(db: Database, steps: str, line: str) -> None:
+    await db.write(_know)
+    assert await db.read(beside.problems, _playbook(steps)) == [line]
+
+
+async def test_before_the_members_were_fetched_nobody_is_said_to_be_gone(db: Database) -> None:
+    assert await db.read(beside.problems, _playbook(_ASSIGN)) == []
+
+
+async def test_a_playbook_may_start_what_is_published_or_comes_with_it(db: Database) -> None:
+    other = _playbook("  - {id: a, at: T0, channel: X, do: [{set: {stage: 售后}}]}", key="recovery")
+    assert await db.read(beside.problems, _playbook(_START), Needs(others=[other])) == []
+    await db.write(publish, other, now=NOW)
+    assert await db.read(beside.problems, _playbook(_START)) == []
+
+
+async def test_a_push_goes_to_an_endpoint_of_the_settings(db: Database) -> None:
+    playbook = _playbook(_PUSH)
+    assert await db.read(beside.problems, playbook, Needs(endpoints={"sms"})) == []
+    (line,) = await db.read(beside.problems, playbook, Needs(endpoints={"erp"}))
+    assert line == "care 第 9 行：步骤“a”推送到 sms，设置里没有 [outward.sms]（现有：erp），请先在配置文件里加上"
+    assert await db.read(beside.problems, playbook) == []
