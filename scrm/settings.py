@@ -98,6 +98,8 @@ class Security(_Section):
     data_key: SecretStr = SecretStr("")
     old_data_keys: list[SecretStr] = []
     session_hours: int = Field(12, ge=1)
+    # How many phone numbers a member may see in clear beside the chats on one day; 0: none.
+    reveals_per_day: int = Field(30, ge=0)
 
     @field_validator("data_key")
     @classmethod
@@ -179,8 +181,22 @@ class Shop(_Section):
 
     name: str = "我们的店"
     timezone: str = "Asia/Shanghai"
+    # What members choose a customer's stage from, in the order of the way.
+    stages: tuple[str, ...] = ("潜客", "意向", "首购", "复购", "忠诚", "沉睡", "流失")
     # PNG or JPG, square; stands in the middle of our own QR pictures.
     logo: Path | None = None
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _in_one_line(cls, value: object) -> object:
+        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @field_validator("stages")
+    @classmethod
+    def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or len(set(value)) < len(value) or not all(0 < len(name.strip()) <= 20 for name in value):
+            raise ValueError("expected different names of 1 to 20 characters")
+        return value
 
     @field_validator("logo", mode="before")
     @classmethod

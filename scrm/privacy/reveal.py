@@ -14,8 +14,10 @@ from scrm.privacy import store
 from scrm.privacy.rules import FIELDS, may_reveal
 from scrm.profiles.models import identity
 from scrm.profiles.store import get_person
+from web.texts import _
 
 MOST_ORDERS = 20
+_SIDEBAR = "侧边栏查看号码"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,71 @@ def reveal(
     )
     phones = _phones(conn, person_id, vault) if "phone" in fields else []
     return Revealed(fields, phones, _receivers(conn, person_id, vault, fields))
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedPhone:
+    """A number as it may be shown; `is_noted` when only a member's remark knows it."""
+
+    id: int
+    mask: str
+    is_noted: bool
+
+
+def list_phones(conn: Connection, person_id: int) -> list[MaskedPhone]:
+    """All numbers of a person, masked, the oldest first."""
+    mine = select(identity.c.id, identity.c.mask, identity.c.source).where(
+        identity.c.person_id == person_id, identity.c.kind == "mobile_e164"
+    )
+    return [MaskedPhone(row.id, row.mask, row.source == "remark") for row in conn.execute(mine.order_by(identity.c.id))]
+
+
+def reveal_phone(
+    conn: Connection,
+    person_id: int,
+    identity_id: int,
+    vault: Vault,
+    *,
+    actor: str,
+    most: int,
+    since: datetime,
+    now: datetime,
+) -> str:
+    """One number in clear for the member beside the chat (+86...), and a line in the log in the same transaction.
+
+    Raises Forbidden when the member has seen `most` since then, NotFound.
+    """
+    seen = store.count_revealed(conn, actor, since)
+    if seen >= most:
+        raise Forbidden(
+            _("今天查看的完整号码已达上限（{most} 个），明天可以继续。急用请联系主管。", most=most)
+            if most
+            else _("店里没有开放在侧边栏查看完整号码，需要时请联系主管。")
+        )
+    found = open_phone(conn, person_id, identity_id, vault)
+    facts = {"fields": ["phone"], "identity": identity_id, "mask": found.mask, "where": "sidebar"}
+    store.note_act(conn, "revealed", person_id, actor=actor, reason=_SIDEBAR, facts=facts, now=now)
+    return found.clear
+
+
+@dataclass(frozen=True, slots=True)
+class ClearPhone:
+    """Not for anybody's eyes by itself."""
+
+    clear: str
+    mask: str
+
+
+def open_phone(conn: Connection, person_id: int, identity_id: int, vault: Vault) -> ClearPhone:
+    """For what must work with the number itself; raises NotFound."""
+    mine = select(identity.c.sealed, identity.c.mask).where(
+        identity.c.id == identity_id, identity.c.person_id == person_id, identity.c.kind == "mobile_e164"
+    )
+    row = conn.execute(mine).one_or_none()
+    clear = _open(row.sealed, vault) if row is not None else ""
+    if row is None or not clear:
+        raise NotFound(_("没有这个号码，可能已被移除，请刷新页面"))
+    return ClearPhone(clear, row.mask)
 
 
 def _phones(conn: Connection, person_id: int, vault: Vault) -> list[str]:
@@ -106,4 +173,16 @@ def _open(sealed: str, vault: Vault) -> str:
         return ""
 
 
-__all__ = ["FIELDS", "MOST_ORDERS", "Receiver", "Revealed", "open_receiver", "reveal"]
+__all__ = [
+    "FIELDS",
+    "MOST_ORDERS",
+    "ClearPhone",
+    "MaskedPhone",
+    "Receiver",
+    "Revealed",
+    "list_phones",
+    "open_phone",
+    "open_receiver",
+    "reveal",
+    "reveal_phone",
+]

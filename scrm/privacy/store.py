@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from scrm.db import upsert
 from scrm.privacy.models import erasure, privacy_act
-from scrm.profiles.models import person
+from scrm.profiles.models import member, person
 
 
 def note_act(
@@ -26,6 +26,15 @@ def note_act(
             act=act, person_id=person_id, actor=actor[:100], reason=reason[:200], facts=facts or {}, done_at=now
         )
     )
+
+
+def count_revealed(conn: Connection, actor: str, since: datetime) -> int:
+    """How often this member has seen private fields since then; nobody counts beside us until we have committed."""
+    if conn.dialect.name == "postgresql":
+        folded = func.lower(actor)
+        conn.execute(select(member.c.userid).where(member.c.folded == folded).with_for_update()).all()
+    seen = privacy_act.c.actor == actor, privacy_act.c.done_at >= since, privacy_act.c.act == "revealed"
+    return int(conn.execute(select(func.count()).select_from(privacy_act).where(*seen)).scalar_one())
 
 
 def list_acts(conn: Connection, person_id: int, limit: int = 20) -> list[Row[Any]]:

@@ -11,8 +11,9 @@ from scrm.db import BigId, UtcDateTime, metadata
 from scrm.errors import Conflict, Forbidden, Invalid, NotFound
 from scrm.events import Event, publish, retell
 from scrm.profiles.models import member
+from web.texts import N_, _
 
-KINDS = {"call": "电话", "chat": "聊天", "visit": "到店", "other": "其他"}
+KINDS = {"call": N_("电话"), "chat": N_("聊天"), "visit": N_("到店"), "other": N_("其他")}
 MOST_CHARACTERS = 2_000
 # After that a note is history: others have read it and acted on it.
 EDITABLE = timedelta(hours=24)
@@ -59,11 +60,11 @@ def read_draft(kind: str, text: str) -> Draft:
     """Raises Invalid in words for an unknown kind, no text or too much of it. Pure."""
     text = text.strip().replace("\r\n", "\n")
     if kind not in KINDS:
-        raise Invalid(f"跟进方式只能选{'、'.join(KINDS.values())}")
+        raise Invalid(_("跟进方式只能选{kinds}", kinds="、".join(map(_, KINDS.values()))))
     if not text:
-        raise Invalid("还没有写内容")
+        raise Invalid(_("还没有写内容"))
     if len(text) > MOST_CHARACTERS:
-        raise Invalid(f"写了 {len(text):,} 个字，最多 {MOST_CHARACTERS:,} 个，请删短一些")
+        raise Invalid(_("写了 {n} 个字，最多 {most} 个，请删短一些", n=len(text), most=MOST_CHARACTERS))
     return Draft(kind, text)
 
 
@@ -94,7 +95,7 @@ def change(conn: Connection, author: Author, note_id: int, draft: Draft, *, now:
     """Other words; raises NotFound, Forbidden for somebody else's note, Conflict after a day."""
     row = _own(conn, author, note_id)
     if not may_change(row, author.userid, now):
-        raise Conflict("写下超过 24 小时的记录不能再改，可以再写一条补充")
+        raise Conflict(_("写下超过 24 小时的记录不能再改，可以再写一条补充"))
     conn.execute(update(note).where(note.c.id == note_id).values(kind=draft.kind, text=draft.text, changed_at=now))
     retell(conn, _once(note_id), "note.added", _facts(draft.kind, draft.text))
 
@@ -103,7 +104,7 @@ def delete(conn: Connection, author: Author, note_id: int, *, now: datetime) -> 
     """Gone from every list, the timeline says so; `restore` brings it back for ten minutes."""
     row = _own(conn, author, note_id)
     if not may_change(row, author.userid, now):
-        raise Conflict("写下超过 24 小时的记录不能删除，可以再写一条补充")
+        raise Conflict(_("写下超过 24 小时的记录不能删除，可以再写一条补充"))
     conn.execute(update(note).where(note.c.id == note_id).values(deleted_at=now, deleted_by=author.userid))
     retell(conn, _once(note_id), "note.deleted", {"kind": KINDS[row.kind]})
 
@@ -112,7 +113,7 @@ def restore(conn: Connection, author: Author, note_id: int, *, now: datetime) ->
     """The way back from `delete`; raises Conflict when it was too long ago."""
     row = _own(conn, author, note_id, deleted=True)
     if now - row.deleted_at > UNDO:
-        raise Conflict("只能在删除后的 10 分钟内撤销")
+        raise Conflict(_("只能在删除后的 10 分钟内撤销"))
     conn.execute(update(note).where(note.c.id == note_id).values(deleted_at=None, deleted_by=""))
     retell(conn, _once(note_id), "note.added", _facts(row.kind, row.text))
 
@@ -130,9 +131,9 @@ def _own(conn: Connection, author: Author, note_id: int, *, deleted: bool = Fals
     """The author's own note about this person."""
     row = conn.execute(select(note).where(note.c.id == note_id, note.c.person_id == author.person_id)).one_or_none()
     if row is None or (row.deleted_at is not None) is not deleted:
-        raise NotFound("没有这条跟进记录，可能已被删除，请刷新页面")
+        raise NotFound(_("没有这条跟进记录，可能已被删除，请刷新页面"))
     if str(row.userid).casefold() != author.userid.casefold():
-        raise Forbidden("只能修改自己写的跟进记录")
+        raise Forbidden(_("只能修改自己写的跟进记录"))
     return row
 
 

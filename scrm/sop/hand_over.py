@@ -50,7 +50,7 @@ def hand_over(
         .values(
             userid=taker,
             released_at=None,
-            reminder=case((task.c.kind == "send", "waiting"), else_=task.c.reminder),
+            reminder=case((task.c.kind.in_(("send", "promise")), "waiting"), else_=task.c.reminder),
         )
         .returning(task.c.id, task.c.enrolment_id, task.c.step_id)
     ).all()

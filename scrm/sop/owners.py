@@ -123,7 +123,7 @@ def _last_talks(whose: ColumnElement[bool]) -> Any:
     """(userid, external_userid, at): when each member last sent something from a task."""
     return (
         select(task.c.userid, task.c.external_userid, func.max(task.c.ended_at).label("at"))
-        .where(whose, task.c.state == "sent")
+        .where(whose, task.c.state == "sent", task.c.kind != "promise")
         .group_by(task.c.userid, task.c.external_userid)
         .subquery()
     )

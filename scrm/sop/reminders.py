@@ -186,7 +186,7 @@ def compose(userid: str, tasks: Sequence[Row[Any]], public_url: str, zone: ZoneI
     """The card (doc 90236): of one task with buttons to end it or put it off, of several a link to the list. Pure."""
     first = tasks[0]
     several = len(tasks) > 1
-    title = f"{len(tasks)} 位客户等你跟进" if several else f"{_name(first)}等你跟进"
+    title = f"{len(tasks)} 位客户等你跟进" if several else _headline(first)
     url = f"{public_url}/sidebar/tasks" + ("" if several else f"?task={first.id}")
     if several:
         shape = {"card_type": "text_notice", "jump_list": [{"type": 1, "title": "打开待办", "url": url}]}
@@ -210,6 +210,10 @@ def compose(userid: str, tasks: Sequence[Row[Any]], public_url: str, zone: ZoneI
     }
 
 
+def _headline(task: Row[Any]) -> str:
+    return f"你答应{_name(task)}的事到时间了" if task.kind == "promise" else f"{_name(task)}等你跟进"
+
+
 def _name(task: Row[Any]) -> str:
     return str(task.customer_remark or task.customer_name or "一位客户")
 
@@ -219,11 +223,12 @@ def _line(task: Row[Any], several: bool) -> str:
 
 
 def _deadline(tasks: Sequence[Row[Any]], zone: ZoneInfo) -> str:
-    ends = min((task.expires_at for task in tasks if task.expires_at is not None), default=None)
+    ends = min((end for task in tasks if (end := task.expires_at or task.due_at) is not None), default=None)
+    to_send = "" if all(task.kind == "promise" for task in tasks) else "点开一键发送"
     if ends is None:
-        return "点开卡片，一键发送"
+        return to_send and "点开卡片，一键发送"
     local = ends.astimezone(zone)
-    return f"最晚 {local.month} 月 {local.day} 日 {local:%H:%M} 前，点开一键发送"
+    return "，".join(filter(None, (f"最晚 {local.month} 月 {local.day} 日 {local:%H:%M} 前", to_send)))
 
 
 def _shortened(text: str, chars: int) -> str:

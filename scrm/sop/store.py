@@ -33,7 +33,9 @@ _ACTIVE: ColumnElement[bool] = literal_column("enrolment.state = 'active'")
 _WAITING: ColumnElement[bool] = literal_column("enrolment.due_at IS NOT NULL")
 _OPEN: ColumnElement[bool] = literal_column("task.state = 'open'")
 # What went to the customer or is about to; a suggestion counts only once it was used.
-_PUSHED: ColumnElement[bool] = or_(task.c.state == "sent", and_(task.c.state == "open", task.c.kind == "send"))
+_PUSHED: ColumnElement[bool] = or_(
+    and_(task.c.state == "sent", task.c.kind != "promise"), and_(task.c.state == "open", task.c.kind == "send")
+)
 
 # Enrolments -----------------------------------------------------------------------------------------------------------
 
@@ -373,6 +375,11 @@ def add_tasks(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
     insert_rows(conn, task, rows)
 
 
+def add_task(conn: Connection, values: dict[str, Any]) -> int:
+    """One, that no step asked for; its id."""
+    return int(conn.execute(task.insert().values(**values).returning(task.c.id)).scalar_one())
+
+
 def find_task(conn: Connection, task_id: int) -> Row[Any] | None:
     return conn.execute(select(task).where(task.c.id == task_id)).one_or_none()
 
@@ -637,7 +644,7 @@ def list_member_tasks(
             _with_names(select(task))
             .where(
                 task.c.userid == spelled,
-                task.c.kind == "send",
+                task.c.kind.in_(("send", "promise")),
                 or_(and_(task.c.state == "open", task.c.open_at < before), task.c.ended_at >= since),
             )
             .order_by(task.c.open_at, task.c.id)
