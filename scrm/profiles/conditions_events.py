@@ -76,6 +76,7 @@ EVENTS = {
     "points.expiring": "积分快到期",
     "level.changed": "会员等级变动",
     "task.sent": "员工发送了待办消息",
+    "script.sent": "员工发送了话术",
     "mass_message.sent": "收到群发消息",
     "optout.changed": "修改了消息偏好",
     "transfer.begun": "开始转给另一位员工",

@@ -234,21 +234,26 @@ def list_usable(
     limit: int,
     offset: int = 0,
 ) -> list[Row[Any]]:
-    """Scripts a member may send, with their own habits. `view`: all, mine, liked, used (most), recent."""
-    query = _with_habits(userid).where(script.c.owner.in_((COMPANY, userid)), is_usable(now))
+    """Scripts a member may send, with their own habits, in the order of an index.
+
+    `view`: all (the company's), mine, liked, used (the most) or recent.
+    """
+    narrowed, order = _VIEWS.get(view, _VIEWS["all"])
+    query = _with_habits(userid, is_inner=view in _HABITUAL).where(*narrowed, is_usable(now))
+    query = query.where(script.c.owner.in_((COMPANY, userid)) if view in _HABITUAL else _whose(view, userid))
     if folder_ids:
         query = query.where(script.c.folder_id.in_(list(folder_ids)))
-    if view == "mine":
-        query = query.where(script.c.owner == userid)
-    narrowed, order = _VIEWS.get(view, _VIEWS["all"])
-    query = query.where(*narrowed).order_by(*order, script.c.id).limit(limit).offset(offset)
-    return list(conn.execute(query))
+    return list(conn.execute(query.order_by(*order, script.c.id).limit(limit).offset(offset)))
 
 
-_BY_HAND = (script.c.position,)
+def _whose(view: str, userid: str) -> ColumnElement[bool]:
+    return script.c.owner == (userid if view == "mine" else COMPANY)
+
+
+_HABITUAL = frozenset({"liked", "used", "recent"})
 _VIEWS: dict[str, tuple[tuple[ColumnElement[bool], ...], tuple[Any, ...]]] = {
-    "all": ((), _BY_HAND),
-    "mine": ((), (script.c.changed_at.desc(),)),
+    "all": ((), (script.c.position,)),
+    "mine": ((), (script.c.position.desc(),)),
     "liked": ((script_habit.c.liked_at.is_not(None),), (script_habit.c.liked_at.desc(),)),
     "used": ((script_habit.c.uses > 0,), (script_habit.c.uses.desc(), script_habit.c.used_at.desc())),
     "recent": ((script_habit.c.used_at.is_not(None),), (script_habit.c.used_at.desc(),)),
@@ -302,14 +307,16 @@ def _beginning() -> Select[Any]:
     )
 
 
-def _with_habits(userid: str) -> Select[Any]:
+def _with_habits(userid: str, *, is_inner: bool = False) -> Select[Any]:
     mine = and_(script_habit.c.script_id == script.c.id, script_habit.c.userid == userid)
-    return select(
-        script,
-        script_habit.c.liked_at,
-        script_habit.c.uses.label("my_uses"),
-        script_habit.c.used_at.label("my_used_at"),
-    ).outerjoin(script_habit, mine)
+    columns = (script, script_habit.c.liked_at, script_habit.c.uses.label("my_uses"))
+    return select(*columns).join_from(script, script_habit, mine, isouter=not is_inner)
+
+
+def has_habits(conn: Connection, userid: str) -> bool:
+    """Whether this member has sent a few different scripts already."""
+    query = select(script_habit.c.script_id).where(script_habit.c.userid == userid, script_habit.c.uses > 0)
+    return len(conn.execute(query.limit(3)).all()) == 3
 
 
 def like(conn: Connection, userid: str, script_id: int, liked_at: datetime | None) -> None:
