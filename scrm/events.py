@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, Connection, Index, String, Table, bindparam, select, text, update
+from sqlalchemy import Column, Connection, Index, String, Table, bindparam, delete, select, text, update
 
 from scrm.db import BigId, Json, UtcDateTime, insert_for, metadata
 from scrm.db.bulk import among, insert_rows
@@ -55,7 +55,14 @@ def publish(conn: Connection, events: Iterable[Event], *, now: datetime, correla
     """
     new = keep(conn, events, now=now, correlation=correlation)
     items = [
-        queue.Item(lane="event", kind="sop.event", payload={"event_id": told.id}, correlation=correlation)
+        queue.Item(
+            lane="event",
+            kind="sop.event",
+            payload={"event_id": told.id},
+            # What is told of one order, one case or one live show is heard in the order it was told.
+            order_key=f"told:{told.key}"[:120] if told.key else None,
+            correlation=correlation,
+        )
         for told in new
         if told.person_id is not None
     ]
@@ -102,6 +109,11 @@ def record(conn: Connection, events: Iterable[Event], *, now: datetime, correlat
 def retell(conn: Connection, once: str, name: str, facts: dict[str, Any]) -> None:
     """What an event tells was changed or taken back by whoever wrote it; playbooks are not told again."""
     conn.execute(update(event).where(event.c.once == once).values(name=name, facts=facts))
+
+
+def forget(conn: Connection, once: str) -> None:
+    """Take back what was told: it did not happen. What playbooks have not heard of yet, they never will."""
+    conn.execute(delete(event).where(event.c.once == once))
 
 
 def get_event(conn: Connection, event_id: int) -> Event | None:

@@ -10,6 +10,7 @@ from scrm.sop import workdays
 from scrm.sop.schema import When, Window
 
 DEFAULT_TIME = time(10, 0)  # of `D+3` without a window
+MOMENT = timedelta(minutes=30)  # `D+1 20:00`: spread over so much, that not everybody is told in one second
 
 _DAY = timedelta(days=1)
 _LONGEST_HOLIDAY = timedelta(days=9)
@@ -18,6 +19,7 @@ _DURATION = re.compile(r"(?:\d+[smhd])+")
 _PART = re.compile(r"(\d+)([smhd])")
 _FROM_ANCHOR = re.compile(r"T0(?:([+-])(\S+))?")
 _BY_DAY = re.compile(r"([DW])([+-])(\d{1,4})(?:\s+(\S.*))?")
+_CLOCK = re.compile(r"(\d{1,2}):(\d{2})")
 _WINDOW = re.compile(r"(\d{1,2}):(\d{2})\s*[-–~～至]\s*(\d{1,2}):(\d{2})")
 
 
@@ -46,16 +48,25 @@ def parse_window(text: str) -> Window:
 
 
 def parse_when(text: str) -> When:
-    """`T0`, `T0+30m`, `T0-2h` before a start that is to come, `D+3`, `D+3 10:00-11:30`, `D-3` before a date, `W+2` in working days; raises ValueError."""
+    """`T0`, `T0+30m`, `T0-2h` before a start that is to come, `D+3`, `D+3 10:00-11:30`, `D+1 20:00` (within half an hour), `D-3` before a date, `W+2` in working days; raises ValueError."""
     if found := _FROM_ANCHOR.fullmatch(text):
         offset = parse_duration(found[2]) if found[2] else timedelta()
         return When(offset=-offset if found[1] == "-" else offset)
     if found := _BY_DAY.fullmatch(text):
         days = int(found[3]) if found[2] == "+" else -int(found[3])
-        return When(days=days, window=parse_window(found[4]) if found[4] else None, counts_workdays=found[1] == "W")
+        return When(days=days, window=_parse_time(found[4]) if found[4] else None, counts_workdays=found[1] == "W")
     raise ValueError(
         f"看不懂时间“{text}”，请写成 T0、T0+30m、T0-2h（开播前 2 小时）、D+3、D-3（日期前 3 天）、W+2（工作日）或 D+3 10:00-11:30"
     )
+
+
+def _parse_time(text: str) -> Window:
+    """A window, or the half hour from a time on."""
+    found = _CLOCK.fullmatch(text)
+    if found is None or int(found[1]) > 23 or int(found[2]) > 59:
+        return parse_window(text)
+    start = time(int(found[1]), int(found[2]))
+    return Window(start, (datetime.combine(date.min, start) + MOMENT).time())
 
 
 def due_at(when: When, anchor: datetime, zone: ZoneInfo, *, spread_key: str) -> datetime:
@@ -156,9 +167,11 @@ def _span(day: date, window: Window, zone: ZoneInfo) -> tuple[datetime, datetime
     return start, max(start, _moment(last, window.end, zone))
 
 
+@lru_cache(maxsize=1024)
 def _span_around(moment: datetime, window: Window, zone: ZoneInfo) -> tuple[datetime, datetime] | None:
+    """Remembered: a batch asks for one moment, and steps without a window of their own come at one time of day."""
     day = moment.astimezone(zone).date()
-    for first in (day - _DAY, day):
+    for first in (day, day - _DAY):
         start, end = _span(first, window, zone)
         if start <= moment < end:
             return start, end

@@ -47,6 +47,9 @@ zones = st.sampled_from([SHANGHAI, BERLIN, ZoneInfo("America/New_York"), ZoneInf
         ("T0-2h", When(offset=-timedelta(hours=2))),
         ("D+3", When(days=3)),
         ("D+3 10:00-11:30", When(days=3, window=Window(time(10), time(11, 30)))),
+        ("D+1 20:00", When(days=1, window=Window(time(20), time(20, 30)))),
+        ("D-3 9:45", When(days=-3, window=Window(time(9, 45), time(10, 15)))),
+        ("D+1 23:40", When(days=1, window=Window(time(23, 40), time(0, 10)))),
         ("D+0 22:00–24:00", When(days=0, window=Window(time(22), time(0)))),
     ],
 )
@@ -54,7 +57,7 @@ def test_times_are_read_as_authors_write_them(text: str, when: When) -> None:
     assert parse_when(text) == when
 
 
-@pytest.mark.parametrize("text", ["", "T1", "T0+", "T0+30", "T0+0m", "T0-", "D3", "D+3 25:00-26:00", "D+3 10:00", "3d"])
+@pytest.mark.parametrize("text", ["", "T1", "T0+", "T0+30", "T0+0m", "T0-", "D3", "D+3 25:00-26:00", "D+3 10:60", "3d"])
 def test_a_time_that_is_no_time_is_refused_with_words(text: str) -> None:
     with pytest.raises(ValueError, match=r"[一-鿿]"):
         parse_when(text)
