@@ -10,14 +10,16 @@ from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
+from sqlalchemy import Connection
 
-from scrm import sessions
+from scrm import audit, sessions
+from scrm.access.senders import describe_agent, sender_of
 from scrm.errors import Forbidden, Invalid, NotFound, ScrmError, Unauthorized
 from scrm.services import SERVICES, Services
 from scrm.sessions import SignedIn
 from web.languages import LANG_COOKIE, language_of
 from web.render import render
-from web.texts import LANGUAGES, speaking
+from web.texts import LANGUAGES, N_, _, speaking
 
 log = structlog.get_logger()
 
@@ -31,11 +33,17 @@ _SAFE = {"GET", "HEAD", "OPTIONS"}
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
+class StalePage(Forbidden):
+    """The page was made for a session that another login has replaced: it has to be loaded anew."""
+
+    code = "stale_page"
+
+
 def signed_in(request: web.Request) -> SignedIn:
     """The member; raises Unauthorized when nobody is signed in."""
     member = find_signed_in(request)
     if member is None:
-        raise Unauthorized("登录已过期，请重新打开页面")
+        raise Unauthorized(_("登录已过期，请重新打开页面"))
     return member
 
 
@@ -44,11 +52,29 @@ def find_signed_in(request: web.Request) -> SignedIn | None:
     return member
 
 
-async def sign_in(request: web.Request, response: web.StreamResponse, userid: str) -> None:
-    """Open a session and put its token into the cookie."""
+async def sign_in(
+    request: web.Request,
+    response: web.StreamResponse,
+    userid: str,
+    *,
+    way: str = "wecom",
+    words: str = "用企业微信登录",
+) -> None:
+    """Open a session and put its token into the cookie; the one that this browser had ends."""
     services = request.app[SERVICES]
-    lives = timedelta(hours=services.settings.security.session_hours)
-    token = await services.db.write(sessions.open_session, userid, now=services.clock.now(), lives=lives)
+    now, lives = services.clock.now(), timedelta(hours=services.settings.security.session_hours)
+    address, agent = sender_of(request), describe_agent(request.headers.get("User-Agent", ""))
+
+    def enter(conn: Connection) -> str:
+        if old := request.cookies.get(COOKIE):
+            sessions.close_session(conn, old)
+        token = sessions.open_session(conn, userid, now=now, lives=lives, way=way, address=address, agent=agent)
+        member = sessions.find_session(conn, token, now=now)
+        name = member.name if member is not None else ""
+        audit.note(conn, _deed(request, userid, name, "login", words))
+        return token
+
+    token = await services.db.write(enter)
     response.set_cookie(
         COOKIE,
         token,
@@ -64,6 +90,11 @@ async def sign_out(request: web.Request, response: web.StreamResponse) -> None:
     if token := request.cookies.get(COOKIE):
         await services.db.write(sessions.close_session, token)
     response.del_cookie(COOKIE, path="/")
+
+
+def _deed(request: web.Request, userid: str, name: str, act: str, words: str) -> audit.Deed:
+    actor = audit.Actor(userid, name, sender_of(request), "login")
+    return audit.Deed(actor, request.app[SERVICES].clock, "", act, words)
 
 
 _SPEAKING = ("/sidebar", "/login")
@@ -108,11 +139,16 @@ async def show_errors(request: web.Request, handler: Handler) -> web.StreamRespo
     except web.HTTPException as error:
         if error.status < 400 or request.path.startswith("/callbacks/"):
             raise
-        return _answer(request, error.status, error.reason.lower().replace(" ", "_"), _HTTP_TEXTS.get(error.status, ""))
+        return _answer(
+            request,
+            error.status,
+            error.reason.lower().replace(" ", "_"),
+            _(_HTTP_TEXTS.get(error.status, "请求无法处理")),
+        )
     except Exception as error:
         number = secrets.token_hex(4)
         log.exception("http.failed", path=request.path, number=number, error=type(error).__name__)
-        return _answer(request, 500, "failed", f"页面出错了，请稍后重试。反馈时请提供编号 {number}")
+        return _answer(request, 500, "failed", _("页面出错了，请稍后重试。反馈时请提供编号 {number}", number=number))
 
 
 # The customers' own pages say in their own words that there is nothing.
@@ -124,7 +160,7 @@ async def refuse_unkeepable(request: web.Request, handler: Handler) -> web.Strea
     """A NUL in the address or in a page's form is nobody's typing, and PostgreSQL cannot even look for it."""
     if "%00" in request.raw_path:
         if "\0" in request.path and not request.path.startswith(_OWN_WORDS):
-            raise NotFound(_HTTP_TEXTS[404])
+            raise NotFound(_(_HTTP_TEXTS[404]))
         require_keepable(request.query)
     if request.method not in _SAFE and request.path.startswith(_PAGES) and request.content_type in _FORMS:
         require_keepable(await request.post())
@@ -137,22 +173,22 @@ def require_keepable(values: Mapping[Any, Any]) -> None:
         for text in (name, value):
             if isinstance(text, str) and _UNKEEPABLE.search(text):
                 shown = _UNKEEPABLE.sub("�", str(name))[:40]
-                raise Invalid(f"“{shown}”含有无法保存的字符（空字符或残缺的字符），请删去后再提交")
+                raise Invalid(_("“{name}”含有无法保存的字符（空字符或残缺的字符），请删去后再提交", name=shown))
 
 
 _UNKEEPABLE = re.compile("[\0\ud800-\udfff]")
 
 _HTTP_TEXTS = {
-    404: "没有这个页面",
-    405: "不支持这样访问",
-    413: "提交的内容太大了",
+    404: N_("没有这个页面"),
+    405: N_("不支持这样访问"),
+    413: N_("提交的内容太大了"),
 }
 
 
 def _answer(
     request: web.Request, status: int, code: str, text: str, details: dict[str, object] | None = None
 ) -> web.Response:
-    text = text or "请求无法处理"
+    text = text or _("请求无法处理")
     if request.path.startswith(("/api/", "/hooks/")) or wants_json(request):
         return web.json_response({"error": {"code": code, "message": text}, **(details or {})}, status=status)
     if request.path.startswith(_PAGES) and not request.headers.get("HX-Request"):
@@ -176,9 +212,16 @@ async def know_member(request: web.Request, handler: Handler) -> web.StreamRespo
         member = await services.db.read(sessions.find_session, token, now=services.clock.now())
         if member is not None:
             request[MEMBER] = member
+            await _note_seen(services, member, token)
     if request.method not in _SAFE:
         await _refuse_forgery(request, services)
     return await handler(request)
+
+
+async def _note_seen(services: Services, member: SignedIn, token: str) -> None:
+    now = services.clock.now()
+    if member.seen_at is None or now - member.seen_at > sessions.SEEN:
+        await services.db.write(sessions.note_seen, token, now=now)
 
 
 async def _refuse_forgery(request: web.Request, services: Services) -> None:
@@ -190,9 +233,9 @@ async def _refuse_forgery(request: web.Request, services: Services) -> None:
     origin = request.headers.get("Origin")
     ours = {urlsplit(services.settings.server.public_url).netloc, request.host}
     if origin is not None and urlsplit(origin).netloc not in ours:
-        raise Forbidden("请求来自其他网站，已拒绝")
+        raise Forbidden(_("请求来自其他网站，已拒绝"))
     if not hmac.compare_digest(given.encode(), member.csrf.encode()):
-        raise Forbidden("页面已过期，请刷新后再试")
+        raise StalePage(_("页面已过期，请刷新后再试"))
 
 
 MIDDLEWARES = (speak, show_errors, know_member, refuse_unkeepable)

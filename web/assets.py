@@ -67,6 +67,8 @@ async def _built_file(request: web.Request) -> web.FileResponse:
 @lru_cache(maxsize=1)
 def _manifest(built_at_ns: int) -> tuple[dict[str, str], frozenset[str]]:
     """Entry name -> file, and all files; the argument makes a new build be read again."""
-    outputs: dict[str, dict[str, object]] = json.loads(META.read_bytes())["outputs"]
+    outputs: dict[str, dict[str, object]] = {}
+    for meta in META.parent.glob("meta*.json"):
+        outputs |= json.loads(meta.read_bytes())["outputs"]
     files = {Path(path).name: output.get("entryPoint") for path, output in outputs.items()}
     return {Path(str(entry)).name: file for file, entry in files.items() if entry}, frozenset(files)

@@ -22,21 +22,24 @@ ENTRIES = (
     "islands/customer.js",
     "islands/track.js",
     "styles/sidebar.css",
+    "styles/plain.css",
     "styles/dark.css",
     "styles/console.css",
     "styles/customer.css",
 )
-# WeCom's web views are old; Safari 13 is out of reach, because esbuild refuses to lower destructuring.
+# What older engines read: plain scripts, for which esbuild refuses every newer word.
+OLD_ENTRIES = ("islands/old-client.js",)
 FLAGS = (
     "--bundle",
-    "--splitting",
-    "--format=esm",
-    "--target=chrome80,safari14.1",
     "--loader:.svg=dataurl",
     "--entry-names=[name]-[hash]",
     "--chunk-names=[name]-[hash]",
     "--log-level=warning",
 )
+# WeCom's web views are old (web/engines.py knows them); Safari 13 is out of reach, because esbuild refuses to lower
+# destructuring.
+MODERN = ("--splitting", "--format=esm", "--target=chrome80,safari14.1")
+OLD = ("--format=iife", "--target=es5")
 # Node being elsewhere than on PATH, packages could not run scripts anyway; NODE_ENV=production would leave esbuild out.
 NPM_FLAGS = ("--ignore-scripts", "--include=dev", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
 
@@ -81,15 +84,21 @@ def install_modules() -> None:
 
 
 def esbuild(outdir: Path, *flags: str) -> None:
-    """Bundle the entries that exist into `outdir`, with a meta.json that maps entries to hashed names."""
-    entries = [entry for entry in ENTRIES if (WEB / entry).is_file()]
+    """Bundle the entries that exist into `outdir`, with files that map entries to hashed names (web/assets.py)."""
     outdir.mkdir(parents=True, exist_ok=True)
-    if not entries:
-        (outdir / "meta.json").write_text('{"outputs": {}}')
+    bundle(OLD_ENTRIES, outdir, outdir / "meta-old.json", *OLD, "--minify")
+    bundle(ENTRIES, outdir, outdir / "meta.json", *MODERN, *flags)  # being watched it does not end
+
+
+def bundle(entries: Iterable[str], outdir: Path, meta: Path, *flags: str) -> None:
+    """One run of esbuild."""
+    found = [entry for entry in entries if (WEB / entry).is_file()]
+    if not found:
+        meta.write_text('{"outputs": {}}')
         return
-    target = (f"--outdir={outdir}", f"--metafile={outdir / 'meta.json'}")
+    target = (f"--outdir={outdir}", f"--metafile={meta}")
     # esbuild's npm scripts look for `node` on PATH; its file works with the node that came by pip.
-    node("node_modules/esbuild/bin/esbuild", *entries, *FLAGS, *target, *flags)
+    node("node_modules/esbuild/bin/esbuild", *found, *FLAGS, *target, *flags)
 
 
 def node(*args: str | Path, quiet: bool = False) -> None:

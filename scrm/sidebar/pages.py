@@ -1,6 +1,5 @@
 """The sidebar's pages: the shell that finds out who the customer is, the customer, the member's day."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
@@ -11,12 +10,11 @@ from scrm.http import signed_in
 from scrm.login import BRIDGE_SCRIPT
 from scrm.profiles.store import access_contact
 from scrm.services import SERVICES
-from scrm.sidebar import acts, link, marks, optout, own_fields, scan, signature, starts
+from scrm.sidebar import acts, link, marks, optout, own_fields, plain, scan, scripts, signature, starts, today
 from scrm.sidebar.cards import CARDS, TABS, load_page, timeline
 from scrm.sidebar.door import for_members, is_partial, page, visit_of
-from scrm.sop import tasks
 from scrm.sop.store import find_task
-from scrm.sop.tasks import TaskView
+from web.engines import is_too_old
 
 __all__ = ["BRIDGE_SCRIPT", "routes"]
 
@@ -33,8 +31,10 @@ async def add_slash(request: web.Request) -> web.Response:
 @own.get("/sidebar/")
 @for_members
 async def show_shell(request: web.Request) -> web.StreamResponse:
-    """Small: only WeCom's client knows which chat it stands beside."""
-    return page(request, "shell.html")
+    """Small: only WeCom's client knows which chat it stands beside. An old engine gets the day's texts with it."""
+    if not is_too_old(request.headers.get("User-Agent", "")):
+        return page(request, "shell.html", is_old=False)
+    return await plain.show(request, "shell.html", is_old=True)
 
 
 @own.get("/sidebar/contacts/{external_userid}")
@@ -64,24 +64,10 @@ async def show_older(request: web.Request) -> web.StreamResponse:
 @own.get("/sidebar/tasks")
 @for_members
 async def show_day(request: web.Request) -> web.StreamResponse:
-    """What waits for this member; the address in an app message names one task, which is then shown at once."""
+    """Where the day was before; the address in an app message names one task, which is then shown at once."""
     if task_id := _number(request.query.get("task", "")):
         raise web.HTTPFound(f"/sidebar/tasks/{task_id}")
-    services = request.app[SERVICES]
-    now = services.clock.now()
-    views = await services.db.read(tasks.list_for_member, signed_in(request).userid, now)
-    return page(
-        request,
-        "tasks.html",
-        waiting=[view for view in views if view.is_open],
-        later=[view for view in views if view.state == "postponed"],
-        ended=_ended(views),
-        urgent=now + URGENT,
-    )
-
-
-def _ended(views: Iterable[TaskView]) -> list[TaskView]:
-    return [view for view in views if not view.is_open and view.state != "postponed"]
+    raise web.HTTPFound("/sidebar/today")
 
 
 @own.get(r"/sidebar/tasks/{task_id:\d{1,18}}")
@@ -120,7 +106,10 @@ routes: list[web.AbstractRouteDef] = [
     *optout.routes,
     *own_fields.routes,
     *marks.routes,
+    *plain.routes,
     *starts.routes,
+    *today.routes,
     *scan.routes,
+    *scripts.routes,
     *signature.routes,
 ]

@@ -15,7 +15,7 @@ LANGUAGES = (CHINESE, "en")
 LANGUAGE: ContextVar[str] = ContextVar("language", default=CHINESE)
 
 
-def _(text: str, **values: object) -> str:
+def _(text: str, /, **values: object) -> str:
     """`text` in the reader's language, with its {names} filled in."""
     language = LANGUAGE.get()
     if language != CHINESE:

@@ -1,25 +1,37 @@
 // Which chat this page stands beside, as WeCom's client tells it.
 import {
   getContext,
+  getCurExternalChat,
   getCurExternalContact,
   openEnterpriseChat,
   register,
   scanQRCode,
   sendChatMessage,
 } from "@wecom/jssdk";
+import { _ } from "../texts.js";
 import { Refusal, request } from "./request.js";
-import { words } from "./refusals.js";
+import { kindOf, words } from "./refusals.js";
 
 const ENTRIES_OF_A_CONTACT = ["single_chat_tools", "single_kf_tools", "contact_profile"];
+const ENTRIES_OF_A_GROUP = ["group_chat_tools"];
 const ENTRIES_THAT_SEND = ["single_chat_tools", "single_kf_tools"];
+const APIS = [
+  "getContext",
+  "getCurExternalContact",
+  "getCurExternalChat",
+  "sendChatMessage",
+  "openEnterpriseChat",
+  "scanQRCode",
+];
 // A client whose bridge never comes lets every call wait for ever.
 const PATIENCE_MS = 12000;
 // The detail of a refusal when nobody knows what the client did.
 export const SILENCE = "timeout";
 
-export const chat = { isInClient: /wxwork\//i.test(navigator.userAgent), entry: "", contact: "" };
+export const chat = { isInClient: /wxwork\//i.test(navigator.userAgent), entry: "", contact: "", group: "" };
 
 let isRegistered = false;
+let readings = 0;
 
 function introduce() {
   if (isRegistered) return;
@@ -28,7 +40,7 @@ function introduce() {
   register({
     corpId: document.body.dataset.corp,
     agentId: document.body.dataset.agent,
-    jsApiList: ["getContext", "getCurExternalContact", "sendChatMessage", "openEnterpriseChat", "scanQRCode"],
+    jsApiList: APIS,
     getConfigSignature: sign("config"),
     getAgentConfigSignature: sign("agent_config"),
   });
@@ -36,7 +48,7 @@ function introduce() {
 
 function patiently(promise) {
   let timer;
-  const late = new Promise((_, reject) => {
+  const late = new Promise((_resolve, reject) => {
     timer = setTimeout(() => reject({ errMsg: SILENCE }), PATIENCE_MS);
   });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
@@ -47,26 +59,63 @@ async function call(api, params) {
     return await patiently(api(params));
   } catch (problem) {
     if (problem instanceof Refusal) throw problem;
-    throw new Refusal(words(problem && problem.errMsg), String((problem && problem.errMsg) || problem));
+    const said = problem && problem.errMsg;
+    throw new Refusal(words(said), String(said || problem), 0, kindOf(said));
   }
 }
 
-// Asks the client anew: a member who turns to another chat may keep this very page.
+// Asks the client anew: a member who turns to another chat may keep this very page. Of several answers on their way
+// the one asked for last counts.
 export async function readChat() {
   if (!chat.isInClient) return chat;
   introduce();
-  const { entry } = await call(getContext);
-  const contact = ENTRIES_OF_A_CONTACT.includes(entry) ? (await call(getCurExternalContact)).userId : "";
-  Object.assign(chat, { entry, contact });
-  document.dispatchEvent(new CustomEvent("chat:read"));
+  readings += 1;
+  const mine = readings;
+  const found = await whereWeAre();
+  if (mine === readings) {
+    Object.assign(chat, found);
+    document.dispatchEvent(new CustomEvent("chat:read"));
+  }
   return chat;
+}
+
+async function whereWeAre() {
+  const entry = await entryOrNone();
+  if (entry === undefined) return tryBoth();
+  const contact = ENTRIES_OF_A_CONTACT.includes(entry) ? (await call(getCurExternalContact)).userId : "";
+  const group = ENTRIES_OF_A_GROUP.includes(entry) ? (await call(getCurExternalChat)).chatId : "";
+  return { entry, contact, group: group || "" };
+}
+
+// Clients before 3.0.24 cannot tell the entry.
+async function entryOrNone() {
+  try {
+    return (await call(getContext)).entry;
+  } catch (problem) {
+    if (problem.kind === "old") return undefined;
+    throw problem;
+  }
+}
+
+async function tryBoth() {
+  try {
+    return { entry: "single_chat_tools", contact: (await call(getCurExternalContact)).userId, group: "" };
+  } catch (problem) {
+    if (problem.kind !== "entry") throw problem;
+  }
+  return { entry: "group_chat_tools", contact: "", group: (await call(getCurExternalChat)).chatId };
 }
 
 export function canSendTo(contact) {
   return ENTRIES_THAT_SEND.includes(chat.entry) && chat.contact === contact;
 }
 
-export async function sendMessage(message) {
+// The client sends into whatever chat is open at that moment: so it is asked once more, right before.
+export async function sendMessage(message, contact = "") {
+  if (contact) {
+    await readChat();
+    if (!canSendTo(contact)) throw new Refusal(_("当前打开的不是这位客户的聊天，没有发送。"), "another chat was open", 0, "entry");
+  }
   await call(sendChatMessage, message);
 }
 

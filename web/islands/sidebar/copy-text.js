@@ -1,4 +1,5 @@
 // <copy-text text="..." said="已复制"><button>: copies, and says so.
+import { _ } from "../texts.js";
 import { Refusal } from "./request.js";
 import { toast } from "./toast.js";
 
@@ -19,7 +20,7 @@ export async function copy(text) {
   field.select();
   const isCopied = document.execCommand("copy");
   field.remove();
-  if (!isCopied) throw new Refusal("没有复制成功，请长按文字手动复制。");
+  if (!isCopied) throw new Refusal(_("没有复制成功，请长按文字手动复制。"));
 }
 
 class CopyText extends HTMLElement {
@@ -27,7 +28,7 @@ class CopyText extends HTMLElement {
     this.addEventListener("click", async () => {
       try {
         await copy(this.getAttribute("text"));
-        toast(this.getAttribute("said") || "已复制");
+        toast(this.getAttribute("said") || _("已复制"));
       } catch (problem) {
         toast(problem.message);
       }

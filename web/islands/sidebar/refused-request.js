@@ -1,15 +1,41 @@
-// What the server refuses htmx is said in a toast, in the server's words; the page stays as it was.
-import { reason } from "./request.js";
+// What became of htmx's requests: what the server refuses is said in a toast, in the server's words, and the page stays
+// as it was; what comes for a customer who is not in front of the member any more is not shown.
+import { _ } from "../texts.js";
+import { isLoggedOut, logInAnew, told, unreachable } from "./request.js";
 import { toast } from "./toast.js";
+
+const SILENT = { code: "", message: "" };
+
+function pageNow() {
+  const page = document.querySelector("chat-context");
+  return page ? page.shown : "";
+}
+
+// An element that has left the page tells nobody but itself.
+document.addEventListener("htmx:beforeSend", ({ detail }) => {
+  const page = pageNow();
+  const { elt } = detail;
+  const isOver = () => pageNow() !== page;
+  elt.addEventListener("htmx:beforeOnLoad", (event) => isOver() && event.preventDefault(), { once: true });
+  elt.addEventListener("htmx:afterRequest", (event) => isOver() && tellLate(event.detail), { once: true });
+});
+
+function tellLate({ xhr, requestConfig }) {
+  if (requestConfig.verb === "get" || (xhr.status >= 200 && xhr.status < 400)) return;
+  const { message } = xhr.status ? told(xhr.responseText) : SILENT;
+  toast(_("刚才对上一位客户的操作没有成功：{reason}", { reason: message || unreachable() }));
+}
 
 document.addEventListener("htmx:responseError", (event) => {
   const { status, responseText } = event.detail.xhr;
-  if (status === 401) location.reload();
-  else toast(reason(responseText));
+  const { code, message } = told(responseText);
+  if (isLoggedOut(status, code) && logInAnew()) return;
+  toast(message);
 });
 
 ["htmx:sendError", "htmx:timeout"].forEach((name) => {
-  document.addEventListener(name, () => {
-    toast(navigator.onLine ? "连不上服务器，请稍后重试。" : "网络已断开，请检查网络后重试。");
+  document.addEventListener(name, ({ detail }) => {
+    const isRead = detail.requestConfig.verb === "get";
+    toast(isRead ? unreachable() : _("没有保存成功。{reason}", { reason: unreachable() }));
   });
 });

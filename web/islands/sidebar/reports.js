@@ -1,7 +1,9 @@
-// What the client did must reach the server, though the network may be gone for a while.
+// What the client did must reach the server, though the network, the session or the page be gone in between: a report
+// is written down before it is made, and crossed out when the server has taken or refused it.
 import { request } from "./request.js";
 
 const KEY = "unreported";
+const MOST = 200;
 
 function waiting() {
   try {
@@ -11,33 +13,68 @@ function waiting() {
   }
 }
 
-function keep(reports) {
+function write(reports) {
   try {
-    localStorage.setItem(KEY, JSON.stringify(reports));
+    localStorage.setItem(KEY, JSON.stringify(reports.slice(-MOST)));
   } catch (ignored) {
     // Without storage the report lives as long as the page.
   }
 }
 
-// The server's answer, or "" when it could not be reached; then the report is kept and made later.
+const number = () => `${Date.now()}.${Math.random()}`;
+
+// What is said later of the same thing replaces what was said before.
+function note(path, outcome) {
+  const entry = { id: number(), path, outcome };
+  write([...waiting().filter((other) => other.path !== path), entry]);
+  return entry;
+}
+
+function crossOut({ id }) {
+  write(waiting().filter((other) => other.id !== id));
+}
+
+// A server that was not reached, stumbled or did not know us has not heard it.
+const isUnheard = ({ status }) => !status || status === 401 || status >= 500;
+
+// The server's answer, or "" when it has not heard the report, which is then made later.
 export async function report(path, outcome, accept = "text/html") {
+  return deliver(note(path, outcome), accept);
+}
+
+const underway = new Set();
+
+async function deliver(entry, accept) {
+  underway.add(entry.id);
   try {
-    return await request("POST", path, outcome, accept);
+    const answer = await request("POST", entry.path, entry.outcome, accept);
+    crossOut(entry);
+    return answer;
   } catch (problem) {
-    if (problem.status) throw problem;
-    keep([...waiting(), { path, outcome }]);
-    return "";
+    if (isUnheard(problem)) return "";
+    crossOut(entry);
+    throw problem;
+  } finally {
+    underway.delete(entry.id);
   }
 }
 
+export function unreported() {
+  return waiting().length;
+}
+
+let isMakingUp = false;
+
 export async function makeUp() {
-  const reports = waiting();
-  if (!reports.length) return;
-  keep([]);
-  for (const { path, outcome } of reports) {
-    await report(path, outcome, "application/json").catch(() => {});
+  if (isMakingUp) return;
+  isMakingUp = true;
+  try {
+    for (const entry of waiting().filter(({ id }) => !underway.has(id))) await deliver(entry, "application/json").catch(() => {});
+  } finally {
+    isMakingUp = false;
   }
 }
 
 makeUp();
 window.addEventListener("online", makeUp);
+document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && makeUp());

@@ -1,4 +1,5 @@
 // WeCom's own scanner reads a customer's code; without WeCom the field does.
+import { _ } from "../texts.js";
 import { chat, scan } from "./chat.js";
 import { toast } from "./toast.js";
 
@@ -13,7 +14,7 @@ class ScanCode extends HTMLElement {
       const code = await scan();
       if (code) location.assign(`/sidebar/scan?code=${encodeURIComponent(code)}`);
     } catch (problem) {
-      toast(problem.message || "没有扫到，请手动输入券码");
+      toast(problem.message || _("没有扫到，请手动输入券码"));
     }
   }
 }

@@ -1,8 +1,10 @@
 // One tap: ask whether it may still be sent, hand each message to the client, tell the server what came of it.
+import { _ } from "../texts.js";
 import { SILENCE, canSendTo, chat, openChat, readChat, sendMessage } from "./chat.js";
 import { copy } from "./copy-text.js";
+import { forgetDraft } from "./drafts.js";
 import { Refusal, place, request } from "./request.js";
-import { report } from "./reports.js";
+import { makeUp, report } from "./reports.js";
 import { toast } from "./toast.js";
 
 class SendToChat extends HTMLElement {
@@ -14,6 +16,7 @@ class SendToChat extends HTMLElement {
       const act = button && { send: () => this.send(), copy: () => this.copy(), edit: () => this.edit(button) }[button.dataset.act];
       if (act) act();
     });
+    this.addEventListener("draft:restored", () => this.edit(this.querySelector('[data-act="edit"]')));
     this.settle();
   }
 
@@ -32,14 +35,17 @@ class SendToChat extends HTMLElement {
     await this.during(async () => {
       // The tap counts for the chat that is open now, not for the one that was open a minute ago.
       await readChat();
-      if (!canSendTo(this.contact)) throw new Refusal("当前打开的不是这位客户的聊天，请切换到与他的聊天再发送。");
+      if (!canSendTo(this.contact)) throw new Refusal(_("当前打开的不是这位客户的聊天，请切换到与他的聊天再发送。"));
+      await makeUp();
       const { messages } = await request("POST", `${this.path}/release`, this.said);
       const refusal = await this.sendAll(messages);
       // Only the member can see whether a message is in the chat that the client never answered for: the page asks.
       if (refusal && refusal.detail === SILENCE) return this.refresh();
       const html = await report(`${this.path}/sending`, { ok: !refusal, error: refusal ? refusal.detail : "" });
       this.renew(html, refusal && refusal.message);
-      if (!refusal) toast("已发送");
+      if (refusal) return;
+      this.forget();
+      toast(html ? _("已发送") : _("已发送。结果还没有记下来，网络恢复后会自动补上。"));
     });
   }
 
@@ -52,12 +58,12 @@ class SendToChat extends HTMLElement {
     let done = sent.every((message, at) => message === wanted[at]) ? sent.length : 0;
     try {
       for (; done < messages.length; done += 1) {
-        await sendMessage(messages[done]);
+        await sendMessage(messages[done], this.contact);
         localStorage.setItem(key, JSON.stringify(wanted.slice(0, done + 1)));
       }
     } catch (problem) {
       if (!done) return problem;
-      return new Refusal(`前 ${done} 条已发出，其余没有发出。${problem.message}再点一次只会补发剩下的。`, problem.detail);
+      return new Refusal(_("前 {done} 条已发出，其余没有发出。{reason}再点一次只会补发剩下的。", { done, reason: problem.message }), problem.detail);
     }
     localStorage.removeItem(key);
     return null;
@@ -67,7 +73,7 @@ class SendToChat extends HTMLElement {
     await this.during(async () => {
       const { messages } = await request("POST", `${this.path}/release`, this.said);
       await copy(messages.map(asText).filter(Boolean).join("\n"));
-      toast("已复制，去聊天里粘贴发送");
+      toast(_("已复制，去聊天里粘贴发送"));
       await this.refresh();
       await openChat(this.contact).catch(() => {});
     });
@@ -91,8 +97,9 @@ class SendToChat extends HTMLElement {
     this.renew(await request("GET", path, undefined, "text/html"), problem);
   }
 
+  // Not when the member has turned to another customer meanwhile: this card is gone, and what stands there is theirs.
   renew(html, problem) {
-    if (!html) return;
+    if (!html || !this.isConnected) return;
     place("#now", html);
     const same = document.querySelector(`send-to-chat[task="${this.getAttribute("task")}"]`);
     if (problem && same) same.tell(problem);
@@ -102,9 +109,10 @@ class SendToChat extends HTMLElement {
     const isOpen = this.part("edit").hidden;
     this.part("edit").hidden = !isOpen;
     this.part("text").hidden = isOpen;
-    button.textContent = isOpen ? "不改了" : "改一改";
+    button.textContent = isOpen ? _("不改了") : _("改一改");
     button.setAttribute("aria-expanded", String(isOpen));
     if (isOpen) open(this.part("edit").querySelector("textarea"));
+    else this.forget();
   }
 
   tell(problem) {
@@ -119,7 +127,7 @@ class SendToChat extends HTMLElement {
     });
     this.setAttribute("aria-busy", String(isBusy));
     const send = this.querySelector('[data-act="send"]');
-    if (send) send.textContent = isBusy ? "正在发送…" : "发送到聊天";
+    if (send) send.textContent = isBusy ? _("正在发送…") : _("发送到聊天");
   }
 
   show(selector, isShown) {
@@ -129,6 +137,11 @@ class SendToChat extends HTMLElement {
 
   part(name) {
     return this.querySelector(`[data-part="${name}"]`);
+  }
+
+  forget() {
+    const editor = this.part("edit");
+    if (editor) forgetDraft(editor.querySelector("textarea"));
   }
 
   // The member's own words, if the editor is open.

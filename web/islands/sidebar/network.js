@@ -1,0 +1,9 @@
+// A strip on top while there is no network; what could not be reported is told of when there is one again.
+function show() {
+  const strip = document.querySelector(".network");
+  if (strip) strip.hidden = navigator.onLine;
+}
+
+window.addEventListener("online", show);
+window.addEventListener("offline", show);
+show();
