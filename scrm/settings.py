@@ -181,6 +181,8 @@ class Shop(_Section):
 
     name: str = "我们的店"
     timezone: str = "Asia/Shanghai"
+    # From how many yuan paid (less refunds) on a customer counts as 高价值 in the members' queue.
+    high_value_yuan: int = Field(1000, ge=1)
     # What members choose a customer's stage from, in the order of the way.
     stages: tuple[str, ...] = ("潜客", "意向", "首购", "复购", "忠诚", "沉睡", "流失")
     # PNG or JPG, square; stands in the middle of our own QR pictures.

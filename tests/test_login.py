@@ -90,7 +90,7 @@ async def test_the_code_is_exchanged_once_and_the_address_is_clean(world: World,
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
     assert "Secure" in cookie
-    assert (await browser.get("/sidebar/tasks")).status == 200
+    assert (await browser.get("/sidebar/today")).status == 200
     assert len(wecom.called("auth/getuserinfo")) == 1
 
 

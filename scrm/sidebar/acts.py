@@ -31,7 +31,7 @@ routes = web.RouteTableDef()
 Fields = Mapping[str, Any]
 
 
-async def _fields(request: web.Request) -> Fields:
+async def fields_of(request: web.Request) -> Fields:
     """The body, a JSON object or a form."""
     if request.content_type != "application/json":
         return dict(await request.post())
@@ -56,7 +56,7 @@ def _task_id(request: web.Request) -> int:
 @for_members
 async def release(request: web.Request) -> web.StreamResponse:
     """{text?} -> {messages}: what sendChatMessage gets; 409 with the reason when it may not be sent any more."""
-    text = (await _fields(request)).get("text")
+    text = (await fields_of(request)).get("text")
     released = await tasks.release(
         request.app[SERVICES], signed_in(request).userid, _task_id(request), None if text is None else str(text)
     )
@@ -67,7 +67,7 @@ async def release(request: web.Request) -> web.StreamResponse:
 @for_members
 async def note_sending(request: web.Request) -> web.StreamResponse:
     """{ok, error?}: what the client said, or the member who looked into the chat."""
-    fields = await _fields(request)
+    fields = await fields_of(request)
     ok = fields.get("ok") in (True, "true", "1")
     view = await tasks.confirm_sent(
         request.app[SERVICES], signed_in(request).userid, _task_id(request), ok, str(fields.get("error") or "")
@@ -86,7 +86,7 @@ async def use_hint(request: web.Request) -> web.StreamResponse:
 @routes.post(r"/sidebar/tasks/{task_id:\d{1,18}}/skip")
 @for_members
 async def skip(request: web.Request) -> web.StreamResponse:
-    reason = str((await _fields(request)).get("reason") or "")
+    reason = str((await fields_of(request)).get("reason") or "")
     view = await tasks.skip(request.app[SERVICES], signed_in(request).userid, _task_id(request), reason)
     return await _answer(request, view)
 
@@ -102,12 +102,13 @@ async def undo_skip(request: web.Request) -> web.StreamResponse:
 @for_members
 async def postpone(request: web.Request) -> web.StreamResponse:
     """{until}: seconds since 1970, or ISO 8601 with its zone."""
-    until = _moment(str((await _fields(request)).get("until") or ""))
+    until = moment_of(str((await fields_of(request)).get("until") or ""))
     view = await tasks.postpone(request.app[SERVICES], signed_in(request).userid, _task_id(request), until)
     return await _answer(request, view)
 
 
-def _moment(text: str) -> datetime:
+def moment_of(text: str) -> datetime:
+    """Seconds since 1970, or ISO 8601 with its zone; raises Invalid for what nobody means."""
     try:
         moment = datetime.fromtimestamp(int(text), UTC) if text.isdigit() else datetime.fromisoformat(text)
     except (ValueError, OverflowError, OSError):
@@ -193,7 +194,7 @@ def _coupon(conn: Connection, visit: Visit, coupon_id: int) -> coupons.Issue:
 @for_members
 async def note_coupon(request: web.Request) -> web.StreamResponse:
     """{once, ok, error?}: what the client said."""
-    fields = await _fields(request)
+    fields = await fields_of(request)
     await request.app[SERVICES].db.write(
         _note_coupon, visit_of(request), int(request.match_info["coupon_id"]), {str(k): v for k, v in fields.items()}
     )
@@ -233,7 +234,7 @@ def _note_coupon(conn: Connection, visit: Visit, coupon_id: int, fields: Fields)
 @for_members
 async def bind_order(request: web.Request) -> web.StreamResponse:
     """{order_no, order_id?}: the orders anew, with what came of it; several shops may know the number."""
-    fields, visit = await _fields(request), visit_of(request)
+    fields, visit = await fields_of(request), visit_of(request)
     order_no = "".join(str(fields.get("order_no") or "").split())
     chosen = str(fields.get("order_id") or "")
     values: dict[str, Any] = {"order_no": order_no, "problem": "", "done": "", "choices": []}

@@ -41,7 +41,7 @@ async def enter(request: web.Request) -> web.Response:
     member = await services.db.read(profiles.find_member, userid)
     if member is None or not member.is_active:
         raise Forbidden("链接里的员工不存在或已停用，请联系管理员。")
-    target = f"/sidebar/contacts/{external_userid}" if external_userid else "/sidebar/tasks"
+    target = f"/sidebar/contacts/{external_userid}" if external_userid else "/sidebar/today"
     response = web.Response(status=302, headers={"Location": target, "Cache-Control": "no-store"})
     await sign_in(request, response, member.userid)
     return response

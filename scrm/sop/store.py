@@ -1,5 +1,6 @@
 """All SQL about enrolments, step runs, tasks and sends."""
 
+from collections import namedtuple
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -49,13 +50,20 @@ def claim_due(conn: Connection, now: datetime, limit: int) -> Sequence[Row[Any]]
 
     What is done with them is committed with the claim: if the process dies in between, they are simply due again.
     """
-    return conn.execute(_locked(conn, _DUE), {"now": now, "most": limit}).all()
+    return _claimed(conn, _DUE, now, limit)
 
 
 def claim_one(conn: Connection, enrolment_id: int, now: datetime) -> Sequence[Row[Any]]:
     """That one run if it is due and nobody else has it."""
-    query = _locked(conn, _DUE.where(enrolment.c.id == enrolment_id))
-    return conn.execute(query, {"now": now, "most": 1}).all()
+    return _claimed(conn, _DUE.where(enrolment.c.id == enrolment_id), now, 1)
+
+
+def _claimed(conn: Connection, query: Select[Any], now: datetime, limit: int) -> list[Any]:
+    """As tuples with names: a batch reads thirty values of each row, and asks for them twenty times as fast as of a Row."""
+    return [_Claimed._make(row) for row in conn.execute(_locked(conn, query), {"now": now, "most": limit}).all()]
+
+
+_Claimed = namedtuple("_Claimed", enrolment.columns.keys())  # type: ignore[misc]
 
 
 def list_due_ids(conn: Connection, now: datetime, limit: int) -> Sequence[int]:

@@ -1,5 +1,6 @@
 """What a member does with a task: send it in one tap, skip it, put it off. Everything is checked again at the tap."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -9,9 +10,9 @@ from sqlalchemy import Connection, Row
 
 from scrm.content.render import CHAT_TEXT_CHARS
 from scrm.errors import Conflict, Invalid, NotFound, ScrmError
-from scrm.events import Event, publish
+from scrm.events import Event, forget, publish
 from scrm.services import Services
-from scrm.sop import exits, store
+from scrm.sop import exits, promises, store
 from scrm.sop.content import with_files
 from scrm.sop.recheck import Rules, recheck
 from scrm.sop.shelf import house_of, playbooks_of
@@ -31,8 +32,14 @@ WORDS = {
     "expired": "已过期",
     "withdrawn": "已撤回",
 }
-# Of a hint that was never there to be sent.
-USED = "已采用"
+# What is not there to be sent has other words: a hint, a promise.
+_OWN_WORDS = {
+    "hint": {"sent": "已采用"},
+    "promise": {"open": "待完成", "postponed": "未到时间", "sent": "已完成", "skipped": "已取消"},
+}
+# How a member said that it was done, for the ledger's readers.
+ON_CARD, IN_LIST = "员工在提醒卡片上点了「已完成」", "员工在今日待办里点了「已完成」"
+_BY_HAND = frozenset({ON_CARD, IN_LIST})
 SKIP_REASONS = ("已经聊过了", "现在不合适", "客户不需要", "话术不合适", "其他")
 
 
@@ -70,8 +77,10 @@ class TaskView:
     released_at: datetime | None
     ended_at: datetime | None
     can_undo: bool
-    # send, suggestion (may be sent when they talk anyway), hint (only for the member's eyes)
+    # send, suggestion (may be sent when they talk anyway), hint (only for the member's eyes), promise
     kind: str = "send"
+    # By when a promise is to be kept.
+    due_at: datetime | None = None
 
     @property
     def is_open(self) -> bool:
@@ -134,6 +143,22 @@ async def unskip(services: Services, userid: str, task_id: int) -> TaskView:
     return answer
 
 
+async def finish(services: Services, userid: str, task_id: int) -> TaskView:
+    """The member did it by himself, and says so in his list; can be taken back for ten minutes."""
+    return await services.db.write(mark_done, userid, task_id, services.clock.now(), IN_LIST)
+
+
+async def take_back(services: Services, userid: str, task_id: int) -> TaskView:
+    """Undo what the member did last: a skip, a task that was put off, one that he called done.
+
+    Raises Conflict when it was too long ago, when a client sent it, or when it could not be sent any more.
+    """
+    answer = await services.db.write(_take_back, services, userid, task_id, services.clock.now())
+    if isinstance(answer, _Refusal):
+        raise answer.error
+    return answer
+
+
 async def postpone(services: Services, userid: str, task_id: int, until: datetime) -> TaskView:
     """Show it again (with a reminder) at `until`, which must lie before it expires; raises Conflict otherwise."""
     now, zone = services.clock.now(), services.settings.shop.zone
@@ -153,6 +178,11 @@ def list_for_member(conn: Connection, userid: str, now: datetime) -> list[TaskVi
     """A member's day: what waits, the most urgent first, then what is put off, then what ended within a day."""
     rows = store.list_member_tasks(conn, userid, now - RECENT, now + timedelta(days=2))
     return _sorted([_view(row, now) for row in rows])
+
+
+def list_these(conn: Connection, task_ids: Collection[int], now: datetime) -> dict[int, TaskView]:
+    """Tasks by id, whatever their state."""
+    return {row.id: _view(row, now) for row in store.list_tasks_with_names(conn, task_ids)}
 
 
 def postpone_choices(now: datetime, zone: ZoneInfo, expires_at: datetime | None) -> list[tuple[str, datetime]]:
@@ -198,15 +228,26 @@ def _view(row: Row[Any], now: datetime) -> TaskView:
         text=row.text,
         attachments=list(row.attachments or []),
         state=state,
-        word=USED if state == "sent" and row.kind == "hint" else WORDS[state],
+        word=word_of(row.kind, state),
         reason=row.reason,
         open_at=row.open_at,
         expires_at=row.expires_at,
         released_at=row.released_at,
         ended_at=row.ended_at,
-        can_undo=state == "skipped" and row.ended_at is not None and now - row.ended_at <= UNDO,
+        can_undo=_may_undo(row, state, now),
         kind=row.kind,
+        due_at=row.due_at,
     )
+
+
+def word_of(kind: str, state: str) -> str:
+    """The one word for a state of that kind of task."""
+    return _OWN_WORDS.get(kind, {}).get(state) or WORDS[state]
+
+
+def _may_undo(row: Row[Any], state: str, now: datetime) -> bool:
+    undone = ("skipped", "sent") if row.kind == promises.KIND else ("skipped",)
+    return state in undone and row.ended_at is not None and now - row.ended_at <= UNDO
 
 
 def state_of(row: Row[Any], now: datetime) -> str:
@@ -226,6 +267,8 @@ def _release(conn: Connection, services: Services, userid: str, task_id: int, te
     task, run = _locked(conn, userid, task_id)
     if task.kind == "hint":
         raise Conflict("这是给你看的提示，不能直接发给客户。")
+    if task.kind == promises.KIND:
+        raise Conflict("这是你答应客户的事，做好了请点“完成”。")
     refusal = _not_sendable(task, now) or _stale(conn, services, task, run, now)
     if refusal is not None:
         return refusal
@@ -366,7 +409,10 @@ def _skip(conn: Connection, userid: str, task_id: int, reason: str, now: datetim
         return _reloaded(conn, task, now)
     if task.state != "open":
         raise Conflict(_ended_words(task))
-    store.end_task(conn, task, "skipped", reason.strip()[:300] or "员工跳过", now=now)
+    if task.kind == promises.KIND:
+        promises.cancel(conn, task, reason.strip()[:300], now=now)
+    else:
+        store.end_task(conn, task, "skipped", reason.strip()[:300] or "员工跳过", now=now)
     return _reloaded(conn, task, now)
 
 
@@ -378,13 +424,7 @@ def _unskip(conn: Connection, services: Services, userid: str, task_id: int, now
         raise Conflict("只能在跳过后的 10 分钟内撤销。")
     if run is not None and run.state not in ("active", "done"):
         raise Conflict(exits.withdrawn_words(run.ended_reason or "流程已结束"))
-    store.change_task(conn, task.id, state="open", reason="", ended_at=None, reminder="sent")
-    if task.step_run_id is not None:
-        store.reopen_step_run(conn, task.step_run_id)
-    if run is not None:
-        store.reopen_run(conn, run.id)
-    task, run = _locked(conn, userid, task_id)
-    return _stale(conn, services, task, run, now) or _reloaded(conn, task, now)
+    return _open_again(conn, services, userid, task, now)
 
 
 def _use_hint(conn: Connection, userid: str, task_id: int, now: datetime) -> TaskView:
@@ -394,7 +434,42 @@ def _use_hint(conn: Connection, userid: str, task_id: int, now: datetime) -> Tas
     return mark_done(conn, userid, task_id, now)
 
 
-def mark_done(conn: Connection, userid: str, task_id: int, now: datetime) -> TaskView:
+def _take_back(conn: Connection, services: Services, userid: str, task_id: int, now: datetime) -> "TaskView | _Refusal":
+    task, run = _locked(conn, userid, task_id)
+    if task.state == "skipped":
+        return _unskip(conn, services, userid, task_id, now)
+    if state_of(task, now) == "postponed":
+        store.change_task(conn, task.id, open_at=now, reminder="sent")
+        return _reloaded(conn, task, now)
+    if task.state == "open":
+        return _reloaded(conn, task, now)
+    if task.state != "sent" or task.ended_at is None or now - task.ended_at > UNDO:
+        raise Conflict("只能在处理后的 10 分钟内撤销。")
+    sent = store.find_send(conn, _once(task.id))
+    if sent is not None and sent.reason not in _BY_HAND:
+        raise Conflict("这条已经发到聊天里了，不能撤销。")
+    if run is not None and run.state not in ("active", "done"):
+        raise Conflict(exits.withdrawn_words(run.ended_reason or "流程已结束"))
+    forget(conn, f"task.sent:{task.id}")
+    store.change_send(conn, _once(task.id), outcome="failed", sent_at=None, reason="员工撤销了“已发送”")
+    return _open_again(conn, services, userid, task, now)
+
+
+def _open_again(
+    conn: Connection, services: Services, userid: str, task: Row[Any], now: datetime
+) -> "TaskView | _Refusal":
+    store.change_task(conn, task.id, state="open", reason="", ended_at=None, released_at=None, reminder="sent")
+    if task.kind == promises.KIND:
+        promises.forget_end(conn, task)
+    if task.step_run_id is not None:
+        store.reopen_step_run(conn, task.step_run_id)
+    if task.enrolment_id is not None:
+        store.reopen_run(conn, task.enrolment_id)
+    task, run = _locked(conn, userid, task.id)
+    return _stale(conn, services, task, run, now) or _reloaded(conn, task, now)
+
+
+def mark_done(conn: Connection, userid: str, task_id: int, now: datetime, how: str = ON_CARD) -> TaskView:
     """The member says that it is done, by his own hand; twice is once. Raises Conflict when it ended otherwise."""
     task, _ = _locked(conn, userid, task_id)
     if task.state == "sent":
@@ -404,10 +479,13 @@ def mark_done(conn: Connection, userid: str, task_id: int, now: datetime) -> Tas
     if task.kind == "hint":
         store.end_task(conn, task, "sent", "", now=now)
         return _reloaded(conn, task, now)
+    if task.kind == promises.KIND:
+        promises.keep(conn, task, now=now)
+        return _reloaded(conn, task, now)
     if task.released_at is None:
         _note_intent(conn, task, [], now)
     _note_sent(conn, task, now)
-    store.change_send(conn, _once(task.id), reason="员工在提醒卡片上点了「已完成」")
+    store.change_send(conn, _once(task.id), reason=how)
     return _reloaded(conn, task, now)
 
 
@@ -433,7 +511,10 @@ def _postpone(conn: Connection, userid: str, task_id: int, until: datetime, now:
     if task.expires_at is not None and until >= task.expires_at:
         ends = task.expires_at.astimezone(zone)
         raise Conflict(f"这条待办 {ends.month} 月 {ends.day} 日 {ends:%H:%M} 过期，不能推迟到那之后。")
-    store.change_task(conn, task.id, open_at=until, reminder="waiting", released_at=None)
+    if task.kind == promises.KIND:
+        promises.put_off(conn, task, until)
+    else:
+        store.change_task(conn, task.id, open_at=until, reminder="waiting", released_at=None)
     return _reloaded(conn, task, now)
 
 

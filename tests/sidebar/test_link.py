@@ -22,7 +22,7 @@ async def test_a_link_signs_in_and_leaves_a_clean_address(world: World, lina: Me
 
 async def test_a_link_without_a_contact_leads_to_the_day(world: World, lina: Member) -> None:
     response = await world.client.get(link(world, contact=""), allow_redirects=False)
-    assert response.headers["Location"] == "/sidebar/tasks"
+    assert response.headers["Location"] == "/sidebar/today"
 
 
 async def test_an_old_or_bent_link_opens_nothing(world: World, lina: Member) -> None:

@@ -155,8 +155,8 @@ async def test_without_the_pages_proof_nothing_is_written(world: World, lina: Me
 async def test_the_day_lists_what_waits_and_the_reminders_link_leads_there(
     world: World, lina: Member, task_id: int
 ) -> None:
-    said = words(await lina.page("/sidebar/tasks"))
-    assert "1 位客户等你跟进" in said
+    said = words(await lina.page("/sidebar/today"))
+    assert "0 / 1" in said
     assert "阿宁" in said
     (reminder,) = world.wecom.called("message/send")
     link = reminder["template_card"]["card_action"]["url"].removeprefix("https://crm.example.test")
@@ -169,7 +169,7 @@ async def test_the_day_lists_what_waits_and_the_reminders_link_leads_there(
 
 
 async def test_an_empty_day_says_what_will_come(lina: Member) -> None:
-    said = words(await lina.page("/sidebar/tasks"))
+    said = words(await lina.page("/sidebar/today"))
     assert "今天没有待办了" in said
     assert "企业微信会提醒你" in said
 
