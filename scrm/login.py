@@ -6,12 +6,16 @@ import re
 import secrets
 import string
 from datetime import timedelta
+from functools import partial
 from urllib.parse import quote, urlencode, urlsplit
 
 import structlog
 from aiohttp import web
 
-from scrm import sessions
+from scrm import audit, sessions
+from scrm.access import account_store as accounts
+from scrm.access import passwords
+from scrm.access.senders import sender_of
 from scrm.errors import Forbidden, ScrmError, Unavailable
 from scrm.http import COOKIE, sign_in
 from scrm.profiles import store as profiles
@@ -54,9 +58,19 @@ def local_path(given: str) -> str:
 
 @routes.get("/login")
 async def begin(request: web.Request) -> web.StreamResponse:
-    """Off to WeCom, with a state that only this browser can bring back."""
+    """Inside WeCom, and for the sidebar, straight on; managers in other browsers choose how where there is a choice."""
     services = request.app[SERVICES]
     target = local_path(request.query.get("next", ""))
+    is_in_client = bool(_WECOM.search(request.headers.get("User-Agent", "")))
+    may_choose = target.startswith("/console") and not is_in_client and request.query.get("way") != "wecom"
+    if may_choose and await services.db.read(accounts.is_any_account):
+        return _show_ways(request, target)
+    return _to_wecom(request, target)
+
+
+def _to_wecom(request: web.Request, target: str) -> web.Response:
+    """Off to WeCom, with a state that only this browser can bring back."""
+    services = request.app[SERVICES]
     state = "".join(secrets.choice(_LETTERS) for _ in range(_STATE_LENGTH))
     is_in_client = bool(_WECOM.search(request.headers.get("User-Agent", "")))
     is_played = bool(request.app[BRIDGE_SCRIPT]) and target.startswith("/sidebar")
@@ -77,6 +91,91 @@ async def begin(request: web.Request) -> web.StreamResponse:
         path="/login",
     )
     return response
+
+
+# With a password ------------------------------------------------------------------------------------------------------
+
+_FORM = "scrm_login_form"
+_FORM_PURPOSE = "login-form"
+_WRONG = "用户名或密码不对。连续输错会暂停登录，时间越来越长"
+
+
+def _show_ways(
+    request: web.Request, target: str, *, name: str = "", problem: str = "", status: int = 200
+) -> web.Response:
+    """The page with both ways; the form carries a proof that it was asked for by this browser."""
+    services = request.app[SERVICES]
+    nonce = secrets.token_urlsafe(16)
+    response = render(
+        request,
+        "console/login.html",
+        status=status,
+        target=target,
+        typed=name,
+        problem=problem,
+        proof=services.vault.sign(_FORM_PURPOSE, nonce),
+        wecom=f"/login?{urlencode({'next': target, 'way': 'wecom'})}",
+    )
+    response.set_cookie(
+        _FORM,
+        nonce,
+        max_age=3600,
+        httponly=True,
+        samesite="Strict",
+        secure=services.settings.server.public_url.startswith("https://"),
+        path="/login",
+    )
+    return response
+
+
+@routes.post("/login/local")
+async def enter(request: web.Request) -> web.StreamResponse:
+    """A name and a password; a name that nobody has is answered like a wrong password, after as much work."""
+    services, form = request.app[SERVICES], await request.post()
+    name, password = (str(form.get(field, "")) for field in ("name", "password"))
+    target = local_path(str(form.get("next", "")))
+    show = partial(_show_ways, request, target, name=name[:40])
+    if not _is_our_form(request, str(form.get("proof", ""))):
+        return show(problem="页面已过期，请重新输入", status=403)
+    now, address = services.clock.now(), sender_of(request)
+    waits = await services.db.write(accounts.begin_attempt, name, address, now=now)
+    if waits:
+        await _note_refusal(request, name, "失败次数过多，暂停登录")
+        return show(problem=f"失败次数过多，请 {_minutes(waits)} 分钟后再试", status=429)
+    account = await services.db.read(accounts.find_account, name)
+    kept = account.password_hash if account is not None and account.is_active else None
+    if not await passwords.is_right(kept, password) or account is None:
+        await _note_refusal(request, name, "用户名或密码不对")
+        return show(problem=_WRONG, status=401)
+    anew = await passwords.hash_password(password) if passwords.is_old(account.password_hash) else None
+    await services.db.write(accounts.note_login, account.userid, address, now=now, password_hash=anew)
+    response = web.Response(status=303, headers={"Location": target, "Cache-Control": "no-store"})
+    await sign_in(request, response, account.userid, way="local", words="用密码登录")
+    response.del_cookie(_FORM, path="/login")
+    return response
+
+
+def _is_our_form(request: web.Request, proof: str) -> bool:
+    """Another site cannot make a browser come in as somebody else."""
+    nonce, vault = request.cookies.get(_FORM, ""), request.app[SERVICES].vault
+    return bool(nonce) and proof.isascii() and vault.is_signed(_FORM_PURPOSE, nonce, proof)
+
+
+def _minutes(waits: timedelta) -> int:
+    return int(-(-waits // timedelta(minutes=1)))
+
+
+async def _note_refusal(request: web.Request, name: str, problem: str) -> None:
+    """Who tried, in the log of the house: the name as it was typed is no secret, the password is not kept."""
+    services = request.app[SERVICES]
+    typed = "".join(letter for letter in name.strip().lower()[:32] if letter.isprintable())
+    actor = audit.Actor(f"local:{typed}", "", sender_of(request), "login")
+    deed = audit.Deed(actor, services.clock, "", "login", "用密码登录")
+    await services.db.write(audit.note, deed, "refused", problem)
+    log.warning("login.refused_local", address=actor.address)
+
+
+# With WeCom -----------------------------------------------------------------------------------------------------------
 
 
 def authorize_url(services: Services, state: str) -> str:

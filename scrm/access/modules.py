@@ -52,7 +52,7 @@ _FULL = (VIEW, EDIT, EXPORT, REVEAL, ERASE)
 _LISTED = (VIEW, EDIT, EXPORT)
 
 MODULES: tuple[Module, ...] = (
-    _page("today", "", "今日", "/console/", rights=(VIEW,)),
+    _page("today", "", "今日", "/console/", rights=(VIEW,), is_whole=True),
     _page("customers", "客户", "客户列表", "/console/customers", api=("/api/v1/customers", "/api/v1/relations"), rights=_FULL, words={ERASE: "导出全部资料或删除"}),
     _page("tags", "客户", "企业标签", "/console/tags", "/console/tags-library"),
     _page("segments", "客户", "人群包", "/console/segments", rights=_LISTED, is_whole=True),
@@ -72,7 +72,7 @@ MODULES: tuple[Module, ...] = (
     _page("mass_messages", "营销", "群发", "/console/mass-messages", is_whole=True),
     _page("moments", "营销", "朋友圈", "/console/moments"),
     _page("plans", "营销", "群与朋友圈计划", "/console/plans"),
-    _page("library", "营销", "素材与话术", "/console/library", rights=(VIEW, EDIT, APPROVE, EXPORT)),
+    Module("library", "素材与话术", "营销", console=("/console/library",), rights=(VIEW, EDIT, APPROVE, EXPORT)),
     _page("media", "营销", "素材库", "/console/media"),
     _page("radar", "营销", "雷达内容", "/console/radar", api=("/api/v1/radar",)),
     _page(

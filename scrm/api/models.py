@@ -2,7 +2,7 @@
 
 from sqlalchemy import Boolean, Column, String, Table, text
 
-from scrm.db.tables import UtcDateTime, metadata
+from scrm.db.tables import Json, UtcDateTime, metadata
 
 api_key = Table(
     "api_key",
@@ -14,4 +14,13 @@ api_key = Table(
     Column("sees_private", Boolean, nullable=False, server_default=text("false")),
     Column("created_at", UtcDateTime, nullable=False),
     Column("last_used_at", UtcDateTime),
+    # ["orders:edit", ...]; None: what the role may.
+    Column("scopes", Json),
+    # Addresses and networks that may use it; None: any.
+    Column("addresses", Json),
+    # The key's last letters, to tell one from another.
+    Column("hint", String(8), nullable=False, server_default=text("''")),
+    Column("created_by", String(100), nullable=False, server_default=text("''")),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
 )

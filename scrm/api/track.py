@@ -5,6 +5,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from scrm.access.senders import sender_of
 from scrm.api import store as api_store
 from scrm.clock import monotonic
 from scrm.errors import Forbidden, Invalid, ScrmError, Unauthorized
@@ -110,7 +111,7 @@ def _cors(request: web.Request) -> dict[str, str]:
 
 def _check_rate(request: web.Request, services: Services) -> None:
     limiter = services.memory.setdefault(limits.Limiter, limits.Limiter(services.settings.tracking.per_minute))
-    sender = limits.find_sender(request.remote, request.headers.get("X-Forwarded-For", ""))
+    sender = sender_of(request)
     if request.headers.get("Authorization"):
         return
     if waits := limiter.take(sender, monotonic()):

@@ -1,60 +1,139 @@
-"""Who may come into the console, and the frame that every page of it stands in."""
+"""Who may come into the console, what they may do there, and the frame that every page of it stands in."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
+from sqlalchemy import Connection
 
+from scrm import audit
+from scrm.access.logged import carry_out, deed_of, pattern_of
+from scrm.access.modules import MODULES
+from scrm.access.routes import Need, need_of
+from scrm.access.scope import Scope, require_person
+from scrm.access.senders import sender_of
+from scrm.access.store import list_administrators
 from scrm.console import store, words
-from scrm.errors import ScrmError
+from scrm.errors import Forbidden, ScrmError
 from scrm.http import find_signed_in
 from scrm.login import login_url
 from scrm.services import SERVICES
 from scrm.sessions import SignedIn
 from web.render import render
 
-ROLES = frozenset({"manager", "administrator"})
-
 MANAGER = web.RequestKey("manager", SignedIn)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+HOME = "/console/"
+# Where somebody chooses a password of their own, and the way out.
+ACCOUNT = "/console/account"
+_BEFORE_ANYTHING = (ACCOUNT, "/console/account/password", "/console/logout")
+
 
 def for_managers(handler: Handler) -> Handler:
-    """A page for managers: strangers are sent to the login, other members are told whom to ask."""
+    """A page of the console: strangers are sent to the login, others need the right that scrm.access.routes names."""
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         member = find_signed_in(request)
         if member is None:
             raise web.HTTPFound(login_url(request))
-        if member.role not in ROLES:
-            administrators = await request.app[SERVICES].db.read(store.list_administrators)
-            return render(request, "console/refused.html", status=403, member=member, administrators=administrators)
+        if member.must_change and pattern_of(request) not in _BEFORE_ANYTHING:
+            raise web.HTTPSeeOther(ACCOUNT)
         request[MANAGER] = member
-        try:
-            return await handler(request)
-        except ScrmError as error:
-            if request.headers.get("HX-Request"):
-                raise
-            return await page(request, "problem.html", active="", status=error.status, problem=error.text)
+        need = need_of(request.method, pattern_of(request))
+        if need is None or not need.is_logged:
+            return await _answer(request, handler, need)
+        actor = audit.Actor(member.userid, member.name, sender_of(request))
+
+        async def logged(request: web.Request) -> web.StreamResponse:
+            return await carry_out(
+                request, lambda request: _admit(request, handler, need), deed_of(request, actor, need)
+            )
+
+        return await _answer(request, logged, need, is_asked=True)
 
     return guarded
+
+
+class _Refused(Forbidden):
+    """The right is missing; the page says which, and whom to ask."""
+
+    def __init__(self, need: Need | None) -> None:
+        title = need.title if need is not None else ""
+        super().__init__(f"没有“{title}”的权限，请联系管理员" if title else "这个页面还没有登记权限，请联系管理员")
+        self.title = title
+
+
+async def _admit(request: web.Request, handler: Handler, need: Need | None) -> web.StreamResponse:
+    """The handler, for whom the role lets through, about whom it reaches."""
+    member = request[MANAGER]
+    if need is None or (need.module and not member.may(need.module, need.right)):
+        raise _Refused(need)
+    if "person_id" in request.match_info and not member.scope.is_whole:
+        person_id = int(request.match_info["person_id"])
+        await request.app[SERVICES].db.read(require_person, member.scope, person_id)
+    return await handler(request)
+
+
+async def _answer(
+    request: web.Request, handler: Handler, need: Need | None, *, is_asked: bool = False
+) -> web.StreamResponse:
+    """What goes wrong is told on a page of the console, to scripts in one line."""
+    try:
+        return await handler(request) if is_asked else await _admit(request, handler, need)
+    except _Refused as error:
+        if request.headers.get("HX-Request"):
+            raise
+        return await _refuse(request, error.title)
+    except ScrmError as error:
+        if request.headers.get("HX-Request"):
+            raise
+        return await page(request, "problem.html", active="", status=error.status, problem=error.text)
+
+
+async def _refuse(request: web.Request, missing: str) -> web.Response:
+    """Which right is missing and whom to ask; who asked for nothing in particular is led to what there is."""
+    member = request[MANAGER]
+    if pattern_of(request) == HOME and (menu := menu_of(member)):
+        raise web.HTTPSeeOther(menu[0][1][0][1])
+    administrators = await request.app[SERVICES].db.read(list_administrators)
+    values: dict[str, Any] = {"member": member, "administrators": administrators, "missing": missing}
+    if member.allowed.may_enter:
+        return await page(request, "refused.html", active="", status=403, **values)
+    return render(request, "console/refused_staff.html", status=403, **values)
+
+
+def scope_of(request: web.Request) -> Scope:
+    """Whose customers the reader reaches; see scrm.access.scope."""
+    return request[MANAGER].scope
 
 
 async def page(request: web.Request, template: str, *, active: str, **values: Any) -> web.Response:
     """A page inside the frame; `active` is the menu entry it belongs to."""
     services = request.app[SERVICES]
-    needs = await services.db.read(store.count_needs)
-    return render(
-        request,
-        f"console/{template}",
-        member=request[MANAGER],
-        active=active,
-        needs=needs,
-        words=words,
-        now=services.clock.now(),
-        **values,
-    )
+    needs = await services.db.read(_count_needs, request[MANAGER])
+    frame: dict[str, Any] = {"member": request[MANAGER], "active": active, "menu": menu_of(request[MANAGER])}
+    frame |= {"needs": needs, "words": words, "now": services.clock.now()}
+    return render(request, f"console/{template}", **(frame | values))
+
+
+def _count_needs(conn: Connection, member: SignedIn) -> dict[str, int]:
+    """What waits for a hand, by menu entry; only where the reader could lend one."""
+    if not (member.may("callbacks") or member.may("work")):
+        return {}
+    needs = store.count_needs(conn)
+    counts = {"callbacks": needs.callbacks, "work": needs.work}
+    return {key: count for key, count in counts.items() if member.may(key)}
+
+
+def menu_of(member: SignedIn) -> list[tuple[str, list[tuple[str, str, str]]]]:
+    """Groups of (key, address, title) of what the reader may see."""
+    groups: dict[str, list[tuple[str, str, str]]] = {}
+    for module in MODULES:
+        if module.url and member.may(module.key):
+            groups.setdefault(module.group, []).append((module.key, module.url, module.title))
+    return list(groups.items())
 
 
 def before_of(request: web.Request) -> int | None:

@@ -84,17 +84,6 @@ def _count_some(conn: Connection, column: ColumnElement[Any], which: ColumnEleme
     return int(conn.execute(select(func.count()).select_from(some)).scalar_one())
 
 
-def list_administrators(conn: Connection) -> list[str]:
-    """The names of those who may give rights, at most five."""
-    query = (
-        select(member.c.name)
-        .where(member.c.role == "administrator", member.c.is_active.is_(True), member.c.name != "")
-        .order_by(member.c.name)
-        .limit(5)
-    )
-    return list(conn.scalars(query))
-
-
 # Customers -----------------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from scrm.callbacks import inbox
 from scrm.console import store
-from scrm.console.door import for_managers, page
+from scrm.console.door import MANAGER, for_managers, page
 from scrm.reports.today import compute_today
 from scrm.services import SERVICES
 from scrm.work import queue
@@ -21,15 +21,15 @@ FEW = 3
 @routes.get("/console/")
 @for_managers
 async def today(request: web.Request) -> web.StreamResponse:
-    services = request.app[SERVICES]
+    services, member = request.app[SERVICES], request[MANAGER]
     now, zone = services.clock.now(), services.settings.shop.zone
 
     def look(conn: Connection) -> dict[str, Any]:
         return {
             "today": compute_today(conn, now, zone),
             "sends": store.list_sends(conn, limit=RECENT_SENDS),
-            "odd": inbox.list_odd(conn, limit=FEW),
-            "dead": queue.list_dead(conn, limit=FEW),
+            "odd": inbox.list_odd(conn, limit=FEW) if member.may("callbacks") else [],
+            "dead": queue.list_dead(conn, limit=FEW) if member.may("work") else [],
         }
 
     return await page(request, "today.html", active="today", **await services.db.read(look))

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast
 
 import aiosqlite
 import msgspec
@@ -30,6 +30,18 @@ T = TypeVar("T")
 Row = TypeVar("Row")
 
 READERS = 3  # threads; the GIL makes more of them useless
+
+
+class Beside(Protocol):
+    """Somebody who adds to each transaction of a request (scrm.audit): before its COMMIT, and told when it stands."""
+
+    def before_commit(self, conn: Connection) -> None: ...
+
+    def committed(self) -> None: ...
+
+
+# Who adds to what this request writes; group commits belong to nobody's request.
+beside: contextvars.ContextVar[Beside | None] = contextvars.ContextVar("beside", default=None)
 
 
 class Priority(IntEnum):
@@ -76,7 +88,10 @@ class Database:
     ) -> T:
         """`write`, with another place in the queue for SQLite's writer."""
         signals: set[str] = set()
-        result = await self._store.write(priority, lambda conn: _with_signals(conn, signals, work, args, kwargs))
+        adds = beside.get()
+        result = await self._store.write(priority, lambda conn: _run_work(conn, signals, adds, work, args, kwargs))
+        if adds is not None:
+            adds.committed()
         if signals:
             self._tell(signals)
         return result
@@ -121,11 +136,20 @@ def signal(conn: Connection, name: str) -> None:
     conn.info.setdefault("signals", set()).add(name)
 
 
-def _with_signals(
-    conn: Connection, signals: set[str], work: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]
+def _run_work(
+    conn: Connection,
+    signals: set[str],
+    adds: Beside | None,
+    work: Callable[..., T],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> T:
-    conn.info.pop("signals", None)
+    """`info` belongs to the connection: what a transaction left there that was undone is not this one's."""
+    for left in ("signals", "changes"):
+        conn.info.pop(left, None)
     result = work(conn, *args, **kwargs)
+    if adds is not None:
+        adds.before_commit(conn)
     signals |= conn.info.pop("signals", set())
     if signals and conn.dialect.name == "postgresql":
         conn.execute(text("SELECT pg_notify('scrm', :names)"), {"names": " ".join(sorted(signals))})
@@ -277,6 +301,7 @@ class _Group(Generic[Row, T]):
             await asyncio.wait([self._writer])
 
     async def _write(self) -> None:
+        beside.set(None)
         while self._rows:
             batch, self._rows = self._rows[: self._most], self._rows[self._most :]
             try:

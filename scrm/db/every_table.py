@@ -1,6 +1,7 @@
 """Imports every feature's tables, for migrations only; nothing else may import this module."""
 
-from scrm import allowances, credentials, events, sessions
+from scrm import allowances, audit, credentials, events, sessions
+from scrm.access import models as access
 from scrm.api import models as api
 from scrm.callbacks import models as callbacks
 from scrm.commerce import models as commerce
@@ -32,8 +33,10 @@ from scrm.wechat import models as wechat
 from scrm.work import models as work
 
 FEATURES = (
+    access,
     allowances,
     api,
+    audit,
     calendar_tables,
     callbacks,
     commerce,

@@ -221,9 +221,11 @@ HOLDINGS: tuple[Holding, ...] = (
 # Tables without a customer in them, and why.
 IMPERSONAL: dict[str, str] = {
     "acquisition_link": "the shop's own links",
+    "access_role": "rules",
     "acquisition_quota": "figures",
     "acquisition_step": "figures",
     "api_key": "other programs",
+    "audit_entry": "what members of staff did; of persons only numbers, and values masked",
     "contact_way": "the shop's own codes",
     "corp_tag": "names of tags",
     "corp_tag_group": "rules for groups of tags",
@@ -248,6 +250,8 @@ IMPERSONAL: dict[str, str] = {
     "inbox_event": "emptied by its own search: a body names the contact (see scrm.privacy.erase)",
     "keyword_reply": "templates",
     "kf_account": "the shop's own accounts",
+    "local_account": "members of staff",
+    "login_attempt": "hashes of names and addresses that tried to come in; gone after a day",
     "mass_message": "the message; who got it stands in mass_message_target",
     "mass_message_part": "members of staff",
     "mass_step_batch": "texts of the shop; whom they are for stands in mass_step",

@@ -1,6 +1,5 @@
 """Who may post how often, and who is no person at all."""
 
-import ipaddress
 import re
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -31,16 +30,6 @@ def is_own_page(origin: str, domains: Iterable[str], public_url: str) -> bool:
     if parts.scheme not in ("http", "https") or not host:
         return False
     return parts.netloc == urlsplit(public_url).netloc or is_own_host(host, port, domains)
-
-
-def find_sender(remote: str | None, forwarded: str) -> str:
-    """The address that a request comes from: behind a proxy on a private address it is the last one that it added."""
-    try:
-        is_proxy = ipaddress.ip_address(remote or "").is_private
-    except ValueError:
-        return remote or ""
-    last = forwarded.rpartition(",")[2].strip()
-    return last[:45] if is_proxy and last else str(remote)
 
 
 class Limiter:

@@ -19,7 +19,7 @@ async def test_a_member_learns_whom_to_ask(sign_in: SignIn) -> None:
     lina = await sign_in("lina", "李娜", "member")
     page = await lina.get("/console/playbooks")
     assert page.status == 403
-    assert "李娜，你登录的账号目前是普通成员" in page
+    assert "李娜，你的角色是“员工”，这里需要“剧本 SOP：查看”的权限" in page
     assert "请联系管理员 周总 为你开通" in page
 
 
