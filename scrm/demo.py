@@ -18,6 +18,7 @@ from scrm.commerce.canonical import read_order
 from scrm.commerce.store import save_orders
 from scrm.contact_ways.store import save_contact_way
 from scrm.db.migrate import migrate
+from scrm.demo_scripts import furnish_library
 from scrm.group_chats.refresh import want_refresh
 from scrm.http import COOKIE
 from scrm.listening import bound, listening, until_stopped
@@ -79,6 +80,7 @@ async def run_demo(host: str, port: int, directory: Path) -> int:
             await publish_playbooks(services)
             sandbox = Sandbox(_sandbox_config(settings, url), clock, http)
             await services.db.write(_furnish, services, sandbox)
+            await furnish_library(services)
             app = build_app(services, more_routes=sandbox.routes(), bridge_script="/sandbox/bridge.js")
             await _run(app, sandbox, listener, services, url)
     return 0
@@ -151,6 +153,7 @@ def _settings(url: str, directory: Path) -> Settings:
         security={"secret_key": secrets.token_urlsafe(32)},
         playbooks={"dir": str(playbooks if playbooks.is_dir() else _PROJECT / playbooks), "managers": ["chenlan"]},
         shop={"name": SHOP},
+        content={"media_dir": str(directory / "media")},
         official_account={
             "app_id": "wx00000000000000d1",
             "token": secrets.token_hex(12),

@@ -25,6 +25,7 @@ TABS = (
     Tab("tasks", N_("任务")),
     Tab("profile", N_("画像")),
     Tab("orders", N_("订单")),
+    Tab("scripts", N_("话术"), loads="scripts"),
     Tab("timeline", N_("动态")),
 )
 

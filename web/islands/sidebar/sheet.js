@@ -8,12 +8,12 @@ document.addEventListener("click", (event) => {
 });
 
 // Safari before 15.4 has no dialogs; there it is a box at the foot of the page.
-function open(sheet) {
+export function open(sheet) {
   if (sheet.showModal) sheet.showModal();
   else sheet.setAttribute("open", "");
 }
 
-function close(sheet) {
+export function close(sheet) {
   if (sheet.close) sheet.close();
   else sheet.removeAttribute("open");
 }

@@ -1,0 +1,79 @@
+// The tab of scripts: rows open a half-screen dialog; arrow keys walk from the search through the rows.
+import { place, request } from "./request.js";
+import { close, open } from "./sheet.js";
+import { toast } from "./toast.js";
+
+class ScriptShelf extends HTMLElement {
+  connectedCallback() {
+    this.addEventListener("click", (event) => {
+      const opener = event.target.closest("[data-sheet]");
+      if (opener) this.show(opener);
+    });
+    this.addEventListener("keydown", (event) => this.step(event));
+    this.addEventListener("script:done", () => this.renew());
+    this.addEventListener("change", (event) => event.target.name !== "q" && this.forgetTyped());
+    this.sheet.addEventListener("close", () => this.sheet.replaceChildren());
+  }
+
+  async show(opener) {
+    opener.setAttribute("aria-busy", "true");
+    try {
+      const html = await request("GET", opener.dataset.sheet, undefined, "text/html");
+      place(this.sheet, html, "innerHTML");
+      if (!this.sheet.open) open(this.sheet);
+    } catch (problem) {
+      toast(problem.message);
+      if (problem.status === 404) this.refresh();
+    } finally {
+      opener.removeAttribute("aria-busy");
+    }
+  }
+
+  // Something was saved or deleted.
+  renew() {
+    close(this.sheet);
+    this.refresh();
+  }
+
+  refresh() {
+    this.form.dispatchEvent(new CustomEvent("shelf:stale"));
+  }
+
+  // Who turns to a view or a folder has done with searching.
+  forgetTyped() {
+    this.search.value = "";
+  }
+
+  step(event) {
+    const move = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const rows = [this.search, ...this.querySelectorAll(".script-open")];
+    const at = rows.indexOf(event.target);
+    if (event.key === "Escape" && at >= 0 && !this.sheet.open) return this.leave(event);
+    if (!move || at < 0 || !rows[at + move]) return undefined;
+    rows[at + move].focus();
+    return event.preventDefault();
+  }
+
+  leave(event) {
+    event.preventDefault();
+    if (this.search.value) {
+      this.search.value = "";
+      this.refresh();
+    }
+    this.search.focus();
+  }
+
+  get form() {
+    return this.querySelector("form.scripts-find");
+  }
+
+  get search() {
+    return this.form.querySelector('input[type="search"]');
+  }
+
+  get sheet() {
+    return this.querySelector("#script-sheet");
+  }
+}
+
+customElements.define("script-shelf", ScriptShelf);
