@@ -226,7 +226,7 @@ def _add_cards(
     day_before = ""
     for part in parts:
         if isinstance(part, Step):
-            day, _ = _moment(part.when)
+            day, _ = read_moment(part.when)
             card = _card(part, playbook, figures.get(part.id, Figures()), depth)
             number = 1 + sum(isinstance(each, StepWords) for each in cards)
             cards.append(replace(card, number=number, day="" if day == day_before else day))
@@ -240,14 +240,14 @@ def _add_cards(
 
 
 def _card(step: Step, playbook: Playbook, figures: Figures, depth: int) -> StepWords:
-    day, time = _moment(step.when)
+    day, time = read_moment(step.when)
     return StepWords(
         number=0,
         step=step,
         day=day,
         time=time,
         rules=tuple(_rules(step, playbook)),
-        acts=(*(_act(act, playbook) for act in step.act), *_options(step)),
+        acts=(*(read_act(act, playbook) for act in step.act), *_options(step)),
         texts=tuple(_said(step, playbook)),
         meters=tuple(_meters(step, figures)),
         depth=depth,
@@ -260,14 +260,14 @@ def _said(step: Step, playbook: Playbook) -> Iterator[Said]:
     named = [(each.name, f"{each.share * 100:g}%", each.content) for each in step.content.variants]
     for name, share, content in named or [("", "", step.content)]:
         pieces = tuple(split_text(content.text.strip()))
-        yield Said(pieces, tuple(_attachment(each, playbook) for each in content.attachments), name, share)
+        yield Said(pieces, tuple(read_attachment(each, playbook) for each in content.attachments), name, share)
 
 
 def _fork(part: Branch | Split | Wait, depth: int) -> ForkWords:
     if isinstance(part, Split):
         return ForkWords("分流", "随机分成几路，同一位客户总走同一路", depth)
     if isinstance(part, Branch):
-        day, time = _moment(part.when) if part.when else ("", "")
+        day, time = read_moment(part.when) if part.when else ("", "")
         return ForkWords("分支", "走到这里时，走第一路符合的；都不符合就往下走", depth, day=day, time=time)
     length = write_duration(part.timeout)
     if not part.event:
@@ -320,7 +320,7 @@ def split_text(text: str) -> Iterator[tuple[str, str]]:
             yield "text", piece
 
 
-def _moment(when: When) -> tuple[str, str]:
+def read_moment(when: When) -> tuple[str, str]:
     """(day, time) of a step, the trigger's day being day 0."""
     span = f"{when.window.start:%H:%M} – {when.window.end:%H:%M}" if when.window else ""
     if when.days is not None:
@@ -361,7 +361,7 @@ def _rules(step: Step, playbook: Playbook) -> list[str]:
     return rules
 
 
-def _act(act: Mapping[str, Any], playbook: Playbook) -> str:
+def read_act(act: Mapping[str, Any], playbook: Playbook) -> str:
     name, value = next(iter(act.items()))
     match name:
         case "add_tag":
@@ -392,7 +392,7 @@ def _listed(value: Any) -> str:
     return "、".join(str(each) for each in value) if isinstance(value, list | tuple) else str(value)
 
 
-def _attachment(attachment: Mapping[str, Any], playbook: Playbook) -> str:
+def read_attachment(attachment: Mapping[str, Any], playbook: Playbook) -> str:
     name, value = next(iter(attachment.items()))
     if name == "coupon":
         return f"券 · {_coupon_title(str(value), playbook)}"
