@@ -1,12 +1,17 @@
-"""Bearer keys for /api/v1: who may come in, and who may write."""
+"""Bearer keys for /api/v1: who may come in, from where, and what they may do; every write is kept in the log."""
 
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from scrm import audit
+from scrm.access.logged import carry_out, deed_of, pattern_of
+from scrm.access.modules import ERASE, REVEAL, RIGHTS
+from scrm.access.routes import Need, need_of
+from scrm.access.senders import sender_of
 from scrm.api import store
 from scrm.errors import Forbidden, Unauthorized
-from scrm.services import SERVICES
+from scrm.services import SERVICES, Services
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -17,15 +22,48 @@ _OPEN = {"/api/openapi.json"}
 
 @web.middleware
 async def require_api_key(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Guards /api/*; a readonly key may only GET."""
+    """Guards /api/*: the key needs the scope that scrm.access.routes names."""
     if not request.path.startswith("/api/") or request.path in _OPEN:
         return await handler(request)
     services = request.app[SERVICES]
+    caller = request[CALLER] = await _find_caller(request, services)
+    if not pattern_of(request):
+        return await handler(request)
+    need = need_of(request.method, pattern_of(request))
+    if need is not None and not need.is_logged:
+        _require_scope(caller, need)
+        return await handler(request)
+
+    async def admitted(request: web.Request) -> web.StreamResponse:
+        _require_scope(caller, need)
+        return await handler(request)
+
+    actor = audit.Actor(f"api:{caller.name}", caller.name, sender_of(request), "api")
+    return await carry_out(request, admitted, deed_of(request, actor, need or Need("", "edit", is_logged=True)))
+
+
+async def _find_caller(request: web.Request, services: Services) -> store.Caller:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    caller = await services.db.read(store.find_caller, key.strip()) if scheme.lower() == "bearer" and key else None
+    key, now = key.strip(), services.clock.now()
+    known = scheme.lower() == "bearer" and key
+    caller = await services.db.read(store.find_caller, key, now=now) if known else None
     if caller is None:
         raise Unauthorized("缺少有效的接口密钥：请求头需要 Authorization: Bearer <key>，用 scrm user add 生成")
-    if caller.role == "readonly" and request.method not in ("GET", "HEAD"):
-        raise Forbidden("这个密钥只能读取，不能写入")
-    request[CALLER] = caller
-    return await handler(request)
+    if not caller.may_come_from(sender_of(request)):
+        raise Forbidden(f"这个密钥不能从 {sender_of(request)} 使用，请在后台「接口密钥」里核对允许的地址")
+    if caller.last_used_at is None or now - caller.last_used_at > store.USED:
+        await services.db.write(store.note_use, key, now=now)
+    return caller
+
+
+def _require_scope(caller: store.Caller, need: Need | None) -> None:
+    if need is None:
+        raise Forbidden("这个接口还没有登记权限，请联系管理员")
+    if need.module and not caller.may(need.module, need.right):
+        scope = f"{need.module}:{need.right}"
+        raise Forbidden(f"这个密钥没有“{need.title}”的权限（{scope}）：{_WAY_OUT[need.right]}", missing_scope=scope)
+
+
+_MAKE = "请在后台「接口密钥」新建一个有这项权限的"
+_MAKE_PRIVATE = f"{_MAKE}，或用 scrm user add NAME --role administrator --api-key --sees-private"
+_WAY_OUT = {right: _MAKE_PRIVATE if right in (REVEAL, ERASE) else _MAKE for right in RIGHTS}
