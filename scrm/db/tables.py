@@ -1,6 +1,8 @@
 """The one metadata that every feature's tables belong to, and the column types both databases agree on."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Dialect, Integer, MetaData, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB
@@ -20,6 +22,7 @@ BigId = BigInteger().with_variant(Integer, "sqlite")
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -35,13 +38,21 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
         return None if value is None else from_millis(value)
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
+        """The function itself: TypeDecorator's own would call two others for each value of each row."""
+        return _from_database
+
 
 def to_millis(value: datetime) -> int:
     """Milliseconds since 1970; raises ValueError for a naive datetime."""
     if value.tzinfo is None:
         raise ValueError(f"naive datetime {value!r}: give it a zone")
-    return (value - _EPOCH) // timedelta(milliseconds=1)
+    return (value - _EPOCH) // _MILLISECOND
 
 
 def from_millis(value: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=int(value))
+    return _EPOCH + timedelta(0, 0, 0, int(value))
+
+
+def _from_database(value: int | None) -> datetime | None:
+    return None if value is None else _EPOCH + timedelta(0, 0, 0, value)

@@ -113,23 +113,23 @@ def _learn(
     known: dict[int, _Person] = defaultdict(_Person)
     dialect = conn.dialect.name
     asked = {"persons": listed(conn, sorted(person_ids)), "since": now - COUNTED}
-    for row in conn.execute(_told(dialect), asked):
+    for row in conn.execute(_told(dialect), asked).all():
         _hear(known[row.person_id], row, now)
     steps = _steps(dialect)
     if besides is not None:
         # At a tap only what went out counts: others that wait as well must not block each other.
         steps = steps.where(step_run.c.id != besides, step_run.c.state == "done")
-    for row in conn.execute(steps, asked):
-        what = "一条待员工确认的消息" if row.state == "waiting" else "一条营销消息"
-        known[row.person_id].touches.append(Touch(row.at, what))
-    for row in conn.execute(_handmade(dialect), asked):
-        known[row.person_id].touches.append(Touch(row.sent_at or now, "员工从侧边栏发的消息"))
-    for row in conn.execute(_open_refunds(dialect), {**asked, "since": now - _REFUND_LIVES}):
-        known[row.person_id].open_refunds = row.refunds
-    for row in conn.execute(_recovering(dialect), {**asked, "since": now - house.after_sale}):
+    for person_id, at, state in conn.execute(steps, asked).all():
+        what = "一条待员工确认的消息" if state == "waiting" else "一条营销消息"
+        known[person_id].touches.append(Touch(at, what))
+    for person_id, sent_at in conn.execute(_handmade(dialect), asked).all():
+        known[person_id].touches.append(Touch(sent_at or now, "员工从侧边栏发的消息"))
+    for person_id, refunds in conn.execute(_open_refunds(dialect), {**asked, "since": now - _REFUND_LIVES}).all():
+        known[person_id].open_refunds = refunds
+    for row in conn.execute(_recovering(dialect), {**asked, "since": now - house.after_sale}).all():
         known[row.person_id].recovering.append(row)
-    for row in conn.execute(_stopped(dialect), {"persons": asked["persons"]}):
-        known[row.person_id].stop = STOP_KINDS.get(row.kind, "停发名单")
+    for person_id, kind in conn.execute(_stopped(dialect), {"persons": asked["persons"]}).all():
+        known[person_id].stop = STOP_KINDS.get(kind, "停发名单")
     return known
 
 
@@ -301,14 +301,14 @@ def _rivals(conn: Connection, due: Sequence[Due], now: datetime, house: House, f
     persons = listed(conn, sorted({one.row.person_id for one in marketing}))
     asked = {"persons": persons, "since": _end_of_day(now, house.zone)}
     rows = conn.execute(_due_today(conn.dialect.name), asked).all()
-    if len(rows) <= len({row.person_id for row in rows}):
+    if len(rows) <= len({person_id for _, person_id, *_ in rows}):
         return {}  # each has only the one that is being decided
     by_person: dict[int, list[tuple[int, Playbook]]] = defaultdict(list)
-    for row in rows:
-        playbook = find(row.playbook_key, row.version)
-        step = next_step(playbook, row.step) if playbook is not None else None
+    for enrolment_id, person_id, key, version, index in rows:
+        playbook = find(key, version)
+        step = next_step(playbook, index) if playbook is not None else None
         if playbook is not None and step is not None and step.channel in PUSHES:
-            by_person[row.person_id].append((row.id, playbook))
+            by_person[person_id].append((enrolment_id, playbook))
     rivals = {}
     for one in marketing:
         better = [

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import time, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 Condition = dict[str, Any]  # a tree: all / any / not / leaf, see scrm.profiles.conditions
 
@@ -22,15 +22,15 @@ class Channel(StrEnum):
     SYSTEM = "X"
     OUTWARD = "K"
 
-    @property
-    def speaks(self) -> bool:
-        """Whether it reaches the customer, so that quiet hours, caps, brakes and refusals hold."""
-        return self in (Channel.WELCOME, Channel.TASK, Channel.MASS, Channel.GROUP, Channel.MOMENT, Channel.OUTWARD)
+    # Whether it reaches the customer, so that quiet hours, caps, brakes and refusals hold.
+    speaks: bool
+    # Whether only a member who is the customer's contact can do it.
+    needs_member: bool
 
-    @property
-    def needs_member(self) -> bool:
-        """Whether only a member who is the customer's contact can do it."""
-        return self not in (Channel.SYSTEM, Channel.OUTWARD)
+    def __init__(self, letter: str) -> None:
+        # Every decision asks for them.
+        self.speaks = letter in "WTMGPK"
+        self.needs_member = letter not in "XK"
 
 
 class Late(StrEnum):
@@ -40,8 +40,7 @@ class Late(StrEnum):
     DROP = "drop"
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """A daily span in the shop's zone; it may cross midnight."""
 
     start: time
