@@ -10,7 +10,7 @@ from scrm.http import signed_in
 from scrm.login import BRIDGE_SCRIPT
 from scrm.profiles.store import access_contact
 from scrm.services import SERVICES
-from scrm.sidebar import acts, link, marks, optout, own_fields, plain, scan, scripts, signature, starts, today
+from scrm.sidebar import acts, groups, link, marks, optout, own_fields, plain, scan, scripts, signature, starts, today
 from scrm.sidebar.cards import CARDS, TABS, load_page, timeline
 from scrm.sidebar.door import for_members, is_partial, page, visit_of
 from scrm.sop.store import find_task
@@ -102,6 +102,7 @@ def _moment(text: str) -> tuple[datetime, int] | None:
 routes: list[web.AbstractRouteDef] = [
     *own,
     *acts.routes,
+    *groups.routes,
     *link.routes,
     *optout.routes,
     *own_fields.routes,
