@@ -25,6 +25,7 @@ class TodayList extends HTMLElement {
     window.addEventListener("online", this.onSeen);
     window.addEventListener("pageshow", this.onSeen);
     this.timer = setInterval(this.onSeen, FRESH_MS);
+    this.showView();
   }
 
   disconnectedCallback() {
@@ -34,6 +35,13 @@ class TodayList extends HTMLElement {
     window.removeEventListener("online", this.onSeen);
     window.removeEventListener("pageshow", this.onSeen);
     clearInterval(this.timer);
+  }
+
+  // The chosen view may stand beyond the edge of a phone.
+  showView() {
+    const views = this.querySelector(".views");
+    const chosen = views && views.querySelector("[aria-current]");
+    if (chosen) views.scrollLeft = chosen.offsetLeft - (views.clientWidth - chosen.offsetWidth) / 2;
   }
 
   act(button) {
@@ -132,6 +140,7 @@ class TodayList extends HTMLElement {
     const focused = document.activeElement && document.activeElement.closest(".errand-card");
     const opened = cards.filter((card) => card.querySelector("details[open]")).map((card) => card.id);
     change();
+    this.showView();
     const kept = window.scrollY > 0 && tops.find(([id]) => document.getElementById(id));
     if (kept) window.scrollBy(0, document.getElementById(kept[0]).getBoundingClientRect().top - kept[1]);
     opened.forEach((id) => {
