@@ -19,9 +19,10 @@ class ChatContext extends HTMLElement {
     this.skeleton = skeleton && skeleton.cloneNode(true);
     if (skeleton && !skeleton.hidden) this.watch(skeleton);
     this.onSeen = () => document.visibilityState === "visible" && this.look();
+    this.onBack = (event) => event.persisted && this.look();
     this.onOnline = () => this.isFailed && this.look();
     document.addEventListener("visibilitychange", this.onSeen);
-    window.addEventListener("pageshow", this.onSeen);
+    window.addEventListener("pageshow", this.onBack);
     window.addEventListener("focus", this.onSeen);
     window.addEventListener("online", this.onOnline);
     this.addEventListener("click", (event) => this.act(event));
@@ -30,7 +31,7 @@ class ChatContext extends HTMLElement {
 
   disconnectedCallback() {
     document.removeEventListener("visibilitychange", this.onSeen);
-    window.removeEventListener("pageshow", this.onSeen);
+    window.removeEventListener("pageshow", this.onBack);
     window.removeEventListener("focus", this.onSeen);
     window.removeEventListener("online", this.onOnline);
   }
