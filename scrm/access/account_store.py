@@ -91,7 +91,7 @@ def note_login(conn: Connection, userid: str, address: str, *, now: datetime, pa
         values["password_hash"] = password_hash
     conn.execute(update(local_account).where(local_account.c.userid == userid).values(**values))
     forget_failures(conn, userid)
-    _forgive_address(conn, address)
+    forgive_address(conn, address)
 
 
 # Failed logins --------------------------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ def _count_failure(conn: Connection, key: str, free: int, now: datetime) -> time
     return timedelta()
 
 
-def _forgive_address(conn: Connection, address: str) -> None:
+def forgive_address(conn: Connection, address: str) -> None:
     """Who came in did not fail; the others' failures from this address stay."""
     conn.execute(
         update(login_attempt)

@@ -33,9 +33,14 @@ class Role:
         return self.reach == ALL or not found.is_whole
 
     @property
+    def modules(self) -> list[str]:
+        """The titles of what is open in the menu."""
+        return [module.title for module in BY_KEY.values() if module.url and self.may(module.key)]
+
+    @property
     def may_enter(self) -> bool:
         """Whether any page of the console is open."""
-        return any(self.may(module.key) for module in BY_KEY.values() if module.url)
+        return bool(self.modules)
 
 
 def _all_but(*without: str, of: Iterable[str] = EVERY_RIGHT) -> frozenset[str]:

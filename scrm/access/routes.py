@@ -14,7 +14,8 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """The right that a route asks for; without a module it is open to everybody who is signed in."""
+    """The right that a route asks for; without a module it is open to everybody who is signed in, and `right` says what
+    the log calls it."""
 
     module: str
     right: str
@@ -49,6 +50,7 @@ _ASKS = frozenset(
         "POST /console/segments/count",
         "POST /console/mass-messages/forecast",
         "POST /console/playbooks/{key}/edit/check",
+        "POST /console/playbooks/{key}/board/tests",
     }
 )
 _FILES = (".csv", ".xlsx", ".zip")
@@ -57,7 +59,7 @@ _FILES = (".csv", ".xlsx", ".zip")
 def need_of(method: str, pattern: str) -> Need | None:
     """None for a route that belongs to no module: nobody may use it."""
     if pattern in _EVERYBODYS or pattern.startswith("/console/account/"):
-        return Need("", "", is_logged=method not in SAFE)
+        return Need("", "logout" if pattern.endswith("/logout") else "edit", is_logged=method not in SAFE)
     module = module_of(pattern)
     if module is None:
         return None
@@ -112,7 +114,9 @@ _VERBS: Mapping[str, str] = {
     "down": "下移",
     "drop": "删除",
     "edit": "保存草稿",
-    "end-sessions": "让其退出登录",
+    "end": "结束一个登录",
+    "end-others": "退出其他登录",
+    "end-sessions": "让员工退出登录",
     "erase": "删除客户资料",
     "event_types": "定义事件",
     "export": "导出",
@@ -150,6 +154,7 @@ _VERBS: Mapping[str, str] = {
     "retry": "重试",
     "reveal": "查看隐私明文",
     "revoke": "停用",
+    "role": "设置角色",
     "rollback": "回滚",
     "rules": "修改规则",
     "start": "手动开始",
@@ -175,7 +180,16 @@ _WHOLE: Mapping[str, str] = {
     "POST /console/acquisition-quota": "读取获客额度",
     "POST /console/kf/accounts": "读取客服账号",
     "PUT /console/imports": "上传文件",
-    "POST /console/imports/{job_id}": "开始导入",
+    "POST /console/imports/{id}": "开始导入",
+    "POST /console/membership/requests/{id}": "审批积分调整",
+    "POST /console/segments/{key}/edit": "修改",
+    "POST /console/segments/{key}/refresh": "重新计算",
+    "POST /console/acquisition": "新建",
+    "POST /console/radar": "新建",
+    "PUT /console/media": "上传",
+    "POST /console/playbooks/{key}/board/edit": "在画板上修改草稿",
+    "POST /console/customers/{person_id}/privacy/export": "导出全部资料",
+    "GET /api/v1/customers/{person_id}/export": "导出全部资料",
     "POST /console/playbooks/{key}/rehearsal": "开始预演",
     "POST /console/customers/{person_id}/points": "调整积分",
     "POST /console/playbooks/{key}/edit": "离开编辑",
@@ -186,7 +200,12 @@ _WHOLE: Mapping[str, str] = {
     "POST /api/v1/events": "写入自有事件",
     "POST /api/v1/track/tokens": "签发访客令牌",
     "POST /api/v1/merges": "合并客户",
-    "GET /console/audit.csv": "导出操作日志",
+    "POST /console/access/roles/new": "新建角色",
+    "POST /console/access/roles/{key}": "修改角色",
+    "POST /console/access/roles/{key}/delete": "删除角色",
+    "POST /console/access/accounts/new": "新建本地账号",
+    "POST /console/access/accounts/{name}/password": "重设本地账号的密码",
+    "POST /console/api-keys": "新建密钥",
 }
 _BY_METHOD: Mapping[str, str] = {"PUT": "保存", "PATCH": "修改", "DELETE": "删除", "GET": "读取"}
 

@@ -158,6 +158,11 @@ def _departments(conn: Connection, folded: Sequence[str]) -> dict[str, list[str]
     return found
 
 
+def role_of(conn: Connection, userid: str) -> str:
+    """Empty for a stranger."""
+    return conn.scalar(select(member.c.role).where(member.c.folded == userid.lower())) or ""
+
+
 def give_role(conn: Connection, userid: str, role: str) -> None:
     """Raises NotFound for a stranger or an unknown role, Conflict for the last administrator."""
     row = conn.execute(select(member.c.userid, member.c.role).where(member.c.folded == userid.lower())).one_or_none()

@@ -130,6 +130,8 @@ def _count_needs(conn: Connection, member: SignedIn) -> dict[str, int]:
 def menu_of(member: SignedIn) -> list[tuple[str, list[tuple[str, str, str]]]]:
     """Groups of (key, address, title) of what the reader may see."""
     groups: dict[str, list[tuple[str, str, str]]] = {}
+    if member.must_change:
+        return []
     for module in MODULES:
         if module.url and member.may(module.key):
             groups.setdefault(module.group, []).append((module.key, module.url, module.title))

@@ -3,7 +3,11 @@
 from aiohttp import web
 
 from scrm.console import (
+    access,
+    accounts,
     acquisition,
+    api_keys,
+    audit,
     contact_ways,
     coupons,
     customers,
@@ -20,6 +24,7 @@ from scrm.console import (
     moments,
     own_fields,
     plans,
+    playbook_board,
     playbook_texts,
     playbooks,
     privacy,
@@ -73,6 +78,7 @@ routes: list[web.AbstractRouteDef] = [
     *acquisition.routes,
     *group_chats.routes,
     *group_codes.routes,
+    *playbook_board.routes,
     *playbook_texts.routes,
     *playbooks.routes,
     *rehearsals.routes,
@@ -91,4 +97,8 @@ routes: list[web.AbstractRouteDef] = [
     *sync.routes,
     *sources.routes,
     *doctor.routes,
+    *accounts.routes,
+    *access.routes,
+    *api_keys.routes,
+    *audit.routes,
 ]
