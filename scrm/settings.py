@@ -3,6 +3,7 @@
 import os
 import re
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -238,6 +239,24 @@ class ContentSettings(_Section):
     media_dir: Path = Path("var/media")
 
 
+class Backup(_Section):
+    """Where backups go, when one is made each day (the shop's time), and how many are kept; 0 keeps all.
+
+    Without `at` SQLite is backed up at 03:30 and PostgreSQL not: there it is usually done beside us. "none" is never.
+    """
+
+    dir: Path = Path("var/backups")
+    at: str = ""
+    keep: int = Field(7, ge=0)
+
+    @field_validator("at")
+    @classmethod
+    def _is_time(cls, value: str) -> str:
+        if value not in ("", "none") and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+            raise ValueError("expected a time such as 03:30, or none")
+        return value
+
+
 class MassMessages(_Section):
     """How many mass messages one customer may get from the whole shop; 0 leaves only WeCom's own limit."""
 
@@ -344,6 +363,54 @@ class Outward(_Section):
     timeout_seconds: float = Field(10.0, gt=0, le=30)
 
 
+class Orders(_Section):
+    """What we know of shops' orders that the orders do not say."""
+
+    # How long an order may stay unpaid, by channel; `default` for the others, without it nothing is said.
+    unpaid_closes: dict[str, str] = {"default": "24h"}
+
+    @field_validator("unpaid_closes", mode="before")
+    @classmethod
+    def _in_one_line(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return dict(part.strip().partition("=")[::2] for part in value.split(",") if part.strip())
+
+    @field_validator("unpaid_closes")
+    @classmethod
+    def _are_times(cls, value: dict[str, str]) -> dict[str, str]:
+        for channel, time in value.items():
+            if not re.fullmatch(r"[1-9]\d{0,3}[mhd]", time):
+                raise ValueError(
+                    f'expected times such as {{default = "24h", youzan = "60m"}}, not {channel} = "{time}"'
+                )
+        return value
+
+
+Steps = Annotated[list[int], Field(min_length=4, max_length=4)]
+
+
+class Rfm(_Section):
+    """The steps between the scores 1 to 5; a score counts as high from `high` on."""
+
+    recency_days: Steps = [30, 90, 180, 365]
+    orders: Steps = [2, 3, 5, 10]
+    yuan: Steps = [100, 300, 800, 2000]
+    high: int = Field(3, ge=2, le=5)
+
+    @field_validator("recency_days", "orders", "yuan", mode="before")
+    @classmethod
+    def _in_one_line(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+    @field_validator("recency_days", "orders", "yuan")
+    @classmethod
+    def _rise(cls, value: list[int]) -> list[int]:
+        if any(one <= 0 for one in value) or any(one >= next_one for one, next_one in pairwise(value)):
+            raise ValueError("expected four numbers above 0 that rise")
+        return value
+
+
 class Settings(_Section):
     """All settings; build with `load_settings`."""
 
@@ -356,7 +423,10 @@ class Settings(_Section):
     official_account: OfficialAccount = OfficialAccount()
     tracking: Tracking = Tracking()
     content: ContentSettings = ContentSettings()
+    backup: Backup = Backup()
     mass_messages: MassMessages = MassMessages()
+    orders: Orders = Orders()
+    rfm: Rfm = Rfm()
     sources: dict[SourceKey, Source] = {}
     outward: dict[SourceKey, Outward] = {}
 

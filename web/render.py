@@ -10,6 +10,7 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from web.assets import asset, routes, texts_script
+from web.engines import night
 from web.texts import LANGUAGE, _
 
 HEADERS = {
@@ -54,7 +55,8 @@ def render(
     """The page, or only its `block`; values are escaped, an unknown one is an error."""
     house = request.config_dict[HOUSE]
     template = templates.get_template(name)
-    values = {"shop_name": house.shop_name, "zone": house.zone, "path": request.path, **values}
+    night_query = night(request.headers.get("User-Agent", ""))
+    values = {"shop_name": house.shop_name, "zone": house.zone, "path": request.path, "night": night_query, **values}
     html = template.render(values) if block is None else "".join(template.blocks[block](template.new_context(values)))
     return web.Response(text=html, status=status, content_type="text/html", headers=HEADERS)
 
@@ -77,6 +79,31 @@ def when(moment: datetime | None, zone: ZoneInfo, now: datetime | None = None) -
         if local.year != now.astimezone(zone).year:
             return f"{local:%Y-%m-%d}"
     return f"{local:%m-%d %H:%M}"
+
+
+def day(moment: datetime | None, zone: ZoneInfo, now: datetime) -> str:
+    """今天, 昨天, 06-18, 2025-12-01."""
+    if moment is None:
+        return "—"
+    date, today = moment.astimezone(zone).date(), now.astimezone(zone).date()
+    if near := {0: _("今天"), -1: _("昨天"), 1: _("明天")}.get((date - today).days):
+        return near
+    return f"{date:%m-%d}" if date.year == today.year else f"{date:%Y-%m-%d}"
+
+
+def clock(moment: datetime, zone: ZoneInfo) -> str:
+    """09:10"""
+    return f"{moment.astimezone(zone):%H:%M}"
+
+
+def left(moment: datetime, now: datetime) -> str:
+    """25 分钟后, 3 小时后, 2 天后."""
+    rest = max(moment - now, timedelta())
+    if rest < timedelta(hours=1):
+        return _("{n} 分钟后", n=max(1, rest // timedelta(minutes=1)))
+    if rest < timedelta(days=1):
+        return _("{n} 小时后", n=rest // timedelta(hours=1))
+    return _("{n} 天后", n=rest.days)
 
 
 def ago(moment: datetime | None, now: datetime) -> str:
@@ -114,5 +141,6 @@ def sum_of_letters(text: str) -> int:
     return sum(map(ord, text))
 
 
+templates.filters.update(day=day, clock=clock, left=left)
 templates.filters.update(money=money, when=when, ago=ago, until=until, urgency=urgency, sum_of_letters=sum_of_letters)
 templates.globals.update(asset=asset, texts_script=texts_script, language=LANGUAGE.get, _=_)

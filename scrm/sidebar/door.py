@@ -9,6 +9,8 @@ from scrm.http import find_signed_in, signed_in
 from scrm.login import BRIDGE_SCRIPT, login_url
 from scrm.services import SERVICES
 from scrm.sidebar.cards.visit import Visit
+from scrm.sop.recheck import Rules
+from scrm.sop.shelf import house_of, playbooks_of
 from web.render import render
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -44,8 +46,6 @@ def page(request: web.Request, template: str, *, status: int = 200, **values: An
         corp_id=services.settings.wecom.corp_id,
         agent_id=services.settings.wecom.agent_id,
         bridge_script=request.app[BRIDGE_SCRIPT],
-        # Android's web view does not tell the style sheet (doc 94555).
-        is_dark="ColorScheme/Dark" in request.headers.get("User-Agent", ""),
         **values,
     )
 
@@ -58,6 +58,7 @@ def visit_of(request: web.Request, external_userid: str | None = None, task_id: 
         external_userid=external_userid or request.match_info["external_userid"],
         now=services.clock.now(),
         zone=services.settings.shop.zone,
-        public_url=services.settings.server.public_url,
+        settings=services.settings,
+        rules=Rules(playbooks_of(services), house_of(services)),
         task_id=task_id,
     )

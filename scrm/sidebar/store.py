@@ -1,21 +1,27 @@
-"""What the sidebar reads about one person: few statements, each with all that a card needs.
+"""What the sidebar reads about one person: a whole page in one statement, each part of it built once.
 
-To build such a statement costs several times as much as to run it: each is built once.
+To build a statement costs several times as much as to run it, and to run a second one as much as to find ten more rows.
 """
 
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     BigInteger,
     ColumnElement,
     Connection,
     Integer,
     Row,
     Select,
+    Text,
     and_,
     bindparam,
+    case,
+    cast,
+    exists,
     func,
     literal,
     or_,
@@ -23,40 +29,78 @@ from sqlalchemy import (
     union_all,
 )
 
-from scrm.commerce.models import order_line, orders, shipment
+from scrm.commerce.coupons import ISSUES
+from scrm.commerce.models import coupon_issue, order_line, orders, refund, shipment
 from scrm.contact_ways.models import contact_way
 from scrm.db import UtcDateTime
+from scrm.db.bulk import among_given, listed
+from scrm.db.json_text import json_text
+from scrm.db.nested import nested
 from scrm.events import event
+from scrm.mass_messages.audience import COUNTED
+from scrm.mass_messages.models import mass_message_target
 from scrm.membership.models import member_level, points_account
-from scrm.profiles.models import follow_user, follow_user_tag, identity, member, person_stat
-from scrm.sop.models import send
+from scrm.profiles.models import external_contact, follow_user, follow_user_tag, identity, member, person, person_stat
+from scrm.sop.models import enrolment, send
 
 _PERSON = bindparam("person_id", type_=BigInteger)
+_CONTACT = bindparam("external_userid", type_=Text)
 _LIMIT = bindparam("limit", type_=Integer)
+_SINCE = bindparam("since", type_=UtcDateTime)
+_UNDER_WAY = ("pending_payment", "paid", "partially_shipped", "shipped")
+_MOST_COUPONS = 10
+_MOST_LIVE = 6
+_MOST_RUNS = 5
 
 
-def list_relations(conn: Connection, person_id: int) -> list[Row[Any]]:
-    """A person's relations, oldest first, a row for each tag: with member, channel, totals and one masked phone."""
-    return list(conn.execute(_relations(), {"person_id": person_id}))
+def read_picture(
+    conn: Connection, person_id: int, external_userid: str, *, since: datetime, orders: int, happenings: int
+) -> Row[Any]:
+    """Everything about a person that a page shows, each part a list of rows.
+
+    Of the orders the newest, and those placed after `since` that are under way or in a case of after-sale.
+    """
+    values = {
+        "person_id": person_id,
+        "external_userid": external_userid,
+        "since": since,
+        "orders": orders,
+        "limit": happenings,
+    }
+    return conn.execute(_picture(conn.dialect.name), values).one()
 
 
 @cache
-def _relations() -> Select[Any]:
+def _picture(dialect: str) -> Select[Any]:
+    parts = {
+        "worth": _worth(),
+        "relations": _relations(),
+        "tags": _tags(),
+        "coupons": _coupons(),
+        "runs": _runs(),
+        **_order_parts(_shown_orders()),
+        "happenings": _happenings(dialect, goes_on=False, chosen=False, with_welcomes=True),
+    }
+    return select(*(nested(dialect, query, name) for name, query in parts.items()))
+
+
+# Who, and what they are worth -----------------------------------------------------------------------------------------
+
+
+def _worth() -> Select[Any]:
     phones = select(identity.c.mask).where(identity.c.person_id == _PERSON, identity.c.kind == "mobile_e164")
     count = select(func.count()).select_from(phones.subquery())
+    stat = person_stat.c
     return (
         select(
-            follow_user,
-            member.c.name.label("member_name"),
-            contact_way.c.title.label("channel_title"),
-            follow_user_tag.c.tag_name,
-            follow_user_tag.c.group_name,
-            follow_user_tag.c.type.label("tag_type"),
-            person_stat.c.orders,
-            person_stat.c.paid_orders,
-            person_stat.c.paid_fen,
-            person_stat.c.refunded_fen,
-            person_stat.c.last_order_at,
+            stat.orders,
+            stat.paid_orders,
+            stat.paid_fen,
+            stat.refunded_fen,
+            stat.last_order_at,
+            stat.kept_orders,
+            stat.kept_fen,
+            stat.last_kept_at,
             points_account.c.available.label("points"),
             points_account.c.frozen.label("frozen_points"),
             member_level.c.title.label("level_title"),
@@ -64,83 +108,196 @@ def _relations() -> Select[Any]:
             phones.order_by(identity.c.id).limit(1).scalar_subquery().label("phone"),
             count.scalar_subquery().label("phones"),
         )
-        .outerjoin(member, member.c.userid == follow_user.c.userid)
-        .outerjoin(contact_way, and_(contact_way.c.state == follow_user.c.state, follow_user.c.state != ""))
-        .outerjoin(
-            follow_user_tag,
-            and_(
-                follow_user_tag.c.userid == follow_user.c.userid,
-                follow_user_tag.c.external_userid == follow_user.c.external_userid,
-            ),
-        )
-        .outerjoin(person_stat, person_stat.c.person_id == follow_user.c.person_id)
-        .outerjoin(points_account, points_account.c.person_id == follow_user.c.person_id)
+        .select_from(person)
+        .outerjoin(person_stat, stat.person_id == person.c.id)
+        .outerjoin(points_account, points_account.c.person_id == person.c.id)
         .outerjoin(member_level, member_level.c.key == points_account.c.level_key)
-        .where(follow_user.c.person_id == _PERSON)
-        .order_by(follow_user.c.followed_at, follow_user_tag.c.group_name, follow_user_tag.c.tag_name)
+        .where(person.c.id == _PERSON)
     )
 
 
-def list_recent_orders(conn: Connection, person_id: int, *, limit: int) -> list[Row[Any]]:
-    """The newest orders, a row for each pair of line and parcel."""
-    return list(conn.execute(_recent_orders(), {"person_id": person_id, "limit": limit}))
+def _relations() -> Select[Any]:
+    """Oldest first, with member and channel."""
+    f = follow_user.c
+    return (
+        select(
+            f.userid,
+            f.external_userid,
+            f.ended_by,
+            f.followed_at,
+            member.c.name.label("member_name"),
+            contact_way.c.title.label("channel_title"),
+        )
+        .outerjoin(member, member.c.userid == f.userid)
+        .outerjoin(contact_way, and_(contact_way.c.state == f.state, f.state != ""))
+        .where(f.person_id == _PERSON)
+        .order_by(f.followed_at)
+    )
+
+
+def _tags() -> Select[Any]:
+    f, t = follow_user.c, follow_user_tag.c
+    return (
+        select(t.userid, t.tag_name, t.group_name, t.type)
+        .join(follow_user, and_(f.userid == t.userid, f.external_userid == t.external_userid))
+        .where(f.person_id == _PERSON)
+        .order_by(f.followed_at, t.group_name, t.tag_name)
+    )
+
+
+def _coupons() -> Select[Any]:
+    c = coupon_issue.c
+    query = ISSUES.where(c.person_id == _PERSON, c.state != "released")
+    return query.order_by(c.issued_at.desc(), c.id.desc()).limit(_MOST_COUPONS)
+
+
+def _runs() -> Select[Any]:
+    """Playbooks under way; who is only compared with is in none, for those who talk with him."""
+    e = enrolment.c
+    return (
+        select(e.id, e.playbook_key, e.version, e.step, e.due_at, e.state, e.held_reason, e.awaits)
+        .where(e.person_id == _PERSON, e.state.in_(("active", "paused", "queued")), e.is_holdout.is_(False))
+        .order_by(e.due_at.is_(None), e.due_at, e.id)
+        .limit(_MOST_RUNS)
+    )
+
+
+# Orders ---------------------------------------------------------------------------------------------------------------
+
+# Orders without a time come last, on both databases.
+_NEWEST = (orders.c.ordered_at.desc().nulls_last(), orders.c.id.desc())
+
+
+def list_orders(
+    conn: Connection, person_id: int, *, before: tuple[datetime | None, int] | None, words: str, limit: int
+) -> Row[Any]:
+    """A page of a person's orders in the parts of a picture, the newest first; `before` is the last one seen.
+
+    With `words` only those whose number, goods or parcel say them.
+    """
+    values: dict[str, Any] = {"person_id": person_id, "limit": limit, "orders": limit}
+    if before is not None:
+        values |= {"at": before[0], "id": before[1]}
+    if words:
+        values["like"] = f"%{_escaped(words)}%"
+    is_timed = before is not None and before[0] is not None
+    return conn.execute(_order_page(conn.dialect.name, before is not None, is_timed, bool(words)), values).one()
+
+
+def _escaped(words: str) -> str:
+    return words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 @cache
-def _recent_orders() -> Select[Any]:
-    # Orders without a time come last, on both databases.
-    newest = (orders.c.ordered_at.is_(None), orders.c.ordered_at.desc(), orders.c.id.desc())
-    recent = select(orders).where(orders.c.person_id == _PERSON).order_by(*newest).limit(_LIMIT).subquery("recent")
-    again = (recent.c.ordered_at.is_(None), recent.c.ordered_at.desc(), recent.c.id.desc())
-    return (
-        select(
-            recent.c.id,
-            recent.c.channel,
-            recent.c.order_no,
-            recent.c.status,
-            recent.c.raw_status,
-            recent.c.aftersale_status,
-            recent.c.payable_fen,
-            recent.c.paid_fen,
-            recent.c.refunded_fen,
-            recent.c.ordered_at,
-            recent.c.delivered_at,
-            recent.c.bound_by,
-            order_line.c.line_key,
-            order_line.c.title,
-            order_line.c.spec,
-            order_line.c.qty,
-            order_line.c.is_gift,
-            shipment.c.tracking_no,
-            shipment.c.carrier_name,
+def _order_page(dialect: str, goes_on: bool, is_timed: bool, is_searched: bool) -> Select[Any]:
+    o = orders.c
+    where: list[ColumnElement[bool]] = [o.person_id == _PERSON]
+    at, last_id = bindparam("at", type_=UtcDateTime), bindparam("id", type_=BigInteger)
+    if goes_on and is_timed:
+        where.append(or_(o.ordered_at < at, and_(o.ordered_at == at, o.id < last_id), o.ordered_at.is_(None)))
+    elif goes_on:
+        where.append(and_(o.ordered_at.is_(None), o.id < last_id))
+    if is_searched:
+        where.append(_says(bindparam("like", type_=Text)))
+    page = select(orders).where(*where).order_by(*_NEWEST).limit(_LIMIT).cte("shown")
+    return select(*(nested(dialect, query, name) for name, query in _order_parts(page).items()))
+
+
+def _says(like: ColumnElement[str]) -> ColumnElement[bool]:
+    lines = exists().where(
+        order_line.c.order_id == orders.c.id,
+        or_(order_line.c.title.ilike(like, escape="\\"), order_line.c.spec.ilike(like, escape="\\")),
+    )
+    parcels = exists().where(shipment.c.order_id == orders.c.id, shipment.c.tracking_no.ilike(like, escape="\\"))
+    return or_(orders.c.order_no.ilike(like, escape="\\"), lines, parcels)
+
+
+def _shown_orders() -> CTE:
+    o = orders.c
+    newest = select(o.id).where(o.person_id == _PERSON).order_by(*_NEWEST).limit(bindparam("orders", type_=Integer))
+    is_live = or_(o.status.in_(_UNDER_WAY), o.aftersale_status == "open")
+    live = select(o.id).where(o.person_id == _PERSON, o.ordered_at > _SINCE, is_live).order_by(*_NEWEST)
+    ids = union_all(select(newest.subquery()), select(live.limit(_MOST_LIVE).subquery())).subquery("wanted")
+    return select(orders).where(o.id.in_(select(ids.c.id))).cte("shown")
+
+
+def _order_parts(shown: CTE) -> Mapping[str, Select[Any]]:
+    o, line, parcel, case_ = shown.c, order_line.c, shipment.c, refund.c
+    return {
+        "orders": select(
+            o.id,
+            o.channel,
+            o.order_no,
+            o.status,
+            o.raw_status,
+            o.aftersale_status,
+            o.payable_fen,
+            o.paid_fen,
+            o.refunded_fen,
+            o.ordered_at,
+            o.delivered_at,
+            o.bound_by,
+            # Who bound it by hand.
+            case((o.bound_by == "staff", _binder(o.id))).label("binder"),
+        ).order_by(o.ordered_at.desc().nulls_last(), o.id.desc()),
+        "lines": select(
+            line.order_id, line.title, line.spec, line.qty, line.unit_price_fen, line.paid_fen, line.is_gift
         )
-        .select_from(recent)
-        .outerjoin(order_line, order_line.c.order_id == recent.c.id)
-        .outerjoin(shipment, shipment.c.order_id == recent.c.id)
-        .order_by(*again, order_line.c.position, order_line.c.line_key, shipment.c.tracking_no)
+        .where(line.order_id.in_(select(o.id)))
+        .order_by(line.order_id, line.position, line.line_key),
+        "parcels": select(
+            parcel.order_id, parcel.tracking_no, parcel.carrier_name, parcel.state, parcel.state_at, parcel.shipped_at
+        )
+        .where(parcel.order_id.in_(select(o.id)))
+        .order_by(parcel.order_id, parcel.tracking_no),
+        "refunds": select(case_.order_id, case_.type, case_.status, case_.amount_fen, case_.reason, case_.created_at)
+        .where(case_.order_id.in_(select(o.id)))
+        .order_by(case_.order_id, case_.created_at, case_.refund_no),
+    }
+
+
+def _binder(order_id: ColumnElement[int]) -> Any:
+    """By the event's own key, of this person or of one who was joined into him."""
+    once = literal("order.bound:") + cast(order_id, Text) + ":" + cast(_PERSON, Text)
+    return (
+        select(func.coalesce(func.nullif(member.c.name, ""), event.c.userid))
+        .select_from(event)
+        .outerjoin(member, member.c.userid == event.c.userid)
+        .where(event.c.once == once)
+        .limit(1)
+        .scalar_subquery()
     )
 
 
-def list_timeline(
+# Timeline -------------------------------------------------------------------------------------------------------------
+
+
+def list_happenings(
     conn: Connection,
     person_id: int,
     external_userid: str,
     *,
+    names: Collection[str] = (),
+    with_welcomes: bool = True,
     before: tuple[datetime, int] | None = None,
     limit: int,
 ) -> list[Row[Any]]:
-    """Events and welcomes, newest first; `before` is (at, rank) of the last row already seen.
+    """Events and welcomes, newest first; `before` is (at, rank) of the last row already seen, `names` narrows.
 
-    Columns: rank, at, name, userid, facts, outcome, reason. Welcomes are named "welcome" and have a negative rank.
+    Columns: rank, at, name, userid, facts, outcome, reason, member_name. Welcomes are named "welcome" and have a
+    negative rank.
     """
-    values = {"person_id": person_id, "external_userid": external_userid, "limit": limit}
+    values: dict[str, Any] = {"person_id": person_id, "external_userid": external_userid, "limit": limit}
     if before is not None:
         values |= {"at": before[0], "rank": before[1]}
-    return list(conn.execute(_timeline(before is not None), values))
+    if names:
+        values["names"] = listed(conn, sorted(names))
+    query = _happenings(conn.dialect.name, before is not None, bool(names), with_welcomes)
+    return list(conn.execute(query, values))
 
 
 @cache
-def _timeline(goes_on: bool) -> Select[Any]:
+def _happenings(dialect: str, goes_on: bool, chosen: bool, with_welcomes: bool) -> Select[Any]:
     told = (
         select(
             event.c.id.label("rank"),
@@ -154,9 +311,23 @@ def _timeline(goes_on: bool) -> Select[Any]:
         .where(event.c.person_id == _PERSON, *_older(event.c.occurred_at, event.c.id, goes_on))
         .order_by(event.c.occurred_at.desc(), event.c.id.desc())
         .limit(_LIMIT)
-        .subquery("told")
     )
-    welcomes = (
+    if chosen:
+        told = told.where(among_given(dialect, event.c.name, "names"))
+    rows = select(told.subquery("told"))
+    if with_welcomes:
+        rows = union_all(rows, select(_welcomes(goes_on).subquery("welcomes")))  # type: ignore[assignment]
+    both = rows.subquery("both")
+    return (
+        select(both, member.c.name.label("member_name"))
+        .outerjoin(member, member.c.userid == both.c.userid)
+        .order_by(both.c.at.desc(), both.c.rank.desc())
+        .limit(_LIMIT)
+    )
+
+
+def _welcomes(goes_on: bool) -> Select[Any]:
+    return (
         select(
             (-send.c.id).label("rank"),
             send.c.decided_at.label("at"),
@@ -167,7 +338,7 @@ def _timeline(goes_on: bool) -> Select[Any]:
             send.c.reason,
         )
         .where(
-            send.c.external_userid == bindparam("external_userid"),
+            send.c.external_userid == _CONTACT,
             send.c.kind == "welcome",
             # Why there was nothing to send is for the ledger's readers.
             send.c.outcome != "none",
@@ -175,19 +346,72 @@ def _timeline(goes_on: bool) -> Select[Any]:
         )
         .order_by(send.c.decided_at.desc(), send.c.id)
         .limit(_LIMIT)
-        .subquery("welcomes")
     )
-    both = union_all(select(told), select(welcomes)).subquery("both")
-    named = (
-        select(both, member.c.name.label("member_name"))
-        .outerjoin(member, member.c.userid == both.c.userid)
-        .order_by(both.c.at.desc(), both.c.rank.desc())
-    )
-    return named.limit(_LIMIT)
 
 
 def _older(at: ColumnElement[datetime], rank: ColumnElement[int], goes_on: bool) -> list[ColumnElement[bool]]:
+    """Said so that the index by time begins where the last page ended."""
     if not goes_on:
         return []
     last_at, last_rank = bindparam("at", type_=UtcDateTime), bindparam("rank", type_=BigInteger)
-    return [or_(at < last_at, and_(at == last_at, rank < last_rank))]
+    return [at <= last_at, or_(at < last_at, rank < last_rank)]
+
+
+# What was said to them ------------------------------------------------------------------------------------------------
+
+
+def list_told(conn: Connection, person_id: int, *, since: datetime, limit: int) -> list[Row[Any]]:
+    """What anybody sent to this person since then, over all members and channels, the newest first.
+
+    Columns: at, kind (welcome, chat, mass, outward, broadcast), userid, member_name, content, playbook, outcome.
+    """
+    values = {"person_id": person_id, "since": since, "limit": limit}
+    return list(conn.execute(_told(), values))
+
+
+@cache
+def _told() -> Select[Any]:
+    at = func.coalesce(send.c.sent_at, send.c.decided_at)
+    ledger = (
+        select(at.label("at"), send.c.kind, send.c.userid, send.c.content, send.c.playbook_key, send.c.outcome)
+        .join(external_contact, external_contact.c.external_userid == send.c.external_userid)
+        .where(
+            external_contact.c.person_id == _PERSON,
+            send.c.decided_at > _SINCE,
+            send.c.kind.in_(("welcome", "chat", "mass", "outward")),
+            send.c.outcome.in_(("sent", "done_by_other", "unknown", "intent", "waiting")),
+        )
+    )
+    # Those of a step are in the ledger with their step.
+    broadcasts = select(
+        event.c.occurred_at.label("at"),
+        literal("broadcast").label("kind"),
+        event.c.userid,
+        event.c.facts.label("content"),
+        literal("").label("playbook_key"),
+        literal("sent").label("outcome"),
+    ).where(
+        event.c.person_id == _PERSON,
+        event.c.occurred_at > _SINCE,
+        event.c.name == "mass_message.sent",
+        func.coalesce(json_text(event.c.facts, "origin"), "") != "playbook",
+    )
+    both = union_all(ledger, broadcasts).subquery("told")
+    return (
+        select(both, member.c.name.label("member_name"))
+        .outerjoin(member, member.c.userid == both.c.userid)
+        .order_by(both.c.at.desc())
+        .limit(_LIMIT)
+    )
+
+
+def count_mass_messages(conn: Connection, person_id: int, *, since: datetime) -> int:
+    """How many mass messages took a place in this person's quota since then."""
+    t = mass_message_target.c
+    query = (
+        select(func.count())
+        .select_from(mass_message_target)
+        .join(external_contact, external_contact.c.external_userid == t.target)
+        .where(external_contact.c.person_id == person_id, t.state.in_(COUNTED), t.counted_at > since)
+    )
+    return int(conn.scalar(query) or 0)

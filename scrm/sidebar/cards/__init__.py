@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from scrm.profiles.store import access_contact
-from scrm.sidebar.cards import coupons, orders, profile, tasks, timeline
+from scrm.sidebar.cards import coupons, now, orders, profile, tasks, timeline
 from scrm.sidebar.cards.visit import Visit
+from scrm.sidebar.store import read_picture
 from web.texts import N_
 
 
@@ -32,7 +33,7 @@ TABS = (
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """`load` reads what templates/sidebar/cards/{key}.html shows under a tab; at most one statement each."""
+    """`load` makes what templates/sidebar/cards/{key}.html shows under a tab, of what the page has read at once."""
 
     key: str
     tab: str
@@ -41,6 +42,7 @@ class Card:
 
 CARDS = (
     Card("tasks", "tasks", tasks.load),
+    Card("now", "profile", now.load),
     Card("profile", "profile", profile.load),
     Card("coupons", "profile", coupons.load),
     Card("orders", "orders", orders.load),
@@ -51,4 +53,12 @@ CARDS = (
 def load_page(conn: Connection, visit: Visit) -> Mapping[str, Any]:
     """Every card's view by its key, through the door: raises Forbidden when the member does not follow the contact."""
     visit.relation = access_contact(conn, visit.userid, visit.external_userid)
+    visit.picture = read_picture(
+        conn,
+        visit.person_id,
+        visit.external_userid,
+        since=visit.now - now.LIVE,
+        orders=orders.FIRST + 1,
+        happenings=timeline.FIRST + 1,
+    )
     return {card.key: card.load(conn, visit) for card in CARDS}

@@ -40,7 +40,11 @@ class Coupons:
 
 
 def load(conn: Connection, visit: Visit) -> Coupons:
-    found = coupons.list_coupons(conn, visit.person_id, limit=MOST)
+    """Of the page's picture, or by themselves."""
+    if visit.picture is None:
+        found = coupons.list_coupons(conn, visit.person_id, limit=MOST)
+    else:
+        found = [coupons.Issue(*row) for row in visit.picture.coupons]
     return Coupons([_view(coupon, visit) for coupon in found])
 
 

@@ -35,7 +35,7 @@ def load(conn: Connection, visit: Visit) -> Tasks:
 def arrange(views: list[TaskView], visit: Visit) -> Tasks:
     """The task the member came for is on top when it can still be done, else the most urgent one. Pure."""
     wanted = next((view for view in views if view.id == visit.task_id), None)
-    waiting = [view for view in views if view.is_open and view.kind == "send"]
+    waiting = [view for view in views if view.is_open and view.kind in ("send", "promise")]
     is_wanted = wanted is not None and wanted.is_open and wanted.kind != "hint"
     now = wanted if is_wanted else next(iter(waiting), None)
     return Tasks(
@@ -44,6 +44,8 @@ def arrange(views: list[TaskView], visit: Visit) -> Tasks:
         waiting=[view for view in waiting if view is not now],
         later=[view for view in views if view.state == "postponed"],
         ended=[view for view in views if not view.is_open and view.state != "postponed"],
-        suggestions=[view for view in views if view.is_open and view.kind != "send" and view is not now],
+        suggestions=[
+            view for view in views if view.is_open and view.kind not in ("send", "promise") and view is not now
+        ],
         postpone_to=postpone_choices(visit.now, visit.zone, now.expires_at) if now and now.kind == "send" else [],
     )

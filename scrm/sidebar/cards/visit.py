@@ -7,6 +7,10 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Row
 
+from scrm.settings import Settings
+from scrm.sidebar.words import refusals
+from scrm.sop.recheck import Rules
+
 
 @dataclass(slots=True)
 class Visit:
@@ -16,10 +20,24 @@ class Visit:
     external_userid: str
     now: datetime
     zone: ZoneInfo
-    public_url: str
+    settings: Settings
+    rules: Rules
     task_id: int | None = None
     # The relation with contact and person; set when the door has opened.
     relation: Row[Any] | None = None
+    # All that a whole page reads of the person (scrm.sidebar.store.read_picture).
+    picture: Row[Any] | None = None
+    # The picture's orders put together (scrm.sidebar.cards.orders.of_picture).
+    orders: list[Any] | None = None
+
+    @property
+    def public_url(self) -> str:
+        return self.settings.server.public_url
+
+    @property
+    def refusals(self) -> list[str]:
+        """What the customer refused, in words; nothing while the door is closed."""
+        return refusals(self.relation.optout) if self.relation is not None else []
 
     @property
     def person_id(self) -> int:
