@@ -1,17 +1,37 @@
 """The sidebar's pages: the shell that finds out who the customer is, the customer, the member's day."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from aiohttp import web
-from sqlalchemy import Connection
 
-from scrm.errors import Invalid, NotFound
+from scrm.errors import NotFound
 from scrm.http import signed_in
 from scrm.login import BRIDGE_SCRIPT
-from scrm.profiles.store import access_contact
 from scrm.services import SERVICES
-from scrm.sidebar import acts, groups, link, marks, optout, own_fields, plain, scan, scripts, signature, starts, today
-from scrm.sidebar.cards import CARDS, TABS, load_page, timeline
+from scrm.sidebar import (
+    acts,
+    bind,
+    colleagues,
+    groups,
+    history,
+    link,
+    marks,
+    notes,
+    optout,
+    own_fields,
+    phones,
+    plain,
+    promises,
+    remarks,
+    scan,
+    scripts,
+    signature,
+    stages,
+    starts,
+    tags,
+    today,
+)
+from scrm.sidebar.cards import CARDS, TABS, load_page
 from scrm.sidebar.door import for_members, is_partial, page, visit_of
 from scrm.sop.store import find_task
 from web.engines import is_too_old
@@ -47,20 +67,6 @@ async def show_contact(request: web.Request) -> web.StreamResponse:
     return page(request, template, visit=visit, cards=cards, tabs=TABS, card_list=CARDS, urgent=visit.now + URGENT)
 
 
-@own.get("/sidebar/contacts/{external_userid}/timeline")
-@for_members
-async def show_older(request: web.Request) -> web.StreamResponse:
-    """The next page of the timeline, `?before=` the last line shown."""
-    visit = visit_of(request)
-    before = _moment(request.query.get("before", ""))
-
-    def load(conn: Connection) -> timeline.Timeline:
-        visit.relation = access_contact(conn, visit.userid, visit.external_userid)
-        return timeline.load(conn, visit, before)
-
-    return page(request, "cards/timeline_rows.html", visit=visit, view=await request.app[SERVICES].db.read(load))
-
-
 @own.get("/sidebar/tasks")
 @for_members
 async def show_day(request: web.Request) -> web.StreamResponse:
@@ -85,26 +91,21 @@ def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
-def _moment(text: str) -> tuple[datetime, int] | None:
-    """`milliseconds.rank`, as timeline.load writes it."""
-    if not text:
-        return None
-    at, _, rank = text.partition(".")
-    try:
-        moment, number = datetime.fromtimestamp(int(at) / 1000, UTC), int(rank)
-    except (ValueError, OverflowError, OSError):
-        raise Invalid("页码不对，请刷新页面。") from None
-    if abs(number) >= 2**63:
-        raise Invalid("页码不对，请刷新页面。")
-    return moment, number
-
-
 routes: list[web.AbstractRouteDef] = [
     *own,
+    *history.routes,
     *acts.routes,
+    *bind.routes,
     *groups.routes,
     *link.routes,
     *optout.routes,
+    *tags.routes,
+    *stages.routes,
+    *remarks.routes,
+    *phones.routes,
+    *notes.routes,
+    *promises.routes,
+    *colleagues.routes,
     *own_fields.routes,
     *marks.routes,
     *plain.routes,
