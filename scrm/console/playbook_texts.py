@@ -208,7 +208,7 @@ def _look_at_draft(conn: Connection, services: Services, key: str) -> dict[str, 
         raise NotFound("没有草稿，可能已被发布或放弃。请回到剧本列表")
     terms = terms_of(services)
     checked = drafts.check(conn, draft.source, key, terms)
-    before = publishing.read_kept(conn, current.source, key) if current is not None else None
+    before = publishing.read_kept(conn, current.source, key, current.contents) if current is not None else None
     found = reasons = warnings = None
     if checked.playbook is not None:
         found = estimates.estimate(conn, checked.playbook, services.clock.now())
@@ -340,7 +340,7 @@ async def compare(request: web.Request) -> web.StreamResponse:
         before, after = (lifecycle_store.find_version(conn, key, number) for number in (old, new))
         if row is None or before is None or after is None:
             raise NotFound("没有这两个版本，请回到版本列表重新选择")
-        one, two = (publishing.read_kept(conn, each.source, key) for each in (before, after))
+        one, two = (publishing.read_kept(conn, each.source, key, each.contents) for each in (before, after))
         return {
             "row": row,
             "before": before,

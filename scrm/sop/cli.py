@@ -21,7 +21,7 @@ from scrm.clock import SystemClock
 from scrm.db import Database
 from scrm.errors import NotFound, WrongUse
 from scrm.settings import Settings, load_settings
-from scrm.sop import beside, diff, estimates, lifecycle, lifecycle_store, migrate_runs
+from scrm.sop import beside, diff, estimates, library, lifecycle, lifecycle_store, migrate_runs
 from scrm.sop import published as publishing
 from scrm.sop.drafts import Terms
 from scrm.sop.parse import parse_playbook
@@ -369,6 +369,10 @@ def _directory() -> Path:
         return DIRECTORY
 
 
+# Without a database nobody knows what the library holds.
+_OFFLINE = Known(contents=library.Unseen())
+
+
 def _read_all(
     sources: Iterable[Source | PlaybookErrors], known: Known | None = None
 ) -> tuple[list[tuple[Source, Playbook]], list[str]]:
@@ -379,7 +383,7 @@ def _read_all(
             lines += source.lines
             continue
         try:
-            sound.append((source, parse_playbook(source.text, file_name=source.name, known=known)))
+            sound.append((source, parse_playbook(source.text, file_name=source.name, known=known or _OFFLINE)))
         except PlaybookErrors as error:
             lines += error.lines
     return sound, lines

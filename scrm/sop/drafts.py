@@ -1,15 +1,15 @@
 """A draft beside the versions: kept while it is written, judged, and published by whoever may."""
 
 import re
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row
 
 from scrm.errors import Conflict, Forbidden, Invalid, NotFound
-from scrm.sop import beside, estimates, lifecycle_store, published
+from scrm.sop import beside, estimates, library, lifecycle_store, published
 from scrm.sop.beside import Needs
 from scrm.sop.estimates import Estimate, Limits
 from scrm.sop.parse import parse_playbook
@@ -57,10 +57,15 @@ class Outcome:
     reasons: Sequence[str] = ()
 
 
-def check(conn: Connection, source: str, key: str, terms: Terms) -> Checked:
-    """Everything that is wrong with a text, with line numbers, and with what it needs from this shop."""
+def check(conn: Connection, source: str, key: str, terms: Terms, contents: Mapping[str, Any] | None = None) -> Checked:
+    """Everything that is wrong with a text, with line numbers, and with what it needs from this shop.
+
+    With `contents` it says what the scripts of the library said then, not what they say now.
+    """
     try:
         known = published.known_from(conn, quiet=terms.quiet)
+        if contents is not None:
+            known = replace(known, contents=library.from_json(contents))
         playbook = parse_playbook(source, file_name=key, known=known)
     except PlaybookErrors as error:
         return Checked(None, error.problems)
@@ -94,7 +99,8 @@ def save(
     if before is not None and seen_at is not None and before.saved_at > seen_at and before.saved_by != by:
         raise Conflict(f"{before.saved_by or '别人'}刚刚也保存了这份草稿，请先复制你的改动，再刷新页面")
     current = published.find_current(conn, key)
-    if current is not None and current.source == source:
+    is_same = current is not None and current.source == source
+    if current is not None and is_same and not library.find_newer(conn, current.contents):
         lifecycle_store.drop_draft(conn, key)
         return None
     based_on = before.based_on if before is not None else (current.version if current is not None else 0)
@@ -117,6 +123,7 @@ def publish(conn: Connection, key: str, by: By, terms: Terms, *, now: datetime) 
     lifecycle_store.lock_playbook(conn, key)
     draft = _get(conn, key)
     playbook = _sound(conn, draft.source, key, terms)
+    _refuse_expired(conn, playbook, now)
     current = published.find_current(conn, key)
     if current is not None and draft.based_on != current.version:
         raise Conflict(
@@ -144,6 +151,7 @@ def approve(conn: Connection, key: str, by: By, terms: Terms, *, is_administrato
     if draft.asked_by == by.userid and not is_administrator:
         raise Forbidden("自己提交的剧本要由另一位主管或管理员批准")
     playbook = _sound(conn, draft.source, key, terms)
+    _refuse_expired(conn, playbook, now)
     asked = f"{draft.asked_by} 提交" + (f"：{draft.why}" if draft.why else "")
     why = f"{asked}；{by.userid} 批准" + (f"：{by.why}" if by.why else "")
     return _bring_in(conn, playbook, By(by.userid, by.origin, why[:300]), now)
@@ -166,7 +174,7 @@ def roll_back(conn: Connection, key: str, version: int, by: By, terms: Terms, *,
     kept = lifecycle_store.find_version(conn, key, version)
     if kept is None:
         raise NotFound(f"没有第 {version} 版")
-    playbook = _sound(conn, kept.source, key, terms)
+    playbook = _sound(conn, kept.source, key, terms, kept.contents)
     if not published.bring_in(conn, playbook, now=now, by=by, rolled_back_to=version):
         return Outcome("unchanged")
     return Outcome("published", _version(conn, key))
@@ -192,11 +200,18 @@ def _ask(conn: Connection, draft: Row[Any], by: By, found: Estimate, reasons: li
     )
 
 
-def _sound(conn: Connection, source: str, key: str, terms: Terms) -> Playbook:
-    found = check(conn, source, key, terms)
+def _sound(
+    conn: Connection, source: str, key: str, terms: Terms, contents: Mapping[str, Any] | None = None
+) -> Playbook:
+    found = check(conn, source, key, terms, contents)
     if found.playbook is None or found.beside:
         raise Invalid("；".join([*(str(each) for each in found.problems), *found.beside])[:1000])
     return found.playbook
+
+
+def _refuse_expired(conn: Connection, playbook: Playbook, now: datetime) -> None:
+    if expired := library.find_expired(conn, playbook.contents, now):
+        raise Invalid("；".join(expired))
 
 
 def _get(conn: Connection, key: str) -> Row[Any]:

@@ -97,7 +97,7 @@ def warnings(found: Estimate) -> list[str]:
 def _count_entries(conn: Connection, playbook: Playbook, since: datetime) -> int | None:
     """Who entered, while what decides it has not changed; None when only events can tell."""
     row = published.find_current(conn, playbook.key)
-    before = published.read_kept(conn, row.source, playbook.key) if row is not None else None
+    before = published.read_kept(conn, row.source, playbook.key, row.contents) if row is not None else None
     if before is None or _who_enters(before) != _who_enters(playbook):
         return None
     first = published.find_first_published_at(conn, playbook.key)

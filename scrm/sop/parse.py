@@ -1,9 +1,8 @@
 """Playbooks as authors write them: YAML text to a Playbook, or every problem in the author's words."""
 
-import hashlib
 from typing import Any
 
-from scrm.sop import checks
+from scrm.sop import checks, library
 from scrm.sop.parse_approval import ApprovalReader
 from scrm.sop.parse_coupons import CouponsReader
 from scrm.sop.parse_guards import GuardsReader
@@ -85,7 +84,8 @@ class _Reader(TriggerReader, GuardsReader, ApprovalReader, CouponsReader, StepsR
             approval=self.approval(parts["approval"]) if "approval" in parts else None,
             tests=self.tests(parts["tests"]) if "tests" in parts else (),
             source=text,
-            digest=hashlib.sha256(text.encode()).hexdigest(),
+            digest=library.digest_of(text, self.named),
+            contents=self.named,
         )
         self.check_whole(root, parts, playbook)
         return playbook

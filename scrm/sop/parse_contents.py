@@ -5,6 +5,8 @@ from typing import Any
 
 from scrm.content import render
 from scrm.content.attachments import MAX_ATTACHMENTS, MEDIA_KINDS
+from scrm.content.library.lint import find_bribe
+from scrm.sop import library
 from scrm.sop.reading import Reader, is_none, shown
 from scrm.sop.schema import Content, Variant
 from scrm.sop.source import Node
@@ -12,8 +14,6 @@ from scrm.sop.source import Node
 CONTENT_KEYS = ("text", "attachments", "variants")
 VARIANT_KEYS = ("name", "share", "text", "attachments")
 MAX_VARIANTS = 5
-# Rewards for a certain kind of review are banned (网络反不正当竞争暂行规定, art. 9).
-_BANNED_WORDS = ("好评返现", "好评返", "五星好评", "5星好评", "改评", "删评", "改差评", "删差评", "晒图返现")
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,2})?)%")
 
 
@@ -31,15 +31,28 @@ class ContentReader(Reader):
 
     def inline(self, node: Node) -> Content | None:
         if isinstance(node.value, str) and not is_none(node):
-            if node.value not in self.known.contents:
-                self.note(node.line, f"内容库里没有“{node.value}”，请把内容写在 content: {{text: …}} 里")
-            return self.known.contents.get(node.value)
+            return self.script(node.value, node.line)
         parts = self.mapping(node, "content", CONTENT_KEYS)
         if "variants" in parts:
             if len(parts) > 1:
                 self.note(node.line, "content 写了 variants，就不再写 text 和 attachments：请把它们写进每个版本里")
             return Content(variants=self.variants(parts["variants"]))
         return self.words(parts)
+
+    def script(self, name: str, line: int) -> Content | None:
+        """A script of the library, by `tpl.<key>`."""
+        found = self.known.contents.get(name)
+        if found is None:
+            self.note(
+                line,
+                f"话术库里没有启用的“{name}”：到后台「话术库」给话术写上编号并启用，再写 tpl.编号；"
+                "或把内容写在 content: {text: …} 里",
+            )
+        elif why := library.why_unfit(found):
+            self.note(line, f"话术“{name}”{why}")
+        else:
+            self.named[name] = found
+        return found
 
     def words(self, parts: dict[str, Node]) -> Content:
         text = self.text(parts["text"], "text", most=render.WELCOME_TEXT_BYTES) if "text" in parts else ""
@@ -110,7 +123,5 @@ class ContentReader(Reader):
     def check_text(self, text: str, line: int) -> None:
         for problem in render.check(text):
             self.note(line, problem)
-        for word in _BANNED_WORDS:
-            if word in text:
-                self.note(line, f"文字里有“{word}”：以利益换取指定评价是违规的，请改成邀请真实评价")
-                break
+        if word := find_bribe(text):
+            self.note(line, f"文字里有“{word}”：以利益换取指定评价是违规的，请改成邀请真实评价")

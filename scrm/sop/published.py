@@ -1,6 +1,7 @@
 """The published playbooks: brought in from files, kept as versions, held in memory by every process."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from scrm.commerce.models import coupon_batch
 from scrm.content.media import store as media
 from scrm.content.media.copies import MESSAGE
 from scrm.db import upsert
-from scrm.sop import beside, lifecycle_store, triggers
+from scrm.sop import beside, library, lifecycle_store, triggers
 from scrm.sop.beside import ALONE, Needs
 from scrm.sop.models import playbook as playbook_table
 from scrm.sop.models import playbook_version
@@ -55,7 +56,7 @@ class Published:
     def __init__(self) -> None:
         self.current: dict[str, Playbook] = {}
         self.versions: dict[_Version, Playbook] = {}
-        self._sources: dict[_Version, str] = {}
+        self._sources: dict[_Version, tuple[str, dict[str, Any]]] = {}
         self._known = Known()
         self._seen: list[tuple[Any, ...]] | None = None
         self._entries_from: dict[str, datetime] = {}
@@ -82,8 +83,8 @@ class Published:
     def version(self, key: str, version: int) -> Playbook | None:
         """The version a run began with; read from its text when it is first asked for."""
         found = self.versions.get((key, version))
-        if found is None and (source := self._sources.get((key, version))) is not None:
-            found = _read_version(key, version, source, self._known)
+        if found is None and (kept := self._sources.get((key, version))) is not None:
+            found = _read_version(key, version, *kept, self._known)
             if found is not None:
                 self.versions[key, version] = found
         return found
@@ -92,9 +93,14 @@ class Published:
         """Take everything from the database."""
         self._seen = _states(conn)
         rows = conn.execute(
-            select(playbook_version.c.playbook_key, playbook_version.c.version, playbook_version.c.source)
+            select(
+                playbook_version.c.playbook_key,
+                playbook_version.c.version,
+                playbook_version.c.source,
+                playbook_version.c.contents,
+            )
         )
-        self._sources = {(row.playbook_key, row.version): row.source for row in rows}
+        self._sources = {(row.playbook_key, row.version): (row.source, row.contents) for row in rows}
         self._known = known_from(conn, quiet=None)
         current = {}
         for key, version, state, *_ in self._seen:
@@ -132,7 +138,7 @@ class Published:
         for draft in drafts:
             problems = beside.problems(conn, draft.playbook, needs._replace(others=playbooks), name=draft.file_name)
             if not problems:
-                problems = bring_file(conn, draft, now=now)
+                problems = bring_file(conn, _with_kept_scripts(conn, draft), now=now)
             lines += problems
         self.load(conn)
         return lines
@@ -146,7 +152,10 @@ def bring_file(conn: Connection, draft: Draft, *, now: datetime, by: By = By(), 
     """
     playbook = draft.playbook
     row = find_current(conn, playbook.key)
-    if row is None or row.digest == playbook.digest or over or row.digest == row.file_digest or not row.file_digest:
+    is_new = row is None or row.digest != playbook.digest
+    if is_new and (expired := library.find_expired(conn, playbook.contents, now)):
+        return [f"{draft.file_name}：{text}" for text in expired]
+    if row is None or not is_new or over or row.digest == row.file_digest or not row.file_digest:
         if bring_in(conn, playbook, now=now, by=by):
             log.info("playbook.published", playbook=playbook.key, file=draft.file_name)
         _note_file(conn, playbook)
@@ -158,6 +167,15 @@ def bring_file(conn: Connection, draft: Draft, *, now: datetime, by: By = By(), 
         f"要保留后台的版本：scrm playbook export {playbook.key} > {draft.file_name}；"
         f"要用文件：scrm playbook apply --over {draft.file_name}"
     ]
+
+
+def _with_kept_scripts(conn: Connection, draft: Draft) -> Draft:
+    """A start publishes no playbook anew because a script of the library changed: that is somebody's decision."""
+    row = find_current(conn, draft.playbook.key)
+    if row is None or row.source != draft.playbook.source:
+        return draft
+    kept = read_kept(conn, row.source, draft.playbook.key, row.contents)
+    return draft if kept is None else replace(draft, playbook=kept)
 
 
 def find_current(conn: Connection, key: str) -> Row[Any] | None:
@@ -172,6 +190,7 @@ def find_current(conn: Connection, key: str) -> Row[Any] | None:
             playbook_table.c.file_digest,
             playbook_version.c.source,
             playbook_version.c.digest,
+            playbook_version.c.contents,
             playbook_version.c.published_at,
         )
         .join(
@@ -190,10 +209,11 @@ def find_first_published_at(conn: Connection, key: str) -> datetime | None:
     return found
 
 
-def read_kept(conn: Connection, source: str, key: str) -> Playbook | None:
-    """A kept text; None when it cannot be read any more, or names what is not there."""
+def read_kept(conn: Connection, source: str, key: str, contents: Mapping[str, Any]) -> Playbook | None:
+    """A kept text with the scripts kept beside it; None when it cannot be read any more, or names what is not there."""
+    known = replace(known_from(conn, quiet=None), contents=library.from_json(contents))
     try:
-        return parse_playbook(source, file_name=key, known=known_from(conn, quiet=None))
+        return parse_playbook(source, file_name=key, known=known)
     except PlaybookErrors:
         return None
 
@@ -318,6 +338,7 @@ def publish(
             version=version,
             source=playbook.source,
             digest=playbook.digest,
+            contents=library.as_json(playbook.contents),
             published_at=now,
             published_by=by.userid,
             origin=by.origin,
@@ -343,7 +364,8 @@ def list_sources(conn: Connection) -> dict[str, str]:
 
 def known_from(conn: Connection, *, quiet: Window | None) -> Known:
     """What exists beside the files, as the database has it."""
-    return Known(coupons=set(conn.execute(select(coupon_batch.c.key)).scalars()), quiet=quiet)
+    coupon_keys = set(conn.execute(select(coupon_batch.c.key)).scalars())
+    return Known(coupons=coupon_keys, contents=library.load(conn), quiet=quiet)
 
 
 def _states(conn: Connection) -> list[tuple[Any, ...]]:
@@ -358,8 +380,9 @@ def _media_of(conn: Connection, playbook: Playbook) -> list[tuple[str, str]]:
     return [(row.sha256, MESSAGE) for row in found.values()]
 
 
-def _read_version(key: str, version: int, source: str, known: Known) -> Playbook | None:
+def _read_version(key: str, version: int, source: str, contents: dict[str, Any], known: Known) -> Playbook | None:
     try:
+        known = replace(known, contents=library.from_json(contents))
         playbook = parse_playbook(source, file_name=key, known=known)
     except PlaybookErrors as error:
         log.error("playbook.version_unreadable", playbook=key, version=version, reason=error.lines[0])

@@ -55,6 +55,7 @@ class Reader:
     def __init__(self, known: Known) -> None:
         self.known = known
         self.problems: list[Problem] = []
+        self.named: dict[str, Content] = {}
 
     def note(self, line: int, text: str) -> None:
         self.problems.append(Problem(line, text))

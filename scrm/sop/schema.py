@@ -1,6 +1,6 @@
 """A playbook as the engine sees it: parsed, checked, immutable."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import time, timedelta
 from enum import StrEnum
@@ -282,6 +282,8 @@ class Playbook:
     tests: tuple[dict[str, Any], ...] = ()
     source: str = ""
     digest: str = ""
+    # The library's scripts that it names, as they were when it was read.
+    contents: Mapping[str, Content] = field(default_factory=dict)
     # A part of 1 that is left alone, to measure what the rest gains; None: the house's own.
     holdout: float | None = None
     # Above so many people in 30 days a manager approves it; None: the house's own.

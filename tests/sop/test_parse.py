@@ -174,7 +174,7 @@ def test_none_is_a_decision_too() -> None:
         ("do: [{set: {stage: 潜客}}, {remove_tag: 新客}]", "do: []", "至少一项"),
         ("    do: [{set: {stage: 潜客}}, {remove_tag: 新客}]\n", "", "缺少 do"),
         ('    content: {text: "{{ salutation }}好，券快到期了"}\n', "", "缺少 content"),
-        ('content: {text: "{{ salutation }}好，券快到期了"}', "content: tpl.remind", "内容库里没有“tpl.remind”"),
+        ('content: {text: "{{ salutation }}好，券快到期了"}', "content: tpl.remind", "话术库里没有启用的“tpl.remind”"),
         ('content: {text: "{{ salutation }}好，券快到期了"}', "content: {text: {{ salutation }}}", "要用引号括起来"),
         ("title: 新客首单", "title: 2026", "请加上引号"),
         ("title: 新客首单", "title: &a 新客首单", None),

@@ -131,10 +131,12 @@ def find_by_title(conn: Connection, folder_id: int | None, title: str) -> Row[An
     return conn.execute(query.order_by(script.c.id).limit(1)).one_or_none()
 
 
-def list_keyed(conn: Connection, now: datetime) -> list[Row[Any]]:
-    """What playbooks can name: company scripts in use that have a key."""
+def list_keyed(conn: Connection, now: datetime | None = None) -> list[Row[Any]]:
+    """What playbooks can name: company scripts in use that have a key; without `now`, past their day or not."""
     query = select(script.c.key, script.c.text, script.c.attachments)
-    return list(conn.execute(query.where(script.c.key.is_not(None), script.c.owner == COMPANY, is_usable(now))))
+    query = query.where(script.c.key.is_not(None), script.c.owner == COMPANY)
+    is_used = and_(script.c.version > 0, script.c.is_stopped.is_(False)) if now is None else is_usable(now)
+    return list(conn.execute(query.where(is_used)))
 
 
 def add_script(conn: Connection, **values: Any) -> int:
