@@ -5,7 +5,9 @@ import asyncio
 import logging
 import sys
 from collections.abc import Coroutine, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError, ProgrammingError
@@ -15,6 +17,9 @@ from scrm.errors import ScrmError, WrongUse
 from scrm.listening import bound, listening, until_stopped
 from scrm.log import configure_logs
 from scrm.settings import load_database_settings, load_settings
+
+if TYPE_CHECKING:
+    from scrm.services import Services
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -66,6 +71,7 @@ def _in_event_loop(work: Coroutine[None, None, int]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from scrm.backup import cli as backup
     from scrm.imports import cli as imports
     from scrm.privacy import cli as privacy
     from scrm.segments import cli as segments
@@ -110,11 +116,22 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--fix", action="store_true", help="with --recount: write what differs anew")
     doctor.set_defaults(run=_doctor)
 
+    backup.add_parser(commands)
+
     user = commands.add_parser("user", help="people and keys")
     user_commands = user.add_subparsers(dest="user_command", required=True)
-    add = user_commands.add_parser("add", help="a member's role in the console, or a key for the API")
-    add.add_argument("name", help="userid of a member, or a name for the key")
-    add.add_argument("--role", choices=("member", "manager", "administrator", "readonly"), default="manager")
+    add = user_commands.add_parser("add", help="a member's role in the console, a local account, or a key for the API")
+    add.add_argument("name", help="userid of a member, name of a local account, or a name for the key")
+    add.add_argument(
+        "--role",
+        default="manager",
+        help="staff, manager, operator, administrator or one of your own; keys also readonly",
+    )
+    add.add_argument(
+        "--password",
+        action="store_true",
+        help="a local account that needs no WeCom, or a new password for it; printed alone on the last line",
+    )
     add.add_argument("--api-key", action="store_true", help="make an API key; it is printed alone on the last line")
     add.add_argument("--sees-private", action="store_true", help="the key may ask for phones and addresses in clear")
     add.set_defaults(run=_user_add)
@@ -150,12 +167,28 @@ async def _serve(arguments: argparse.Namespace) -> int:
     with bound(host, settings.server.port) as listener, serve_alone(settings.database.url.get_secret_value()):
         async with open_services(settings) as services:
             await _require_migrated(services)
+            await _make_first_administrator(services)
             await publish_playbooks(services)
             app = build_app(services, with_worker=not arguments.no_worker)
             async with listening(app, listener):
                 print(f"scrm: listening on http://{host}:{listener.getsockname()[1]}", file=sys.stderr, flush=True)
                 await until_stopped()
     return 0
+
+
+async def _make_first_administrator(services: "Services") -> None:
+    """On the first start there is nobody who could give rights: one account with a password that works once."""
+    from scrm.access import commands
+
+    password = await commands.make_first_administrator(services)
+    if password is not None:
+        print(
+            "scrm: 还没有管理员，已建好本地账号 admin，首次登录要换密码。一次性密码只显示这一次：\n"
+            f"scrm: {password}\n"
+            f"scrm: 登录：{services.settings.server.public_url}/login?next=/console/",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 async def _worker(arguments: argparse.Namespace) -> int:
@@ -233,35 +266,39 @@ async def _with_services(arguments: argparse.Namespace) -> int:
 
 
 async def _user_add(arguments: argparse.Namespace) -> int:
-    from scrm.api.store import make_key
+    from scrm.access import commands
+    from scrm.access.store import spelled
+    from scrm.api.store import ROLES, make_key
     from scrm.app import open_services
-    from scrm.profiles.store import find_member, save_member, set_role
 
-    settings = load_settings()
-    if arguments.api_key and arguments.role == "member":
-        raise WrongUse("--role: found member; expected manager, administrator or readonly for an API key")
-    if not arguments.api_key and arguments.role == "readonly":
-        raise WrongUse("--role: found readonly, which is for API keys; expected member, manager or administrator")
+    settings, role = load_settings(), spelled(arguments.role)
+    if arguments.api_key and arguments.password:
+        raise WrongUse("--password: found beside --api-key; expected one of them")
+    if arguments.api_key and role not in ROLES:
+        raise WrongUse(f"--role: found {arguments.role}; expected manager, administrator or readonly for an API key")
+    if not arguments.api_key and role == "readonly":
+        raise WrongUse(
+            "--role: found readonly, which is for API keys; expected staff, manager, operator or administrator"
+        )
     if arguments.sees_private and not arguments.api_key:
         raise WrongUse("--sees-private: found without --api-key; members ask on the customer's page instead")
     async with open_services(settings) as services:
         await _require_migrated(services)
-        now = services.clock.now()
         if arguments.api_key:
-            key = await services.db.write(
-                make_key, arguments.name, arguments.role, now=now, sees_private=arguments.sees_private
-            )
-            print(f"scrm: API key for {arguments.name} ({arguments.role}); it is shown only now:", file=sys.stderr)
+            make = partial(make_key, sees_private=arguments.sees_private, now=services.clock.now())
+            key = await commands.run(services, "新建接口密钥", make, arguments.name, role)
+            print(f"scrm: API key for {arguments.name} ({role}); it is shown only now:", file=sys.stderr)
             print(key)
-            return 0
-
-        def add(conn: object) -> None:
-            if find_member(conn, arguments.name) is None:  # type: ignore[arg-type]
-                save_member(conn, arguments.name, name=arguments.name, now=now)  # type: ignore[arg-type]
-            set_role(conn, arguments.name, arguments.role)  # type: ignore[arg-type]
-
-        await services.db.write(add)
-        print(f"scrm: {arguments.name} is {arguments.role} now", file=sys.stderr)
+        elif arguments.password:
+            password = await commands.set_password(services, arguments.name, role)
+            print(
+                f"scrm: local account {arguments.name} ({role}); the first login asks for another password:",
+                file=sys.stderr,
+            )
+            print(password)
+        else:
+            await commands.run(services, "设置角色", commands.add_member, arguments.name, role, services.clock.now())
+            print(f"scrm: {arguments.name} is {arguments.role} now", file=sys.stderr)
     return 0
 
 

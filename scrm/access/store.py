@@ -163,14 +163,15 @@ def role_of(conn: Connection, userid: str) -> str:
     return conn.scalar(select(member.c.role).where(member.c.folded == userid.lower())) or ""
 
 
-def give_role(conn: Connection, userid: str, role: str) -> None:
-    """Raises NotFound for a stranger or an unknown role, Conflict for the last administrator."""
+def give_role(conn: Connection, userid: str, role: str, *, by_command: bool = False) -> None:
+    """`by_command`: a shop that has no administrator yet may still be set up. Raises NotFound for a stranger or an unknown role, Conflict for the last administrator."""
     row = conn.execute(select(member.c.userid, member.c.role).where(member.c.folded == userid.lower())).one_or_none()
     if row is None:
         raise NotFound("没有这位员工，请先在企业微信里让应用对他可见，再同步一次")
     require_role(conn, role)
     conn.execute(update(member).where(member.c.userid == row.userid).values(role=role))
-    require_administrator(conn)
+    if row.role == ADMINISTRATOR or not by_command:
+        require_administrator(conn)
     audit.changed(conn, "member", row.userid, {"role": row.role}, {"role": role})
 
 
