@@ -249,7 +249,7 @@ def _card(step: Step, playbook: Playbook, figures: Figures, depth: int) -> StepW
         rules=tuple(_rules(step, playbook)),
         acts=(*(read_act(act, playbook) for act in step.act), *_options(step)),
         texts=tuple(_said(step, playbook)),
-        meters=tuple(_meters(step, figures)),
+        meters=tuple(meters(step, figures)),
         depth=depth,
     )
 
@@ -407,7 +407,7 @@ def _coupon_title(key: str, playbook: Playbook) -> str:
     return next((spec.title for spec in playbook.coupons if spec.key == key), key)
 
 
-def _meters(step: Step, figures: Figures) -> list[Meter]:
+def meters(step: Step, figures: Figures) -> list[Meter]:
     """What became of the step, in the order of the way to the customer; nothing is said of what never happened."""
     is_welcome = step.channel is Channel.WELCOME
     named = [
@@ -422,5 +422,5 @@ def _meters(step: Step, figures: Figures) -> list[Meter]:
         ("failed_before", "失败", "bad"),
         ("unknown", "结果未知", "warn"),
     ]
-    meters = [Meter("已建待办", figures["released"])] if step.channel is Channel.TASK and figures["released"] else []
-    return meters + [Meter(text, figures[name], tone) for name, text, tone in named if figures[name]]
+    begun = [Meter("已建待办", figures["released"])] if step.channel is Channel.TASK and figures["released"] else []
+    return begun + [Meter(text, figures[name], tone) for name, text, tone in named if figures[name]]

@@ -69,6 +69,12 @@ def find_draft(conn: Connection, key: str) -> Row[Any] | None:
     return conn.execute(select(playbook_draft).where(playbook_draft.c.playbook_key == key)).one_or_none()
 
 
+def lock_draft(conn: Connection, key: str) -> Row[Any] | None:
+    """The draft, which nobody else changes until this transaction ends."""
+    query = select(playbook_draft).where(playbook_draft.c.playbook_key == key)
+    return conn.execute(query.with_for_update() if conn.dialect.name == "postgresql" else query).one_or_none()
+
+
 def list_drafts(conn: Connection) -> list[Row[Any]]:
     """Every draft without its text, the newest first."""
     columns = [column for column in playbook_draft.c if column.name not in ("source", "estimate")]

@@ -13,7 +13,7 @@ from scrm.sop.schema import When
 from scrm.sop.source import read_source
 
 FORKS = ("branch", "split", "wait")
-_PATH = re.compile(r"[a-z_]+(?:/(?:[a-z_]+|\d{1,4})){0,40}")
+_PATH = re.compile(r"[a-z_]+(?:/[a-z0-9_-]{1,64}){0,40}")
 
 
 class Noted(NamedTuple):
@@ -232,4 +232,4 @@ def read_path(text: str) -> Path:
     """`steps/1/branch/0/steps/2`; the empty path for anything else."""
     if not _PATH.fullmatch(text):
         return ()
-    return tuple(int(part) if part.isdigit() else part for part in text.split("/"))
+    return tuple(int(part) if part.isdigit() and len(part) < 5 else part for part in text.split("/"))

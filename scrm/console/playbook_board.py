@@ -1,0 +1,141 @@
+"""剧本画板: a draft as days and steps, changed by mouse, finger or keyboard; the text stays the one truth."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from scrm.access.scope import may_reach
+from scrm.console import store
+from scrm.console.door import MANAGER, for_managers, page
+from scrm.console.playbook_board_view import Asked, digest_of, find_text, load
+from scrm.errors import Conflict, Invalid
+from scrm.profiles.phones import normalise_phone
+from scrm.services import SERVICES
+from scrm.sop import drafts, lifecycle_store, rehearse
+from scrm.sop.board import acts
+from scrm.sop.board.model import write_path
+from scrm.sop.board.said import Said
+from scrm.sop.rehearsed_tests import Result
+from scrm.sop.schema import Playbook
+from scrm.sop.shelf import playbooks_of, terms_of
+from web.render import render
+
+routes = web.RouteTableDef()
+
+_OF = "/console/playbooks/{key:[a-z0-9][a-z0-9_-]{0,63}}/board"
+_FOUND = 8
+# Acts after which the panel goes along with what was made or moved.
+_LEADING = frozenset({"add", "copy", "move", "shift"})
+# One after the other: a month that passes in a test keeps a core busy.
+_TESTING = asyncio.Semaphore(1)
+
+
+@routes.get(_OF)
+@for_managers
+async def show(request: web.Request) -> web.StreamResponse:
+    """The board, with what `show` names beside it."""
+    services = request.app[SERVICES]
+    values = await services.db.read(load, services, _asked(request, request.query))
+    return await page(request, "playbook_board.html", active="playbooks", **values)
+
+
+@routes.get(f"{_OF}/panel")
+@for_managers
+async def show_panel(request: web.Request) -> web.StreamResponse:
+    """The board as it stands now, with another part beside it."""
+    return await _fragments(request, _asked(request, request.query))
+
+
+@routes.post(f"{_OF}/edit")
+@for_managers
+async def edit(request: web.Request) -> web.StreamResponse:
+    """One act on the draft whose digest is `seen`: kept at once, and the whole board comes back."""
+    services, form = request.app[SERVICES], await request.post()
+    said = Said({name: [str(each) for each in form.getall(name)] for name in form})
+    asked = _asked(request, form)
+    at = await services.db.write(_edit, asked, said, services.clock.now())
+    if said.one("op") in _LEADING:
+        asked = Asked(asked.key, asked.member, at, asked.person_id)
+    return await _fragments(request, asked)
+
+
+def _edit(conn: Connection, asked: Asked, said: Said, now: datetime) -> str:
+    """Raises Conflict when the draft is not what the author has before him any more."""
+    lifecycle_store.lock_playbook(conn, asked.key)
+    lifecycle_store.lock_draft(conn, asked.key)
+    text, draft, _ = find_text(conn, asked.key)
+    if digest_of(text) != said.one("seen"):
+        whose = draft.saved_by if draft is not None and draft.saved_by != asked.member.userid else ""
+        raise Conflict(f"{whose or '另一个页面'}刚刚改了这份草稿，你的这一步没有保存。刷新后接着改")
+    if said.one("op") == "restore":
+        done = acts.Done(said.values.get("source", [""])[-1].replace("\r\n", "\n"))
+    else:
+        done = acts.perform(text, said.one("op"), said)
+    if done.text != text:
+        drafts.save(conn, asked.key, done.text, asked.member.userid, now=now)
+    return write_path(done.at)
+
+
+def _asked(request: web.Request, values: Mapping[str, Any]) -> Asked:
+    shown, person = str(values.get("show", "trigger"))[:400], str(values.get("person", ""))
+    person_id = int(person) if person.isascii() and person.isdigit() and len(person) < 19 else 0
+    return Asked(request.match_info["key"], request[MANAGER], shown or "trigger", person_id)
+
+
+async def _fragments(request: web.Request, asked: Asked) -> web.StreamResponse:
+    services = request.app[SERVICES]
+    values = await services.db.read(load, services, asked)
+    return render(
+        request,
+        "console/playbook_board_parts.html",
+        now=services.clock.now(),
+        member=asked.member,
+        **values,
+    )
+
+
+# Tests and the customers of the preview -----------------------------------------------------------------------------------
+
+
+@routes.post(f"{_OF}/tests")
+@for_managers
+async def run_tests(request: web.Request) -> web.StreamResponse:
+    """Play the tests of the draft."""
+    services, key = request.app[SERVICES], request.match_info["key"]
+
+    def look(conn: Connection) -> drafts.Checked:
+        return drafts.check(conn, find_text(conn, key)[0], key, terms_of(services))
+
+    playbook = (await services.db.read(look)).playbook
+    if playbook is None:
+        raise Invalid("剧本还有要改的地方，改好才能跑测试")
+    named = [other for other in playbooks_of(services).current.values() if other.key in playbook.source]
+    async with _TESTING:
+        found = await asyncio.to_thread(_play, playbook, named)
+    return render(request, "console/playbook_board_tests.html", tests=playbook.tests, played=found)
+
+
+def _play(playbook: Playbook, beside: Sequence[Playbook]) -> dict[str, Result]:
+    """By name. In a loop of its own: pages go on while weeks pass in the tests."""
+    return {result.name: result for result in asyncio.run(rehearse.run_tests(playbook, beside))}
+
+
+@routes.get(f"{_OF}/customers")
+@for_managers
+async def find_customers(request: web.Request) -> web.StreamResponse:
+    """Whom a step may be shown for: by name, remark or phone, among those the reader may see."""
+    services, text, member = request.app[SERVICES], request.query.get("q", "").strip()[:40], request[MANAGER]
+    phone = normalise_phone(text)
+    lookup = services.vault.lookup(phone) if phone else None
+
+    def look(conn: Connection) -> list[store.Customer]:
+        if not text or not member.may("customers"):
+            return []
+        found = store.list_customers(conn, text=text, phone_lookup=lookup, before=None).rows
+        return [each for each in found if may_reach(conn, member.scope, each.person.id)][:_FOUND]
+
+    return render(request, "console/playbook_board_customers.html", found=await services.db.read(look), text=text)
