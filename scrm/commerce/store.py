@@ -11,7 +11,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Table, case, delete, func, literal_column, select, text
+from sqlalchemy import ColumnElement, Connection, Table, case, delete, func, literal_column, select, text, update
 
 from scrm import events
 from scrm.commerce import coupons_in_orders
@@ -514,6 +514,14 @@ def bind_orders(
     return bound
 
 
+@dataclass(frozen=True, slots=True)
+class Unbound:
+    """Whose order it was, and the ids of the events that are untold."""
+
+    person_id: int
+    event_ids: list[int]
+
+
 def bind_order_manually(conn: Connection, order_id: int, person_id: int, userid: str, now: datetime) -> bool:
     """A member says whose order it is; False when it was this person's already.
 
@@ -539,6 +547,47 @@ def bind_order_manually(conn: Connection, order_id: int, person_id: int, userid:
     )
     events.publish(conn, [told], now=now)
     return True
+
+
+def unbind_order(conn: Connection, order_id: int, userid: str, *, since: datetime, now: datetime) -> Unbound:
+    """A member takes back what he bound himself since then: nobody's order again, and what it told is untold.
+
+    Raises Conflict when it is too late, or when somebody else bound it.
+    """
+    take_turn(conn)
+    before = _load(conn, [order_id]).get(order_id)
+    person_id = before.row["person_id"] if before is not None else None
+    if before is None or person_id is None or before.row["bound_by"] != "staff":
+        raise Conflict("这个订单不是手动绑定的，不能撤销")
+    told = events.event
+    mine = told.c.person_id == person_id, told.c.key == event_key(before.row)
+    bound = conn.execute(
+        select(told.c.id, told.c.userid, told.c.occurred_at)
+        .where(*mine, told.c.name == "order.bound")
+        .order_by(told.c.id.desc())
+        .limit(1)
+    ).one_or_none()
+    if bound is None or bound.userid.lower() != userid.lower() or bound.occurred_at < since:
+        raise Conflict("只能在绑定后的 10 分钟内由绑定的人撤销，之后请联系管理员")
+    after = _Kept(
+        before.row | {"person_id": None, "bound_by": ""},
+        before.lines,
+        before.payments,
+        before.shipments,
+        before.refunds,
+    )
+    _write_rows(conn, [_Step(after, before, "updated")])
+    change = Change()
+    change.move(before.share(), NOTHING)
+    move_totals(conn, {person_id: change})
+    # What the order told of this person never was so; whom it is given to next is told anew.
+    lasting = told.c.name.in_(("order.bound", "order.unbound"))
+    untold = list(conn.scalars(delete(told).where(*mine, ~lasting).returning(told.c.id)))
+    conn.execute(update(told).where(*mine, lasting).values(once=None))
+    facts = {"order_id": order_id, "order_no": before.row["order_no"], "channel": before.row["channel"], "by": userid}
+    event = events.Event("order.unbound", now, person_id, "", userid, event_key(before.row), facts)
+    events.record(conn, [event], now=now)
+    return Unbound(person_id, untold)
 
 
 def _bind(conn: Connection, ids: list[int], person_id: int, way: str, now: datetime, *, is_news: bool = True) -> int:

@@ -25,6 +25,7 @@ routes = web.RouteTableDef()
 LOG = 30
 KEYS = {kind.key: kind.title for kind in identities.KINDS} | {
     "manual": "人工合并",
+    "order_no": "员工说订单是同一个人的",
     "receiver_phone": "收货手机号相同",
     "masked_phone_and_name": "手机号尾号和名字相同",
 }

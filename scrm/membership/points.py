@@ -75,6 +75,30 @@ def settle_order(conn: Connection, order_id: int, *, now: datetime) -> None:
     _settle_growth(conn, row, order_id, worth.growth, levels, rules, now)
 
 
+def release_order(conn: Connection, order_id: int, person_id: int, *, now: datetime) -> None:
+    """The order turned out to be somebody else's: what it gave this person is taken back."""
+    rules = store.load_rules(conn)
+    if rules.since is None:
+        return
+    row = store.lock_account(conn, person_id)
+    account = store.load_account(conn, row, order_id)
+    account.expire(now)
+    expires_at = lives_until(now, rules)
+    account.settle_order(
+        order_id,
+        0,
+        is_free=True,
+        now=now,
+        expires_at=expires_at,
+        tell_at=told_at(now, expires_at, rules),
+        may_go_negative=rules.may_go_negative,
+        rate=0,
+    )
+    number = store.count_movements_of(conn, order_id, row.person_id)
+    _save(conn, row.person_id, account, f"order:{order_id}:{row.person_id}", now, number=number)
+    _settle_growth(conn, row, order_id, 0, store.list_levels(conn), rules, now)
+
+
 def _settle_growth(
     conn: Connection, row: Row[Any], order_id: int, growth: int, levels: list[Level], rules: Rules, now: datetime
 ) -> None:

@@ -54,6 +54,7 @@ EVENTS = {
     "order.cancelled": "订单取消",
     "order.closed": "交易关闭",
     "order.bound": "员工绑定了订单",
+    "order.unbound": "员工撤销了订单绑定",
     "case.opened": "员工标记有投诉",
     "case.closed": "员工标记投诉已解决",
     "talk.noted": "员工标记客户在等回复",

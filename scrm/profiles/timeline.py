@@ -64,6 +64,7 @@ _BY_MEMBERS = (
     "case.",
     "coupon.sent",
     "order.bound",
+    "order.unbound",
     "contact.lost_by_member",
     "contact.confirmed",
     "identity.bound",
@@ -265,8 +266,10 @@ def _coupon(act: str) -> Callable[..., Line]:
     return line
 
 
-def _bound(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
-    return Line("order", f"{who}绑定了订单", f"{channel(str(facts.get('channel')))} · {facts.get('order_no') or ''}")
+def _bound(act: str) -> Callable[..., Line]:
+    return lambda facts, who, channel: Line(
+        "order", f"{who}{act}", f"{channel(str(facts.get('channel')))} · {facts.get('order_no') or ''}"
+    )
 
 
 def _sent(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
@@ -316,7 +319,8 @@ _LINES: dict[str, Callable[..., Line]] = {
     "order.completed": _of_order("order", "交易成功"),
     "order.cancelled": _of_order("order", "订单取消"),
     "order.closed": _of_order("order", "交易关闭"),
-    "order.bound": _bound,
+    "order.bound": _bound("绑定了订单"),
+    "order.unbound": _bound("撤销了订单绑定"),
     "case.opened": _plain("refund", "{who}标记有投诉"),
     "case.closed": _plain("refund", "{who}标记投诉已解决"),
     "talk.noted": _plain("person", "{who}标记客户在等回复"),

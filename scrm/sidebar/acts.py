@@ -9,15 +9,13 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from scrm.clock import is_plausible
-from scrm.commerce import coupons, words
-from scrm.commerce.store import OrderView, bind_order_manually, find_orders
+from scrm.commerce import coupons
 from scrm.content.attachments import chat_attachments, coupon_link
-from scrm.errors import Conflict, Invalid, NotFound, ScrmError
+from scrm.errors import Conflict, Invalid, NotFound
 from scrm.events import Event, record
 from scrm.http import require_keepable, signed_in, wants_json
 from scrm.profiles.store import access_contact
 from scrm.services import SERVICES
-from scrm.sidebar.cards import orders as order_cards
 from scrm.sidebar.cards import tasks as task_cards
 from scrm.sidebar.cards.coupons import card_of
 from scrm.sidebar.cards.visit import Visit
@@ -225,51 +223,3 @@ def _note_coupon(conn: Connection, visit: Visit, coupon_id: int, fields: Fields)
         once=once,
     )
     record(conn, [told], now=visit.now)
-
-
-# Orders ---------------------------------------------------------------------------------------------------------------
-
-
-@routes.post("/sidebar/contacts/{external_userid}/orders")
-@for_members
-async def bind_order(request: web.Request) -> web.StreamResponse:
-    """{order_no, order_id?}: the orders anew, with what came of it; several shops may know the number."""
-    fields, visit = await fields_of(request), visit_of(request)
-    order_no = "".join(str(fields.get("order_no") or "").split())
-    chosen = str(fields.get("order_id") or "")
-    values: dict[str, Any] = {"order_no": order_no, "problem": "", "done": "", "choices": []}
-    try:
-        outcome = await request.app[SERVICES].db.write(_bind, visit, order_no, _id(chosen))
-    except ScrmError as error:
-        values["problem"] = error.text
-    else:
-        values |= {"choices": outcome} if outcome else {"done": "已绑定到这位客户", "order_no": ""}
-    view = await request.app[SERVICES].db.read(_load_orders, visit)
-    return page(request, "cards/orders.html", visit=visit, view=view, **values)
-
-
-def _load_orders(conn: Connection, visit: Visit) -> order_cards.Orders:
-    visit.relation = access_contact(conn, visit.userid, visit.external_userid)
-    return order_cards.load(conn, visit)
-
-
-def _bind(conn: Connection, visit: Visit, order_no: str, order_id: int | None) -> list[order_cards.Choice]:
-    """What to choose from when the number is not enough; empty when the order is bound."""
-    if not order_no:
-        raise Invalid("请填写订单号。")
-    visit.relation = access_contact(conn, visit.userid, visit.external_userid)
-    found = find_orders(conn, None, order_no)
-    if order_id is not None:
-        found = [order for order in found if order.row["id"] == order_id]
-    if not found:
-        raise NotFound("没有找到这个订单号。刚下的单可能还没同步，请稍后再试。")
-    if len(found) > 1:
-        return [_choice(order) for order in found]
-    if not bind_order_manually(conn, found[0].row["id"], visit.person_id, visit.userid, visit.now):
-        raise Conflict("这个订单已经在这位客户名下了。")
-    return []
-
-
-def _choice(order: OrderView) -> order_cards.Choice:
-    goods = "、".join(line["title"] for line in order.lines[:2])
-    return order_cards.Choice(order.row["id"], words.channel(order.row["channel"]), goods)

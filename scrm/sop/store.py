@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from scrm.db import insert_for, upsert
-from scrm.db.bulk import among_given, insert_rows, listed, update_rows
+from scrm.db.bulk import among_given, insert_new, insert_rows, listed, update_rows
 from scrm.events import Event, event, event_of
 from scrm.profiles.models import external_contact, follow_user, member, person
 from scrm.sop import mass_step_store
@@ -130,11 +130,19 @@ def _add_enrolment(dialect: str) -> Any:
     return insert.returning(enrolment.c.id)
 
 
+# Behind the key of a run that was taken back: its key is free again.
+TAKEN_BACK = "~back"
+
+
 def find_last_run(conn: Connection, playbook_key: str, person_id: int, base: str = "") -> Row[Any] | None:
     """The newest run of this person in this playbook; with `base` the newest of that key, under whatever number."""
     query: Select[Any] = (
         select(enrolment.c.run_key, enrolment.c.enrolled_at, enrolment.c.state)
-        .where(enrolment.c.playbook_key == playbook_key, enrolment.c.person_id == person_id)
+        .where(
+            enrolment.c.playbook_key == playbook_key,
+            enrolment.c.person_id == person_id,
+            enrolment.c.run_key.not_like(f"%{TAKEN_BACK}%"),
+        )
         .order_by(enrolment.c.id.desc())
     )
     if not base:
@@ -343,16 +351,13 @@ def _events_of(dialect: str) -> Select[Any]:
 # Step runs ------------------------------------------------------------------------------------------------------------
 
 
-def add_step_runs(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[int, int]:
+def add_step_runs(conn: Connection, rows: Sequence[dict[str, Any]]) -> dict[int, int]:
     """The new rows' ids by enrolment; a step that has its row already is left out, it was decided before.
 
-    At most one row for each enrolment at a time.
+    At most one row for each enrolment at a time, all with the same keys.
     """
-    if not rows:
-        return {}
-    insert = upsert(step_run, conn).on_conflict_do_nothing(index_elements=["enrolment_id", "step_id", "pass"])
-    added = conn.execute(insert.returning(step_run.c.enrolment_id, step_run.c.id), list(rows))
-    return {row.enrolment_id: row.id for row in added}
+    added = insert_new(conn, step_run, rows, ("enrolment_id", "step_id", "pass"), ("enrolment_id", "id"))
+    return {enrolment_id: step_run_id for enrolment_id, step_run_id in added}  # noqa: C416 - rows are no pairs to dict()
 
 
 def end_step_runs(conn: Connection, ids: Collection[int], state: str, reason: str, *, now: datetime) -> None:
