@@ -9,7 +9,7 @@ from scrm.api.parameters import read_number
 from scrm.errors import Invalid
 from scrm.services import SERVICES
 from scrm.sop import store
-from scrm.sop.tasks import WORDS, state_of
+from scrm.sop.tasks import WORDS, state_of, word_of
 
 routes = web.RouteTableDef()
 
@@ -51,12 +51,13 @@ def _describe(row: Any, now: datetime) -> dict[str, Any]:
         "kind": row.kind,
         "title": row.title,
         "state": state,
-        "state_text": WORDS[state],
+        "state_text": word_of(row.kind, state),
         "reason": row.reason,
         "text": row.text,
         "attachments": row.attachments,
         "open_at": _iso(row.open_at),
         "expires_at": _iso(row.expires_at),
+        "due_at": _iso(row.due_at),
         "released_at": _iso(row.released_at),
         "ended_at": _iso(row.ended_at),
         "created_at": _iso(row.created_at),

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Connection, select, update
 
 from scrm.errors import Invalid, NotFound
-from scrm.events import Event, publish
+from scrm.events import Event, event, publish
 from scrm.profiles.models import person
 from web.texts import _
 
@@ -30,3 +30,15 @@ def change_stage(
         told = Event("stage.changed", now, person_id, external_userid, userid, facts={"from": row.stage, "to": stage})
         publish(conn, [told], now=now)
     return str(row.stage)
+
+
+def find_previous(conn: Connection, person_id: int) -> str:
+    """The stage before the last change; empty when there was none."""
+    last = (
+        select(event.c.facts)
+        .where(event.c.person_id == person_id, event.c.name == "stage.changed")
+        .order_by(event.c.occurred_at.desc(), event.c.id.desc())
+        .limit(1)
+    )
+    facts = conn.execute(last).scalar_one_or_none() or {}
+    return str(facts.get("from") or "")

@@ -25,6 +25,7 @@ from scrm.profiles.models import (
     person,
     person_field,
     person_stat,
+    tag_wish,
 )
 
 # Contacts -------------------------------------------------------------------------------------------------------------
@@ -247,6 +248,11 @@ _ACCESS = (
         external_contact.c.corp_name,
         person.c.stage,
         person.c.optout,
+        # How many wishes about this relation's tags WeCom has not been told, or has refused.
+        select(func.count())
+        .where(tag_wish.c.userid == follow_user.c.userid, tag_wish.c.external_userid == follow_user.c.external_userid)
+        .scalar_subquery()
+        .label("tag_wishes"),
     )
     .join(external_contact, external_contact.c.external_userid == follow_user.c.external_userid)
     .join(person, person.c.id == follow_user.c.person_id)

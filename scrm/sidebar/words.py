@@ -7,11 +7,29 @@ from typing import Any
 from scrm.commerce.words import channel
 from scrm.profiles import timeline
 from scrm.profiles.timeline import Line
+from web.texts import N_, _
 
 
 def tell(name: str, facts: Mapping[str, Any], who: str, own: Any = None) -> Line:
     """A domain event as a line; `who` is the member it speaks of, or empty (the words: scrm.profiles.timeline)."""
     return timeline.tell(name, facts, who, channel=channel, own=own)
+
+
+# 免打扰: what a customer may refuse (scrm.privacy.optout.FLAGS), and what that stops.
+REFUSALS: dict[str, tuple[str, str]] = {
+    "promo": (N_("不收推销"), N_("不再发优惠、上新和活动")),
+    "mass": (N_("不收群发"), N_("群发时跳过，一对一照常")),
+    "chat": (N_("不收跟进消息"), N_("不再提醒你发剧本里的消息")),
+    "birthday": (N_("不收生日祝福"), N_("生日和纪念日的消息都不发")),
+    "live": (N_("不收直播通知"), N_("开播、改期都不通知")),
+    "all": (N_("全部不打扰"), N_("除了他主动问的，什么都不发")),
+}
+
+
+def refusals(optout: Mapping[str, Any] | None) -> list[str]:
+    """What the customer refused, in words, for the head and the task's card; everything else goes without saying."""
+    raised = [name for name in REFUSALS if (optout or {}).get(name)]
+    return [_(REFUSALS[name][0]) for name in (["all"] if "all" in raised else raised)]
 
 
 _WELCOMES = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -9,8 +10,8 @@ from sqlalchemy import BindParameter, ColumnElement, Connection, Row, Select, an
 
 from scrm.errors import Invalid, NotFound
 from scrm.events import Event
-from scrm.profiles.models import follow_user, person
-from scrm.sop.models import enrolment, task
+from scrm.profiles.models import external_contact, follow_user, member, person
+from scrm.sop.models import enrolment, send, task
 from scrm.sop.schema import Playbook
 
 
@@ -65,6 +66,50 @@ def _owner_query() -> Any:
             f.userid,
         )
         .limit(1)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """A member who follows a person: since when, when they last wrote, whether they are in charge."""
+
+    userid: str
+    name: str
+    avatar: str
+    followed_at: datetime
+    talked_at: datetime | None
+    ended_by: str
+    is_owner: bool
+
+
+def list_followers(conn: Connection, person_id: int) -> list[Follower]:
+    """Everybody who has not deleted the contact: who is in charge first, then who talked last."""
+    f, wrote = follow_user.c, _last_chats(person_id)
+    rows = conn.execute(
+        select(f.userid, f.followed_at, f.ended_by, member.c.name, member.c.avatar, wrote.c.at)
+        .outerjoin(member, member.c.folded == func.lower(f.userid))
+        .outerjoin(wrote, and_(wrote.c.userid == f.userid, wrote.c.external_userid == f.external_userid))
+        .where(f.person_id == person_id, f.ended_by != "member")
+        .order_by(wrote.c.at.is_(None), wrote.c.at.desc(), f.followed_at, f.userid)
+    ).all()
+    owner = owner_of(conn, person_id)
+    found: dict[str, Follower] = {}
+    for row in rows:
+        is_owner = owner is not None and owner.userid == row.userid
+        name, avatar = row.name or row.userid, row.avatar or ""
+        one = Follower(row.userid, name, avatar, row.followed_at, row.at, row.ended_by, is_owner)
+        found.setdefault(row.userid, one)
+    return sorted(found.values(), key=lambda one: not one.is_owner)
+
+
+def _last_chats(person_id: int) -> Any:
+    """(userid, external_userid, at): when each member last sent something in the chat, as the ledger knows."""
+    contacts = select(external_contact.c.external_userid).where(external_contact.c.person_id == person_id)
+    return (
+        select(send.c.userid, send.c.external_userid, func.max(send.c.sent_at).label("at"))
+        .where(send.c.external_userid.in_(contacts), send.c.kind.in_(("chat", "welcome")), send.c.outcome == "sent")
+        .group_by(send.c.userid, send.c.external_userid)
+        .subquery()
     )
 
 

@@ -127,7 +127,7 @@ async def confirm_sent(services: Services, userid: str, task_id: int, ok: bool, 
 
 async def skip(services: Services, userid: str, task_id: int, reason: str = "") -> TaskView:
     """The member decides not to send it; can be undone for ten minutes."""
-    return await services.db.write(_skip, userid, task_id, reason, services.clock.now())
+    return await services.db.write(skip_one, userid, task_id, reason, services.clock.now())
 
 
 async def use_hint(services: Services, userid: str, task_id: int) -> TaskView:
@@ -403,7 +403,8 @@ def _note_sent(conn: Connection, task: Row[Any], now: datetime) -> None:
     publish(conn, [told], now=now, correlation=task.correlation)
 
 
-def _skip(conn: Connection, userid: str, task_id: int, reason: str, now: datetime) -> TaskView:
+def skip_one(conn: Connection, userid: str, task_id: int, reason: str, now: datetime) -> TaskView:
+    """`skip` inside a transaction."""
     task, _ = _locked(conn, userid, task_id)
     if task.state == "skipped":
         return _reloaded(conn, task, now)
