@@ -29,6 +29,7 @@ from scrm.api import sends as api_sends
 from scrm.api import shipments as api_shipments
 from scrm.api import tasks as api_tasks
 from scrm.api import track as api_track
+from scrm.backup import daily
 from scrm.callbacks import endpoint, express, inbox, run
 from scrm.callbacks.handlers import refresh
 from scrm.clock import Clock, SystemClock
@@ -313,6 +314,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(segments.TICK_SECONDS, lambda: segments.tick(services), "segments.refresh")
     schedule.every(tally.TICK_SECONDS, lambda: tally.tick(services), "sop.tally")
     schedule.every(HOUR_SECONDS, lambda: why.tick(services), "sop.refusals")
+    schedule.every(daily.TICK_SECONDS, lambda: daily.tick(services), "backup.daily")
     await services.worker.start()
     schedule.start()
     try:

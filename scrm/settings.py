@@ -257,6 +257,26 @@ class Backup(_Section):
         return value
 
 
+_CARD_PARTS = re.compile(r"\{(?!(?:order_no|item|sku)\})[^}]*\}")
+
+
+def _is_card_address(value: str) -> str:
+    if _CARD_PARTS.search(value) or not re.match(r"https?://[^/\s]+|wx[0-9a-f]{16}:[^\s]+", value):
+        raise ValueError("expected https://... or wx<appid>:<page>, in which {order_no}, {item} and {sku} may stand")
+    return value
+
+
+CardAddress = Annotated[str, AfterValidator(_is_card_address)]
+
+
+class Cards(_Section):
+    """Where the order and product cards lead that members send, by channel; without an address they are words."""
+
+    order: dict[str, CardAddress] = {}
+    product: dict[str, CardAddress] = {"jd": "https://item.jd.com/{sku}.html"}
+    cover: str = ""
+
+
 class MassMessages(_Section):
     """How many mass messages one customer may get from the whole shop; 0 leaves only WeCom's own limit."""
 
@@ -425,6 +445,7 @@ class Settings(_Section):
     content: ContentSettings = ContentSettings()
     backup: Backup = Backup()
     mass_messages: MassMessages = MassMessages()
+    cards: Cards = Cards()
     orders: Orders = Orders()
     rfm: Rfm = Rfm()
     sources: dict[SourceKey, Source] = {}

@@ -40,7 +40,13 @@ async def services(
     (tmp_path / "playbooks").mkdir()
     (tmp_path / "WW_verify_0123456789abcdef.txt").write_text("0123456789abcdef")
     url = f"http://127.0.0.1:{unused_tcp_port}"
-    settings = make_settings(sqlite_url, wecom.url, server={"public_url": url})  # type: ignore[attr-defined]
+    (tmp_path / f"scrm-{clock.now():%Y%m%d-%H%M%S}.tar.gz").touch()
+    settings = make_settings(
+        sqlite_url,
+        wecom.url,  # type: ignore[attr-defined]
+        server={"public_url": url},
+        backup={"dir": str(tmp_path)},
+    )
     playbooks = settings.playbooks.model_copy(update={"dir": tmp_path / "playbooks"})
     settings = settings.model_copy(update={"playbooks": playbooks})
     async with (
@@ -194,3 +200,15 @@ def test_the_command_says_what_to_mend_first_and_fails(
     first, *others = told["checks"]
     assert (first["key"], first["state"], first["mend"]) == ("database", "bad", "停止服务后运行 scrm migrate。")
     assert {check["state"] for check in others} == {"later"}
+
+
+async def test_a_backup_that_is_old_or_missing_is_told(services: Services, clock: FakeClock, tmp_path: Path) -> None:
+    async def state() -> tuple[str, str]:
+        (found,) = [one for one in await examine(services) if one.check.key == "backup"]
+        return found.finding.state.value, found.finding.found
+
+    assert (await state())[0] == "good"
+    clock.advance(hours=37)
+    assert (await state())[0] == "bad"
+    next(tmp_path.glob("scrm-*")).unlink()
+    assert "还没有备份" in (await state())[1]

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from scrm.doctor.checks import access, callbacks, domain_file, house, permissions
+from scrm.doctor.checks import access, backup, callbacks, domain_file, house, permissions
 from scrm.doctor.findings import Finding
 from scrm.doctor.look import Look
 
@@ -25,6 +25,7 @@ CHECKS = (
     Check("queue", _HOUSE, "任务队列", house.queue),
     Check("playbooks", _HOUSE, "剧本目录", house.playbooks),
     Check("public_url", _HOUSE, "外网地址", house.public_url),
+    Check("backup", _HOUSE, "备份", backup.backup),
     Check("token", _ACCESS, "企业 ID 与 Secret", access.token),
     Check("trusted_ip", _ACCESS, "企业可信 IP", access.trusted_ip),
     Check("app", _ACCESS, "应用", access.app),
