@@ -15,3 +15,12 @@ def is_too_old(user_agent: str) -> bool:
     if "Mac OS X 10_" not in user_agent and (ios := _IOS.search(user_agent)):
         return (int(ios[1]), int(ios[2])) < OLDEST_IOS
     return False
+
+
+def night(user_agent: str) -> str:
+    """The media query under which a page is dark. Android's web view tells its style sheets nothing (doc 94555)."""
+    if "ColorScheme/Dark" in user_agent:
+        return "all"
+    return (
+        "not all" if "Android" in user_agent and "ColorScheme/Light" in user_agent else "(prefers-color-scheme: dark)"
+    )

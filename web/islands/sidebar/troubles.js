@@ -3,7 +3,7 @@ import { _ } from "../texts.js";
 
 const RETRY = () => ({ act: "retry", label: _("重试") });
 const RELOAD = () => ({ act: "reload", label: _("重新打开") });
-const DAY = () => ({ href: "/sidebar/tasks", label: _("看今天的待办") });
+const DAY = () => ({ href: "/sidebar/today", label: _("看今天的待办") });
 
 // kind -> icon, title, text (empty: the words of the refusal), buttons
 const PAGES = {
