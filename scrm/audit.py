@@ -136,15 +136,22 @@ def doing(deed: Deed) -> Iterator[Deed]:
         beside.reset(token)
 
 
+@contextmanager
+def unkept() -> Iterator[None]:
+    """Transactions inside are bookkeeping beside the deed, and do not take it with them."""
+    token = beside.set(None)
+    try:
+        yield
+    finally:
+        beside.reset(token)
+
+
 async def finish(db: Database, deed: Deed, outcome: str, problem: str = "") -> None:
     """The row of a deed that wrote nothing yet; one that was refused or failed after it had begun has another."""
     if deed.is_kept and outcome not in ("refused", "failed"):
         return
-    token = beside.set(None)
-    try:
+    with unkept():
         await db.write(deed.keep, outcome, problem)
-    finally:
-        beside.reset(token)
     deed.is_kept = True
 
 

@@ -49,7 +49,9 @@ def make_key(
         "expires_at": expires_at,
     }
     conn.execute(api_key.insert().values(**values, key_hash=_hash(key), hint=key[-4:], created_by=by, created_at=now))
-    audit.changed(conn, "api_key", name_of(key), None, values)
+    told = {**values, "networks": values["addresses"]}
+    del told["addresses"]
+    audit.changed(conn, "api_key", name_of(key), None, told)
     return key
 
 

@@ -3,7 +3,8 @@
 import csv
 import io
 import json
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Mapping
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -12,7 +13,9 @@ from zoneinfo import ZoneInfo
 from aiohttp import web
 
 from scrm.access.history import PAGE, Wanted, list_entries
-from scrm.access.modules import MODULES
+from scrm.access.modules import MODULES, right
+from scrm.access.roles import BUILT_IN, REACHES
+from scrm.access.roles import FIELDS as PRIVATE
 from scrm.console.door import before_of, for_managers, page
 from scrm.profiles.words import Word
 from scrm.services import SERVICES, Services
@@ -68,7 +71,6 @@ ENTITIES: dict[str, tuple[str, str]] = {
 # Names of fields as people know them; what is not here is shown as it is kept.
 FIELDS = {
     "accounts": "账号",
-    "addresses": "允许的地址",
     "archived_at": "归档时间",
     "balance": "余额",
     "budget_fen": "预算（分）",
@@ -81,6 +83,7 @@ FIELDS = {
     "kept_id": "保留的客户",
     "kind": "种类",
     "name": "名称",
+    "networks": "允许的地址",
     "note": "说明",
     "optout": "退订",
     "password": "密码",
@@ -98,6 +101,16 @@ FIELDS = {
     "title": "标题",
     "userids": "员工",
     "version": "版本",
+}
+_RIGHTS = {right(one.key, what): f"{one.title}：{one.word(what)}" for one in MODULES for what in one.rights}
+# What kept values are called.
+VALUES: dict[str, Mapping[str, str]] = {
+    "rights": _RIGHTS,
+    "scopes": _RIGHTS,
+    "reach": REACHES,
+    "fields": PRIVATE,
+    "seen": PRIVATE,
+    "role": {**{role.key: role.title for role in BUILT_IN.values()}, "scoped": "按权限"},
 }
 _HEADINGS = ["时间", "谁", "账号", "途径", "地址", "做了什么", "结果", "原因", "对象", "编号", "之前", "之后", "请求"]
 
@@ -207,19 +220,32 @@ def thing_of(row: Any) -> tuple[str, str]:
     return title, path.replace("{}", row.key) if row.key else path
 
 
-def differences(row: Any) -> list[tuple[str, str, str]]:
-    """(field, before, after) of a row, as people read it."""
-    before, after = row.before or {}, row.after or {}
-    return [(FIELDS.get(name, name), _told(before.get(name)), _told(after.get(name))) for name in {**before, **after}]
+def differences(row: Any, zone: ZoneInfo) -> list[tuple[str, str, str]]:
+    """(field, before, after) of a row, as people read it; of lists only what came and went."""
+    found = []
+    for name in {**(row.before or {}), **(row.after or {})}:
+        old, new = (row.before or {}).get(name), (row.after or {}).get(name)
+        if isinstance(old, list) and isinstance(new, list):
+            old, new = [one for one in old if one not in new], [one for one in new if one not in old]
+        told = (_told(name, old, zone), _told(name, new, zone))
+        if row.before is not None and row.after is not None and not isinstance(new, list):
+            told = (told[0] or "空", told[1] or "空")
+        found.append((FIELDS.get(name, name), *told))
+    return found
 
 
-def _told(value: Any) -> str:
-    if value is None or value == "" or value == [] or value == {}:
-        return "—"
+def _told(name: str, value: Any, zone: ZoneInfo) -> str:
+    if value is None or value in ("", [], {}):
+        return ""
     if isinstance(value, bool):
         return "是" if value else "否"
     if isinstance(value, list):
-        return "、".join(_told(one) for one in value)
+        return "、".join(_told(name, one, zone) for one in value)
     if isinstance(value, dict):
-        return "；".join(f"{FIELDS.get(name, name)} {_told(one)}" for name, one in value.items())
-    return str(value)
+        return "；".join(f"{FIELDS.get(key, key)} {_told(key, one, zone) or '空'}" for key, one in value.items())
+    if isinstance(value, str) and _MOMENT.fullmatch(value):
+        return f"{datetime.fromisoformat(value).astimezone(zone):%Y-%m-%d %H:%M:%S}"
+    return VALUES.get(name, {}).get(str(value), str(value))
+
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
