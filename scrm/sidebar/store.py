@@ -1,21 +1,24 @@
 """What the sidebar reads about one person: a whole page in one statement, each part of it built once.
 
 To build a statement costs several times as much as to run it, and to run a second one as much as to find ten more rows.
+The parts sort and share nothing inside the statement: SQLite makes a temporary table for that, which costs more than all
+of the rows.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
-    CTE,
     BigInteger,
     ColumnElement,
     Connection,
     Integer,
     Row,
     Select,
+    Subquery,
     Text,
     and_,
     bindparam,
@@ -23,7 +26,7 @@ from sqlalchemy import (
     cast,
     exists,
     func,
-    literal,
+    literal_column,
     or_,
     select,
     union_all,
@@ -47,10 +50,20 @@ _PERSON = bindparam("person_id", type_=BigInteger)
 _CONTACT = bindparam("external_userid", type_=Text)
 _LIMIT = bindparam("limit", type_=Integer)
 _SINCE = bindparam("since", type_=UtcDateTime)
+# Of two at one moment the event comes first.
+_BEHIND_EVENTS = literal_column(str(2**62), BigInteger)
 _UNDER_WAY = ("pending_payment", "paid", "partially_shipped", "shipped")
 _MOST_COUPONS = 10
 _MOST_LIVE = 6
 _MOST_RUNS = 5
+
+
+def _own(*words: str) -> Any:
+    """Words of ours in the text of the statement: SQLite prepares one anew at each run whose parameter may decide about
+    a partial index."""
+    if len(words) == 1:
+        return literal_column(f"'{words[0]}'", Text)
+    return [literal_column(f"'{word}'", Text) for word in words]
 
 
 def read_picture(
@@ -88,7 +101,7 @@ def _picture(dialect: str) -> Select[Any]:
 
 
 def _worth() -> Select[Any]:
-    phones = select(identity.c.mask).where(identity.c.person_id == _PERSON, identity.c.kind == "mobile_e164")
+    phones = select(identity.c.mask).where(identity.c.person_id == _PERSON, identity.c.kind == _own("mobile_e164"))
     count = select(func.count()).select_from(phones.subquery())
     stat = person_stat.c
     return (
@@ -117,7 +130,7 @@ def _worth() -> Select[Any]:
 
 
 def _relations() -> Select[Any]:
-    """Oldest first, with member and channel."""
+    """With member and channel."""
     f = follow_user.c
     return (
         select(
@@ -129,37 +142,32 @@ def _relations() -> Select[Any]:
             contact_way.c.title.label("channel_title"),
         )
         .outerjoin(member, member.c.userid == f.userid)
-        .outerjoin(contact_way, and_(contact_way.c.state == f.state, f.state != ""))
+        .outerjoin(contact_way, and_(contact_way.c.state == f.state, f.state != _own("")))
         .where(f.person_id == _PERSON)
-        .order_by(f.followed_at)
     )
 
 
 def _tags() -> Select[Any]:
     f, t = follow_user.c, follow_user_tag.c
     return (
-        select(t.userid, t.tag_name, t.group_name, t.type)
+        select(t.userid, t.tag_name, t.group_name, t.type, f.followed_at)
         .join(follow_user, and_(f.userid == t.userid, f.external_userid == t.external_userid))
         .where(f.person_id == _PERSON)
-        .order_by(f.followed_at, t.group_name, t.tag_name)
     )
 
 
 def _coupons() -> Select[Any]:
     c = coupon_issue.c
-    query = ISSUES.where(c.person_id == _PERSON, c.state != "released")
+    query = ISSUES.where(c.person_id == _PERSON, c.state != _own("released"))
     return query.order_by(c.issued_at.desc(), c.id.desc()).limit(_MOST_COUPONS)
 
 
 def _runs() -> Select[Any]:
     """Playbooks under way; who is only compared with is in none, for those who talk with him."""
     e = enrolment.c
-    return (
-        select(e.id, e.playbook_key, e.version, e.step, e.due_at, e.state, e.held_reason, e.awaits)
-        .where(e.person_id == _PERSON, e.state.in_(("active", "paused", "queued")), e.is_holdout.is_(False))
-        .order_by(e.due_at.is_(None), e.due_at, e.id)
-        .limit(_MOST_RUNS)
-    )
+    query = select(e.id, e.playbook_key, e.version, e.step, e.due_at, e.state, e.held_reason, e.awaits)
+    where = e.person_id == _PERSON, e.state.in_(_own("active", "paused", "queued")), e.is_holdout.is_(False)
+    return query.where(*where).limit(_MOST_RUNS)
 
 
 # Orders ---------------------------------------------------------------------------------------------------------------
@@ -199,7 +207,7 @@ def _order_page(dialect: str, goes_on: bool, is_timed: bool, is_searched: bool) 
         where.append(and_(o.ordered_at.is_(None), o.id < last_id))
     if is_searched:
         where.append(_says(bindparam("like", type_=Text)))
-    page = select(orders).where(*where).order_by(*_NEWEST).limit(_LIMIT).cte("shown")
+    page = select(o.id).where(*where).order_by(*_NEWEST).limit(_LIMIT).subquery("shown")
     return select(*(nested(dialect, query, name) for name, query in _order_parts(page).items()))
 
 
@@ -212,17 +220,18 @@ def _says(like: ColumnElement[str]) -> ColumnElement[bool]:
     return or_(orders.c.order_no.ilike(like, escape="\\"), lines, parcels)
 
 
-def _shown_orders() -> CTE:
+def _shown_orders() -> Subquery:
+    """Ids of the newest and of those under way; an order that is both comes twice."""
     o = orders.c
     newest = select(o.id).where(o.person_id == _PERSON).order_by(*_NEWEST).limit(bindparam("orders", type_=Integer))
-    is_live = or_(o.status.in_(_UNDER_WAY), o.aftersale_status == "open")
+    is_live = or_(o.status.in_(_own(*_UNDER_WAY)), o.aftersale_status == _own("open"))
     live = select(o.id).where(o.person_id == _PERSON, o.ordered_at > _SINCE, is_live).order_by(*_NEWEST)
-    ids = union_all(select(newest.subquery()), select(live.limit(_MOST_LIVE).subquery())).subquery("wanted")
-    return select(orders).where(o.id.in_(select(ids.c.id))).cte("shown")
+    return union_all(select(newest.subquery()), select(live.limit(_MOST_LIVE).subquery())).subquery("shown")
 
 
-def _order_parts(shown: CTE) -> Mapping[str, Select[Any]]:
-    o, line, parcel, case_ = shown.c, order_line.c, shipment.c, refund.c
+def _order_parts(shown: Subquery) -> Mapping[str, Select[Any]]:
+    """Of the orders with these ids, in no order: the reader sorts a handful of rows faster than the database."""
+    o, line, parcel, case_ = orders.c, order_line.c, shipment.c, refund.c
     return {
         "orders": select(
             o.id,
@@ -238,27 +247,42 @@ def _order_parts(shown: CTE) -> Mapping[str, Select[Any]]:
             o.delivered_at,
             o.bound_by,
             # Who bound it by hand.
-            case((o.bound_by == "staff", _binder(o.id))).label("binder"),
-        ).order_by(o.ordered_at.desc().nulls_last(), o.id.desc()),
+            case((o.bound_by == _own("staff"), _binder(o.id))).label("binder"),
+        ).join_from(shown, orders, o.id == shown.c.id),
         "lines": select(
-            line.order_id, line.title, line.spec, line.qty, line.unit_price_fen, line.paid_fen, line.is_gift
-        )
-        .where(line.order_id.in_(select(o.id)))
-        .order_by(line.order_id, line.position, line.line_key),
+            line.order_id,
+            line.position,
+            line.line_key,
+            line.title,
+            line.spec,
+            line.qty,
+            line.unit_price_fen,
+            line.is_gift,
+        ).join_from(shown, order_line, line.order_id == shown.c.id),
         "parcels": select(
-            parcel.order_id, parcel.tracking_no, parcel.carrier_name, parcel.state, parcel.state_at, parcel.shipped_at
-        )
-        .where(parcel.order_id.in_(select(o.id)))
-        .order_by(parcel.order_id, parcel.tracking_no),
-        "refunds": select(case_.order_id, case_.type, case_.status, case_.amount_fen, case_.reason, case_.created_at)
-        .where(case_.order_id.in_(select(o.id)))
-        .order_by(case_.order_id, case_.created_at, case_.refund_no),
+            parcel.order_id,
+            parcel.carrier_code,
+            parcel.tracking_no,
+            parcel.carrier_name,
+            parcel.state,
+            parcel.state_at,
+            parcel.shipped_at,
+        ).join_from(shown, shipment, parcel.order_id == shown.c.id),
+        "refunds": select(
+            case_.order_id,
+            case_.refund_no,
+            case_.type,
+            case_.status,
+            case_.amount_fen,
+            case_.reason,
+            case_.created_at,
+        ).join_from(shown, refund, case_.order_id == shown.c.id),
     }
 
 
 def _binder(order_id: ColumnElement[int]) -> Any:
     """By the event's own key, of this person or of one who was joined into him."""
-    once = literal("order.bound:") + cast(order_id, Text) + ":" + cast(_PERSON, Text)
+    once = _own("order.bound:") + cast(order_id, Text) + _own(":") + cast(_PERSON, Text)
     return (
         select(func.coalesce(func.nullif(member.c.name, ""), event.c.userid))
         .select_from(event)
@@ -293,58 +317,63 @@ def list_happenings(
     if names:
         values["names"] = listed(conn, sorted(names))
     query = _happenings(conn.dialect.name, before is not None, bool(names), with_welcomes)
-    return list(conn.execute(query, values))
+    return newest_first(conn.execute(query, values), limit)
+
+
+def newest_first(happenings: Iterable[Any], limit: int) -> list[Any]:
+    """Of both kinds the newest. Pure."""
+    return sorted(happenings, key=attrgetter("at", "rank"), reverse=True)[:limit]
 
 
 @cache
 def _happenings(dialect: str, goes_on: bool, chosen: bool, with_welcomes: bool) -> Select[Any]:
+    """The newest of each kind, in no order."""
+    e = event.c
     told = (
         select(
-            event.c.id.label("rank"),
-            event.c.occurred_at.label("at"),
-            event.c.name,
-            event.c.userid,
-            event.c.facts,
-            literal("").label("outcome"),
-            literal("").label("reason"),
+            e.id.label("rank"),
+            e.occurred_at.label("at"),
+            e.name,
+            e.userid,
+            e.facts,
+            _own("").label("outcome"),
+            _own("").label("reason"),
+            member.c.name.label("member_name"),
         )
-        .where(event.c.person_id == _PERSON, *_older(event.c.occurred_at, event.c.id, goes_on))
-        .order_by(event.c.occurred_at.desc(), event.c.id.desc())
+        .outerjoin(member, member.c.userid == e.userid)
+        .where(e.person_id == _PERSON, *_older(e.occurred_at, e.id, goes_on))
+        .order_by(e.occurred_at.desc(), e.id.desc())
         .limit(_LIMIT)
     )
     if chosen:
-        told = told.where(among_given(dialect, event.c.name, "names"))
-    rows = select(told.subquery("told"))
-    if with_welcomes:
-        rows = union_all(rows, select(_welcomes(goes_on).subquery("welcomes")))  # type: ignore[assignment]
-    both = rows.subquery("both")
-    return (
-        select(both, member.c.name.label("member_name"))
-        .outerjoin(member, member.c.userid == both.c.userid)
-        .order_by(both.c.at.desc(), both.c.rank.desc())
-        .limit(_LIMIT)
-    )
+        told = told.where(among_given(dialect, e.name, "names"))
+    if not with_welcomes:
+        return told
+    return select(union_all(select(told.subquery()), select(_welcomes(goes_on).subquery())).subquery("both"))
 
 
 def _welcomes(goes_on: bool) -> Select[Any]:
+    rank = send.c.id - _BEHIND_EVENTS
     return (
         select(
-            (-send.c.id).label("rank"),
+            rank.label("rank"),
             send.c.decided_at.label("at"),
-            literal("welcome").label("name"),
+            _own("welcome").label("name"),
             send.c.userid,
             send.c.content.label("facts"),
             send.c.outcome,
             send.c.reason,
+            member.c.name.label("member_name"),
         )
+        .outerjoin(member, member.c.userid == send.c.userid)
         .where(
             send.c.external_userid == _CONTACT,
-            send.c.kind == "welcome",
+            send.c.kind == _own("welcome"),
             # Why there was nothing to send is for the ledger's readers.
-            send.c.outcome != "none",
-            *_older(send.c.decided_at, -send.c.id, goes_on),
+            send.c.outcome != _own("none"),
+            *_older(send.c.decided_at, rank, goes_on),
         )
-        .order_by(send.c.decided_at.desc(), send.c.id)
+        .order_by(send.c.decided_at.desc(), send.c.id.desc())
         .limit(_LIMIT)
     )
 
@@ -378,22 +407,22 @@ def _told() -> Select[Any]:
         .where(
             external_contact.c.person_id == _PERSON,
             send.c.decided_at > _SINCE,
-            send.c.kind.in_(("welcome", "chat", "mass", "outward")),
-            send.c.outcome.in_(("sent", "done_by_other", "unknown", "intent", "waiting")),
+            send.c.kind.in_(_own("welcome", "chat", "mass", "outward")),
+            send.c.outcome.in_(_own("sent", "done_by_other", "unknown", "intent", "waiting")),
         )
     )
     # Those of a step are in the ledger with their step.
     broadcasts = select(
         event.c.occurred_at.label("at"),
-        literal("broadcast").label("kind"),
+        _own("broadcast").label("kind"),
         event.c.userid,
         event.c.facts.label("content"),
-        literal("").label("playbook_key"),
-        literal("sent").label("outcome"),
+        _own("").label("playbook_key"),
+        _own("sent").label("outcome"),
     ).where(
         event.c.person_id == _PERSON,
         event.c.occurred_at > _SINCE,
-        event.c.name == "mass_message.sent",
+        event.c.name == _own("mass_message.sent"),
         func.coalesce(json_text(event.c.facts, "origin"), "") != "playbook",
     )
     both = union_all(ledger, broadcasts).subquery("told")

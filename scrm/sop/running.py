@@ -24,7 +24,7 @@ class Running:
 def tell_running(runs: Iterable[Any], find: Callable[[str, int], Playbook | None]) -> list[Running]:
     """From rows of enrolment; a run whose version nobody knows any more is left out. Pure."""
     found = []
-    for run in runs:
+    for run in sorted(runs, key=lambda run: (run.due_at is None, run.due_at, run.id)):
         playbook = find(run.playbook_key, run.version)
         if playbook is not None:
             found.append(_tell(run, playbook))

@@ -1,9 +1,10 @@
 """The person's orders on every channel: goods, parcels, cases of after-sale; the newest first, page by page."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Row
@@ -125,15 +126,20 @@ def _page(cards: list[OrderCard], limit: int, count: int, words: str = "") -> Or
 
 def gather(parts: Row[Any]) -> list[OrderCard]:
     """Orders with their lines, parcels and cases put together. Pure."""
-    lines, parcels, cases = _by_order(parts.lines), _by_order(parts.parcels), _by_order(parts.refunds)
-    return [_card(row, lines[row.id], parcels[row.id], cases[row.id]) for row in parts.orders]
+    lines = _by_order(parts.lines, attrgetter("position", "line_key"))
+    parcels = _by_order(parts.parcels, attrgetter("tracking_no", "carrier_code"))
+    cases = _by_order(parts.refunds, attrgetter("refund_no"))
+    rows = {row.id: row for row in parts.orders}.values()
+    newest = sorted(rows, key=lambda row: (row.ordered_at is not None, row.ordered_at, row.id), reverse=True)
+    return [_card(row, lines[row.id], parcels[row.id], cases[row.id]) for row in newest]
 
 
-def _by_order(rows: Iterable[Any]) -> dict[int, list[Any]]:
-    found: dict[int, list[Any]] = defaultdict(list)
+def _by_order(rows: Iterable[Any], key: Callable[[Any], Any]) -> dict[int, list[Any]]:
+    """Each once, in the order of its key."""
+    found: dict[int, dict[Any, Any]] = defaultdict(dict)
     for row in rows:
-        found[row.order_id].append(row)
-    return found
+        found[row.order_id][key(row)] = row
+    return defaultdict(list, {order_id: [each[name] for name in sorted(each)] for order_id, each in found.items()})
 
 
 def _card(row: Any, lines: list[Any], parcels: list[Any], cases: list[Any]) -> OrderCard:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Row
@@ -138,10 +139,13 @@ def _is_mine(row: Any, mine: Row[Any]) -> bool:
 
 def _tags(mine: Row[Any], rows: list[Any]) -> list[str]:
     """The corp's tags of all followers; personal ones (type 2) are for the member who wrote them."""
-    return list(dict.fromkeys(row.tag_name for row in rows if row.type != 2 or row.userid == mine.userid))
+    shown = [row for row in rows if row.type != 2 or row.userid == mine.userid]
+    shown.sort(key=attrgetter("followed_at", "group_name", "tag_name"))
+    return list(dict.fromkeys(row.tag_name for row in shown))
 
 
 def _followers(mine: Row[Any], rows: list[Any]) -> list[Follower]:
+    rows = sorted(rows, key=attrgetter("followed_at", "userid"))
     by_userid = {row.userid: row for row in rows if row.ended_by != "member"}
     return [
         Follower(row.member_name or row.userid, row.userid == mine.userid, row.ended_by) for row in by_userid.values()

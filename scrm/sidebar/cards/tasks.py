@@ -32,17 +32,21 @@ def load(conn: Connection, visit: Visit) -> Tasks:
     return arrange(list_for_contact(conn, visit.userid, visit.external_userid, visit.now), visit)
 
 
+def _can_be_done(view: TaskView) -> bool:
+    """A promise also before its time."""
+    return view.state in ("open", "postponed") if view.kind == "promise" else view.is_open and view.kind != "hint"
+
+
 def arrange(views: list[TaskView], visit: Visit) -> Tasks:
     """The task the member came for is on top when it can still be done, else the most urgent one. Pure."""
     wanted = next((view for view in views if view.id == visit.task_id), None)
     waiting = [view for view in views if view.is_open and view.kind in ("send", "promise")]
-    is_wanted = wanted is not None and wanted.is_open and wanted.kind != "hint"
-    now = wanted if is_wanted else next(iter(waiting), None)
+    now = wanted if wanted is not None and _can_be_done(wanted) else next(iter(waiting), None)
     return Tasks(
         now=now,
-        told=wanted if wanted is not None and not wanted.is_open else None,
+        told=wanted if wanted is not None and not wanted.is_open and wanted is not now else None,
         waiting=[view for view in waiting if view is not now],
-        later=[view for view in views if view.state == "postponed"],
+        later=[view for view in views if view.state == "postponed" and view is not now],
         ended=[view for view in views if not view.is_open and view.state != "postponed"],
         suggestions=[
             view for view in views if view.is_open and view.kind not in ("send", "promise") and view is not now

@@ -97,7 +97,7 @@ def filter_of(key: str) -> Filter:
 def load(conn: Connection, visit: Visit) -> Timeline:
     """The newest, of the page's picture."""
     assert visit.picture is not None  # noqa: S101 - cards are loaded behind the door
-    return _page(conn, visit, visit.picture.happenings, FIRST, FILTERS[0], None)
+    return _page(conn, visit, store.newest_first(visit.picture.happenings, FIRST + 1), FIRST, FILTERS[0], None)
 
 
 def load_page(conn: Connection, visit: Visit, chosen: Filter, before: tuple[datetime, int] | None = None) -> Timeline:
