@@ -26,7 +26,7 @@ from scrm.segments.leaves_coupons import STATES
 from scrm.segments.store import list_segments
 from scrm.services import Services
 from scrm.sessions import SignedIn
-from scrm.sop import diff, drafts, lifecycle_store, placing, results, timing
+from scrm.sop import diff, drafts, library, lifecycle_store, placing, results, timing
 from scrm.sop import published as publishing
 from scrm.sop.actions import ACTIONS
 from scrm.sop.board import conditions, starting
@@ -77,7 +77,7 @@ def load(conn: Connection, services: Services, asked: Asked) -> dict[str, Any]:
     """Everything a page or its fragments show."""
     text, draft, current = find_text(conn, asked.key)
     checked = drafts.check(conn, text, asked.key, terms_of(services))
-    published = publishing.read_kept(conn, current.source, asked.key) if current is not None else None
+    published = publishing.read_kept(conn, current.source, asked.key, current.contents) if current is not None else None
     values: dict[str, Any] = {
         "key": asked.key,
         "text": text,
@@ -152,6 +152,7 @@ def _choices(conn: Connection, services: Services) -> dict[str, Any]:
         "event_groups": say.event_groups(),
         "segments": [(row.key, row.title) for row in list_segments(conn)],
         "tags": [row.tag_name for row in list_library(conn)],
+        "scripts": {name: said.text for name, said in library.load(conn, services.clock.now()).items()},
         "batches": [(row.key, row.title) for row in list_batches(conn)],
         "files": [(row.kind, row.filename) for row in list_originals(conn)],
         "file_kinds": MEDIA_KINDS,
@@ -197,13 +198,15 @@ def _previewed(
         return {"bubbles": [], "comes_at": None}
     whom, shop, now = _whom(conn, asked), shop_of(services), services.clock.now()
     bubbles: list[tuple[str, Bubble]] = []
-    for name, said in _all_said(card):
+    for name, said in _all_said(conn, card):
         bubbles.append((name, preview(conn, board.data, said, whom, shop, now)))
     return {"bubbles": bubbles, "comes_at": _comes_at(services, board, card, checked.playbook, now)}
 
 
-def _all_said(card: Card) -> list[tuple[str, Any]]:
+def _all_said(conn: Connection, card: Card) -> list[tuple[str, Any]]:
     content = card.data.get("content")
+    if isinstance(content, str) and (script := library.load(conn).get(content)) is not None:
+        content = {"text": script.text, "attachments": list(script.attachments)}
     coupon = [{"coupon": card.data["coupon"]}] if isinstance(card.data.get("coupon"), str) else []
     if not isinstance(content, Mapping):
         return [("", {"attachments": coupon})] if coupon else []

@@ -141,6 +141,12 @@ def _text(said: Said, data: Mapping[str, Any]) -> list[Edit]:
     return [((*home, "text"), _tall(text) if text else DROP)]
 
 
+def _script(said: Said, data: Mapping[str, Any]) -> list[Edit]:
+    """A script of the library says it; with none it is said here again."""
+    name = said.one("script")
+    return [(("content",), name if name else {"text": said.text("script.text") or "写在这里"})]
+
+
 def _tall(text: str) -> str:
     return text + "\n" if "\n" in text else text
 
@@ -518,6 +524,7 @@ OF_PARTS: Mapping[str, Reader] = {
     "quiet": _unless(("quiet",), "quiet", "inherit"),
     "if": _condition(("if",), "if"),
     "text": _text,
+    "script": _script,
     "share": _share,
     "variant_name": _variant_name,
     "attachment": _attached,
