@@ -274,7 +274,15 @@ class Cards(_Section):
 
     order: dict[str, CardAddress] = {}
     product: dict[str, CardAddress] = {"jd": "https://item.jd.com/{sku}.html"}
-    cover: str = ""
+    cover: str = Field("", validate_default=True)
+
+    @field_validator("cover")
+    @classmethod
+    def _is_picture(cls, value: str, info: ValidationInfo) -> str:
+        addresses = [*info.data.get("order", {}).values(), *info.data.get("product", {}).values()]
+        if (value or any(each.startswith("wx") for each in addresses)) and not re.match(r"https?://[^/\s]+", value):
+            raise ValueError("expected the https address of a picture: mini-programs are not sent without")
+        return value
 
 
 class MassMessages(_Section):

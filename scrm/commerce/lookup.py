@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, literal_column, select
 
-from scrm.commerce.models import order_line, orders
+from scrm.commerce.models import order_line, orders, shipment
 from scrm.db.bulk import among
 
 # The end of a number and of a phone is at least as long.
@@ -75,3 +75,13 @@ def list_goods(conn: Connection, order_ids: Sequence[int]) -> dict[int, list[Row
     for row in rows:
         found.setdefault(row.order_id, []).append(row)
     return found
+
+
+def list_lines(conn: Connection, order_id: int) -> list[Row[Any]]:
+    """An order's lines with all that platforms say of their goods."""
+    query = select(order_line).where(order_line.c.order_id == order_id)
+    return list(conn.execute(query.order_by(order_line.c.is_gift, order_line.c.position, order_line.c.line_key)))
+
+
+def list_parcels(conn: Connection, order_id: int) -> list[Row[Any]]:
+    return list(conn.execute(select(shipment).where(shipment.c.order_id == order_id).order_by(shipment.c.tracking_no)))

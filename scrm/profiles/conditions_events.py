@@ -54,6 +54,7 @@ EVENTS = {
     "order.cancelled": "订单取消",
     "order.closed": "交易关闭",
     "order.bound": "员工绑定了订单",
+    "card.sent": "员工发送了订单或商品",
     "order.unbound": "员工撤销了订单绑定",
     "case.opened": "员工标记有投诉",
     "case.closed": "员工标记投诉已解决",

@@ -46,7 +46,7 @@ KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "radar": ("雷达", ("message.radar_opened",)),
     "coupon": ("优惠券", ("coupon.",)),
     "member": ("会员", ("points.", "level.")),
-    "message": ("消息", ("task.", "script.", "mass_message.", "kf.", "oa.", "talk.", "case.")),
+    "message": ("消息", ("task.", "card.", "script.", "mass_message.", "kf.", "oa.", "talk.", "case.")),
     "follow_up": ("跟进", ("note.", "stage.", "staff.")),
     "journey": ("剧本", ("date.", "schedule.", "manual.", "segment.", "live.", "form.", "stock.")),
     "custom": ("自定义", ("custom.",)),
@@ -55,6 +55,7 @@ KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
 # Who did it, by the name's group; what is not here the customer did.
 _BY_MEMBERS = (
     "task.",
+    "card.",
     "script.",
     "manual.",
     "staff.",
@@ -281,6 +282,12 @@ def _script(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
     return Line("chat", f"{who}发送了话术《{title}》" if title else f"{who}发送了话术", str(facts.get("text") or ""))
 
 
+def _carded(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
+    return Line(
+        "chat", f"{who}发送了{'订单' if facts.get('card') == 'orders' else '商品'}", str(facts.get("title") or "")
+    )
+
+
 def _looked(words: str) -> Callable[..., Line]:
     """A look at a thing, with its price."""
 
@@ -334,6 +341,7 @@ _LINES: dict[str, Callable[..., Line]] = {
     "coupon.redeemed": _coupon("用掉"),
     "coupon.sent": _coupon("{who}发送了"),
     "task.sent": _sent,
+    "card.sent": _carded,
     "script.sent": _script,
     "product.viewed": _looked("浏览了商品"),
     "cart.added": _looked("加入购物车"),

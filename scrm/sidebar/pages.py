@@ -11,6 +11,7 @@ from scrm.services import SERVICES
 from scrm.sidebar import (
     acts,
     bind,
+    goods,
     groups,
     history,
     link,
@@ -89,6 +90,7 @@ routes: list[web.AbstractRouteDef] = [
     *history.routes,
     *acts.routes,
     *bind.routes,
+    *goods.routes,
     *groups.routes,
     *link.routes,
     *written.routes,

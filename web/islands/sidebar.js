@@ -7,6 +7,7 @@ import "./sidebar/copy-text.js";
 import "./sidebar/scan-code.js";
 import "./sidebar/script-mine.js";
 import "./sidebar/script-shelf.js";
+import "./sidebar/send-card.js";
 import "./sidebar/send-coupon.js";
 import "./sidebar/send-script.js";
 import "./sidebar/send-to-chat.js";
