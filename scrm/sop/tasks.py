@@ -201,7 +201,7 @@ def postpone_choices(now: datetime, zone: ZoneInfo, expires_at: datetime | None)
 def _sorted(views: list[TaskView]) -> list[TaskView]:
     def place(view: TaskView) -> tuple[int, float, int]:
         if view.state == "open":
-            urgent = view.expires_at or view.open_at + timedelta(days=30)
+            urgent = view.expires_at or view.due_at or view.open_at + timedelta(days=30)
             return 0, urgent.timestamp(), view.id
         if view.state == "postponed":
             return 1, view.open_at.timestamp(), view.id

@@ -1,4 +1,7 @@
 // Half-screen dialogs: <button data-opens="id">, <dialog id class="sheet">, a close button or a tap beside it.
+// One with data-stays is filled by what opened it (hx-get), and stays until the server says sheet:done.
+import { _ } from "../texts.js";
+
 document.addEventListener("click", (event) => {
   const opener = event.target.closest("[data-opens]");
   if (opener) return open(document.getElementById(opener.dataset.opens));
@@ -9,6 +12,7 @@ document.addEventListener("click", (event) => {
 
 // Safari before 15.4 has no dialogs; there it is a box at the foot of the page.
 export function open(sheet) {
+  if (stays(sheet)) wait(sheet);
   if (sheet.showModal) sheet.showModal();
   else sheet.setAttribute("open", "");
 }
@@ -18,7 +22,39 @@ export function close(sheet) {
   else sheet.removeAttribute("open");
 }
 
+function stays(sheet) {
+  return sheet.hasAttribute("data-stays");
+}
+
+function wait(sheet) {
+  const words = document.createElement("p");
+  words.className = "sheet-wait";
+  words.setAttribute("role", "status");
+  words.textContent = _("正在读取…");
+  sheet.replaceChildren(words);
+}
+
+// What was not taken stays open, with what was written in it.
 document.addEventListener("htmx:afterRequest", (event) => {
+  if (event.detail.failed || !event.detail.successful) return;
   const sheet = event.target.closest && event.target.closest("dialog.sheet");
-  if (sheet) close(sheet);
+  if (sheet && !stays(sheet)) close(sheet);
+});
+
+document.addEventListener("sheet:done", () => {
+  document.querySelectorAll("dialog.sheet[data-stays][open]").forEach(close);
+});
+
+// Why is said in a toast (refused-request.js); an empty sheet would only be in the way.
+["htmx:responseError", "htmx:sendError", "htmx:timeout"].forEach((name) => {
+  document.addEventListener(name, (event) => {
+    const sheet = event.detail.target;
+    if (sheet && sheet.matches && sheet.matches("dialog.sheet") && sheet.querySelector(".sheet-wait")) close(sheet);
+  });
+});
+
+// <input data-picks="id"> chooses that radio button when somebody fills it.
+document.addEventListener("input", (event) => {
+  const picked = document.getElementById((event.target.dataset && event.target.dataset.picks) || "");
+  if (picked) picked.checked = true;
 });
