@@ -21,6 +21,8 @@ class Need:
     right: str
     # Whether the log keeps it: writes, and taking data out.
     is_logged: bool
+    # Whether it shows customers of the whole shop, though its module's other pages do not.
+    is_whole: bool = False
 
     @property
     def title(self) -> str:
@@ -70,7 +72,7 @@ def need_of(method: str, pattern: str) -> Need | None:
     if route in _DRAFTS:
         return Need(module.key, EDIT, is_logged=False)
     right = _RIGHTS.get(route) or _usual(method, pattern, module)
-    return Need(module.key, right, is_logged=right != VIEW)
+    return Need(module.key, right, is_logged=right != VIEW, is_whole="/rehearsal" in pattern)
 
 
 def _usual(method: str, pattern: str, module: Module) -> str:

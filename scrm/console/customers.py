@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from scrm.commerce.coupons import list_coupons
 from scrm.commerce.store import list_orders
 from scrm.console import own_fields, store, timeline
-from scrm.console.door import before_of, for_managers, page
+from scrm.console.door import before_of, for_managers, page, scope_of
 from scrm.console.playbooks import step_titles
 from scrm.errors import NotFound
 from scrm.membership.store import summarise
@@ -34,6 +34,7 @@ async def customers(request: web.Request) -> web.StreamResponse:
         text=text,
         phone_lookup=services.vault.lookup(phone) if phone else None,
         before=before_of(request),
+        scope=scope_of(request),
     )
     return await page(request, "customers.html", active="customers", text=text, found=found)
 

@@ -17,6 +17,7 @@ from scrm.console import store, words
 from scrm.errors import Forbidden, ScrmError
 from scrm.http import find_signed_in
 from scrm.login import login_url
+from scrm.profiles.redirects import follow
 from scrm.services import SERVICES
 from scrm.sessions import SignedIn
 from web.render import render
@@ -70,10 +71,15 @@ async def _admit(request: web.Request, handler: Handler, need: Need | None) -> w
     member = request[MANAGER]
     if need is None or (need.module and not member.may(need.module, need.right)):
         raise _Refused(need)
+    if need.is_whole and not member.scope.is_whole:
+        raise Forbidden("这里展示全店的客户，你的角色只能查看一部分。需要查看请联系管理员")
     if "person_id" in request.match_info and not member.scope.is_whole:
-        person_id = int(request.match_info["person_id"])
-        await request.app[SERVICES].db.read(require_person, member.scope, person_id)
+        await request.app[SERVICES].db.read(_require_reached, member.scope, int(request.match_info["person_id"]))
     return await handler(request)
+
+
+def _require_reached(conn: Connection, scope: Scope, person_id: int) -> None:
+    require_person(conn, scope, follow(conn, person_id))
 
 
 async def _answer(

@@ -8,9 +8,10 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection, Row, select
 
+from scrm.access.scope import require_person
 from scrm.console import reading, store
-from scrm.console.door import MANAGER, before_of, for_managers, page
-from scrm.errors import Conflict, NotFound, ScrmError
+from scrm.console.door import MANAGER, before_of, for_managers, page, scope_of
+from scrm.errors import Conflict, Forbidden, NotFound, ScrmError
 from scrm.profiles.models import external_contact, person
 from scrm.reports.playbooks import count_runs, find_living
 from scrm.services import SERVICES, Services
@@ -112,7 +113,14 @@ async def people(request: web.Request) -> web.StreamResponse:
 
     def look(conn: Connection) -> dict[str, Any]:
         found = results.list_people(
-            conn, row.key, step_id=step_id, what=what, userid=userid, before=before_of(request), limit=PAGE + 1
+            conn,
+            row.key,
+            step_id=step_id,
+            what=what,
+            userid=userid,
+            before=before_of(request),
+            limit=PAGE + 1,
+            scope=scope_of(request),
         )
         return {
             "found": found,
@@ -158,6 +166,7 @@ async def tell_why(request: web.Request) -> web.StreamResponse:
             return {"listed": listed, "story": None, "problem": ""}
         try:
             person_id = explain_cli.find_person(conn, named)
+            require_person(conn, scope_of(request), person_id)
             story = why.tell(conn, person_id, key, published, house, now)
         except ScrmError as error:
             return {"listed": listed, "story": None, "problem": error.text}
@@ -178,11 +187,19 @@ async def _tell_send(request: web.Request) -> web.StreamResponse:
     def look(conn: Connection) -> dict[str, Any]:
         told = why.tell_send(conn, int(asked), published, house)
         if told.run is None:
+            _require_whole(request)
             return {"told": told}
+        require_person(conn, scope_of(request), told.run.person_id)
         called = _names(conn, {told.run.person_id}).get(told.run.person_id, "未知昵称")
         return {"told": told, "called": called, "members": member_names(conn, [told.run.userid])}
 
     return await page(request, "playbook_why_send.html", active="sends", **await services.db.read(look))
+
+
+def _require_whole(request: web.Request) -> None:
+    """What belongs to no run names nobody whom a smaller reach could be asked about."""
+    if not scope_of(request).is_whole:
+        raise Forbidden("这条发送不属于剧本的某次运行，需要“全部客户”的数据范围才能查看")
 
 
 @routes.post("/console/playbooks/{key}/pause")

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Select,
     Subquery,
     Table,
+    and_,
     exists,
     func,
     literal_column,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     select,
 )
 
+from scrm.access.scope import EVERYONE, Scope, may_reach, reaches, reaches_contact, reaches_member
 from scrm.callbacks.models import inbox_event
 from scrm.commerce.models import orders
 from scrm.contact_ways.models import contact_way
@@ -109,18 +111,24 @@ class Customer:
 
 
 def list_customers(
-    conn: Connection, *, text: str, phone_lookup: str | None, before: int | None, limit: int = PAGE
+    conn: Connection,
+    *,
+    text: str,
+    phone_lookup: str | None,
+    before: int | None,
+    limit: int = PAGE,
+    scope: Scope = EVERYONE,
 ) -> Page[Customer]:
-    """Persons, the newest first; `text` is a name, remark, external_userid or order number.
+    """Persons within the scope, the newest first; `text` is a name, remark, external_userid or order number.
 
     Ids and numbers are found exactly; names among the newest WINDOW persons below `before`.
     """
-    found = _find_exactly(conn, text, phone_lookup) if text else []
+    found = [each for each in _find_exactly(conn, text, phone_lookup) if may_reach(conn, scope, each)] if text else []
     if found:
         return Page(list_these(conn, sorted(found, reverse=True)))
     window = _window(person, before)
     is_erased = exists().where(erasure.c.person_id == person.c.id)
-    query = select(person.c.id).join(window, window.c.id == person.c.id).where(~is_erased)
+    query = select(person.c.id).join(window, window.c.id == person.c.id).where(~is_erased, reaches(scope, person.c.id))
     if text:
         query = query.where(_is_called(text))
     page = _page(conn, query, person.c.id, window, limit)
@@ -257,11 +265,21 @@ def list_runs(conn: Connection, person_id: int, limit: int = 20) -> list[Run]:
 
 
 def list_sends(
-    conn: Connection, *, kind: str = "", outcome: str = "", before: int | None = None, limit: int = PAGE
+    conn: Connection,
+    *,
+    kind: str = "",
+    outcome: str = "",
+    before: int | None = None,
+    limit: int = PAGE,
+    scope: Scope = EVERYONE,
 ) -> Page[Row[Any]]:
-    """The ledger, the newest first, narrowed by what is given."""
+    """The ledger within the scope, the newest first, narrowed by what is given; what names nobody is its member's."""
     window = _window(send, before)
-    query = _named(select(send)).join(window, window.c.id == send.c.id)
+    theirs = or_(
+        reaches_contact(scope, send.c.external_userid),
+        and_(send.c.external_userid == "", reaches_member(scope, send.c.userid)),
+    )
+    query = _named(select(send)).join(window, window.c.id == send.c.id).where(theirs)
     if kind:
         query = query.where(send.c.kind == kind)
     if outcome:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     type_coerce,
 )
 
+from scrm.access.scope import EVERYONE, Scope, reaches
 from scrm.commerce.models import orders
 from scrm.sop import store, tally
 from scrm.sop.models import enrolment, step_run
@@ -380,9 +381,17 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
 
 
 def list_people(
-    conn: Connection, key: str, *, step_id: str, what: str, userid: str = "", before: int | None = None, limit: int = 50
+    conn: Connection,
+    key: str,
+    *,
+    step_id: str,
+    what: str,
+    userid: str = "",
+    before: int | None = None,
+    limit: int = 50,
+    scope: Scope = EVERYONE,
 ) -> list[Any]:
-    """Those whom a count is about, the newest first: rows of (step_run id, person_id, state, reason, ...).
+    """Those within the scope whom a count is about, the newest first: rows of (step_run id, person_id, state, reason, ...).
 
     Looks through the newest LOOKED_AT step runs of all playbooks; `before` is the last step run's id already seen.
     """
@@ -395,6 +404,7 @@ def list_people(
             step_run.c.step_id == step_id,
             step_run.c.id < newest,
             step_run.c.id >= newest - LOOKED_AT,
+            reaches(scope, enrolment.c.person_id),
         )
         .order_by(step_run.c.id.desc())
     )
