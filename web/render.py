@@ -7,11 +7,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import FileSystemLoader, StrictUndefined
 
 from web.assets import asset, routes, texts_script
 from web.engines import night
-from web.texts import LANGUAGE, _
+from web.spoken import Spoken
+from web.texts import CHINESE, LANGUAGE, LANGUAGES, _
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -34,13 +35,16 @@ class House:
 
 HOUSE = web.AppKey("web_house", House)
 
-templates = Environment(
+templates = Spoken(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    # A page is made of fifty files: to look for changes of each costs as much as to fill a quarter of it.
+    auto_reload=False,
 )
+_translated = {language: templates.speaking(language) for language in LANGUAGES if language != CHINESE}
 
 
 def setup(app: web.Application, *, zone: ZoneInfo, shop_name: str) -> None:
@@ -54,7 +58,7 @@ def render(
 ) -> web.Response:
     """The page, or only its `block`; values are escaped, an unknown one is an error."""
     house = request.config_dict[HOUSE]
-    template = templates.get_template(name)
+    template = _translated.get(LANGUAGE.get(), templates).get_template(name)
     night_query = night(request.headers.get("User-Agent", ""))
     values = {"shop_name": house.shop_name, "zone": house.zone, "path": request.path, "night": night_query, **values}
     html = template.render(values) if block is None else "".join(template.blocks[block](template.new_context(values)))
