@@ -1,18 +1,26 @@
-"""开始 SOP: a member starts a playbook for the customer whose chat is open."""
+"""开始 SOP: a member starts a playbook for the customer whose chat is open: sees first what comes, and may take it back."""
+
+from datetime import timedelta
 
 from aiohttp import web
 from sqlalchemy import Connection
 
-from scrm.errors import ScrmError
+from scrm.errors import Conflict, NotFound, ScrmError
 from scrm.profiles.store import access_contact
 from scrm.services import SERVICES
 from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.door import for_members, page, visit_of
+from scrm.sop import store
 from scrm.sop.enrol import Rules
 from scrm.sop.shelf import house_of, playbooks_of
+from scrm.sop.start_preview import Preview, preview
 from scrm.sop.starts import By, Started, list_startable, start_by_hand
+from scrm.sop.taken_back import has_spoken, take_back
+from web.texts import _
 
 routes = web.RouteTableDef()
+
+UNDO = timedelta(minutes=1)
 
 
 @routes.get("/sidebar/contacts/{external_userid}/starts")
@@ -24,26 +32,81 @@ async def show(request: web.Request) -> web.StreamResponse:
     return _page(request, visit)
 
 
+@routes.post("/sidebar/contacts/{external_userid}/starts/preview")
+@for_members
+async def show_preview(request: web.Request) -> web.StreamResponse:
+    """{playbook}: its first steps with their times, or why it cannot be started now."""
+    visit, key = visit_of(request), await _key(request)
+    rules = _rules(request)
+
+    def look(conn: Connection) -> Preview:
+        _enter(conn, visit)
+        return preview(conn, rules, key, visit.person_id, _by(visit), visit.now)
+
+    try:
+        # Written to, and taken back: not for reading connections.
+        found = await request.app[SERVICES].db.write(look)
+    except ScrmError as error:
+        if error.status not in (404, 409):
+            raise
+        return _page(request, visit, chosen=key, problem=_("不能开始：{why}", why=error.text))
+    return _page(request, visit, chosen=key, found=found)
+
+
 @routes.post("/sidebar/contacts/{external_userid}/starts")
 @for_members
 async def start(request: web.Request) -> web.StreamResponse:
     """{playbook}: the row anew, with what came of it in words."""
-    visit = visit_of(request)
-    key = str((await request.post()).get("playbook", ""))[:64]
+    visit, key = visit_of(request), await _key(request)
     rules = _rules(request)
 
     def write(conn: Connection) -> Started:
         _enter(conn, visit)
-        by = By(visit.userid, visit.userid, visit.external_userid)
-        return start_by_hand(conn, rules, key, visit.person_id, by, visit.now)
+        return start_by_hand(conn, rules, key, visit.person_id, _by(visit), visit.now)
 
     try:
         started = await request.app[SERVICES].db.write(write)
     except ScrmError as error:
         if error.status not in (404, 409):
             raise
-        return _page(request, visit, chosen=key, problem=error.text)
-    return _page(request, visit, done=started.words)
+        return _page(request, visit, chosen=key, problem=_("没有开始：{why}", why=error.text))
+    return _page(request, visit, done=started.words, started=started.enrolment_id)
+
+
+@routes.post(r"/sidebar/contacts/{external_userid}/starts/{enrolment_id:\d{1,18}}/undo")
+@for_members
+async def undo(request: web.Request) -> web.StreamResponse:
+    """Within a minute, while nothing of it has reached the customer."""
+    visit, enrolment_id = visit_of(request), int(request.match_info["enrolment_id"])
+
+    def write(conn: Connection) -> None:
+        _enter(conn, visit)
+        run = store.lock_enrolment(conn, enrolment_id)
+        if run is None or run.person_id != visit.person_id or run.event_id is None:
+            raise NotFound(_("没有这次开始的记录，请刷新页面。"))
+        if not store.was_begun_by(conn, run.event_id, visit.userid):
+            raise Conflict(_("只能由开始的人撤销。"))
+        if visit.now - run.enrolled_at > UNDO:
+            raise Conflict(_("只能在开始后 1 分钟内撤销，之后请到待办里跳过。"))
+        if has_spoken(conn, run.id):
+            raise Conflict(_("已经发给客户了，不能撤销。"))
+        take_back(conn, [run], _("员工撤销了开始"), now=visit.now)
+
+    try:
+        await request.app[SERVICES].db.write(write)
+    except ScrmError as error:
+        if error.status not in (404, 409):
+            raise
+        return _page(request, visit, problem=error.text)
+    return _page(request, visit, done=_("已撤销，没有发出任何消息。"))
+
+
+async def _key(request: web.Request) -> str:
+    return str((await request.post()).get("playbook", ""))[:64]
+
+
+def _by(visit: Visit) -> By:
+    return By(visit.userid, visit.userid, visit.external_userid)
 
 
 def _enter(conn: Connection, visit: Visit) -> None:
@@ -56,7 +119,14 @@ def _rules(request: web.Request) -> Rules:
 
 
 def _page(
-    request: web.Request, visit: Visit, *, chosen: str = "", problem: str = "", done: str = ""
+    request: web.Request,
+    visit: Visit,
+    *,
+    chosen: str = "",
+    problem: str = "",
+    done: str = "",
+    found: Preview | None = None,
+    started: int | None = None,
 ) -> web.StreamResponse:
     return page(
         request,
@@ -66,4 +136,6 @@ def _page(
         chosen=chosen,
         problem=problem,
         done=done,
+        found=found,
+        started=started,
     )

@@ -160,6 +160,12 @@ def find_run(conn: Connection, enrolment_id: int) -> Row[Any] | None:
     return conn.execute(select(enrolment).where(enrolment.c.id == enrolment_id)).one_or_none()
 
 
+def was_begun_by(conn: Connection, event_id: int, userid: str) -> bool:
+    """Whether the event that began a run is of this member's doing."""
+    told = conn.scalar(select(event.c.userid).where(event.c.id == event_id))
+    return told is not None and told.lower() == userid.lower()
+
+
 def list_runs(conn: Connection, person_id: int, *, limit: int = 50) -> list[Row[Any]]:
     """All runs of a person, the newest first."""
     query = select(enrolment).where(enrolment.c.person_id == person_id).order_by(enrolment.c.id.desc()).limit(limit)
@@ -356,8 +362,7 @@ def add_step_runs(conn: Connection, rows: Sequence[dict[str, Any]]) -> dict[int,
 
     At most one row for each enrolment at a time, all with the same keys.
     """
-    added = insert_new(conn, step_run, rows, ("enrolment_id", "step_id", "pass"), ("enrolment_id", "id"))
-    return {enrolment_id: step_run_id for enrolment_id, step_run_id in added}  # noqa: C416 - rows are no pairs to dict()
+    return dict(insert_new(conn, step_run, rows, ("enrolment_id", "step_id", "pass"), ("enrolment_id", "id")))
 
 
 def end_step_runs(conn: Connection, ids: Collection[int], state: str, reason: str, *, now: datetime) -> None:

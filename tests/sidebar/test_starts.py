@@ -1,12 +1,14 @@
 """A playbook is started by hand: beside the chat, and by another program; who may not enter is told why."""
 
+import re
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, update
 
+from scrm.events import event
 from scrm.profiles.models import person
-from scrm.sop.models import enrolment
+from scrm.sop.models import enrolment, task
 from scrm.sop.parse import parse_playbook
 from scrm.sop.published import publish
 from scrm.sop.shelf import playbooks_of
@@ -66,3 +68,44 @@ async def test_a_member_starts_a_playbook_beside_the_chat(world: World, lina: Me
     assert len(await world.rows(enrolment, enrolment.c.playbook_key == "measure")) == 1
     # Only beside a chat of one's own.
     assert (await wanghao.get(path, htmx=True)).status == 403
+    for act in ("preview", f"{run.id}/undo"):
+        assert (await wanghao.tap(f"{path}/{act}")).status == 403
+
+
+async def test_what_comes_is_shown_before_and_nothing_of_the_look_stays(world: World, lina: Member) -> None:
+    await world.add()
+    await bring(world)
+    path = f"/sidebar/contacts/{XIAOMAN}/starts"
+    assert "不能开始：不符合进入条件：" in words(await lina.press(f"{path}/preview", playbook="measure"))
+    await set_stage(world, "意向")
+    before = len(await world.rows(event))
+    for _ in range(2):
+        said = words(await lina.press(f"{path}/preview", playbook="measure"))
+        assert "今天 11:00 员工待办 哪天方便？" in said
+    assert await world.rows(enrolment, enrolment.c.playbook_key == "measure") == []
+    assert len(await world.rows(event)) == before
+
+
+async def test_a_start_is_taken_back_within_a_minute_and_can_be_made_again(world: World, lina: Member) -> None:
+    await world.add()
+    await bring(world)
+    await set_stage(world, "意向")
+    path = f"/sidebar/contacts/{XIAOMAN}/starts"
+
+    async def begin() -> str:
+        html = await lina.press(path, playbook="measure")
+        assert "已开始" in html
+        return re.findall(r'hx-post="([^"]+/undo)"', html)[0]
+
+    undo = await begin()
+    assert "已撤销" in await lina.press(undo)
+    (run,) = await world.rows(enrolment, enrolment.c.playbook_key == "measure")
+    assert (run.state, run.ended_reason) == ("exited", "员工撤销了开始")
+    await world.pass_time(hours=2)
+    assert await world.rows(task, task.c.playbook_key == "measure") == []
+    # Its key is free again, though it may be entered only once.
+    undo = await begin()
+    world.clock.advance(minutes=2)
+    assert "1 分钟内" in await lina.press(undo)
+    (run,) = await world.rows(enrolment, enrolment.c.playbook_key == "measure", enrolment.c.state == "active")
+    assert run.run_key.startswith("person:")
