@@ -22,7 +22,8 @@ from scrm.sop.turns import Turn
 
 log = structlog.get_logger()
 
-BATCH = 256
+# What all its steps ask for is asked once; it keeps SQLite's one writer for some 50 ms.
+BATCH = 512
 # A tick ends even when steps come due faster than they are done; the next one goes on.
 _MOST_BATCHES = 500
 # A database that is away, locked or full: what was due stays due, and the next tick tries again.

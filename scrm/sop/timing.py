@@ -155,6 +155,7 @@ def write_duration(duration: timedelta) -> str:
     return " ".join(parts) or f"{seconds} 秒"
 
 
+@lru_cache(maxsize=1024)
 def _moment(day: date, at: time, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, at, tzinfo=zone).astimezone(UTC)
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.exc import DBAPIError
 
 from scrm.db import Database, Priority, signal
+from scrm.db.bulk import insert_new, insert_rows, update_rows
 from scrm.db.migrate import current_revision, differences, migrate, newest_revision
-from scrm.profiles.models import person
+from scrm.profiles.models import member, person
 from scrm.work.models import work_item
 
 NOW = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
@@ -91,6 +93,50 @@ async def test_times_come_back_as_the_same_moment_in_utc(db: Database) -> None:
 async def test_a_naive_time_is_refused(db: Database) -> None:
     with pytest.raises(Exception, match="naive"):
         await db.write(add_person, "x", datetime(2026, 3, 2))  # noqa: DTZ001
+
+
+async def test_many_rows_are_written_at_once_and_what_is_known_is_left_alone(db: Database) -> None:
+    def item(number: int, **changed: Any) -> dict[str, Any]:
+        row = {"lane": "event", "kind": "k", "payload": {"名": [number, None]}, "due_at": NOW, "created_at": NOW}
+        return row | {"dedupe_key": f"d{number}", "correlation": "", **changed}
+
+    def play(conn: Connection) -> list[Any]:
+        insert_rows(conn, work_item, [item(number) for number in range(3)])
+        insert_rows(conn, work_item, [item(0), item(3, dedupe_key=None)], skip_known=True)
+        update_rows(
+            conn,
+            work_item,
+            [{"id": each, "payload": {"n": each}, "due_at": NOW + timedelta(seconds=each)} for each in (1, 2, 99)],
+            ["payload", "due_at"],
+            only="kind = 'k'",
+        )
+        return list(conn.execute(select(work_item).order_by(work_item.c.due_at, work_item.c.id)))
+
+    rows = await db.write(play)
+    assert [row.payload for row in rows] == [{"名": [2, None]}, {"名": [3, None]}, {"n": 1}, {"n": 2}]
+    assert [row.dedupe_key for row in rows] == ["d2", None, "d0", "d1"]
+    assert rows[-1].due_at == NOW + timedelta(seconds=2)
+
+
+async def test_of_many_rows_only_the_new_ones_come_back(db: Database) -> None:
+    def rows(start: int) -> list[dict[str, Any]]:
+        return [{"userid": f"m{n}", "folded": f"m{n}", "name": "员工"} for n in range(start, start + 12_000)]
+
+    def play(conn: Connection) -> tuple[int, list[str]]:
+        first = insert_new(conn, member, rows(0), ["userid"], ["userid"])
+        return len(first), [row.userid for row in insert_new(conn, member, rows(2), ["userid"], ["userid"])]
+
+    assert await db.write(play) == (12_000, ["m12000", "m12001"])
+    assert await db.write(insert_new, member, [], ["userid"], ["userid"]) == []
+
+
+async def test_a_text_that_is_too_long_is_refused_not_cut(postgresql_url: str) -> None:
+    database = Database(postgresql_url)
+    try:
+        with pytest.raises(DBAPIError, match="too long"):
+            await database.write(insert_rows, member, [{"userid": "m" * 65, "folded": "m", "name": "员工"}])
+    finally:
+        await database.close()
 
 
 async def test_signals_are_told_after_the_commit_and_not_after_a_rollback(db: Database) -> None:

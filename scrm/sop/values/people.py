@@ -1,10 +1,12 @@
 """Who is spoken to and who speaks: names, the member's store, the shop's own fields."""
 
 from datetime import date
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, select
 
+from scrm.db.bulk import among_given, listed
 from scrm.profiles import custom_fields
 from scrm.profiles.models import department, external_contact, follow_user, member_department
 from scrm.sop import store
@@ -15,15 +17,17 @@ _BIRTHDAYS = ("birthday", "生日")
 
 
 def _names(conn: Connection, asked: Asked) -> Found:
-    contacts = {one.row.external_userid for one in asked.due}
-    rows = conn.execute(
-        select(external_contact.c.external_userid, external_contact.c.name).where(
-            external_contact.c.external_userid.in_(contacts)
-        )
-    )
-    names = {row.external_userid: row.name for row in rows}
+    contacts = listed(conn, {one.row.external_userid for one in asked.due})
+    names: dict[str, str] = dict(conn.execute(_named(conn.dialect.name), {"contacts": contacts}).all())
     for one in asked.due:
         yield one.row.id, {"nickname": names.get(one.row.external_userid, "")}
+
+
+@cache
+def _named(dialect: str) -> Select[Any]:
+    """Built once: most texts begin with the name."""
+    c = external_contact.c
+    return select(c.external_userid, c.name).where(among_given(dialect, c.external_userid, "contacts"))
 
 
 def _remarks(conn: Connection, asked: Asked) -> Found:
