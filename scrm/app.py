@@ -29,6 +29,7 @@ from scrm.api import sends as api_sends
 from scrm.api import shipments as api_shipments
 from scrm.api import tasks as api_tasks
 from scrm.api import track as api_track
+from scrm.backup import asked as backups
 from scrm.backup import daily
 from scrm.callbacks import endpoint, express, inbox, run
 from scrm.callbacks.handlers import refresh
@@ -154,6 +155,7 @@ EXECUTORS: Mapping[str, Execute] = {
     oa_keep.FOLLOWER: oa_api.run_follower,
     **hooks.EXECUTORS,
     import_jobs.KIND: import_jobs.run_import,
+    backups.KIND: backups.run_make,
     mass_plan.PREPARE: mass_plan.run_prepare,
     mass_plan.CREATE: dispatch.run_create,
     mass_steps.RECALL: mass_steps.run_recall,

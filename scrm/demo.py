@@ -154,6 +154,7 @@ def _settings(url: str, directory: Path) -> Settings:
         playbooks={"dir": str(playbooks if playbooks.is_dir() else _PROJECT / playbooks), "managers": ["chenlan"]},
         shop={"name": SHOP},
         content={"media_dir": str(directory / "media")},
+        backup={"dir": str(directory / "backups")},
         official_account={
             "app_id": "wx00000000000000d1",
             "token": secrets.token_hex(12),

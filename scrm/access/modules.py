@@ -72,7 +72,7 @@ MODULES: tuple[Module, ...] = (
     _page("mass_messages", "营销", "群发", "/console/mass-messages", is_whole=True),
     _page("moments", "营销", "朋友圈", "/console/moments"),
     _page("plans", "营销", "群与朋友圈计划", "/console/plans"),
-    Module("library", "素材与话术", "营销", console=("/console/library",), rights=(VIEW, EDIT, APPROVE, EXPORT)),
+    _page("library", "营销", "素材与话术", "/console/library", rights=(VIEW, EDIT, APPROVE, EXPORT), words={APPROVE: "批准自己提交的"}),
     _page("media", "营销", "素材库", "/console/media"),
     _page("radar", "营销", "雷达内容", "/console/radar", api=("/api/v1/radar",), is_whole=True),
     _page(

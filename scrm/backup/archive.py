@@ -14,7 +14,7 @@ from scrm import __version__
 from scrm.backup import manifest
 from scrm.backup.databases import Kind, kind_of
 from scrm.backup.manifest import Manifest
-from scrm.errors import Invalid, ScrmError
+from scrm.errors import Conflict, Invalid, ScrmError
 from scrm.settings import Settings
 
 _MEDIA = "media"
@@ -36,17 +36,20 @@ class Verified:
 
 def make(settings: Settings, folder: Path, now: datetime, say: Say = lambda line: None) -> Path:
     """Write `scrm-20261122-031500.tar.gz`, readable by its owner only; what is not finished has another name."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"scrm-{now.astimezone(settings.shop.zone):%Y%m%d-%H%M%S}{_SUFFIX}"
-    if path.exists():
-        raise ScrmError(f"{path} 已经在了，请过一秒再试。")
     unfinished = path.with_name(f".{path.name}.part")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            raise Conflict(f"{path} 已经在了，请过一秒再试。")
         with tempfile.TemporaryDirectory(dir=folder, prefix=".scrm-") as place:
             _write(settings, Path(place), unfinished, now, say)
         unfinished.rename(path)
+    except OSError as error:
+        raise ScrmError(f"备份写不进 {folder}（{error.strerror or error}），请检查目录、权限和磁盘空间。") from None
     finally:
-        unfinished.unlink(missing_ok=True)
+        if folder.is_dir():
+            unfinished.unlink(missing_ok=True)
     return path
 
 

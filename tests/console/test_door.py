@@ -98,6 +98,7 @@ PAGES = (
     "/console/callbacks",
     "/console/sync",
     "/console/work",
+    "/console/backups",
 )
 
 
