@@ -52,6 +52,7 @@ _ASKS = frozenset(
         "POST /console/segments/count",
         "POST /console/mass-messages/forecast",
         "POST /console/playbooks/{key}/board/tests",
+        "POST /console/library/preview",
     }
 )
 # A draft is kept at every pause of typing; what came of it is in the log when it is published.
@@ -204,6 +205,10 @@ _WHOLE: Mapping[str, str] = {
     "POST /api/v1/events": "写入自有事件",
     "POST /api/v1/track/tokens": "签发访客令牌",
     "POST /api/v1/merges": "合并客户",
+    "POST /console/library/folders": "新建分组",
+    "POST /console/library/folders/{folder_id}": "修改分组",
+    "POST /console/library/rules": "修改敏感词与审批",
+    "GET /console/library/export.{suffix}": "导出",
     "POST /console/access/roles/new": "新建角色",
     "POST /console/access/roles/{key}": "修改角色",
     "POST /console/access/roles/{key}/delete": "删除角色",

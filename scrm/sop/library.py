@@ -66,7 +66,7 @@ def find_expired(conn: Connection, contents: Mapping[str, Content], now: datetim
         return []
     there = load(conn, now)
     return [
-        f"话术“{key}”已过期或停用，请先在后台「话术库」延长有效期，或换一条" for key in contents if key not in there
+        f"话术“{key}”已过期或停用，请先在后台「素材与话术」延长有效期，或换一条" for key in contents if key not in there
     ]
 
 

@@ -45,7 +45,7 @@ class ContentReader(Reader):
         if found is None:
             self.note(
                 line,
-                f"话术库里没有启用的“{name}”：到后台「话术库」给话术写上编号并启用，再写 tpl.编号；"
+                f"话术库里没有启用的“{name}”：到后台「素材与话术」给话术写上编号并启用，再写 tpl.编号；"
                 "或把内容写在 content: {text: …} 里",
             )
         elif why := library.why_unfit(found):

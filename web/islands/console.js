@@ -4,6 +4,7 @@ import "./console/side-menu.js";
 import "./console/shortcuts.js";
 import "./console/dialogs.js";
 import "./console/field-form.js";
+import "./console/script-form.js";
 import "./sidebar/copy-text.js";
 import "./console/media-upload.js";
 import "./console/text-editor.js";

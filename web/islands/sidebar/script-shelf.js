@@ -11,7 +11,8 @@ class ScriptShelf extends HTMLElement {
     });
     this.addEventListener("keydown", (event) => this.step(event));
     this.addEventListener("script:done", () => this.renew());
-    this.addEventListener("change", (event) => event.target.name !== "q" && this.forgetTyped());
+    // Before the form asks for the list.
+    this.addEventListener("change", (event) => event.target.name !== "q" && this.forgetTyped(), true);
     this.sheet.addEventListener("close", () => this.sheet.replaceChildren());
   }
 
