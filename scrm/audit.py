@@ -6,21 +6,27 @@ Rows are only ever added: triggers of the database (migration 0029) refuse to ch
 """
 
 import dataclasses
+import functools
+import inspect
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import Enum
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Column, Connection, Index, Row, String, Table, text
+from sqlalchemy import Column, ColumnElement, Connection, Index, Row, Select, String, Table, select, text
 
 from scrm.clock import Clock
 from scrm.db import BigId, Database, Json, UtcDateTime, metadata
 from scrm.db.database import beside
 from scrm.db.vault import cover_phones
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Work = Callable[Concatenate[Connection, P], T]
 
 audit_entry = Table(
     "audit_entry",
@@ -171,6 +177,8 @@ def changed(
 
     Only fields that differ are kept, private ones masked. Where nobody keeps a log (ticks, workers) it is nothing.
     """
+    if not conn.info.get("is_logged"):
+        return
     old, new = _plain_fields(before), _plain_fields(after)
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     if before is not None and after is not None and not names:
@@ -182,6 +190,50 @@ def changed(
         None if after is None else {name: masked(name, new[name]) for name in names if name in new},
     )
     conn.info.setdefault(_CHANGES, []).append(change)
+
+
+@contextmanager
+def watched(conn: Connection, entity: str, key: object, row: Select[Any]) -> Iterator[None]:
+    """`changed`, by reading a row before and after what happens inside; costs nothing where nobody keeps a log."""
+    if not conn.info.get("is_logged"):
+        yield
+        return
+    before = conn.execute(row).one_or_none()
+    yield
+    changed(conn, entity, key, before, conn.execute(row).one_or_none())
+
+
+def keeps(entity: str, *columns: ColumnElement[Any], of: tuple[object, ...]) -> Callable[[Work[P, T]], Work[P, T]]:
+    """Above a function that writes one row: `columns` find it, `of` says by what, as text such as "draft.key" for an
+    argument and its attribute, and anything else for itself.
+
+        @audit.keeps("segment", segment.c.key, of=("draft.key",))
+        def save_segment(conn: Connection, draft: Draft, ...) -> None: ...
+    """
+
+    def wrap(work: Work[P, T]) -> Work[P, T]:
+        names = inspect.signature(work)
+
+        @functools.wraps(work)
+        def kept(conn: Connection, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            if not conn.info.get("is_logged"):
+                return work(conn, *args, **kwargs)
+            given = names.bind(conn, *args, **kwargs).arguments
+            values = [_find(given, each) if isinstance(each, str) else each for each in of]
+            row = select(columns[0].table).where(
+                *(column == value for column, value in zip(columns, values, strict=True))
+            )
+            with watched(conn, entity, ":".join(map(str, values)), row):
+                return work(conn, *args, **kwargs)
+
+        return kept
+
+    return wrap
+
+
+def _find(given: Mapping[str, Any], path: str) -> Any:
+    name, *rest = path.split(".")
+    return functools.reduce(getattr, rest, given[name])
 
 
 _CHANGES = "changes"
@@ -197,7 +249,7 @@ def _take_changes(conn: Connection) -> list[Change]:
 _SECRET = re.compile(r"secret|token|password|sealed|_hash$|^csrf$|digest|authorization|aes_key", re.I)
 _PERSONAL = re.compile(r"phone|mobile|address|receiver|unionid|openid|id_card|email", re.I)
 _EMAIL = re.compile(r"([\w.+-])[\w.+-]*@([\w-]+\.[\w.-]+)")
-_MOST_LETTERS = 2_000
+_MOST_LETTERS = 20_000
 _MOST_ITEMS = 200
 
 
@@ -241,7 +293,14 @@ def _plain_fields(given: "Mapping[str, Any] | Row[Any] | None") -> dict[str, Any
     if given is None:
         return {}
     fields = given._mapping if isinstance(given, Row) else given
-    return {str(name): _plain(value) for name, value in fields.items()}
+    return {str(name): _plain(value) for name, value in fields.items() if name not in _BOOKKEEPING}
+
+
+# What changes with every write and tells nobody anything.
+_BOOKKEEPING = {
+    "added_at", "added_by", "changed_at", "changed_by", "computed_at", "created_at", "digest", "looked_until",
+    "members", "refresh_at", "refreshed_at", "revision", "saved_at",
+}  # fmt: skip
 
 
 def _plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection, Row, and_, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from scrm import events
+from scrm import audit, events
 from scrm.commerce.models import coupon_issue, orders
 from scrm.commerce.order_events import event_key
 from scrm.commerce.store import bind_orders, recount, take_turn
@@ -207,6 +207,7 @@ def join(conn: Connection, kept: int, gone: int, act: Act, *, now: datetime) -> 
     # Playbooks hear of it too.
     merged = events.Event("person.merged", now, kept, facts=facts, once=f"person.merged:{merge_id}")
     events.publish(conn, [merged], now=now)
+    audit.changed(conn, "merge", merge_id, None, {"kept_id": kept, "gone_id": gone, "reason": act.reason})
     for delay in SWEEPS:
         again = queue.Item("bulk", SWEEP, {"merge_id": merge_id}, due_at=now + delay)
         queue.add(conn, again, now=now)
@@ -217,6 +218,8 @@ def part(conn: Connection, merge_id: int, *, by: str, now: datetime) -> Undone:
     """Undo a join; the two are never joined by themselves again. Raises NotFound, or Conflict when undone before."""
     _take_turn(conn)
     undone = merge.undo(conn, merge_id, MOVERS, by=by, now=now, then=_give_back_orders)
+    told = {"kept_id": undone.holder, "gone_id": undone.back}
+    audit.changed(conn, "merge", merge_id, {**told, "state": "合并"}, {**told, "state": "已撤销"})
     for person_id in sorted((undone.holder, undone.back)):
         recount(conn, person_id)
         points.recount(conn, person_id, now=now)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 from sqlalchemy import Connection, update
 
+from scrm import audit
 from scrm.commerce import coupons, coupons_figures
 from scrm.commerce.models import coupon_batch
 from scrm.errors import Conflict, Invalid, NotFound
@@ -54,6 +55,7 @@ def problem(batch: Batch, now: datetime) -> str:
     return ""
 
 
+@audit.keeps("coupon_batch", coupon_batch.c.key, of=("batch.key",))
 def save(conn: Connection, batch: Batch, *, origin: str, is_new: bool, now: datetime) -> None:
     """Make or change a batch; raises Invalid, Conflict for a key that is taken or a playbook's own."""
     if wrong := problem(batch, now):
@@ -90,6 +92,7 @@ def save(conn: Connection, batch: Batch, *, origin: str, is_new: bool, now: date
     )
 
 
+@audit.keeps("coupon_batch", coupon_batch.c.key, of=("key",))
 def stop(conn: Connection, key: str, *, now: datetime | None) -> None:
     """Issue no more of a batch, or go on (None); what is issued stays good. Raises NotFound."""
     changed = conn.execute(

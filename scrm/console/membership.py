@@ -8,8 +8,9 @@ import msgspec
 from aiohttp import web
 from sqlalchemy import Connection
 
+from scrm.access.modules import APPROVE
 from scrm.console.door import MANAGER, before_of, for_managers, page
-from scrm.errors import Forbidden, Invalid, NotFound
+from scrm.errors import Invalid, NotFound
 from scrm.membership import points, store
 from scrm.membership.rules import REASONS, Level, Rules
 from scrm.profiles import redirects
@@ -118,10 +119,8 @@ async def delete_level(request: web.Request) -> web.StreamResponse:
 @routes.post(r"/console/membership/requests/{id:\d{1,18}}")
 @for_managers
 async def decide(request: web.Request) -> web.StreamResponse:
-    """{approve: 1 or nothing}; only administrators decide."""
+    """{approve: 1 or nothing}."""
     services, member = request.app[SERVICES], request[MANAGER]
-    if member.role != "administrator":
-        raise Forbidden("超过上限的积分调整要由管理员批准")
     approve = str((await request.post()).get("approve", "")) == "1"
     await services.db.write(
         points.decide_request,
@@ -182,7 +181,7 @@ async def adjust(request: web.Request) -> web.StreamResponse:
         int(text),
         str(form.get("note", "")),
         by=member.userid,
-        role=member.role,
+        may_approve=member.may("membership", APPROVE),
         form_key=str(form.get("form_key", ""))[:40] or secrets.token_hex(8),
         now=services.clock.now(),
     )

@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
+from scrm.access.modules import APPROVE
 from scrm.console import reading
 from scrm.console.door import MANAGER, for_managers, page
 from scrm.errors import Conflict, Invalid, NotFound, ScrmError
@@ -189,7 +190,7 @@ async def review(request: web.Request) -> web.StreamResponse:
 async def _review(request: web.Request, problem: ScrmError | None = None) -> web.StreamResponse:
     services, key = request.app[SERVICES], request.match_info["key"]
     values = await services.db.read(_look_at_draft, services, key)
-    may_approve = request[MANAGER].role == "administrator" or values["draft"].asked_by != _who(request)
+    may_approve = request[MANAGER].may("playbooks", APPROVE) or values["draft"].asked_by != _who(request)
     return await page(
         request,
         "playbook_text_review.html",
@@ -239,7 +240,7 @@ async def judge(request: web.Request) -> web.StreamResponse:
     services, form = request.app[SERVICES], await request.post()
     key, verdict = request.match_info["key"], request.match_info["verdict"]
     by, now, terms = _by(request, form), services.clock.now(), terms_of(services)
-    is_administrator = request[MANAGER].role == "administrator"
+    is_administrator = request[MANAGER].may("playbooks", APPROVE)
     outcome: Outcome | None = None
     try:
         match verdict:

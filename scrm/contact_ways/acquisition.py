@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, Row, case, func, select, update
 
+from scrm import audit
 from scrm.contact_ways import registry, store
 from scrm.contact_ways.models import (
     acquisition_customer,
@@ -124,6 +125,7 @@ def list_links(conn: Connection) -> list[Row[Any]]:
     return list(conn.execute(living.order_by(acquisition_link.c.created_at, acquisition_link.c.link_id)))
 
 
+@audit.keeps("acquisition_link", acquisition_link.c.link_id, of=("told.link_id",))
 def save_link(conn: Connection, told: AcquisitionLink, now: datetime) -> bool:
     """Keep what WeCom says of a link; True when it was new or different."""
     row = find_link(conn, told.link_id)
@@ -145,6 +147,7 @@ def save_link(conn: Connection, told: AcquisitionLink, now: datetime) -> bool:
     return not same
 
 
+@audit.keeps("acquisition_link", acquisition_link.c.link_id, of=("link_id",))
 def note_condition(conn: Connection, link_id: str, condition: str, now: datetime) -> None:
     """ok, unavailable or deleted; the channels of a deleted link end with it."""
     conn.execute(

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, bindparam, select, update
 
+from scrm import audit
 from scrm.contact_ways import registry
 from scrm.contact_ways.models import contact_way
 from scrm.contact_ways.plan import Plan, plan_of
@@ -75,6 +76,7 @@ def save_contact_way(
     )
 
 
+@audit.keeps("contact_way", contact_way.c.state, of=("state",))
 def add_way(
     conn: Connection,
     state: str,
@@ -107,6 +109,7 @@ def add_way(
     )
 
 
+@audit.keeps("contact_way", contact_way.c.state, of=("state",))
 def change_way(
     conn: Connection,
     state: str,
@@ -135,6 +138,7 @@ def change_way(
     return changed.rowcount > 0
 
 
+@audit.keeps("contact_way", contact_way.c.state, of=("state",))
 def delete_way(conn: Connection, state: str, *, now: datetime) -> bool:
     """The row stays: customers who came by it still say so. False when it was deleted before."""
     gone = conn.execute(

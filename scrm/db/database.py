@@ -147,6 +147,7 @@ def _run_work(
     """`info` belongs to the connection: what a transaction left there that was undone is not this one's."""
     for left in ("signals", "changes"):
         conn.info.pop(left, None)
+    conn.info["is_logged"] = adds is not None
     result = work(conn, *args, **kwargs)
     if adds is not None:
         adds.before_commit(conn)

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, case, exists, func, select, update
 
+from scrm import audit
 from scrm.db import upsert
 from scrm.db.bulk import among, insert_rows
 from scrm.db.tables import to_millis
@@ -25,7 +26,10 @@ _OPEN = ("planned", "intent", "created", "recalling")
 def add_message(conn: Connection, values: Mapping[str, Any]) -> int | None:
     """None when the same form was sent before."""
     statement = upsert(message, conn).values(**values).on_conflict_do_nothing(index_elements=["once"])
-    return conn.execute(statement.returning(message.c.id)).scalar_one_or_none()
+    message_id = conn.execute(statement.returning(message.c.id)).scalar_one_or_none()
+    if message_id is not None:
+        audit.changed(conn, "mass_message", message_id, None, values)
+    return message_id
 
 
 def find_message(conn: Connection, message_id: int) -> Row[Any] | None:
@@ -52,7 +56,8 @@ def _locked(conn: Connection, query: Any) -> Any:
     return query.with_for_update() if conn.dialect.name == "postgresql" else query
 
 
-def change_message(conn: Connection, message_id: int, **values: Any) -> None:
+@audit.keeps("mass_message", message.c.id, of=("message_id",))
+def change_message(conn: Connection, /, message_id: int, **values: Any) -> None:
     conn.execute(update(message).where(message.c.id == message_id).values(**values))
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from scrm import audit
 from scrm.errors import Conflict, Invalid
 from scrm.events import Event, get_event, publish
 from scrm.membership import store
@@ -225,22 +226,32 @@ def move(
             can = account.spendable(now)
             raise Conflict(f"可用积分只有 {can}，不够扣 {-amount}", available=can) from None
     _save(conn, person_id, account, key, now, by=by, note=note)
+    audit.changed(conn, "points", person_id, None, {"points": amount, "reason": reason, "note": note})
     moved = store.find_movement(conn, key)
     assert moved is not None  # noqa: S101 - just written
     return moved
 
 
 def adjust(
-    conn: Connection, person_id: int, amount: int, note: str, *, by: str, role: str, form_key: str, now: datetime
+    conn: Connection,
+    person_id: int,
+    amount: int,
+    note: str,
+    *,
+    by: str,
+    may_approve: bool,
+    form_key: str,
+    now: datetime,
 ) -> str:
-    """A manager's adjustment: "done", or "waiting" for an administrator when it is above the limit."""
+    """A manager's adjustment: "done", or "waiting" for somebody who may approve when it is above the limit."""
     if not note.strip():
         raise Invalid("请写明调整的原因")
     if amount == 0 or abs(amount) > MOST:
         raise Invalid(f"积分应为不等于 0 的整数，最多 {MOST}")
-    if abs(amount) > store.load_rules(conn).approval_limit and role != "administrator":
+    if abs(amount) > store.load_rules(conn).approval_limit and not may_approve:
         person_id = store.lock_account(conn, person_id).person_id
         store.add_request(conn, person_id, amount, "manual", note.strip()[:200], by=by, now=now)
+        audit.changed(conn, "points", person_id, None, {"points": amount, "note": note, "state": "待审批"})
         return "waiting"
     move(conn, person_id, amount, "manual", business_key=f"manual:{form_key}", by=by, note=note.strip()[:200], now=now)
     return "done"

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, case, func, insert, select, update
 
+from scrm import audit
 from scrm.commerce.models import orders
 from scrm.commerce.totals import is_purchase
 from scrm.db import upsert
@@ -34,6 +35,7 @@ def load_rules(conn: Connection) -> Rules:
     return Rules() if values is None else how.decode(values)
 
 
+@audit.keeps("membership_rules", membership_rules.c.id, of=(1,))
 def save_rules(conn: Connection, rules: Rules, *, by: str, now: datetime) -> None:
     values = {"rules": how.encode(rules), "changed_by": by, "changed_at": now}
     conn.execute(
@@ -48,6 +50,7 @@ def list_levels(conn: Connection) -> list[Level]:
     return [Level(row.key, row.title, row.growth_from, row.growth_keep, row.points_rate, row.benefits) for row in rows]
 
 
+@audit.keeps("level", member_level.c.key, of=("level.key",))
 def save_level(conn: Connection, level: Level) -> None:
     values = {
         "title": level.title,
@@ -63,6 +66,7 @@ def save_level(conn: Connection, level: Level) -> None:
     )
 
 
+@audit.keeps("level", member_level.c.key, of=("key",))
 def delete_level(conn: Connection, key: str) -> None:
     """Raises Conflict while members hold it."""
     holds = conn.execute(

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from scrm import audit
 from scrm.content.media import library
 from scrm.content.media import store as media
 from scrm.content.media.copies import IN_MOMENT, ensure_copy
@@ -76,6 +77,7 @@ def _create(conn: Connection, values: dict[str, Any], now: datetime) -> int:
         known = store.find_once(conn, values["once"])
         assert known is not None  # noqa: S101 - the conflict was with it
         return known
+    audit.changed(conn, "moment", number, None, values)
     _queue(conn, number, now)
     return number
 

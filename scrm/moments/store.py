@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, case, func, select, update
 
+from scrm import audit
 from scrm.db import upsert
 from scrm.moments.models import moment, moment_publisher
 from scrm.profiles.models import member
@@ -30,6 +31,7 @@ def lock_moment(conn: Connection, number: int) -> Row[Any]:
     return conn.execute(query.with_for_update() if conn.dialect.name == "postgresql" else query).one()
 
 
+@audit.keeps("moment", moment.c.id, of=("number",))
 def change_moment(conn: Connection, number: int, /, **values: Any) -> None:
     conn.execute(update(moment).where(moment.c.id == number).values(**values))
 

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Column, Connection, Row, delete, func, literal, select, text, update
 
+from scrm import audit
 from scrm.db import Database, metadata
 from scrm.db.vault import Vault
 from scrm.errors import NotFound
@@ -107,6 +108,7 @@ def erase_in(
         counts["回调原文"] = _empty_bodies(conn, bodies)
     store.note_erasure(conn, person_id, now=now)
     store.note_act(conn, "erased", person_id, actor=actor, reason=reason, facts={"rows": sum(counts.values())}, now=now)
+    audit.changed(conn, "erasure", person_id, {"rows": sum(counts.values())}, {"rows": 0, "reason": reason})
     if conn.dialect.name == "sqlite":
         conn.execute(text("PRAGMA secure_delete = OFF"))
     return Erased(person_id, counts)

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from scrm import audit
 from scrm.errors import Invalid, NotFound
 from scrm.events import Event, publish
 from scrm.privacy import store
@@ -38,6 +39,7 @@ def set_optout(
     if raised == {name: True for name, value in kept.items() if value}:
         return raised
     store.save_optout(conn, person_id, raised)
+    audit.changed(conn, "person", person_id, {"optout": kept}, {"optout": raised})
     is_out = any(changes[name] and not kept.get(name) for name in changes)
     store.note_act(
         conn, "opted_out" if is_out else "opted_in", person_id, actor=actor, facts={"flags": sorted(raised)}, now=now

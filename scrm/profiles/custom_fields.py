@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from scrm import audit
 from scrm.db.upsert import upsert
 from scrm.db.vault import Vault
 from scrm.errors import Conflict, Invalid, NotFound
@@ -117,6 +118,7 @@ def define(conn: Connection, entity: str, said: Definition, now: datetime) -> Cu
             conn.execute(insert(custom_field).values(**row, created_at=now))
     except IntegrityError:
         raise Conflict(f"字段标识“{field.key}”已存在，请换一个") from None
+    audit.changed(conn, "custom_field", f"{entity}:{field.key}", None, row)
     return _found(conn, entity, field.key)
 
 
@@ -126,6 +128,7 @@ _COLUMNS = (
 )
 
 
+@audit.keeps("custom_field", custom_field.c.entity, custom_field.c.key, of=("entity", "key"))
 def change(conn: Connection, entity: str, key: str, said: Definition) -> CustomField:
     """Everything but key and type may change; `is_unique` only while nobody has a value."""
     before = _found(conn, entity, key)
@@ -143,6 +146,7 @@ def change(conn: Connection, entity: str, key: str, said: Definition) -> CustomF
     return _found(conn, entity, key)
 
 
+@audit.keeps("custom_field", custom_field.c.entity, custom_field.c.key, of=("entity", "key"))
 def archive(conn: Connection, entity: str, key: str, now: datetime) -> None:
     """Takes the field from every form and list; its values and history stay. Formulas may not name it."""
     field = _found(conn, entity, key)
@@ -154,6 +158,7 @@ def archive(conn: Connection, entity: str, key: str, now: datetime) -> None:
     conn.execute(_this(update(custom_field), entity, key).values(archived_at=now))
 
 
+@audit.keeps("custom_field", custom_field.c.entity, custom_field.c.key, of=("entity", "key"))
 def restore(conn: Connection, entity: str, key: str) -> CustomField:
     if find_field(conn, entity, key, with_archived=True) is None:
         raise NotFound("没有这个自定义字段")
@@ -161,6 +166,7 @@ def restore(conn: Connection, entity: str, key: str) -> CustomField:
     return _found(conn, entity, key)
 
 
+@audit.keeps("custom_field", custom_field.c.entity, custom_field.c.key, of=("entity", "key"))
 def move(conn: Connection, entity: str, key: str, up: bool) -> None:
     """One place up or down among the fields that are shown."""
     keys = [each.key for each in list_fields(conn, entity)]

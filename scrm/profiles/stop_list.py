@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, ForeignKey, Index, Row, String, Table, delete, func, select, text
 
+from scrm import audit
 from scrm.db import upsert
 from scrm.db.tables import UtcDateTime, metadata
 from scrm.errors import Invalid, NotFound
@@ -26,6 +27,7 @@ stop_entry = Table(
 )
 
 
+@audit.keeps("stop_entry", stop_entry.c.person_id, of=("person_id",))
 def add_to_stop_list(conn: Connection, person_id: int, kind: str, *, note: str, by: str, now: datetime) -> None:
     """Or change why somebody is on it. Raises Invalid for an unknown kind, NotFound without such a person."""
     if kind not in KINDS:
@@ -37,6 +39,7 @@ def add_to_stop_list(conn: Connection, person_id: int, kind: str, *, note: str, 
     conn.execute(insert.on_conflict_do_update(index_elements=["person_id"], set_=values))
 
 
+@audit.keeps("stop_entry", stop_entry.c.person_id, of=("person_id",))
 def remove_from_stop_list(conn: Connection, person_id: int) -> bool:
     """Whether there was somebody to remove."""
     return conn.execute(delete(stop_entry).where(stop_entry.c.person_id == person_id)).rowcount > 0

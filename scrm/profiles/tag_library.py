@@ -1,12 +1,14 @@
 """What managers do to the corp's tags: in WeCom first, then here (doc 92117)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from scrm import audit
 from scrm.errors import Invalid, NotFound
 from scrm.profiles import tags
+from scrm.profiles.models import corp_tag
 from scrm.services import Services
 from scrm.wecom.corp_tags import MOST_NAME_CHARACTERS, MOST_TAGS, MOST_TAGS_IN_A_CALL, CorpTag, CorpTagGroup
 
@@ -28,7 +30,14 @@ async def add_tags(services: Services, group_name: str, names: Sequence[str]) ->
         raise Invalid(f"企业标签最多 {MOST_TAGS:,} 个，请先删掉一些不用的")
     if new:
         group = await services.wecom.corp_tags.add_corp_tag(new, group_name=group_name)
-        await services.db.write(tags.save_library, [group])
+        await services.db.write(_keep_new, group, set(new))
+
+
+def _keep_new(conn: Connection, group: CorpTagGroup, new: Collection[str]) -> None:
+    tags.save_library(conn, [group])
+    for tag in group.tag:
+        if tag.name in new:
+            audit.changed(conn, "tag", tag.id, None, {"tag_name": tag.name, "group_name": group.group_name})
 
 
 async def change_tag(services: Services, tag_id: str, name: str, order: int | None = None) -> None:
@@ -43,14 +52,24 @@ async def change_tag(services: Services, tag_id: str, name: str, order: int | No
     await services.wecom.corp_tags.edit_corp_tag(tag_id, name=name, order=order)
     changed = CorpTag(tag_id, name, order=row.sort_order if order is None else order)
     group = CorpTagGroup(row.group_id, row.group_name, order=row.group_order, tag=[changed])
-    await services.db.write(tags.save_library, [group])
+    await services.db.write(_rename, tag_id, group)
+
+
+@audit.keeps("tag", corp_tag.c.tag_id, of=("tag_id",))
+def _rename(conn: Connection, tag_id: str, group: CorpTagGroup) -> None:
+    tags.save_library(conn, [group])
 
 
 async def delete_tag(services: Services, tag_id: str) -> None:
     """Gone from the library and from every customer, on both sides. Only tags of this app: 81011."""
     await services.db.read(_find, tag_id)
     await services.wecom.corp_tags.del_corp_tag(tag_id=[tag_id])
-    await services.db.write(tags.delete_tags, [tag_id])
+    await services.db.write(_delete, tag_id)
+
+
+@audit.keeps("tag", corp_tag.c.tag_id, of=("tag_id",))
+def _delete(conn: Connection, tag_id: str) -> None:
+    tags.delete_tags(conn, [tag_id])
 
 
 def _find(conn: Connection, tag_id: str) -> Row[Any]:

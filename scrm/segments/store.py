@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Row, delete, func, literal, select, update
 from sqlalchemy.types import String
 
-from scrm import events
+from scrm import audit, events
 from scrm.db import UtcDateTime, upsert
 from scrm.db.bulk import among
 from scrm.errors import Conflict, Invalid, NotFound
@@ -65,6 +65,7 @@ def get_segment(conn: Connection, key: str) -> Row[Any]:
     return row
 
 
+@audit.keeps("segment", segment.c.key, of=("draft.key",))
 def save_segment(conn: Connection, draft: Draft, *, now: datetime, by: str = "") -> None:
     """Make a segment or change it. Raises Invalid with every problem of the condition, Conflict for a taken name.
 
@@ -124,6 +125,7 @@ def find_problems(conn: Connection, key: str, condition: Any) -> list[Problem]:
     return problems or find_missing(conn, with_segments(conn, condition, frozenset({key})))
 
 
+@audit.keeps("segment", segment.c.key, of=("key",))
 def delete_segment(conn: Connection, key: str, *, now: datetime) -> None:
     """It is nobody's from now on; what names it admits nobody. Raises NotFound."""
     get_segment(conn, key)

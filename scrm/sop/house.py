@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from scrm import audit
 from scrm.db import upsert
 from scrm.errors import Invalid
 from scrm.services import Services
@@ -104,6 +105,7 @@ def find_change(conn: Connection) -> tuple[str, datetime] | None:
     return (row.changed_by, row.changed_at) if row is not None else None
 
 
+@audit.keeps("guards", house_guard.c.id, of=(_ONLY,))
 def save(conn: Connection, values: Mapping[str, Any], *, by: str, now: datetime) -> None:
     """Keep the page's values; an empty mapping goes back to the settings."""
     row = {"values": dict(values), "changed_by": by, "changed_at": now}

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, delete, func, insert, literal_column, select
 from sqlalchemy import update as update_
 
+from scrm import audit
 from scrm.db import upsert
 from scrm.sop.models import enrolment, playbook, playbook_change, playbook_draft, playbook_version, step_run, task
 
@@ -31,7 +32,8 @@ def lock_playbook(conn: Connection, key: str) -> Row[Any] | None:
     return conn.execute(query.with_for_update() if conn.dialect.name == "postgresql" else query).one_or_none()
 
 
-def change_playbook(conn: Connection, key: str, **values: Any) -> None:
+@audit.keeps("playbook", playbook.c.key, of=("key",))
+def change_playbook(conn: Connection, /, key: str, **values: Any) -> None:
     conn.execute(update_(playbook).where(playbook.c.key == key).values(**values))
 
 

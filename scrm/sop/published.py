@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, Row, Select, func, select, update
 
+from scrm import audit
 from scrm.commerce import coupons
 from scrm.commerce.models import coupon_batch
 from scrm.content.media import store as media
@@ -227,11 +228,14 @@ def bring_in(
     conn: Connection, playbook: Playbook, *, now: datetime, by: By = By(), rolled_back_to: int | None = None
 ) -> bool:
     """`publish`, with its files fetched to WeCom and a line in its history; False when it was current already."""
+    before = find_current(conn, playbook.key)
     media.wish(conn, f"playbook:{playbook.key}", _media_of(conn, playbook))
     if not publish(conn, playbook, now=now, by=by, rolled_back_to=rolled_back_to):
         return False
     row = lifecycle_store.find_playbook(conn, playbook.key)
     assert row is not None  # noqa: S101 - published a moment ago
+    old = None if before is None else {"version": before.version, "source": before.source}
+    audit.changed(conn, "playbook", playbook.key, old, {"version": row.version, "source": playbook.source})
     lifecycle_store.add_change(
         conn,
         playbook.key,

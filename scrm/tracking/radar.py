@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from sqlalchemy import Connection, Row, and_, case, func, literal, select, update
 
-from scrm import events
+from scrm import audit, events
 from scrm.db import UtcDateTime, upsert
 from scrm.errors import Invalid, NotFound
 from scrm.profiles.models import external_contact, follow_user, member
@@ -61,11 +61,12 @@ def save_content(
     key = key.strip() or secrets.token_urlsafe(6)
     if len(key) > 64 or not key.isprintable():
         raise Invalid("内容编号 key 最多 64 个字符")
-    conn.execute(
-        upsert(radar_content, conn)
-        .values(key=key, created_by=by, created_at=now, **values)
-        .on_conflict_do_update(index_elements=["key"], set_=values)
-    )
+    with audit.watched(conn, "radar_content", key, select(radar_content).where(radar_content.c.key == key)):
+        conn.execute(
+            upsert(radar_content, conn)
+            .values(key=key, created_by=by, created_at=now, **values)
+            .on_conflict_do_update(index_elements=["key"], set_=values)
+        )
     return conn.execute(select(radar_content).where(radar_content.c.key == key)).one()
 
 
@@ -77,6 +78,7 @@ def find_content(conn: Connection, key: str) -> Row[Any]:
     return row
 
 
+@audit.keeps("radar_content", radar_content.c.key, of=("key",))
 def archive(conn: Connection, key: str, is_archived: bool) -> None:
     """Links of archived content lead nowhere."""
     conn.execute(update(radar_content).where(radar_content.c.key == key).values(is_archived=is_archived))

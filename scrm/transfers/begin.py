@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from scrm import audit
 from scrm.errors import Invalid
 from scrm.events import Event, record
 from scrm.profiles import store as profiles
@@ -39,6 +40,8 @@ def begin(conn: Connection, plan: Plan, *, now: datetime) -> int:
         facts={"takeover_userid": plan.takeover_userid, "by": plan.created_by, "resigned": plan.resigned},
     )
     record(conn, [told], now=now)
+    told_of = {"handover_userid": plan.handover_userid, "takeover_userid": plan.takeover_userid}
+    audit.changed(conn, "transfer", transfer_id, None, {**told_of, "resigned": plan.resigned, "customers": counts})
     return transfer_id
 
 

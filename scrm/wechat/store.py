@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, case, delete, func, or_, select, update
 
+from scrm import audit
 from scrm.db import upsert
 from scrm.db.vault import cover_phones
 from scrm.profiles.models import external_contact, member, person
@@ -44,6 +45,7 @@ def save_accounts(conn: Connection, accounts: Sequence[KfAccount], *, now: datet
         )
 
 
+@audit.keeps("kf_account", kf_account.c.open_kfid, of=("open_kfid",))
 def change_account(conn: Connection, /, open_kfid: str, **values: Any) -> None:
     conn.execute(update(kf_account).where(kf_account.c.open_kfid == open_kfid).values(**values))
 
@@ -184,6 +186,13 @@ def count_hit(conn: Connection, reply_id: int) -> None:
     conn.execute(update(keyword_reply).where(keyword_reply.c.id == reply_id).values(hits=keyword_reply.c.hits + 1))
 
 
+@audit.keeps(
+    "keyword_reply",
+    keyword_reply.c.channel,
+    keyword_reply.c.match,
+    keyword_reply.c.keyword,
+    of=("channel", "match", "keyword"),
+)
 def save_reply(
     conn: Connection, keyword: str, match: str, answer: str, channel: str, *, enabled: bool = True, now: datetime
 ) -> int:
@@ -199,10 +208,12 @@ def save_reply(
     )
 
 
+@audit.keeps("keyword_reply", keyword_reply.c.id, of=("reply_id",))
 def delete_reply(conn: Connection, reply_id: int) -> bool:
     return bool(conn.execute(delete(keyword_reply).where(keyword_reply.c.id == reply_id)).rowcount)
 
 
+@audit.keeps("keyword_reply", keyword_reply.c.id, of=("reply_id",))
 def switch_reply(conn: Connection, reply_id: int, enabled: bool) -> bool:
     changed = conn.execute(update(keyword_reply).where(keyword_reply.c.id == reply_id).values(enabled=enabled))
     return bool(changed.rowcount)

@@ -35,7 +35,7 @@ FORM = {
 async def test_an_administrator_changes_the_house_s_guards_and_a_zero_is_refused(
     world: World, manager: Visitor, administrator: Visitor
 ) -> None:
-    assert "由管理员修改" in await manager.get("/console/guards")
+    assert "由管理员，或有“改全店规则”权限的人修改" in await manager.get("/console/guards")
     assert (await post(manager, "/console/guards", **FORM))[0] == 403
     status, text = await post(administrator, "/console/guards", **{**FORM, "per_week": "0"})
     assert (status, "7 天内最多要填 1 到 100 的整数，填的是“0”；不限制请留空，0 不是“不限”" in text) == (422, True)

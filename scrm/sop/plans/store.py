@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, literal_column, or_, select, update
 
+from scrm import audit
 from scrm.db import upsert
 from scrm.group_chats.models import group_chat, group_chat_member, group_chat_tag
 from scrm.mass_messages.models import mass_message_target
@@ -21,6 +22,7 @@ _RELEASED: ColumnElement[bool] = literal_column("plan_claim.state = 'released'")
 # Plans ----------------------------------------------------------------------------------------------------------------
 
 
+@audit.keeps("plan", plan.c.key, of=("one.key",))
 def publish(conn: Connection, one: Plan, *, by: str, now: datetime) -> bool:
     """False when this text is the current one already. What fell due before is never made up for."""
     before = find_plan(conn, one.key)
@@ -63,6 +65,7 @@ def list_published_keys(conn: Connection) -> list[str]:
     return list(conn.scalars(select(plan.c.key).where(plan.c.state == "published").order_by(plan.c.key)))
 
 
+@audit.keeps("plan", plan.c.key, of=("key",))
 def set_state(conn: Connection, key: str, state: str, *, by: str, now: datetime) -> bool:
     """published, paused or retired; what fell due while it stood still is not made up for."""
     values: dict[str, Any] = {"state": state, "changed_by": by[:64], "changed_at": now}
