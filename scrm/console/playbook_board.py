@@ -16,7 +16,8 @@ from scrm.errors import Conflict, Invalid
 from scrm.profiles.phones import normalise_phone
 from scrm.services import SERVICES
 from scrm.sop import drafts, lifecycle_store, rehearse
-from scrm.sop.board import acts
+from scrm.sop import published as publishing
+from scrm.sop.board import acts, starting
 from scrm.sop.board.model import write_path
 from scrm.sop.board.said import Said
 from scrm.sop.rehearsed_tests import Result
@@ -41,6 +42,36 @@ async def show(request: web.Request) -> web.StreamResponse:
     services = request.app[SERVICES]
     values = await services.db.read(load, services, _asked(request, request.query))
     return await page(request, "playbook_board.html", active="playbooks", **values)
+
+
+@routes.post("/console/playbooks/new/board")
+@for_managers
+async def begin(request: web.Request) -> web.StreamResponse:
+    """A draft to go on with: nearly empty, or a copy of a template; its key is its own."""
+    services, form = request.app[SERVICES], await request.post()
+    title, wanted = str(form.get("title", "")).strip()[:120], str(form.get("template", ""))
+    directory, now = services.settings.playbooks.dir, services.clock.now()
+    paths = await asyncio.to_thread(publishing.list_templates, directory)
+    chosen = next((path for path in paths if path.stem == wanted), None)
+    if chosen is None and not title:
+        raise Invalid("请给新剧本写一个名称，或选一个模板")
+    template = await asyncio.to_thread(publishing.read_text, chosen) if chosen is not None else ""
+    day = now.astimezone(services.settings.shop.zone)
+
+    def write(conn: Connection) -> str:
+        stem = chosen.stem if chosen is not None else f"sop-{day:%m%d}"
+        key = starting.free_name(stem, _taken(conn))
+        text = starting.from_template(template, key, title) if template else starting.new_text(key, title)
+        drafts.save(conn, key, text, request[MANAGER].userid, now=now)
+        return key
+
+    raise web.HTTPSeeOther(f"/console/playbooks/{await services.db.write(write)}/board")
+
+
+def _taken(conn: Connection) -> set[str]:
+    """Keys that playbooks and drafts have, and a word of the address."""
+    played = {row.key for row in lifecycle_store.list_playbooks(conn)}
+    return {"new", *played, *(row.playbook_key for row in lifecycle_store.list_drafts(conn))}
 
 
 @routes.get(f"{_OF}/panel")

@@ -282,7 +282,8 @@ def show_when(card: Card) -> dict[str, str]:
     when = card.when or When()
     found = {"mode": "now", "number": "", "unit": "m", "sign": "+", "from": "", "to": ""}
     if when.days is not None:
-        found |= {"mode": "workday" if when.counts_workdays else "day", "number": str(abs(when.days))}
+        mode = "workday" if when.counts_workdays else "ahead" if when.days < 0 else "day"
+        found |= {"mode": mode, "number": str(abs(when.days))}
         found["sign"] = "-" if when.days < 0 else "+"
     elif when.offset:
         seconds = abs(int(when.offset.total_seconds()))

@@ -104,8 +104,10 @@ def _when(said: Said, data: Mapping[str, Any]) -> list[Edit]:
             at = "T0"
         case "after" | "before":
             at = f"T0{'+' if mode == 'after' else '-'}{number}{unit}" if number else "T0"
+        case "ahead":
+            at = f"D-{number or 1}"
         case _:
-            at = f"{'W' if mode == 'workday' else 'D'}{'-' if said.one('when.sign') == '-' else '+'}{number or 0}"
+            at = f"{'W' if mode == 'workday' else 'D'}{'-' if mode == 'workday' and said.one('when.sign') == '-' else '+'}{number or 0}"
     if at.startswith("T0") or isinstance(data.get("window"), str):
         return [(("at",), at), (("window",), window or DROP)]
     return [(("at",), f"{at} {window}".strip())]
@@ -113,7 +115,7 @@ def _when(said: Said, data: Mapping[str, Any]) -> list[Edit]:
 
 def _window(said: Said, name: str) -> str:
     """`10:00-11:30` from two controls; raises Invalid when only one is filled."""
-    start, end = said.one(f"{name}.from"), said.one(f"{name}.to")
+    start, end = (said.one(f"{name}.{part}").replace("：", ":") for part in ("from", "to"))
     if not start and not end:
         return ""
     if not _CLOCK.fullmatch(start) or not _CLOCK.fullmatch(end):
@@ -395,7 +397,7 @@ def _schedule(said: Said, data: Mapping[str, Any]) -> list[Edit]:
     if every == "cron":
         cron = said.one("cron")
     else:
-        clock = _CLOCK.fullmatch(said.one("schedule.time") or "10:00")
+        clock = _CLOCK.fullmatch(said.one("schedule.time").replace("：", ":") or "10:00")
         if clock is None:
             raise Invalid("请写几点，例如 10:00")
         day = said.number("schedule.day", least=1, most=31, title="几号") or 1

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
+from scrm.sop.board.editing import put
 from scrm.sop.board.model import Day
 from scrm.sop.board.writing import write_scalar
 
@@ -78,6 +79,12 @@ def free_name(stem: str, taken: Collection[str]) -> str:
     while (name := stem if number == 1 else f"{stem}-{number}") in taken:
         number += 1
     return name
+
+
+def from_template(text: str, key: str, title: str) -> str:
+    """A template under a key of its own, and a title if one was given."""
+    text = put(text, ("playbook",), key)
+    return put(text, ("title",), title) if title else text
 
 
 def new_text(key: str, title: str) -> str:

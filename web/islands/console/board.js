@@ -221,7 +221,7 @@ class BoardEditor extends HTMLElement {
   input(event) {
     const control = event.target;
     if (control.matches("[data-find-customer]")) { this.search(control); return; }
-    if (!control.closest("[data-field]") || control.matches("select, [type=checkbox], [type=time]")) return;
+    if (!control.closest("[data-field]") || control.matches("select, [type=checkbox]")) return;
     if (control.matches("[data-grows]")) control.rows = Math.max(4, control.value.split("\n").length + 1);
     this.typed = control;
     this.saved("正在输入…");
@@ -243,7 +243,7 @@ class BoardEditor extends HTMLElement {
     const own = group.querySelector("[name='arm.at']");
     const values = [["at", own ? own.value : this.form.dataset.at], ["field", group.dataset.field], ...values_of(group)];
     if (group.dataset.item) values.push(["item", group.dataset.item]);
-    const fresh = control.hasAttribute("data-fresh") || (group.hasAttribute("data-fresh") && !control.matches("input:not([type=checkbox]):not([type=time])"));
+    const fresh = control.hasAttribute("data-fresh") || (group.hasAttribute("data-fresh") && !control.matches("input:not([type=checkbox])"));
     this.send("put", values, { fresh, group });
   }
 
@@ -281,7 +281,7 @@ class BoardEditor extends HTMLElement {
     for (const list of this.querySelectorAll("[data-cards]")) {
       if (Sortable.get(list)) continue;
       Sortable.create(list, {
-        group: "steps", handle: "[data-grip]", draggable: ".slot", animation: 120, forceFallback: true, fallbackOnBody: true,
+        group: "steps", handle: "[data-grip]", draggable: ".board-slot", animation: 120, forceFallback: true, fallbackOnBody: true,
         fallbackTolerance: 4, swapThreshold: 0.6, emptyInsertThreshold: 24, ghostClass: "ghost", dragClass: "dragged",
         onStart: () => this.toggleAttribute("data-dragging", true),
         onEnd: (event) => this.dropped(event),
@@ -294,7 +294,7 @@ class BoardEditor extends HTMLElement {
     if (to === from && oldDraggableIndex === newDraggableIndex) return;
     const series = to.closest("[data-series]");
     const home = item.dataset.at.slice(0, item.dataset.at.lastIndexOf("/"));
-    const cards = [...series.querySelectorAll(".slot")].filter((card) => card.parentElement.closest("[data-series]") === series);
+    const cards = [...series.querySelectorAll(".board-slot")].filter((card) => card.parentElement.closest("[data-series]") === series);
     // The server counts as before the move: what came before and is still in front is one further.
     let index = cards.indexOf(item);
     const old = Number(item.dataset.at.slice(item.dataset.at.lastIndexOf("/") + 1));
