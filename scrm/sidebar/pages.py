@@ -88,6 +88,7 @@ def _number(text: str) -> int | None:
 routes: list[web.AbstractRouteDef] = [
     *own,
     *history.routes,
+    *told.routes,
     *acts.routes,
     *bind.routes,
     *goods.routes,

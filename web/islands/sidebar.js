@@ -1,5 +1,6 @@
 // The sidebar: htmx for what the server draws, one small element for each thing that only WeCom's client can do.
 import "htmx.org";
+import "./sidebar/picks.js";
 import "./sidebar/chat-context.js";
 import "./sidebar/drafts.js";
 import "./sidebar/network.js";

@@ -17,6 +17,7 @@ class SendToChat extends HTMLElement {
       if (act) act();
     });
     this.addEventListener("draft:restored", () => this.edit(this.querySelector('[data-act="edit"]')));
+    this.addEventListener("htmx:afterSettle", () => this.settle());
     this.settle();
   }
 
@@ -27,8 +28,10 @@ class SendToChat extends HTMLElement {
   // Beside another chat, or beside none, there is nothing to send into: then the text is copied.
   settle() {
     const isElsewhere = !chat.isInClient || (chat.entry && !canSendTo(this.contact));
-    this.show('[data-act="send"]', !isElsewhere);
-    this.show('[data-act="copy"]', isElsewhere);
+    // What the guards refuse is said where the button stood.
+    const isBraked = Boolean(this.querySelector('[data-brake="stop"]'));
+    this.show('[data-act="send"]', !isElsewhere && !isBraked);
+    this.show('[data-act="copy"]', isElsewhere && !isBraked);
   }
 
   async send() {
