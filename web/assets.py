@@ -10,7 +10,7 @@ from web.texts import CHINESE, LANGUAGE, LANGUAGES, catalogue
 
 STATIC = Path(__file__).parent / "static"
 META = STATIC / "dist" / "meta.json"
-FOREVER = "public, max-age=31536000, immutable"
+FOREVER = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
 
 
 class AssetMissingError(RuntimeError):
@@ -53,7 +53,7 @@ async def _texts_file(request: web.Request) -> web.Response:
     for language in LANGUAGES[1:]:
         script = catalogue.script(language)
         if request.match_info["file"] == script.name:
-            return web.Response(text=script.body, content_type="text/javascript", headers={"Cache-Control": FOREVER})
+            return web.Response(text=script.body, content_type="text/javascript", headers=FOREVER)
     raise web.HTTPNotFound
 
 
@@ -61,7 +61,7 @@ async def _built_file(request: web.Request) -> web.FileResponse:
     file = request.match_info["file"]
     if not META.is_file() or file not in _manifest(META.stat().st_mtime_ns)[1]:
         raise web.HTTPNotFound
-    return web.FileResponse(META.with_name(file), headers={"Cache-Control": FOREVER})
+    return web.FileResponse(META.with_name(file), headers=FOREVER)
 
 
 @lru_cache(maxsize=1)

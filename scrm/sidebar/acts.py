@@ -141,8 +141,11 @@ async def _top(request: web.Request, visit: Visit) -> web.Response:
 
 
 def _load_tasks(conn: Connection, visit: Visit) -> task_cards.Tasks:
-    """Not behind the door: a task whose contact has just been lost still says so."""
-    return task_cards.load(conn, visit)
+    """Past the door only for whoever has a task there: one whose contact has just been lost still says so."""
+    view = task_cards.load(conn, visit)
+    if view.is_empty:
+        access_contact(conn, visit.userid, visit.external_userid)
+    return view
 
 
 # Coupons --------------------------------------------------------------------------------------------------------------

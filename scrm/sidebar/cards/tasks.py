@@ -27,6 +27,10 @@ class Tasks:
     def count(self) -> int:
         return len(self.waiting) + (self.now is not None)
 
+    @property
+    def is_empty(self) -> bool:
+        return not (self.now or self.told or self.waiting or self.later or self.ended or self.suggestions)
+
 
 def load(conn: Connection, visit: Visit) -> Tasks:
     return arrange(list_for_contact(conn, visit.userid, visit.external_userid, visit.now), visit)

@@ -23,10 +23,11 @@ function write(reports) {
 
 const number = () => `${Date.now()}.${Math.random()}`;
 
-// What is said later of the same thing replaces what was said before.
+// What is said later of the same sending replaces what was said before.
 function note(path, outcome) {
   const entry = { id: number(), path, outcome };
-  write([...waiting().filter((other) => other.path !== path), entry]);
+  const isSame = (other) => other.path === path && other.outcome.once === outcome.once;
+  write([...waiting().filter((other) => !isSame(other)), entry]);
   return entry;
 }
 
