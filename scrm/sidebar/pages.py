@@ -23,6 +23,7 @@ from scrm.sidebar import (
     signature,
     starts,
     today,
+    told,
     written,
 )
 from scrm.sidebar.cards import CARDS, TABS, load_page
