@@ -161,18 +161,22 @@ def switched_on(published: Published) -> list[str]:
     return sorted(told)
 
 
-def effects(published: Published) -> str:
-    """What a member is told beside the button."""
+def effects(published: Published, *, is_bound: bool) -> str:
+    """What a member is told beside the button, and after it."""
     titles = switched_on(published)
     shown = "、".join(_("“{title}”", title=title) for title in titles[:_NAMED])
-    if not titles:
-        return _("绑定后：订单、物流和累计消费会记在这位客户名下。")
-    more = _("等 {count} 个 SOP", count=len(titles)) if len(titles) > _NAMED else ""
-    return _(
-        "绑定后：订单、物流和累计消费记在这位客户名下；以后的付款、发货、签收会自动触发 {titles}{more}。",
-        titles=shown,
-        more=more,
-    )
+    more = _(" 等 {count} 个 SOP", count=len(titles)) if len(titles) > _NAMED else ""
+    if is_bound and titles:
+        return _("以后的付款、发货、签收会自动触发{titles}{more}。", titles=shown, more=more)
+    if is_bound:
+        return _("订单、物流和累计消费已记在这位客户名下。")
+    if titles:
+        return _(
+            "绑定后：订单、物流和累计消费记在这位客户名下，以后的付款、发货、签收会自动触发{titles}{more}。",
+            titles=shown,
+            more=more,
+        )
+    return _("绑定后：订单、物流和累计消费会记在这位客户名下。")
 
 
 # Pages ----------------------------------------------------------------------------------------------------------------
@@ -284,7 +288,7 @@ def _answer(request: web.Request, visit: Visit, **values: Any) -> web.Response:
 
 def _values(request: web.Request, **values: Any) -> dict[str, Any]:
     published = playbooks_of(request.app[SERVICES])
-    return {"effects": effects(published), **values}
+    return {"effects": effects(published, is_bound="bound" in values), **values}
 
 
 async def _orders(request: web.Request, visit: Visit, **values: Any) -> web.Response:
