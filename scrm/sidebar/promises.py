@@ -1,6 +1,6 @@
 """约定: what a member promises beside the chat becomes a task with a date: kept, put off or cancelled on its card."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -40,7 +40,7 @@ async def make(request: web.Request) -> web.StreamResponse:
     @behind_door
     def write(conn: Connection, visit: Visit) -> int:
         words = promises.read_words(form.get("words", ""))
-        due = promises.read_due(form.get("other") or form.get("day", ""), form.get("clock", ""), visit.now, visit.zone)
+        due = _due(form, visit)
         assert visit.relation is not None  # noqa: S101 - behind the door
         author = promises.Author(visit.relation.userid, visit.external_userid, visit.person_id)
         return promises.make(conn, author, words, due, now=visit.now)
@@ -83,7 +83,7 @@ async def change_date(request: web.Request) -> web.StreamResponse:
         task = _own(conn, visit, task_id)
         if task.state != "open":
             raise Conflict(_("这个约定已经结束，不能再改期"))
-        due = promises.read_due(form.get("other") or form.get("day", ""), form.get("clock", ""), visit.now, visit.zone)
+        due = _due(form, visit)
         promises.move(conn, task, due)
 
     try:
@@ -139,6 +139,12 @@ async def reopen(request: web.Request) -> web.StreamResponse:
     await services.db.read(check, visit)
     await tasks.take_back(services, visit.userid, task_id)
     return await _top(request, visit, said=_("已恢复"))
+
+
+def _due(form: Mapping[str, str], visit: Visit) -> promises.Due:
+    day = form.get("day", "")
+    day = form.get("other", "") if day in ("", "other") else day
+    return promises.read_due(day, form.get("clock", ""), visit.now, visit.zone)
 
 
 def _own(conn: Connection, visit: Visit, task_id: int) -> Row[Any]:

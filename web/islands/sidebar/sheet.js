@@ -2,9 +2,14 @@
 // One with data-stays is filled by what opened it (hx-get), and stays until the server says sheet:done.
 import { _ } from "../texts.js";
 
+let openedBy = "";
+
 document.addEventListener("click", (event) => {
   const opener = event.target.closest("[data-opens]");
-  if (opener) return open(document.getElementById(opener.dataset.opens));
+  if (opener) {
+    openedBy = opener.id;
+    return open(document.getElementById(opener.dataset.opens));
+  }
   const sheet = event.target.closest("dialog.sheet");
   if (sheet && (event.target === sheet || event.target.closest('[data-act="close"]'))) close(sheet);
   return undefined;
@@ -21,6 +26,13 @@ export function close(sheet) {
   if (sheet.close) sheet.close();
   else sheet.removeAttribute("open");
 }
+
+// Who opened it may have been drawn anew meanwhile: then the browser does not find the way back.
+document.addEventListener("close", (event) => {
+  const opener = openedBy && document.getElementById(openedBy);
+  const at = document.activeElement;
+  if (opener && (at === document.body || event.target.contains(at))) opener.focus();
+}, true);
 
 function stays(sheet) {
   return sheet.hasAttribute("data-stays");
