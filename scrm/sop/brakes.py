@@ -87,9 +87,10 @@ def judge(playbook: Playbook, step: Step, facts: Facts, house: House, now: datet
     decision = engine.recheck(playbook, step, facts, house, now)
     if decision.verdict is not Verdict.RUN:
         brakes.append(Brake(decision.reason.removeprefix(_GIVEN_UP), stops=playbook is not BY_HAND))
-    closed = guards.closed_because(step, placing.quiet_of(playbook, step, house), now, house.zone)
-    if closed:
-        brakes.append(Brake(f"现在是{closed}" if closed.startswith("勿扰") else f"现在{closed}", stops=False))
+    # Its own window was for its release; a member who sends later only must not wake anybody.
+    quiet = guards.closed_because(_HAND_STEP, placing.quiet_of(playbook, step, house), now, house.zone)
+    if quiet:
+        brakes.append(Brake(f"现在是{quiet}", stops=False))
     is_marketing = guards.is_marketing(playbook, step)
     talk = guards.talking(playbook, facts.guard, now, house) if is_marketing and facts.guard.is_waiting else None
     if talk is not None:
