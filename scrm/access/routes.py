@@ -183,6 +183,7 @@ _WHOLE: Mapping[str, str] = {
     "POST /console/sync": "开始核对",
     "POST /console/tags": "新建标签",
     "POST /console/tags-library": "读取企业标签库",
+    "POST /console/tags/groups/{group_id}/exclusive": "设置标签组是否互斥",
     "POST /console/acquisition-quota": "读取获客额度",
     "POST /console/kf/accounts": "读取客服账号",
     "PUT /console/imports": "上传文件",

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from scrm.console.door import for_managers, page
 from scrm.console.group_codes import with_wecom
 from scrm.contact_ways.forms import read_words
+from scrm.errors import NotFound
 from scrm.profiles import mark_tags, tag_library, tags
 from scrm.services import SERVICES
 
@@ -23,7 +24,7 @@ async def library(request: web.Request) -> web.StreamResponse:
     def look(conn: Connection) -> dict[str, Any]:
         rows = tags.list_library(conn)
         groups = [(name, list(members)) for name, members in groupby(rows, key=lambda row: row.group_name)]
-        return {"groups": groups, "carriers": tags.count_carriers(conn)}
+        return {"groups": groups, "carriers": tags.count_carriers(conn), "exclusive": tags.list_exclusive(conn)}
 
     return await page(request, "tags.html", active="tags", **await request.app[SERVICES].db.read(look))
 
@@ -43,6 +44,21 @@ async def add(request: web.Request) -> web.StreamResponse:
 @with_wecom
 async def fetch(request: web.Request) -> web.StreamResponse:
     await mark_tags.refresh_library(request.app[SERVICES])
+    raise web.HTTPSeeOther("/console/tags")
+
+
+@routes.post(r"/console/tags/groups/{group_id:[0-9A-Za-z_\-]{1,64}}/exclusive")
+@for_managers
+async def set_exclusive(request: web.Request) -> web.StreamResponse:
+    """{on: 1 or 0}: whether a customer carries one tag of the group at most; WeCom itself knows no such rule."""
+    group_id, is_exclusive = request.match_info["group_id"], (await request.post()).get("on") == "1"
+
+    def write(conn: Connection) -> None:
+        if not any(row.group_id == group_id for row in tags.list_library(conn)):
+            raise NotFound("没有这个标签组，可能已被删除，请刷新页面")
+        tags.set_exclusive(conn, group_id, is_exclusive)
+
+    await request.app[SERVICES].db.write(write)
     raise web.HTTPSeeOther("/console/tags")
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from scrm.profiles import tags
 from scrm.profiles.models import corp_tag, follow_user_tag
 from tests.console.conftest import Visitor
 from tests.world import XIAOMAN, World
@@ -65,3 +66,15 @@ async def test_what_wecom_would_refuse_is_refused_first(
     found, body = await post(manager, path, **fields)
     assert (found, words in body) == (status, True)
     assert not world.wecom.calls
+
+
+async def test_a_group_is_made_exclusive_and_open_again(world: World, manager: Visitor) -> None:
+    await post(manager, "/console/tags", group="肤质", names="油皮，干皮")
+    path = "/console/tags/groups/etGroup/exclusive"
+    assert "设为互斥" in await manager.get("/console/tags")
+    assert (await post(manager, path, on="1"))[0] == 303
+    assert "改为可多选" in await manager.get("/console/tags")
+    assert await world.services.db.read(tags.list_exclusive) == {"etGroup"}
+    assert (await post(manager, path, on="0"))[0] == 303
+    assert await world.services.db.read(tags.list_exclusive) == set()
+    assert (await post(manager, "/console/tags/groups/etNobody/exclusive", on="1"))[0] == 404
