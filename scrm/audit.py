@@ -179,6 +179,8 @@ def changed(
     """
     if not conn.info.get("is_logged"):
         return
+    if before is None and after is None:
+        return
     old, new = _plain_fields(before), _plain_fields(after)
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     if before is not None and after is not None and not names:

@@ -92,6 +92,8 @@ async def change(request: web.Request) -> web.StreamResponse:
     said = _definition(await request.post())  # type: ignore[arg-type]
     try:
         await request.app[SERVICES].db.write(custom_fields.change, entity, key, said)
+    except NotFound:
+        raise
     except ScrmError as error:
         return await _form(request, entity, said, problem=error, key=key)
     raise web.HTTPSeeOther(f"/console/fields?of={entity}")

@@ -131,7 +131,7 @@ async def test_at_once_from_everywhere_nobody_spends_twice(db: Database) -> None
 
 async def test_a_big_adjustment_waits_for_somebody_else(db: Database) -> None:
     person_id = await db.write(begin)
-    lot = {"by": "chenlan", "role": "manager", "now": NOW}
+    lot = {"by": "chenlan", "may_approve": False, "now": NOW}
     assert await db.write(points.adjust, person_id, 1000, "补偿", form_key="a", **lot) == "done"
     assert await db.write(points.adjust, person_id, 1001, "补偿", form_key="b", **lot) == "waiting"
     (waiting, *_) = await db.read(store.list_requests)
