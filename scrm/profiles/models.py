@@ -138,6 +138,8 @@ follow_user = Table(
     Index("ix_follow_user_external_userid", "external_userid", "userid", "ended_by", "person_id"),
     Index("ix_follow_user_person_id", "person_id"),
     Index("ix_follow_user_followed_at", "followed_at"),
+    # Who is new to a member.
+    Index("ix_follow_user_new", "userid", "followed_at"),
     # Whom a member lost.
     Index(
         "ix_follow_user_lost",

@@ -1,11 +1,15 @@
-"""What the workbench reads and remembers: a member's open tasks, what came of the day, missed welcomes, lost customers."""
+"""What the workbench reads and remembers: a member's open tasks, what came of the day, missed welcomes, lost customers.
+
+To build such a statement costs several times as much as to run it: each is built once.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, delete, func, literal_column, or_, select
+from sqlalchemy import Connection, Integer, Row, Select, and_, bindparam, delete, func, literal_column, or_, select
 
 from scrm.commerce.models import orders
 from scrm.db import upsert
@@ -27,40 +31,50 @@ def spelled(conn: Connection, userid: str) -> str:
     return conn.scalar(select(member.c.userid).where(member.c.folded == userid.lower())) or userid
 
 
+_ME: Any = bindparam("me")
+_SINCE: Any = bindparam("since")
+
+
 def list_open(conn: Connection, userid: str) -> list[Row[Any]]:
     """All open tasks of a member, also those put off and those that ran out, with what the ranking needs."""
-    return list(
-        conn.execute(
-            select(
-                task.c.id,
-                task.c.external_userid,
-                task.c.kind,
-                task.c.open_at,
-                task.c.due_at,
-                task.c.expires_at,
-                task.c.released_at,
-                task.c.reminder,
-                enrolment.c.priority,
-                (person_stat.c.paid_fen - person_stat.c.refunded_fen).label("worth_fen"),
-            )
-            .outerjoin(enrolment, enrolment.c.id == task.c.enrolment_id)
-            .outerjoin(person_stat, person_stat.c.person_id == task.c.person_id)
-            .where(task.c.userid == userid, task.c.state == "open", task.c.kind.in_(KINDS))
-            .order_by(task.c.open_at, task.c.id)
-            .limit(MOST)
+    return list(conn.execute(_open(), {"me": userid}))
+
+
+@cache
+def _open() -> Select[Any]:
+    return (
+        select(
+            task.c.id,
+            task.c.external_userid,
+            task.c.kind,
+            task.c.open_at,
+            task.c.due_at,
+            task.c.expires_at,
+            task.c.released_at,
+            task.c.reminder,
+            enrolment.c.priority,
+            (person_stat.c.paid_fen - person_stat.c.refunded_fen).label("worth_fen"),
         )
+        .outerjoin(enrolment, enrolment.c.id == task.c.enrolment_id)
+        .outerjoin(person_stat, person_stat.c.person_id == task.c.person_id)
+        .where(task.c.userid == _ME, task.c.state == "open", task.c.kind.in_(KINDS))
+        .order_by(task.c.open_at, task.c.id)
+        .limit(MOST)
     )
 
 
 def list_ended(conn: Connection, userid: str, since: datetime, *, limit: int = MOST) -> list[Row[Any]]:
     """Ids and states of what ended since then, the latest first."""
-    return list(
-        conn.execute(
-            select(task.c.id, task.c.state, task.c.external_userid)
-            .where(task.c.userid == userid, task.c.ended_at >= since, task.c.kind.in_(KINDS))
-            .order_by(task.c.ended_at.desc(), task.c.id.desc())
-            .limit(limit)
-        )
+    return list(conn.execute(_ended(), {"me": userid, "since": since, "most": limit}))
+
+
+@cache
+def _ended() -> Select[Any]:
+    return (
+        select(task.c.id, task.c.state, task.c.external_userid)
+        .where(task.c.userid == _ME, task.c.ended_at >= _SINCE, task.c.kind.in_(KINDS))
+        .order_by(task.c.ended_at.desc(), task.c.id.desc())
+        .limit(bindparam("most", type_=Integer))
     )
 
 
@@ -73,22 +87,25 @@ class Sales:
 
 
 def count_sales(conn: Connection, userid: str, since: datetime) -> Sales:
+    row = conn.execute(_sales(), {"me": userid, "since": since}).one()
+    return Sales(int(row[0]), int(row[1]))
+
+
+@cache
+def _sales() -> Select[Any]:
     paid = (
         select(orders.c.id, orders.c.person_id, orders.c.paid_fen)
         .join(task, task.c.person_id == orders.c.person_id)
         .where(
-            task.c.userid == userid,
-            task.c.ended_at >= since,
+            task.c.userid == _ME,
+            task.c.ended_at >= _SINCE,
             task.c.state == "sent",
             orders.c.paid_at >= task.c.ended_at,
         )
         .distinct()
         .subquery()
     )
-    row = conn.execute(
-        select(func.count(paid.c.person_id.distinct()), func.coalesce(func.sum(paid.c.paid_fen), 0))
-    ).one()
-    return Sales(int(row[0]), int(row[1]))
+    return select(func.count(paid.c.person_id.distinct()), func.coalesce(func.sum(paid.c.paid_fen), 0))
 
 
 def list_worth(conn: Connection, external_userids: Collection[str]) -> dict[str, int]:
@@ -109,31 +126,35 @@ def list_missed_welcomes(conn: Connection, userid: str, since: datetime) -> list
 
     `text` is what the welcome would have said, `reason` why it did not come; both empty when we never heard of the add.
     """
-    told = list(conn.execute(_failed_welcomes(userid, since).limit(FEW)))
-    unheard = list(conn.execute(_unheard(userid, since).limit(FEW)))
+    values = {"me": userid, "folded": userid.lower(), "since": since}
+    told = list(conn.execute(_failed_welcomes(), values))
+    unheard = list(conn.execute(_unheard(), values))
     rows = {row.external_userid: row for row in (*unheard, *reversed(told))}
     return sorted(rows.values(), key=lambda row: (row.at, row.external_userid), reverse=True)[:FEW]
 
 
-def _failed_welcomes(userid: str, since: datetime) -> Select[Any]:
+@cache
+def _failed_welcomes() -> Select[Any]:
     return (
         _of_friends(send.c.decided_at.label("at"), send.c.content, send.c.reason)
         .select_from(send)
         .join(follow_user, _pair(send.c))
         .join(external_contact, external_contact.c.external_userid == follow_user.c.external_userid)
         .where(
-            send.c.userid == userid,
-            send.c.decided_at >= since,
+            send.c.userid == _ME,
+            send.c.decided_at >= _SINCE,
             literal_column("send.kind = 'welcome' AND send.outcome IN ('failed', 'too_late', 'unknown')"),
             follow_user.c.ended_by == "",
             ~_spoken_since(send.c.decided_at).exists(),
             ~_marked("welcome", send.c.decided_at).exists(),
         )
         .order_by(send.c.decided_at.desc())
+        .limit(FEW)
     )
 
 
-def _unheard(userid: str, since: datetime) -> Select[Any]:
+@cache
+def _unheard() -> Select[Any]:
     """Those whose add no callback told us of: no welcome was ever decided."""
     welcome = send.alias("welcome")
     return (
@@ -142,8 +163,8 @@ def _unheard(userid: str, since: datetime) -> Select[Any]:
         .join(external_contact, external_contact.c.external_userid == follow_user.c.external_userid)
         .join(customer_contact_member, customer_contact_member.c.userid == follow_user.c.userid)
         .where(
-            follow_user.c.userid == userid,
-            follow_user.c.followed_at >= since,
+            follow_user.c.userid == _ME,
+            follow_user.c.followed_at >= _SINCE,
             follow_user.c.followed_at >= customer_contact_member.c.watched_since,
             follow_user.c.ended_by == "",
             follow_user.c.is_half.is_(False),
@@ -152,13 +173,14 @@ def _unheard(userid: str, since: datetime) -> Select[Any]:
             .where(
                 welcome.c.external_userid == follow_user.c.external_userid,
                 welcome.c.kind == "welcome",
-                func.lower(welcome.c.userid) == userid.lower(),
+                func.lower(welcome.c.userid) == bindparam("folded"),
             )
             .exists(),
             ~_spoken_since(follow_user.c.followed_at).exists(),
             ~_marked("welcome", follow_user.c.followed_at).exists(),
         )
         .order_by(follow_user.c.followed_at.desc())
+        .limit(FEW)
     )
 
 
@@ -208,25 +230,28 @@ def _marked(about: str, moment: Any) -> Select[Any]:
 
 def list_lost(conn: Connection, userid: str, since: datetime) -> list[Row[Any]]:
     """Who deleted the member since then and was not seen to: the latest first, with what they were worth."""
-    return list(
-        conn.execute(
-            _of_friends(
-                follow_user.c.ended_at.label("at"),
-                person_stat.c.paid_orders,
-                (person_stat.c.paid_fen - person_stat.c.refunded_fen).label("worth_fen"),
-                person_stat.c.last_order_at,
-            )
-            .join(external_contact, external_contact.c.external_userid == follow_user.c.external_userid)
-            .outerjoin(person_stat, person_stat.c.person_id == follow_user.c.person_id)
-            .where(
-                follow_user.c.userid == userid,
-                literal_column("follow_user.ended_by = 'customer'"),
-                follow_user.c.ended_at >= since,
-                ~_marked("lost", follow_user.c.ended_at).exists(),
-            )
-            .order_by(follow_user.c.ended_at.desc(), follow_user.c.external_userid)
-            .limit(FEW)
+    return list(conn.execute(_lost(), {"me": userid, "since": since}))
+
+
+@cache
+def _lost() -> Select[Any]:
+    return (
+        _of_friends(
+            follow_user.c.ended_at.label("at"),
+            person_stat.c.paid_orders,
+            (person_stat.c.paid_fen - person_stat.c.refunded_fen).label("worth_fen"),
+            person_stat.c.last_order_at,
         )
+        .join(external_contact, external_contact.c.external_userid == follow_user.c.external_userid)
+        .outerjoin(person_stat, person_stat.c.person_id == follow_user.c.person_id)
+        .where(
+            follow_user.c.userid == _ME,
+            literal_column("follow_user.ended_by = 'customer'"),
+            follow_user.c.ended_at >= _SINCE,
+            ~_marked("lost", follow_user.c.ended_at).exists(),
+        )
+        .order_by(follow_user.c.ended_at.desc(), follow_user.c.external_userid)
+        .limit(FEW)
     )
 
 

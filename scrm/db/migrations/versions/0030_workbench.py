@@ -43,6 +43,7 @@ def upgrade() -> None:
         op.create_index(
             name, table, columns, unique=False, sqlite_where=sa.text(where), postgresql_where=sa.text(where)
         )
+    op.create_index("ix_follow_user_new", "follow_user", ["userid", "followed_at"], unique=False)
 
 
 def _fill() -> None:
@@ -65,6 +66,7 @@ def _fill() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("ix_follow_user_new", table_name="follow_user")
     for name, table, _, _ in reversed(_PARTIAL):
         op.drop_index(name, table_name=table)
     op.drop_column("orders", "phone_tail")
