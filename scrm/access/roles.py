@@ -61,6 +61,7 @@ BUILT_IN: Mapping[str, Role] = {
             _all_but(
                 right("customers", ERASE),
                 right("playbooks", APPROVE),
+                right("library", APPROVE),
                 right("membership", APPROVE),
                 right("guards", APPROVE),
             ),

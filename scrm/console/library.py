@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row
 
 from scrm.access.modules import APPROVE
 from scrm.console.door import MANAGER, for_managers, page
-from scrm.console.library_forms import SLOTS, Form, blank_form, form_of, read_form
+from scrm.console.library_forms import BLANK, SLOTS, Form, blank_form, form_of, read_form
 from scrm.content.attachments import LinkCard
 from scrm.content.library import keep, lint, said, sheets, store
 from scrm.content.library.keep import said_of
@@ -212,6 +212,7 @@ async def _editor(
         done=_DONE.get(request.query.get("done", ""), ""),
         form=form,
         slots=range(SLOTS),
+        blank=BLANK,
         kinds=said.KINDS,
         variables=[(names[0], key) for key, names in VARIABLES.items()],
         may_approve=not is_own or request[MANAGER].may("library", APPROVE),

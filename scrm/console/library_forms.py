@@ -16,6 +16,7 @@ from scrm.content.library.sheets import read_until
 SLOTS = MOST_ATTACHMENTS
 # The fields of an attachment beside its kind.
 PARTS = ("name", "title", "url", "desc", "cover", "appid", "page", "radar")
+BLANK = dict.fromkeys(("kind", *PARTS), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def _attachment(slot: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _fields_of(each: Mapping[str, Any]) -> dict[str, str]:
-    fields = dict.fromkeys(PARTS, "")
+    fields = dict(BLANK)
     ((kind, value),) = each.items()
     if media_name(each):
         return {**fields, "kind": kind, "name": str(value)}

@@ -39,8 +39,8 @@ class ContentReader(Reader):
             return Content(variants=self.variants(parts["variants"]))
         return self.words(parts)
 
-    def script(self, name: str, line: int) -> Content | None:
-        """A script of the library, by `tpl.<key>`."""
+    def script(self, name: str, line: int) -> Content:
+        """A script of the library, by `tpl.<key>`; what is not there is noted once, and stands for itself."""
         found = self.known.contents.get(name)
         if found is None:
             self.note(
@@ -48,10 +48,10 @@ class ContentReader(Reader):
                 f"话术库里没有启用的“{name}”：到后台「素材与话术」给话术写上编号并启用，再写 tpl.编号；"
                 "或把内容写在 content: {text: …} 里",
             )
-        elif why := library.why_unfit(found):
+            return Content(name)
+        if why := library.why_unfit(found):
             self.note(line, f"话术“{name}”{why}")
-        else:
-            self.named[name] = found
+        self.named[name] = found
         return found
 
     def words(self, parts: dict[str, Node]) -> Content:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
@@ -164,7 +165,7 @@ def _line(number: int, cells: Mapping[str, str]) -> Line:
 
 def read_attachment(text: str) -> dict[str, Any]:
     """As `write_attachment` writes it; what is not understood is kept as it stands, and refused with its words."""
-    kind, _, rest = text.strip().replace(":", "：", 1).partition("：")
+    kind, rest = ([*re.split("[:：]", text.strip(), maxsplit=1), ""])[:2]
     kind, parts = kind.strip(), [part.strip() for part in rest.split("|")]
     if kind in _FILES:
         return {_FILES[kind]: rest.strip()}

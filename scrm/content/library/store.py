@@ -22,6 +22,7 @@ from sqlalchemy import (
     update,
 )
 
+from scrm import audit
 from scrm.content.library.finding import normalise, terms_of
 from scrm.content.library.lint import BANNED, DOUBTFUL, Words
 from scrm.content.library.models import (
@@ -60,6 +61,7 @@ def needs_approval(conn: Connection) -> bool:
     return row is not None and bool(row.needs_approval)
 
 
+@audit.keeps("script_rule", script_rule.c.id, of=(1,))
 def save_rule(conn: Connection, *, needs_approval: bool, words: Words, by: str, now: datetime) -> None:
     values = {
         "needs_approval": needs_approval,
@@ -91,10 +93,12 @@ def add_folder(conn: Connection, title: str, parent_id: int | None, owner: str =
     last = select(func.coalesce(func.max(script_folder.c.position), 0)).where(script_folder.c.owner == owner)
     values = {"owner": owner, "title": title, "parent_id": parent_id, "position": conn.execute(last).scalar_one() + 1}
     made: int = conn.execute(insert(script_folder).values(**values).returning(script_folder.c.id)).scalar_one()
+    audit.changed(conn, "script_folder", made, None, {"title": title, "parent_id": parent_id})
     return made
 
 
-def change_folder(conn: Connection, folder_id: int, **values: Any) -> None:
+@audit.keeps("script_folder", script_folder.c.id, of=("folder_id",))
+def change_folder(conn: Connection, folder_id: int, /, **values: Any) -> None:
     conn.execute(update(script_folder).where(script_folder.c.id == folder_id).values(**values))
 
 
@@ -104,6 +108,7 @@ def is_folder_used(conn: Connection, folder_id: int) -> bool:
     return conn.execute(inside).first() is not None or conn.execute(below).first() is not None
 
 
+@audit.keeps("script_folder", script_folder.c.id, of=("folder_id",))
 def drop_folder(conn: Connection, folder_id: int) -> None:
     conn.execute(delete(script_folder).where(script_folder.c.id == folder_id))
 
@@ -143,11 +148,13 @@ def add_script(conn: Connection, **values: Any) -> int:
     last = select(func.coalesce(func.max(script.c.position), 0)).where(script.c.owner == values["owner"])
     values["position"] = conn.execute(last).scalar_one() + 1
     made: int = conn.execute(insert(script).values(**values).returning(script.c.id)).scalar_one()
+    audit.changed(conn, "script", made, None, {"title": values["title"], "owner": values["owner"]})
     save_terms(conn, made, values["owner"], values["title"])
     return made
 
 
-def change_script(conn: Connection, script_id: int, **values: Any) -> None:
+@audit.keeps("script", script.c.id, of=("script_id",))
+def change_script(conn: Connection, script_id: int, /, **values: Any) -> None:
     conn.execute(update(script).where(script.c.id == script_id).values(**values))
 
 
@@ -178,6 +185,7 @@ def count_mine(conn: Connection, userid: str) -> int:
     return int(conn.execute(query).scalar_one())
 
 
+@audit.keeps("script", script.c.id, of=("script_id",))
 def drop_script(conn: Connection, script_id: int) -> None:
     """With its versions, terms and habits; what was sent stays counted in `script_use`."""
     conn.execute(delete(script).where(script.c.id == script_id))

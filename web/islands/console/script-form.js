@@ -13,7 +13,7 @@ if (form) {
     add.hidden = slots.every((slot) => !slot.hidden);
   };
   slots.forEach((slot) => {
-    slot.hidden = slot.hasAttribute("data-empty");
+    slot.hidden = slot.hasAttribute("data-blank");
     fit(slot);
     slot.querySelector("[data-kind]").addEventListener("change", () => fit(slot));
   });
