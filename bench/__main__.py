@@ -1,8 +1,8 @@
-"""`python -m bench [callbacks] [entry] [events] [imports] [hooks] [rehearsal] [segments] [steps] [sync] [welcome]`: measure all, or what is named; exit code 1 when a goal is missed."""
+"""`python -m bench [callbacks] [entry] [events] [imports] [hooks] [rehearsal] [segments] [sidebar] [steps] [sync] [welcome]`: measure all, or what is named; exit code 1 when a goal is missed."""
 
 import sys
 
-from bench import callbacks, entry, events, hooks, imports, rehearsal, segments, steps, sync, welcome
+from bench import callbacks, entry, events, hooks, imports, rehearsal, segments, sidebar, steps, sync, welcome
 from bench.figures import machine, say
 
 BENCHMARKS = {
@@ -13,6 +13,7 @@ BENCHMARKS = {
     "hooks": hooks.main,
     "rehearsal": rehearsal.main,
     "segments": segments.main,
+    "sidebar": sidebar.main,
     "steps": steps.main,
     "sync": sync.main,
     "welcome": welcome.main,
@@ -20,6 +21,9 @@ BENCHMARKS = {
 
 
 def main(names: list[str]) -> int:
+    if "--small" in names:
+        names = [name for name in names if name != "--small"]
+        BENCHMARKS["sidebar"] = lambda: sidebar.main(small=True)
     if unknown := [name for name in names if name not in BENCHMARKS]:
         print(f"bench：不认识 {' '.join(unknown)}，可用的有 {' '.join(BENCHMARKS)}", file=sys.stderr)
         return 2

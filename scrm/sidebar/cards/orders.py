@@ -17,7 +17,7 @@ from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.places import write_place
 
 # The first page stays small; who wants more asks for it.
-FIRST = 5
+FIRST = 3
 PAGE = 20
 
 Place = tuple[datetime | None, int]

@@ -15,7 +15,7 @@ from scrm.sidebar.places import write_place
 from web.texts import N_, _
 
 # The first page stays small; who wants more asks for it.
-FIRST = 8
+FIRST = 6
 PAGE = 20
 # As long as it helps to write to somebody who has just read something.
 JUST_NOW = timedelta(minutes=30)
@@ -150,5 +150,5 @@ def _line(row: Any, own: Any, now: datetime) -> Line:
         return words.tell_welcome(row.outcome, str(text or ""), row.reason)
     line = words.tell(row.name, row.facts or {}, row.member_name or row.userid, own)
     if row.name == "message.radar_opened" and now - row.at < JUST_NOW:
-        return line._replace(title=f"刚刚{line.title}")
+        return line._replace(title=_("刚刚{what}", what=line.title))
     return line
