@@ -27,6 +27,7 @@ from scrm.profiles.models import (
     person_stat,
     tag_wish,
 )
+from web.texts import _
 
 # Contacts -------------------------------------------------------------------------------------------------------------
 
@@ -234,7 +235,7 @@ def access_contact(conn: Connection, userid: str, external_userid: str) -> Row[A
     """
     row = conn.execute(_ACCESS, {"folded": userid.lower(), "contact": external_userid}).one_or_none()
     if row is None:
-        raise Forbidden("这位客户不在你的跟进列表里。只有添加了该客户的员工才能查看，如刚添加请稍候再试。")
+        raise Forbidden(_("这位客户不在你的跟进列表里。只有添加了该客户的员工才能查看，如刚添加请稍候再试。"))
     return row
 
 

@@ -12,6 +12,7 @@ from scrm.db import UtcDateTime, upsert
 from scrm.db.tables import Json, from_millis, metadata, to_millis
 from scrm.events import event
 from scrm.profiles import conditions
+from web.texts import N_, _
 
 # Kinds of events that other programs tell us of (POST /api/v1/events), with the facts they carry.
 event_type = Table(
@@ -95,7 +96,7 @@ _BY_US = (
 
 def kind_of(name: str) -> str:
     """Which of KINDS an event belongs to; "other" for none."""
-    for kind, (_, beginnings) in KINDS.items():
+    for kind, (_title, beginnings) in KINDS.items():
         if name.startswith(beginnings):
             return kind
     return "other"
@@ -205,14 +206,14 @@ def tell(name: str, facts: Mapping[str, Any], who: str, *, channel: Channel = st
     if name.startswith("custom."):
         return _own_line(name, facts, own)
     if name in _LINES:
-        return _LINES[name](facts, who or "员工", channel)
+        return _LINES[name](facts, who or _("员工"), channel)
     icon = next((icon for beginning, icon in _ICONS.items() if name.startswith(beginning)), "dot")
-    return Line(icon, conditions.EVENTS.get(name, "有新动态"), _thing(facts))
+    return Line(icon, _(conditions.EVENTS.get(name, N_("有新动态"))), _thing(facts))
 
 
 def _own_line(name: str, facts: Mapping[str, Any], own: Any) -> Line:
     if own is None:
-        return Line("dot", f"自定义事件 {name.removeprefix('custom.')}", _thing(facts))
+        return Line("dot", _("自定义事件 {name}", name=name.removeprefix("custom.")), _thing(facts))
     if not own.sentence:
         return Line("dot", own.title, _thing(facts))
     return Line("dot", re.sub(r"\{(\w+)\}", lambda found: _shown(own.facts, found[1], facts), own.sentence)[:200])
@@ -237,126 +238,129 @@ def _of_order(icon: str, words: str, amount: str = "") -> Callable[..., Line]:
     def line(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
         goods = str(facts.get("title") or "")
         if int(facts.get("lines") or 0) > 1:
-            goods += f" 等 {facts['lines']} 件"
+            goods += _(" 等 {count} 件", count=int(facts["lines"]))
         source = str(facts.get("channel") or "")
         detail = " · ".join(filter(None, (channel(source) if source else "", goods)))
-        return Line(icon, words + (_yuan(facts.get(amount)) if amount else ""), detail)
+        return Line(icon, _(words) + (_yuan(facts.get(amount)) if amount else ""), detail)
 
     return line
 
 
 def _plain(icon: str, words: str) -> Callable[..., Line]:
-    return lambda facts, who, channel: Line(icon, words.replace("{who}", who), _thing(facts))
+    return lambda facts, who, channel: Line(icon, _(words, who=who), _thing(facts))
 
 
 def _added(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
     code = facts.get("channel")
-    return Line("person", f"添加了{who}", str(code.get("title") or "") if isinstance(code, Mapping) else "")
+    return Line("person", _("添加了{who}", who=who), str(code.get("title") or "") if isinstance(code, Mapping) else "")
 
 
 def _left(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
-    return Line("leave", "被移出客户群" if facts.get("is_removed") else "退出客户群", str(facts.get("title") or ""))
+    return Line(
+        "leave", _("被移出客户群") if facts.get("is_removed") else _("退出客户群"), str(facts.get("title") or "")
+    )
 
 
 def _coupon(act: str) -> Callable[..., Line]:
     def line(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
         number = facts.get("order_no")
-        title = act.replace("{who}", who) + str(facts.get("title") or "优惠券")
-        return Line("coupon", title, f"订单 {number}" if number else "")
+        title = _(act, who=who, coupon=facts.get("title") or _("优惠券"))
+        return Line("coupon", title, _("订单 {number}", number=number) if number else "")
 
     return line
 
 
 def _bound(act: str) -> Callable[..., Line]:
     return lambda facts, who, channel: Line(
-        "order", f"{who}{act}", f"{channel(str(facts.get('channel')))} · {facts.get('order_no') or ''}"
+        "order", _(act, who=who), f"{channel(str(facts.get('channel')))} · {facts.get('order_no') or ''}"
     )
 
 
 def _sent(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
-    return Line("chat", f"{who}发送了消息", str(facts.get("text") or facts.get("title") or ""))
+    return Line("chat", _("{who}发送了消息", who=who), str(facts.get("text") or facts.get("title") or ""))
 
 
 def _script(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
     title = str(facts.get("title") or "")
-    return Line("chat", f"{who}发送了话术《{title}》" if title else f"{who}发送了话术", str(facts.get("text") or ""))
+    told = _("{who}发送了话术《{title}》", who=who, title=title) if title else _("{who}发送了话术", who=who)
+    return Line("chat", told, str(facts.get("text") or ""))
 
 
 def _carded(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
-    return Line(
-        "chat", f"{who}发送了{'订单' if facts.get('card') == 'orders' else '商品'}", str(facts.get("title") or "")
-    )
+    told = _("{who}发送了订单", who=who) if facts.get("card") == "orders" else _("{who}发送了商品", who=who)
+    return Line("chat", told, str(facts.get("title") or ""))
 
 
 def _looked(words: str) -> Callable[..., Line]:
     """A look at a thing, with its price."""
 
     def line(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
-        return Line("dot", words, " · ".join(filter(None, (_thing(facts), _yuan(facts.get("price_fen")).strip()))))
+        return Line("dot", _(words), " · ".join(filter(None, (_thing(facts), _yuan(facts.get("price_fen")).strip()))))
 
     return line
 
 
 def _noted(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
-    way = f"（{facts['kind']}）" if facts.get("kind") else ""
-    return Line("note", f"{who}写了跟进记录{way}", str(facts.get("text") or ""))
+    way = f"（{_(str(facts['kind']))}）" if facts.get("kind") else ""
+    return Line("note", _("{who}写了跟进记录", who=who) + way, str(facts.get("text") or ""))
 
 
 def _staged(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
-    before, after = facts.get("from") or "未设置", facts.get("to") or "未设置"
-    return Line("person", f"{who}改了客户阶段", f"{before} → {after}" if facts else "")
+    before, after = facts.get("from") or _("未设置"), facts.get("to") or _("未设置")
+    return Line("person", _("{who}改了客户阶段", who=who), f"{before} → {after}" if facts else "")
 
 
 def _radar(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
     seconds = int(facts.get("seconds") or 0)
-    return Line("dot", f"看过《{facts.get('title') or '内容'}》", f"看了 {seconds} 秒" if seconds else f"{who}发的")
+    told = _("看了 {n} 秒", n=seconds) if seconds else _("{who}发的", who=who)
+    return Line("dot", _("看过《{title}》", title=facts.get("title") or _("内容")), told)
 
 
 _LINES: dict[str, Callable[..., Line]] = {
     "contact.added": _added,
-    "contact.confirmed": _plain("person", "{who}通过了好友申请"),
-    "contact.lost_by_customer": _plain("leave", "删除了{who}"),
-    "contact.lost_by_member": _plain("leave", "{who}删除了客户"),
-    "group.joined": _plain("person", "加入客户群"),
+    "contact.confirmed": _plain("person", N_("{who}通过了好友申请")),
+    "contact.lost_by_customer": _plain("leave", N_("删除了{who}")),
+    "contact.lost_by_member": _plain("leave", N_("{who}删除了客户")),
+    "group.joined": _plain("person", N_("加入客户群")),
     "group.left": _left,
-    "order.created": _of_order("order", "下单"),
-    "order.paid": _of_order("order", "付款", "paid_fen"),
-    "order.shipped": _of_order("parcel", "订单发货"),
-    "order.delivered": _of_order("parcel", "签收"),
-    "order.completed": _of_order("order", "交易成功"),
-    "order.cancelled": _of_order("order", "订单取消"),
-    "order.closed": _of_order("order", "交易关闭"),
-    "order.bound": _bound("绑定了订单"),
-    "order.unbound": _bound("撤销了订单绑定"),
-    "case.opened": _plain("refund", "{who}标记有投诉"),
-    "case.closed": _plain("refund", "{who}标记投诉已解决"),
-    "talk.noted": _plain("person", "{who}标记客户在等回复"),
-    "talk.answered": _plain("person", "{who}标记已回复"),
-    "refund.opened": _of_order("refund", "申请售后", "amount_fen"),
-    "refund.agreed": _of_order("refund", "商家同意售后", "amount_fen"),
-    "refund.refused": _of_order("refund", "商家拒绝售后", "amount_fen"),
-    "refund.done": _of_order("refund", "退款成功", "amount_fen"),
-    "refund.closed": _of_order("refund", "售后结束", "amount_fen"),
-    "coupon.issued": _coupon("领到"),
-    "coupon.redeemed": _coupon("用掉"),
-    "coupon.sent": _coupon("{who}发送了"),
+    "order.created": _of_order("order", N_("下单")),
+    "order.paid": _of_order("order", N_("付款"), "paid_fen"),
+    "order.shipped": _of_order("parcel", N_("订单发货")),
+    "order.delivered": _of_order("parcel", N_("签收")),
+    "order.completed": _of_order("order", N_("交易成功")),
+    "order.cancelled": _of_order("order", N_("订单取消")),
+    "order.closed": _of_order("order", N_("交易关闭")),
+    "order.bound": _bound(N_("{who}绑定了订单")),
+    "order.unbound": _bound(N_("{who}撤销了订单绑定")),
+    "case.opened": _plain("refund", N_("{who}标记有投诉")),
+    "case.closed": _plain("refund", N_("{who}标记投诉已解决")),
+    "talk.noted": _plain("person", N_("{who}标记客户在等回复")),
+    "talk.answered": _plain("person", N_("{who}标记已回复")),
+    "refund.opened": _of_order("refund", N_("申请售后"), "amount_fen"),
+    "refund.agreed": _of_order("refund", N_("商家同意售后"), "amount_fen"),
+    "refund.refused": _of_order("refund", N_("商家拒绝售后"), "amount_fen"),
+    "refund.done": _of_order("refund", N_("退款成功"), "amount_fen"),
+    "refund.closed": _of_order("refund", N_("售后结束"), "amount_fen"),
+    "coupon.issued": _coupon(N_("领到{coupon}")),
+    "coupon.redeemed": _coupon(N_("用掉{coupon}")),
+    "coupon.sent": _coupon(N_("{who}发送了{coupon}")),
     "task.sent": _sent,
     "card.sent": _carded,
     "script.sent": _script,
-    "product.viewed": _looked("浏览了商品"),
-    "cart.added": _looked("加入购物车"),
-    "cart.removed": _looked("移出购物车"),
-    "wishlist.added": _looked("收藏了商品"),
-    "cart.abandoned": _looked("加购后没有下单"),
-    "checkout.abandoned": _looked("结算后没有付款"),
-    "browse.abandoned": _looked("反复浏览没有加购"),
+    "product.viewed": _looked(N_("浏览了商品")),
+    "cart.added": _looked(N_("加入购物车")),
+    "cart.removed": _looked(N_("移出购物车")),
+    "wishlist.added": _looked(N_("收藏了商品")),
+    "cart.abandoned": _looked(N_("加购后没有下单")),
+    "checkout.abandoned": _looked(N_("结算后没有付款")),
+    "browse.abandoned": _looked(N_("反复浏览没有加购")),
     "message.radar_opened": _radar,
     "note.added": _noted,
-    "note.deleted": _plain("note", "{who}删除了一条跟进记录"),
+    "note.deleted": _plain("note", N_("{who}删除了一条跟进记录")),
     "stage.changed": _staged,
-    "staff.promised": _plain("clock", "{who}答应了客户一件事"),
-    "staff.kept": _plain("done", "{who}兑现了答应的事"),
-    "staff.cancelled": _plain("clock", "{who}取消了答应的事"),
+    "staff.promised": _plain("clock", N_("{who}答应了客户一件事")),
+    "staff.kept": _plain("done", N_("{who}兑现了答应的事")),
+    "staff.cancelled": _plain("clock", N_("{who}取消了答应的事")),
 }
 _ICONS = {
     "order.": "order",

@@ -23,6 +23,7 @@ from scrm.sidebar.door import for_members, page, visit_of
 from scrm.sop import store as sop_store
 from scrm.sop import tasks
 from scrm.sop.tasks import TaskView
+from web.texts import _
 
 routes = web.RouteTableDef()
 
@@ -36,9 +37,9 @@ async def fields_of(request: web.Request) -> Fields:
     try:
         body = await request.json()
     except (ValueError, RecursionError):
-        raise Invalid("请求内容不是 JSON。") from None
+        raise Invalid(_("请求内容不是 JSON。")) from None
     if not isinstance(body, dict):
-        raise Invalid("请求内容应为 JSON 对象。")
+        raise Invalid(_("请求内容应为 JSON 对象。"))
     require_keepable(body)
     return body
 
@@ -112,7 +113,7 @@ def moment_of(text: str) -> datetime:
     except (ValueError, OverflowError, OSError):
         moment = None
     if moment is None or moment.tzinfo is None or not is_plausible(moment):
-        raise Invalid("没有看懂推迟到什么时候，请重新选择。")
+        raise Invalid(_("没有看懂推迟到什么时候，请重新选择。"))
     return moment.astimezone(UTC)
 
 
@@ -164,7 +165,7 @@ def _release_coupon(conn: Connection, visit: Visit, coupon_id: int) -> tuple[lis
     visit.relation = access_contact(conn, visit.userid, visit.external_userid)
     coupon = _coupon(conn, visit, coupon_id)
     if coupon.state_at(visit.now) != "issued":
-        raise Conflict(f"这张券{coupon.word_at(visit.now)}，不能再发送。")
+        raise Conflict(_("这张券{state}，不能再发送。", state=_(coupon.word_at(visit.now))))
     link = coupon_link(card_of(coupon, visit.public_url), now=visit.now, zone=visit.zone)
     messages = chat_attachments([link])
     once = f"coupon:{coupon.id}:{secrets.token_hex(8)}"
@@ -188,7 +189,7 @@ def _coupon(conn: Connection, visit: Visit, coupon_id: int) -> coupons.Issue:
     for coupon in coupons.list_coupons(conn, visit.person_id):
         if coupon.id == coupon_id:
             return coupon
-    raise NotFound("这位客户没有这张券，请刷新页面。")
+    raise NotFound(_("这位客户没有这张券，请刷新页面。"))
 
 
 @routes.post(r"/sidebar/contacts/{external_userid}/coupons/{coupon_id:\d{1,18}}/sending")
@@ -207,7 +208,7 @@ def _note_coupon(conn: Connection, visit: Visit, coupon_id: int, fields: Fields)
     once = str(fields.get("once") or "")
     row = sop_store.find_send(conn, once)
     if row is None or not once.startswith(f"coupon:{coupon_id}:") or row.userid != visit.userid:
-        raise NotFound("没有这次发送的记录，请刷新页面。")
+        raise NotFound(_("没有这次发送的记录，请刷新页面。"))
     if row.outcome != "intent":
         return
     if fields.get("ok") is not True:

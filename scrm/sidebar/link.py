@@ -10,6 +10,7 @@ from scrm.errors import Forbidden
 from scrm.http import sign_in
 from scrm.profiles import store as profiles
 from scrm.services import SERVICES
+from web.texts import _
 
 routes = web.RouteTableDef()
 
@@ -37,10 +38,10 @@ async def enter(request: web.Request) -> web.Response:
     )
     is_ours = proof.isascii() and services.vault.is_signed(_PURPOSE, _text(userid, external_userid, expires), proof)
     if not is_ours or int(expires) < services.clock.now().timestamp():
-        raise Forbidden("这个链接无效或已过期，请重新获取。")
+        raise Forbidden(_("这个链接无效或已过期，请重新获取。"))
     member = await services.db.read(profiles.find_member, userid)
     if member is None or not member.is_active:
-        raise Forbidden("链接里的员工不存在或已停用，请联系管理员。")
+        raise Forbidden(_("链接里的员工不存在或已停用，请联系管理员。"))
     target = f"/sidebar/contacts/{external_userid}" if external_userid else "/sidebar/today"
     response = web.Response(status=302, headers={"Location": target, "Cache-Control": "no-store"})
     await sign_in(request, response, member.userid)

@@ -14,6 +14,7 @@ from scrm.profiles.store import access_contact
 from scrm.services import SERVICES
 from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.door import for_members, page, visit_of
+from web.texts import _
 
 routes = web.RouteTableDef()
 
@@ -38,7 +39,7 @@ async def change(request: web.Request) -> web.StreamResponse:
         visit.relation = access_contact(conn, visit.userid, visit.external_userid)
         field = custom_fields.find_field(conn, entity, key)
         if field is None:
-            raise NotFound("这个字段已归档，请刷新页面。")
+            raise NotFound(_("这个字段已归档，请刷新页面。"))
         given = read_form([field], form)  # type: ignore[arg-type]
         by = Change("sidebar", visit.userid, visit.now)
         custom_fields.set_values(

@@ -30,6 +30,7 @@ from scrm.sidebar.cards import CARDS, TABS, load_page
 from scrm.sidebar.door import for_members, is_partial, page, visit_of
 from scrm.sop.store import find_task
 from web.engines import is_too_old
+from web.texts import _
 
 __all__ = ["BRIDGE_SCRIPT", "routes"]
 
@@ -78,7 +79,7 @@ async def show_task(request: web.Request) -> web.StreamResponse:
     task_id = int(request.match_info["task_id"])
     task = await request.app[SERVICES].db.read(find_task, task_id)
     if task is None or task.userid.casefold() != signed_in(request).userid.casefold():
-        raise NotFound("没有这条待办，或者它不是你的。")
+        raise NotFound(_("没有这条待办，或者它不是你的。"))
     raise web.HTTPFound(f"/sidebar/contacts/{task.external_userid}?task={task_id}")
 
 

@@ -13,14 +13,14 @@ from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.door import for_members, page, visit_of
 from scrm.sidebar.sheets import back_to_sheet, behind_door, close_sheet, enter
 from scrm.sop import promises, store, tasks
-from web.texts import _
+from web.texts import N_, _
 
 routes = web.RouteTableDef()
 
 _PROMISES = "/sidebar/contacts/{external_userid}/promises"
 _PROMISE = _PROMISES + r"/{task_id:\d{1,18}}"
 # What people say when they promise; a tap writes it.
-HINTS = ("找色号", "回复价格", "查物流", "到货通知", "安排售后", "预留库存")
+HINTS = (N_("找色号"), N_("回复价格"), N_("查物流"), N_("到货通知"), N_("安排售后"), N_("预留库存"))
 
 
 @routes.get(_PROMISES + "/new")

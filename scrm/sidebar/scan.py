@@ -16,6 +16,7 @@ from scrm.profiles.models import person
 from scrm.profiles.phones import mask_name
 from scrm.services import SERVICES
 from scrm.sidebar.door import for_members, page
+from web.texts import _
 
 routes = web.RouteTableDef()
 
@@ -71,7 +72,7 @@ def _find(conn: Connection, code: str) -> Found:
 
 def _found(conn: Connection, coupon: coupons.Issue) -> Found:
     name = conn.execute(select(person.c.name).where(person.c.id == coupon.person_id)).scalar_one()
-    return Found(coupon, mask_name(name) if name else "微信用户")
+    return Found(coupon, mask_name(name) if name else _("微信用户"))
 
 
 def _redeem(conn: Connection, fields: dict[str, str], userid: str, now: datetime) -> Found:
@@ -101,7 +102,7 @@ def _fen(text: str) -> int | None:
     except InvalidOperation:
         amount = Decimal(-1)
     if not 0 <= amount <= 10**9:
-        raise Invalid(f"订单金额：收到“{text[:20]}”，请填写数字，例如 199 或 199.50")
+        raise Invalid(_("订单金额：收到“{text}”，请填写数字，例如 199 或 199.50", text=text[:20]))
     return int((amount * 100).to_integral_value())
 
 

@@ -21,7 +21,7 @@ from scrm.sidebar.cards.visit import Visit
 from scrm.sop.contact_values import Contact, values_of
 from scrm.sop.values import Shop
 from scrm.tracking import radar
-from web.texts import N_
+from web.texts import N_, _
 
 PAGE = 30
 VIEWS = {"all": N_("全部"), "used": N_("常用"), "recent": N_("最近"), "liked": N_("收藏"), "mine": N_("我的")}
@@ -110,7 +110,7 @@ def load_script(conn: Connection, desk: Desk, script_id: int) -> ScriptView:
 def find_usable(conn: Connection, visit: Visit, script_id: int) -> Row[Any]:
     row = store.find_usable(conn, visit.userid, script_id, visit.now)
     if row is None:
-        raise NotFound("这条话术已停用、过期或被删除，请刷新列表。")
+        raise NotFound(_("这条话术已停用、过期或被删除，请刷新列表。"))
     return row
 
 

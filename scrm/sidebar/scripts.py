@@ -30,6 +30,7 @@ from scrm.sidebar.script_shelf import (
     values_for,
 )
 from scrm.sop.shelf import shop_of
+from web.texts import _
 
 routes = web.RouteTableDef()
 
@@ -172,7 +173,7 @@ async def show_edit(request: web.Request) -> web.StreamResponse:
         _enter(conn, visit)
         row = find_usable(conn, visit, _script_id(request))
         if row.owner != visit.userid:
-            raise NotFound("企业话术请主管在后台修改；要改着用，点「改一改」再存为自己的。")
+            raise NotFound(_("企业话术请主管在后台修改；要改着用，点「改一改」再存为自己的。"))
         return row
 
     return _form(request, visit, await request.app[SERVICES].db.read(look))
@@ -222,7 +223,7 @@ async def change_mine(request: web.Request) -> web.StreamResponse:
 def _written(fields: Any) -> Said:
     title, text = (str(fields.get(name) or "").strip() for name in ("title", "text"))
     if not title:
-        raise Invalid("请给这条话术起个名字，之后按它查找。")
+        raise Invalid(_("请给这条话术起个名字，之后按它查找。"))
     return Said(title, text.replace("\r\n", "\n"))
 
 

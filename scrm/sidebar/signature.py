@@ -10,6 +10,7 @@ from scrm.errors import Invalid, Unavailable
 from scrm.http import signed_in
 from scrm.services import SERVICES
 from scrm.wecom.errors import WeComError
+from web.texts import _
 
 routes = web.RouteTableDef()
 
@@ -30,16 +31,21 @@ async def show_signature(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     url, kind = request.query.get("url", ""), request.query.get("kind", "agent_config")
     if kind not in _KINDS:
-        raise Invalid(f"kind 是“{kind[:40]}”，应为 agent_config 或 config")
+        raise Invalid(_("kind 是“{kind}”，应为 agent_config 或 config", kind=kind[:40]))
     ours, given = urlsplit(services.settings.server.public_url), _split(url)
     if (given.scheme, given.netloc) != (ours.scheme, ours.netloc):
-        raise Invalid(f"只能为 {ours.scheme}://{ours.netloc} 下的页面签名，请检查 server.public_url 与访问地址是否一致")
+        raise Invalid(
+            _(
+                "只能为 {origin} 下的页面签名，请检查 server.public_url 与访问地址是否一致",
+                origin=f"{ours.scheme}://{ours.netloc}",
+            )
+        )
     try:
         ticket = await (
             services.wecom.tickets.agent_ticket() if kind == "agent_config" else services.wecom.tickets.jsapi_ticket()
         )
     except WeComError as error:
-        raise Unavailable(f"取不到企业微信票据：{error.text}") from None
+        raise Unavailable(_("取不到企业微信票据：{reason}", reason=error.text)) from None
     nonce, timestamp = secrets.token_hex(8), int(services.clock.now().timestamp())
     return web.json_response(
         {
@@ -57,4 +63,4 @@ def _split(url: str) -> SplitResult:
     try:
         return urlsplit(url)
     except ValueError:
-        raise Invalid("url 不是一个网址，应为当前页面的完整地址") from None
+        raise Invalid(_("url 不是一个网址，应为当前页面的完整地址")) from None

@@ -17,6 +17,7 @@ from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.door import for_members, page, visit_of
 from scrm.sidebar.sheets import behind_door
 from scrm.work import queue
+from web.texts import _
 
 routes = web.RouteTableDef()
 
@@ -122,7 +123,7 @@ class Said:
 def _want(conn: Connection, visit: Visit, tag_id: str, is_wanted: bool) -> Said:
     row = next((tag for tag in tags.find_tags(conn, [tag_id]) if tag.tag_id == tag_id), None)
     if row is None:
-        raise NotFound("这个标签已被删除，请重新打开标签页")
+        raise NotFound(_("这个标签已被删除，请重新打开标签页"))
     assert visit.relation is not None  # noqa: S101 - behind the door
     pair = visit.relation.userid, visit.external_userid
     groups = _groups(conn, visit, [row for row in tags.list_library(conn) if row.group_id], "")

@@ -33,16 +33,16 @@ def refusals(optout: Mapping[str, Any] | None) -> list[str]:
 
 
 _WELCOMES = {
-    "sent": Line("chat", "发出欢迎语"),
-    "done_by_other": Line("chat", "欢迎语由其他方式发出"),
-    "intent": Line("chat", "欢迎语发送中"),
+    "sent": Line("chat", N_("发出欢迎语")),
+    "done_by_other": Line("chat", N_("欢迎语由其他方式发出")),
+    "intent": Line("chat", N_("欢迎语发送中")),
 }
 
 
 def tell_welcome(outcome: str, text: str, reason: str) -> Line:
     """A welcome of the send ledger: what was said, or why nothing was."""
-    line = _WELCOMES.get(outcome) or Line("alert", "欢迎语没有发出")
-    return line._replace(detail=text if outcome == "sent" else reason)
+    line = _WELCOMES.get(outcome) or Line("alert", N_("欢迎语没有发出"))
+    return line._replace(title=_(line.title), detail=text if outcome == "sent" else reason)
 
 
 def days_since(moment: datetime, now: datetime) -> int:

@@ -16,6 +16,7 @@ from scrm.sop import exits, promises, store
 from scrm.sop.content import with_files
 from scrm.sop.recheck import Rules, recheck
 from scrm.sop.shelf import house_of, playbooks_of
+from web.texts import N_, _
 
 # A second tap within this time, before the first has been confirmed, would send twice.
 SENDING = timedelta(seconds=60)
@@ -25,22 +26,22 @@ RECENT = timedelta(hours=24)
 
 # One word for each state, everywhere (docs/playbooks 8.3).
 WORDS = {
-    "open": "待员工确认",
-    "postponed": "已推迟",
-    "sent": "已发送",
-    "skipped": "已跳过",
-    "expired": "已过期",
-    "withdrawn": "已撤回",
+    "open": N_("待员工确认"),
+    "postponed": N_("已推迟"),
+    "sent": N_("已发送"),
+    "skipped": N_("已跳过"),
+    "expired": N_("已过期"),
+    "withdrawn": N_("已撤回"),
 }
 # What is not there to be sent has other words: a hint, a promise.
 _OWN_WORDS = {
-    "hint": {"sent": "已采用"},
-    "promise": {"open": "待完成", "postponed": "未到时间", "sent": "已完成", "skipped": "已取消"},
+    "hint": {"sent": N_("已采用")},
+    "promise": {"open": N_("待完成"), "postponed": N_("未到时间"), "sent": N_("已完成"), "skipped": N_("已取消")},
 }
 # How a member said that it was done, for the ledger's readers.
 ON_CARD, IN_LIST = "员工在提醒卡片上点了「已完成」", "员工在今日待办里点了「已完成」"
 _BY_HAND = frozenset({ON_CARD, IN_LIST})
-SKIP_REASONS = ("已经聊过了", "现在不合适", "客户不需要", "话术不合适", "其他")
+SKIP_REASONS = (N_("已经聊过了"), N_("现在不合适"), N_("客户不需要"), N_("话术不合适"), N_("其他"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,7 @@ def postpone_choices(now: datetime, zone: ZoneInfo, expires_at: datetime | None)
     local = now.astimezone(zone)
     tonight = datetime.combine(local.date(), time(20), zone)
     tomorrow = datetime.combine(local.date() + timedelta(days=1), time(10), zone)
-    choices = [("1 小时后", now + timedelta(hours=1)), ("今晚 20:00", tonight), ("明天 10:00", tomorrow)]
+    choices = [(_("1 小时后"), now + timedelta(hours=1)), (_("今晚 20:00"), tonight), (_("明天 10:00"), tomorrow)]
     return [
         (label, moment)
         for label, moment in choices
@@ -266,9 +267,9 @@ def _release(conn: Connection, services: Services, userid: str, task_id: int, te
     now = services.clock.now()
     task, run = _locked(conn, userid, task_id)
     if task.kind == "hint":
-        raise Conflict("这是给你看的提示，不能直接发给客户。")
+        raise Conflict(_("这是给你看的提示，不能直接发给客户。"))
     if task.kind == promises.KIND:
-        raise Conflict("这是你答应客户的事，做好了请点“完成”。")
+        raise Conflict(_("这是你答应客户的事，做好了请点“完成”。"))
     refusal = _not_sendable(task, now) or _stale(conn, services, task, run, now)
     if refusal is not None:
         return refusal
@@ -286,7 +287,7 @@ def _locked(conn: Connection, userid: str, task_id: int) -> tuple[Row[Any], Row[
     """The task and its run, the run first: ending a run takes them in the same order."""
     task = store.find_task(conn, task_id)
     if task is None or task.userid.casefold() != userid.casefold():
-        raise NotFound("没有这条待办，或者它不是你的。")
+        raise NotFound(_("没有这条待办，或者它不是你的。"))
     run = store.lock_enrolment(conn, task.enrolment_id) if task.enrolment_id is not None else None
     task = store.lock_task(conn, task_id)
     assert task is not None  # noqa: S101 - tasks are never deleted
@@ -297,16 +298,19 @@ def _not_sendable(task: Row[Any], now: datetime) -> _Refusal | None:
     if task.state != "open":
         return _Refusal(Conflict(_ended_words(task)))
     if task.released_at is not None and now - task.released_at < SENDING:
-        return _Refusal(Conflict("正在发送，请稍候。"))
+        return _Refusal(Conflict(_("正在发送，请稍候。")))
     return None
 
 
 def _ended_words(task: Row[Any]) -> str:
     if task.state == "sent":
-        return "这条待办已经发送过了。"
+        return _("这条待办已经发送过了。")
     if task.state == "withdrawn":
-        return str(task.reason) or "这条待办已撤回。"
-    return f"这条待办{WORDS.get(task.state, '已结束')}{f'：{task.reason}' if task.reason else ''}"
+        return _(str(task.reason)) if task.reason else _("这条待办已撤回。")
+    state = _(WORDS.get(task.state, N_("已结束")))
+    if not task.reason:
+        return _("这条待办{state}", state=state)
+    return _("这条待办{state}：{reason}", state=state, reason=_(str(task.reason)))
 
 
 def _stale(
@@ -374,9 +378,9 @@ def _once(task_id: int) -> str:
 
 
 def _confirm(conn: Connection, userid: str, task_id: int, ok: bool, error: str, now: datetime) -> TaskView:
-    task, _ = _locked(conn, userid, task_id)
+    task, _run = _locked(conn, userid, task_id)
     if task.released_at is None and task.state != "sent":
-        raise Conflict("这条待办还没有发送，请先点「发送到聊天」。")
+        raise Conflict(_("这条待办还没有发送，请先点「发送到聊天」。"))
     if task.state != "sent":
         if ok:
             _note_sent(conn, task, now)
@@ -405,7 +409,7 @@ def _note_sent(conn: Connection, task: Row[Any], now: datetime) -> None:
 
 def skip_one(conn: Connection, userid: str, task_id: int, reason: str, now: datetime) -> TaskView:
     """`skip` inside a transaction."""
-    task, _ = _locked(conn, userid, task_id)
+    task, _run = _locked(conn, userid, task_id)
     if task.state == "skipped":
         return _reloaded(conn, task, now)
     if task.state != "open":
@@ -422,16 +426,16 @@ def _unskip(conn: Connection, services: Services, userid: str, task_id: int, now
     if task.state == "open":
         return _reloaded(conn, task, now)
     if task.state != "skipped" or task.ended_at is None or now - task.ended_at > UNDO:
-        raise Conflict("只能在跳过后的 10 分钟内撤销。")
+        raise Conflict(_("只能在跳过后的 10 分钟内撤销。"))
     if run is not None and run.state not in ("active", "done"):
         raise Conflict(exits.withdrawn_words(run.ended_reason or "流程已结束"))
     return _open_again(conn, services, userid, task, now)
 
 
 def _use_hint(conn: Connection, userid: str, task_id: int, now: datetime) -> TaskView:
-    task, _ = _locked(conn, userid, task_id)
+    task, _run = _locked(conn, userid, task_id)
     if task.kind != "hint":
-        raise Conflict("这条是要发给客户的，请点「发送到聊天」。")
+        raise Conflict(_("这条是要发给客户的，请点「发送到聊天」。"))
     return mark_done(conn, userid, task_id, now)
 
 
@@ -445,10 +449,10 @@ def _take_back(conn: Connection, services: Services, userid: str, task_id: int, 
     if task.state == "open":
         return _reloaded(conn, task, now)
     if task.state != "sent" or task.ended_at is None or now - task.ended_at > UNDO:
-        raise Conflict("只能在处理后的 10 分钟内撤销。")
+        raise Conflict(_("只能在处理后的 10 分钟内撤销。"))
     sent = store.find_send(conn, _once(task.id))
     if sent is not None and sent.reason not in _BY_HAND:
-        raise Conflict("这条已经发到聊天里了，不能撤销。")
+        raise Conflict(_("这条已经发到聊天里了，不能撤销。"))
     if run is not None and run.state not in ("active", "done"):
         raise Conflict(exits.withdrawn_words(run.ended_reason or "流程已结束"))
     forget(conn, f"task.sent:{task.id}")
@@ -472,7 +476,7 @@ def _open_again(
 
 def mark_done(conn: Connection, userid: str, task_id: int, now: datetime, how: str = ON_CARD) -> TaskView:
     """The member says that it is done, by his own hand; twice is once. Raises Conflict when it ended otherwise."""
-    task, _ = _locked(conn, userid, task_id)
+    task, _run = _locked(conn, userid, task_id)
     if task.state == "sent":
         return _reloaded(conn, task, now)
     if state_of(task, now) not in ("open", "postponed"):
@@ -492,26 +496,26 @@ def mark_done(conn: Connection, userid: str, task_id: int, now: datetime, how: s
 
 def postpone_soon(conn: Connection, userid: str, task_id: int, now: datetime, zone: ZoneInfo) -> TaskView:
     """Put it off to the next usual moment; what is put off already stays. Raises Conflict when it expires before."""
-    task, _ = _locked(conn, userid, task_id)
+    task, _run = _locked(conn, userid, task_id)
     if state_of(task, now) == "postponed":
         return _reloaded(conn, task, now)
     if state_of(task, now) != "open":
         raise Conflict(_ended_words(task))
     choices = postpone_choices(now, zone, task.expires_at)
     if not choices:
-        raise Conflict("这条待办快到期了，不能再推迟。")
+        raise Conflict(_("这条待办快到期了，不能再推迟。"))
     return _postpone(conn, userid, task_id, choices[0][1], now, zone)
 
 
 def _postpone(conn: Connection, userid: str, task_id: int, until: datetime, now: datetime, zone: ZoneInfo) -> TaskView:
-    task, _ = _locked(conn, userid, task_id)
+    task, _run = _locked(conn, userid, task_id)
     if task.state != "open":
         raise Conflict(_ended_words(task))
     if until <= now:
-        raise Invalid("推迟的时间已经过去，请选一个将来的时间。")
+        raise Invalid(_("推迟的时间已经过去，请选一个将来的时间。"))
     if task.expires_at is not None and until >= task.expires_at:
         ends = task.expires_at.astimezone(zone)
-        raise Conflict(f"这条待办 {ends.month} 月 {ends.day} 日 {ends:%H:%M} 过期，不能推迟到那之后。")
+        raise Conflict(_("这条待办 {when} 过期，不能推迟到那之后。", when=f"{ends:%m-%d %H:%M}"))
     if task.kind == promises.KIND:
         promises.put_off(conn, task, until)
     else:
@@ -522,9 +526,9 @@ def _postpone(conn: Connection, userid: str, task_id: int, until: datetime, now:
 def _checked(text: str) -> str:
     text = text.strip()
     if not text:
-        raise Invalid("要发送的内容是空的，请写点什么。")
+        raise Invalid(_("要发送的内容是空的，请写点什么。"))
     if len(text) > CHAT_TEXT_CHARS:
-        raise Invalid(f"内容有 {len(text)} 个字，最多 {CHAT_TEXT_CHARS} 个，请删短一些。")
+        raise Invalid(_("内容有 {n} 个字，最多 {most} 个，请删短一些。", n=len(text), most=CHAT_TEXT_CHARS))
     return text
 
 
