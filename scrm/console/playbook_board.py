@@ -8,7 +8,6 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
-from scrm.access.scope import may_reach
 from scrm.console import store
 from scrm.console.door import MANAGER, for_managers, page
 from scrm.console.playbook_board_view import Asked, digest_of, find_text, load
@@ -166,7 +165,9 @@ async def find_customers(request: web.Request) -> web.StreamResponse:
     def look(conn: Connection) -> list[store.Customer]:
         if not text or not member.may("customers"):
             return []
-        found = store.list_customers(conn, text=text, phone_lookup=lookup, before=None).rows
-        return [each for each in found if may_reach(conn, member.scope, each.person.id)][:_FOUND]
+        scope = member.scope
+        return list(
+            store.list_customers(conn, text=text, phone_lookup=lookup, before=None, limit=_FOUND, scope=scope).rows
+        )
 
     return render(request, "console/playbook_board_customers.html", found=await services.db.read(look), text=text)

@@ -13,8 +13,8 @@ _TALL = {"content", "steps", "branch", "split", "else", "then", "variants", "do"
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
 
 
-def write_scalar(value: Any) -> str:
-    """On one line, such that the house reads exactly the same value again."""
+def write_scalar(value: Any, *, is_alone: bool = False) -> str:
+    """On one line, such that the house reads exactly the same value again; `is_alone`: not within braces."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -22,11 +22,17 @@ def write_scalar(value: Any) -> str:
     if isinstance(value, int | float):
         return str(value)
     text = str(value)
-    dumped = yaml.safe_dump([text], allow_unicode=True, default_flow_style=True, width=10**9).strip()[1:-1]
-    if dumped == text:
+    if _is_plain(text, is_alone=is_alone):
         return text
     quoted = json.dumps(text, ensure_ascii=False)
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)
+
+
+def _is_plain(text: str, *, is_alone: bool) -> bool:
+    """Whether it needs no quotes: braces take fewer words than lines do."""
+    if is_alone:
+        return bool(yaml.safe_dump({"a": text}, allow_unicode=True, width=10**9) == f"a: {text}\n")
+    return bool(yaml.safe_dump([text], allow_unicode=True, default_flow_style=True, width=10**9) == f"[{text}]\n")
 
 
 def write_flow(value: Any) -> str:
@@ -46,7 +52,7 @@ def write_value(key: str, value: Any, indent: int) -> list[str]:
         if isinstance(value, Mapping):
             return ["", *write_mapping(value, indent + 2)]
         return ["", *(line for each in value for line in write_item(each, indent + 2))]
-    return [f" {write_flow(value)}"]
+    return [f" {_on_one_line(value)}"]
 
 
 def write_mapping(value: Mapping[str, Any], indent: int) -> list[str]:
@@ -65,7 +71,11 @@ def write_item(value: Any, indent: int) -> list[str]:
     if isinstance(value, str) and _is_tall_text(value):
         first, *rest = write_block_text(value, indent + 2)
         return [f"{' ' * indent}-{first}", *rest]
-    return [f"{' ' * indent}- {write_flow(value)}"]
+    return [f"{' ' * indent}- {_on_one_line(value)}"]
+
+
+def _on_one_line(value: Any) -> str:
+    return write_flow(value) if isinstance(value, Mapping | list | tuple) else write_scalar(value, is_alone=True)
 
 
 def write_block_text(text: str, indent: int) -> list[str]:

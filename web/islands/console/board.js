@@ -18,7 +18,9 @@ class BoardEditor extends HTMLElement {
     this.addEventListener("submit", (event) => event.preventDefault());
     this.onKey = (event) => this.key(event);
     this.onLeave = (event) => { if (this.waiting || this.typed) { this.flush(); event.preventDefault(); } };
+    this.onLink = (event) => this.link(event);
     document.addEventListener("keydown", this.onKey);
+    document.addEventListener("click", this.onLink);
     window.addEventListener("beforeunload", this.onLeave);
     this.sort();
     this.mark();
@@ -28,6 +30,7 @@ class BoardEditor extends HTMLElement {
 
   disconnectedCallback() {
     document.removeEventListener("keydown", this.onKey);
+    document.removeEventListener("click", this.onLink);
     window.removeEventListener("beforeunload", this.onLeave);
   }
 
@@ -253,14 +256,24 @@ class BoardEditor extends HTMLElement {
       event.preventDefault();
       event.shiftKey ? this.redo() : this.undo();
     } else if (event.altKey && (event.key === "ArrowUp" || event.key === "ArrowDown")) {
-      const card = event.target.closest && event.target.closest("[data-at]");
-      if (!card || !card.dataset.at) return;
+      const card = event.target.closest && event.target.closest(".board-slot");
+      if (!card) return;
       event.preventDefault();
       const by = event.key === "ArrowUp" ? "-1" : "1";
       this.send("shift", [["at", card.dataset.at], ["by", by]], { focus: "#board-story [aria-current] [data-show]" });
     } else if (event.key === "Escape" && this.panel.hasAttribute("data-open") && !document.querySelector("dialog[open]")) {
       this.closePanel();
     }
+  }
+
+  // Whoever goes on takes along what was just written.
+  async link(event) {
+    const link = event.target.closest && event.target.closest("a[href]");
+    if (!link || event.defaultPrevented || event.ctrlKey || event.metaKey || !(this.waiting || this.typed)) return;
+    event.preventDefault();
+    this.flush();
+    await this.queue;
+    if (!this.waiting) location.assign(link.href);
   }
 
   insert(button) {

@@ -1,0 +1,322 @@
+"""剧本画板: what is done on it becomes text, kept at once; what the board cannot read stays as it was written."""
+
+from pathlib import Path as File
+from typing import Any
+
+import aiohttp
+import pytest
+
+from scrm.sop import drafts, lifecycle_store
+from scrm.sop.board.model import Card, read_board, read_path, write_path
+from scrm.sop.board.spots import list_comments
+from scrm.sop.parse import parse_playbook
+from scrm.sop.reading import Known
+from scrm.sop.schema import Branch, Channel, Late, Playbook, Split, Wait
+from scrm.sop.shelf import playbooks_of
+from scrm.sop.source import read_source
+from tests.console.conftest import Page, SignIn, Visitor
+from tests.world import World
+
+TEMPLATES = sorted(File("config/playbooks/templates").glob("*.yaml"))
+TEXTS = {path.stem: path.read_text("utf-8") for path in TEMPLATES}
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """Pages look the same on both databases: one is enough."""
+    return sqlite_url
+
+
+class Board:
+    """A draft on its board, as the page's script sees it."""
+
+    def __init__(self, visitor: Visitor, key: str) -> None:
+        self.visitor, self.key, self.of = visitor, key, f"/console/playbooks/{key}/board"
+        self.show = "trigger"
+
+    async def post(self, path: str, **values: Any) -> aiohttp.ClientResponse:
+        headers = {**self.visitor.cookie, "X-CSRF": self.visitor.csrf, "HX-Request": "true"}
+        form = [
+            (name, each) for name, value in values.items() for each in (value if isinstance(value, list) else [value])
+        ]
+        form = [(name.replace("__", "."), str(value)) for name, value in form]
+        return await self.visitor.world.client.post(self.of + path, data=aiohttp.FormData(form), headers=headers)
+
+    async def do(self, op: str, status: int = 200, **values: Any) -> Page:
+        seen = values.pop("seen", None) or await self.seen()
+        response = await self.post("/edit", op=op, seen=seen, show=self.show, **values)
+        page = Page(response.status, await response.text())
+        assert page.status == status, page.text
+        return page
+
+    async def seen(self) -> str:
+        tags = (await self.visitor.get(self.of)).tags
+        return next(str(found["data-seen"]) for _, found in tags if "data-seen" in found)
+
+    async def text(self) -> str:
+        draft = await self.visitor.world.services.db.read(lifecycle_store.find_draft, self.key)
+        assert draft is not None
+        return str(draft.source)
+
+    async def playbook(self) -> Playbook:
+        return parse_playbook(await self.text(), file_name=self.key, known=Known(coupons=("light20", "back20")))
+
+    async def card(self, name: str) -> Card:
+        return next(card for card in read_board(await self.text()).cards() if card.id == name)
+
+    async def put(self, name: str, field: str, status: int = 200, **values: Any) -> Page:
+        at = write_path((await self.card(name)).at) if name else ""
+        return await self.do("put", status, at=at, field=field, **values)
+
+
+async def draft_of(visitor: Visitor, template: str) -> Board:
+    text, now = TEXTS[template], visitor.world.clock.now()
+    await visitor.world.services.db.write(lambda conn: drafts.save(conn, template, text, "chenlan", now=now))
+    return Board(visitor, template)
+
+
+@pytest.fixture
+async def board(manager: Visitor) -> Board:
+    """A playbook that was begun a moment ago."""
+    form = {"csrf": manager.csrf, "title": "新客三步"}
+    path = "/console/playbooks/new/board"
+    response = await manager.world.client.post(path, data=form, headers=manager.cookie, allow_redirects=False)
+    return Board(manager, response.headers["Location"].split("/")[3])
+
+
+async def test_a_new_playbook_is_made_without_a_line_of_text(board: Board) -> None:
+    await board.put("", "where", where__key="channel.kind", where__values="直播，门店")
+    await board.put("", "reentry", reentry="every", reentry__every="30", reentry__every_unit="d")
+    await board.put("", "goal", goal__event="order.paid", goal__within="14", goal__within_unit="d")
+    await board.put("", "cap", cap__mode="own", cap__gap="12", cap__gap_unit="h", cap__per_week="3")
+    await board.put("", "max_pushes", max_pushes="4")
+    await board.put("", "holdout", holdout="5")
+    await board.put(
+        "", "exit_if", **condition("exit_if", "any", what__0="event:order.paid", what__1="flag:optout.promo")
+    )
+    await board.put("", "enter_if", **condition("enter_if", "all", what__0="field:person.paid_orders", value__0="0"))
+    await board.do("add", kind="T", to="steps", index="1", day="D1")
+    await board.put("task", "title", title="问一句用得怎么样")
+    await board.put("task", "text", item="content", text="{{ 客户称呼 }}好：\n用得怎么样？  ")
+    await board.put("task", "late", late="drop")
+    await board.put("task", "ttl", ttl="4", ttl_unit="h")
+    await board.put("task", "when", when__mode="day", when__number="1", when__from="10:00", when__to="11：30")
+    await board.put("task", "if", **condition("if", "all", what__0="no_reply"))
+    await board.do("add", kind="branch", to="steps", index="2")
+    await board.do("add", kind="M", to="steps/2/branch/0/steps", day="D3")
+    await board.do("add", kind="X", to="steps/2/branch/1/else", day="D3")
+    playbook = await board.playbook()
+    assert (playbook.title, playbook.trigger.where) == ("新客三步", {"channel.kind": ("直播", "门店")})
+    assert (playbook.guards.max_pushes, playbook.holdout) == (4, 0.05)
+    task = playbook.step("task")
+    assert task is not None
+    assert task.content is not None
+    assert (task.content.text, task.late, task.condition) == (
+        "{{ 客户称呼 }}好：\n用得怎么样？",
+        Late.DROP,
+        {"no_reply": True},
+    )
+    assert [step.channel for step in playbook.steps] == [Channel.TASK, Channel.TASK, Channel.MASS, Channel.SYSTEM]
+    branch = playbook.parts[2]
+    assert isinstance(branch, Branch)
+    assert [arm.name for arm in branch.arms] == ["已付款", "其他"]
+    page = await board.visitor.get(board.of)
+    for words in (
+        "可以发布",
+        "客户添加了员工（渠道类型为 直播、门店）",
+        "14 天内付款",
+        "第 3 天",
+        "自己的频控，最多主动联系 4 次",
+    ):
+        assert words in page, words
+    response = await board.post("/../publish", csrf=board.visitor.csrf)
+    assert response.status == 200
+    assert board.key in playbooks_of(board.visitor.world.services).current
+
+
+def condition(prefix: str, joint: str, **rows: str) -> dict[str, str]:
+    numbers = {name.rpartition("__")[2] for name in rows}
+    named = {f"{prefix}.{name.rpartition('__')[2]}.{name.rpartition('__')[0]}": value for name, value in rows.items()}
+    return {f"{prefix}.rows": str(len(numbers)), f"{prefix}.joint": joint, **named}
+
+
+async def test_steps_move_over_days_and_into_arms_with_their_comments(manager: Visitor) -> None:
+    board = await draft_of(manager, "pb-02-first-order")
+    comments = sorted(each for _, each in list_comments(await board.text()))
+    await board.do("move", at="steps/2", to="steps", index="4", day="D1")
+    nudge = (await board.playbook()).step("nudge")
+    assert nudge is not None
+    assert (nudge.when.days, str(nudge.when.window and nudge.when.window.start)) == (1, "09:00:00")
+    assert [card.id for card in read_board(await board.text()).series.cards][:4] == [
+        "welcome",
+        "newcomer",
+        "usage",
+        "nudge",
+    ]
+    await board.do("shift", at="steps/3", by="-1")
+    await board.do("move", at="steps/2", to="steps", day="D7")
+    assert [card.day.key for card in read_board(await board.text()).series.cards] == [
+        "D0",
+        "D0",
+        "D1",
+        "D2",
+        "D3",
+        "D7",
+        "D7",
+        "D8",
+    ]
+    await board.do("add", kind="split", to="steps", index="2")
+    await board.do("move", at="steps/3", to="steps/2/split/1/steps", index="0")
+    split = next(part for part in (await board.playbook()).parts if isinstance(part, Split))
+    assert [len(arm.parts) for arm in split.arms] == [0, 1]
+    assert sorted(each for _, each in list_comments(await board.text())) == comments
+    refused = await board.do("move", 422, at="steps/2", to="steps/2/split/0/steps", index="0")
+    assert "它自己" in refused.text
+
+
+async def test_a_copy_has_names_of_its_own_and_what_is_removed_is_gone(manager: Visitor) -> None:
+    board = await draft_of(manager, "pb-14-dormant")
+    before = await board.text()
+    await board.do("copy", at="steps/1")
+    ids = [card.id for card in read_board(await board.text()).cards()]
+    assert len(ids) == len(set(ids))
+    assert {"kind-2", "repair-2", "light-hint-2"} <= set(ids)
+    await board.do("remove", at="steps/2")
+    assert await board.text() == before
+    await board.do("remove_arm", at="steps/1/branch/1")
+    branch = (await board.playbook()).parts[1]
+    assert isinstance(branch, Branch)
+    assert [arm.name for arm in branch.arms] == ["有过售后", "看重优惠", "其他老客"]
+
+
+async def test_waits_variants_attachments_and_acts_are_built_by_hand(board: Board) -> None:
+    await board.do("add", kind="wait", to="steps", index="1")
+    await board.put("wait", "wait", wait__event="order.delivered", wait__timeout="10", wait__timeout_unit="d")
+    await board.put("wait", "on_timeout", wait__on_timeout="steps")
+    await board.do("add", kind="T", to="steps/1/wait/on_timeout", day="D1")
+    await board.do("add_item", at="steps/0", field="variant")
+    await board.put("hello", "share", item="content/variants/0", share="70")
+    await board.put("hello", "text", item="content/variants/1", text="另一种说法")
+    await board.do("add_item", at="", field="coupon")
+    coupon = f"{board.key}-c1"
+    await board.put("", "coupon", key=coupon, title="回礼券", amount="9.9", threshold="", valid="3", valid_unit="d")
+    await board.do("add_item", at="steps/0", field="attachment", item="content/variants/1", kind="coupon", value=coupon)
+    await board.do("add", kind="X", to="steps", index="2", day="D2")
+    await board.do("add_item", at="steps/2", field="act", act="points")
+    await board.do("put", at="steps/2", field="act", item="do/1", act="points", value="50")
+    wrong = await board.do("put", 422, at="steps/2", field="act", item="do/1", act="points", value="很多")
+    assert "积分要写整数" in wrong.text
+    playbook = await board.playbook()
+    wait = playbook.parts[1]
+    assert isinstance(wait, Wait)
+    assert (wait.event, wait.timeout.days, len(wait.timed_out)) == ("order.delivered", 10, 1)
+    hello = playbook.step("hello")
+    assert hello is not None
+    assert hello.content is not None
+    assert [(each.share, each.content.text[:2]) for each in hello.content.variants] == [(0.7, "{{"), (0.3, "另一")]
+    assert hello.content.variants[1].content.attachments == ({"coupon": coupon},)
+    assert [spec.face_fen for spec in playbook.coupons] == [990]
+    act = playbook.step("act")
+    assert act is not None
+    assert act.act == ({"add_tag": "待跟进"}, {"points": 50})
+    await board.do("remove_item", at="steps/0", item="content/variants/0")
+    assert (await board.card("hello")).data["content"] == {"text": "另一种说法", "attachments": [{"coupon": coupon}]}
+
+
+async def test_another_channel_takes_what_it_needs_and_leaves_what_it_cannot_have(board: Board) -> None:
+    for letter in "MXSIGKWT":  # each from the one before
+        await board.do("channel", at="steps/0", channel=letter)
+        if letter not in "MGK":  # which would rather not say a name
+            await board.playbook()
+    assert (await board.card("hello")).data["channel"] == "T"
+
+
+async def test_what_is_wrong_stands_at_the_card_and_the_control_it_is_about(manager: Visitor) -> None:
+    board = await draft_of(manager, "pb-02-first-order")
+    board.show = "steps/2"
+    page = await board.put("nudge", "text", item="content", text="{{ 客户名 }}好")
+    assert "1 处要改" in page
+    assert page.html.count("不认识的变量 {{ 客户名 }}") == 3  # the card, the control, the preview
+    refused = await board.put("nudge", "when", 422, when__mode="day", when__number="3", when__from="10:00", when__to="")
+    assert "时间段要写开始和结束" in refused.text
+    page = await board.put("nudge", "text", item="content", text="好")
+    assert "可以发布" in page
+
+
+async def test_nobody_overwrites_what_another_has_written(board: Board, sign_in: SignIn) -> None:
+    seen = await board.seen()
+    other = Board(await sign_in("lina", "李娜", "manager"), board.key)
+    await other.put("", "title", title="李娜改的")
+    page = await board.do("put", 409, seen=seen, at="", field="title", title="陈岚改的")
+    assert "lina刚刚改了这份草稿，你的这一步没有保存" in page.text
+    assert "title: 李娜改的" in await board.text()
+
+
+async def test_a_step_is_taken_back_to_the_letter(manager: Visitor) -> None:
+    board = await draft_of(manager, "pb-02-first-order")
+    before = await board.text()
+    await board.do("remove", at="steps/3")
+    await board.do("restore", source=before.replace("\n", "\r\n"))
+    assert await board.text() == before
+
+
+async def test_the_preview_speaks_to_the_chosen_customer_and_says_when(manager: Visitor, world: World) -> None:
+    await world.add()
+    board = await draft_of(manager, "pb-02-first-order")
+    found = await manager.get(f"{board.of}/customers?q=满")
+    person = next(str(each["data-person"]) for _, each in found.tags if "data-person" in each)
+    page = await manager.get(f"{board.of}/panel?show=steps/2&person={person}")
+    assert "按 小满 预览 · 现在进入的话" in page
+    assert "您好，我是刚加您的Lina。" in page
+    sample = await manager.get(f"{board.of}?show=steps/4")
+    assert "按示例客户预览" in sample
+    assert "20 元新人券" in sample
+    await board.put("coupon", "text", item="content", text="{{ 最近商品 }}用完了吗")
+    assert "缺少变量：最近商品" in await manager.get(f"{board.of}/panel?show=steps/4&person={person}")
+
+
+async def test_the_tests_of_a_draft_are_played_beside_it(manager: Visitor) -> None:
+    board = await draft_of(manager, "pb-02-first-order")
+    text = await board.text()
+    tests = text.index("tests:")
+    shortened = text[:tests] + text[tests : text.index("  - name: 提醒已经在导购手里")]
+    await board.do("restore", source=shortened.replace("run: goal", "run: done"))
+    response = await board.post("/tests")
+    page = Page(response.status, await response.text())
+    assert "通过 一直没下单" in page
+    assert "没通过 券提醒之前下了单" in page
+    assert "run 期望 done，实际 goal" in page
+
+
+async def test_a_text_that_is_no_text_is_shown_the_way_to_its_mend(board: Board) -> None:
+    await board.do("restore", source="playbook: [\n")
+    page = await board.visitor.get(board.of)
+    assert "画板读不出这份文本" in page
+    assert "到“文本”里修改" in page
+    assert (await board.visitor.get("/console/playbooks/nobody/board")).status == 404
+    assert (await board.do("fly", 422)).status == 422
+
+
+async def test_a_template_is_copied_under_a_key_of_its_own(manager: Visitor) -> None:
+    await draft_of(manager, "pb-14-dormant")
+    form = {"csrf": manager.csrf, "title": "唤醒老客", "template": "pb-14-dormant"}
+    path = "/console/playbooks/new/board"
+    response = await manager.world.client.post(path, data=form, headers=manager.cookie, allow_redirects=False)
+    board = Board(manager, response.headers["Location"].split("/")[3])
+    assert board.key == "pb-14-dormant-2"
+    assert [comment for _, comment in list_comments(await board.text())]
+    page = await manager.get(board.of)
+    for words in ("唤醒老客", "有过售后", "看重优惠", "以上都不符合", "第 60 天"):
+        assert words in page, words
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_every_card_of_every_template_has_its_day_and_comes_back_by_its_path(text: str) -> None:
+    board, plain = read_board(text), read_source(text).plain()
+    for card in board.cards():
+        assert read_path(write_path(card.at)) == card.at
+        assert card.day.unit or card.kind != "step", card.id
+        found: Any = plain
+        for part in card.at:
+            found = found[part]
+        assert card.id == str((found.get("wait") or found).get("id", ""))

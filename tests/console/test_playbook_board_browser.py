@@ -1,0 +1,183 @@
+"""The board in a real browser: a playbook is built, rehearsed and published by mouse and keys alone, on any screen."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path as File
+from typing import Any
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from scrm.http import COOKIE
+from scrm.sop import drafts
+from scrm.sop.schema import Branch, Step
+from scrm.sop.shelf import playbooks_of
+from tests.console.conftest import Visitor
+from tests.fixtures_browser import OpenPage
+from tests.world import World
+
+Screenshot = Callable[[Page, str], Awaitable[Any]]
+DORMANT = File("config/playbooks/templates/pb-14-dormant.yaml").read_text("utf-8")
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """Pages look the same on both databases: one is enough."""
+    return sqlite_url
+
+
+class Hand:
+    """Somebody at the board; every act waits until it is kept."""
+
+    def __init__(self, page: Page) -> None:
+        self.page, self.panel = page, page.locator("#board-panel")
+
+    async def saved(self) -> None:
+        await expect(self.page.locator("[data-saved]")).to_contain_text("已保存")
+
+    async def fill(self, field: Locator, text: str) -> None:
+        await field.fill(text)
+        await field.press("Tab")
+        await self.saved()
+
+    async def choose(self, label: str, option: str) -> None:
+        await self.panel.get_by_label(label, exact=True).first.select_option(label=option)
+        await self.saved()
+
+    async def add(self, kind: str, within: str = "#board-story .timeline-board > .series > .adder.open") -> None:
+        await self.page.locator(within).first.click()
+        await self.page.get_by_role("dialog").get_by_role("button", name=kind).click()
+        await self.saved()
+
+    async def open(self, words: str) -> None:
+        await self.page.locator("#board-story [data-show]").filter(has_text=words).first.click()
+        await expect(self.panel.locator("form")).to_be_visible()
+
+    async def titles(self) -> list[str]:
+        return await self.page.locator("#board-story .board-slot > .step > header h3").all_inner_texts()
+
+
+async def drag(page: Page, grip: Locator, to: Locator) -> None:
+    """As a hand does it: some way, not in one leap."""
+    start, end = await grip.bounding_box(), await to.bounding_box()
+    assert start is not None
+    assert end is not None
+    await page.mouse.move(start["x"] + 10, start["y"] + 10)
+    await page.mouse.down()
+    for part in range(1, 13):
+        x = start["x"] + 10 + (end["x"] + 60 - start["x"]) * part / 12
+        y = start["y"] + 10 + (end["y"] + end["height"] + 12 - start["y"] - 10) * part / 12
+        await page.mouse.move(x, y)
+    await page.mouse.up()
+
+
+async def test_a_playbook_is_built_rehearsed_and_published_without_text(
+    world: World, manager: Visitor, open_page: OpenPage, screenshot: Screenshot
+) -> None:
+    await world.add()
+    base = str(world.client.make_url("")).rstrip("/")
+    page = await open_page()
+    await page.context.add_cookies([{"name": COOKIE, "value": manager.token, "url": base}])
+    await page.goto(base + "/console/playbooks/new")
+    await page.get_by_label("名称").first.fill("直播新客三步")
+    await page.get_by_role("button", name="打开画板").click()
+    hand = Hand(page)
+
+    # Who comes in, what it is for, and how far it may go.
+    await page.get_by_text("只要其中一部分").click()
+    await hand.fill(hand.panel.get_by_label("渠道类型"), "直播")
+    await hand.open("7 天内付款")
+    await hand.fill(hand.panel.get_by_label("多久内", exact=True), "14")
+    await expect(page.locator(".head-card").nth(1)).to_contain_text("14 天内付款")
+    await hand.open("和全店一样")
+    await hand.fill(hand.panel.get_by_label("最多主动联系几次"), "3")
+
+    # Three steps on three days, and a branch with one of them.
+    await hand.add("员工待办")
+    await hand.fill(hand.panel.get_by_label("名称"), "问问用得怎么样")
+    await hand.choose("怎样算时间", "第几天")
+    await hand.fill(hand.panel.get_by_label("天数"), "1")
+    await hand.panel.get_by_text("插入变量").click()
+    text = hand.panel.get_by_label("话术", exact=True)
+    await text.press("End")
+    await hand.panel.get_by_role("button", name="最近商品").click()
+    await page.keyboard.type("那一件")
+    await text.press("Tab")
+    await hand.saved()
+    assert '{{ 最近商品 | 默认("那一件") }}' in await text.input_value()
+    await hand.add("条件分支")
+    await hand.add("企业群发", ".arm >> nth=1 >> .adder.open")
+    await hand.fill(hand.panel.get_by_label("名称"), "送一份小清单")
+    await hand.choose("怎样算时间", "第几天")
+    await hand.fill(hand.panel.get_by_label("天数"), "3")
+    await expect(page.locator("#board-state")).to_contain_text("可以发布")
+    await screenshot(page, "board-built-1280")
+
+    # What is wrong stands at its place, and goes with its mend; what was done is taken back.
+    await hand.fill(hand.panel.get_by_label("话术", exact=True), "您好，{{ 客户昵称 }}")
+    await expect(hand.panel.locator(".notes .wrong").first).to_contain_text("不能用“客户昵称”")
+    await page.locator("[data-undo]").click()
+    await expect(page.locator("#board-state")).to_contain_text("可以发布")
+    await page.locator("[data-redo]").click()
+    await expect(page.locator("#board-state")).to_contain_text("1 处要改")
+    await hand.fill(hand.panel.get_by_label("话术", exact=True), "这周的小清单")
+    await expect(page.locator("#board-state")).to_contain_text("可以发布")
+
+    # By mouse to another day, by keys back again.
+    slot = page.locator(".timeline-board > .series > .day-row > .day-cards > .board-slot")
+    await drag(page, slot.nth(0).locator("[data-grip]").first, slot.nth(1))
+    await expect(page.locator(".timeline-board > .series > .day-row > .when b").first).to_have_text("第 1 天")
+    assert [title.split(" · ")[-1] for title in await hand.titles()][:2] == ["问问用得怎么样", "打招呼"]
+    await hand.open("打招呼")
+    await page.locator("#board-story [aria-current] [data-show]").focus()
+    await page.keyboard.press("Alt+ArrowUp")
+    await expect(slot.first).to_contain_text("打招呼")
+    await hand.choose("怎样算时间", "触发后多久")
+
+    # For whom, and what he would read.
+    await page.get_by_placeholder("按哪位客户预览").fill("小满")
+    await page.locator("#board-found").get_by_role("button", name="小满").click()
+    await expect(page.locator("#board-preview")).to_contain_text("按 小满 预览")
+    await expect(page.locator(".phone .bubble")).to_contain_text("我是Lina")
+    await screenshot(page, "board-preview-1280")
+
+    await page.get_by_role("link", name="预演").click()
+    await page.get_by_label("模拟人数").fill("40")
+    await page.get_by_role("radio", name="模拟客户").check()
+    await page.get_by_role("button", name="预演草稿").click()
+    await page.get_by_text("可以离开这个页面").wait_for()
+    await world.settle()
+    await page.get_by_text("每一步").first.wait_for()
+    await page.locator(".crumbs").get_by_role("link", name="直播新客三步").click()
+    await page.get_by_role("link", name="发布").click()
+    await page.get_by_role("button", name="发布第 1 版").click()
+    await page.get_by_text("第 1 版 当前").wait_for()
+    made = next(each for each in playbooks_of(world.services).current.values() if each.title == "直播新客三步")
+    assert (made.trigger.where, made.guards.max_pushes, len(made.steps)) == ({"channel.kind": ("直播",)}, 3, 3)
+    assert [type(part) for part in made.parts] == [Step, Step, Branch]
+
+
+@pytest.mark.parametrize("width", [390, 768])
+async def test_a_template_with_branches_is_read_and_changed_on_a_phone_and_a_tablet(
+    world: World, manager: Visitor, open_page: OpenPage, screenshot: Screenshot, width: int
+) -> None:
+    now = world.clock.now()
+    await world.services.db.write(lambda conn: drafts.save(conn, "pb-14-dormant", DORMANT, "chenlan", now=now))
+    base = str(world.client.make_url("")).rstrip("/")
+    page = await open_page(width=width, height=844, phone=True)
+    await page.context.add_cookies([{"name": COOKIE, "value": manager.token, "url": base}])
+    await page.goto(base + "/console/playbooks/pb-14-dormant/board")
+    hand = Hand(page)
+    await expect(page.locator(".arm")).to_have_count(4)
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    await screenshot(page, f"board-{width}")
+    await hand.open("送一张无门槛券")
+    await expect(hand.panel).to_be_in_viewport()
+    await hand.fill(hand.panel.get_by_label("天数"), "20")
+    await screenshot(page, f"board-panel-{width}")
+    await hand.panel.get_by_role("button", name="完成").tap()
+    await expect(hand.panel).not_to_be_in_viewport()
+    await expect(page.locator(".arm").nth(1)).to_contain_text("第 20 天")
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    await page.get_by_role("link", name="文本").click()
+    source = await page.locator("textarea[name=source]").input_value()
+    assert source == DORMANT.replace("at: D+15 10:00-11:30", "at: D+20 10:00-11:30")
