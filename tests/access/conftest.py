@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from argon2 import PasswordHasher
 
+from scrm.access import passwords
 from scrm.app import ROUTES
 from tests.console.conftest import manager, sign_in
 
@@ -68,3 +70,10 @@ API = tuple(door for door in DOORS if door.pattern.startswith("/api/v1/"))
 @pytest.fixture(scope="session")
 def doors() -> tuple[Door, ...]:
     return DOORS
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2 with next to no work: what it costs in earnest is not what these tests are about."""
+    monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    passwords._nobodys.cache_clear()
