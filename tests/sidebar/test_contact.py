@@ -57,7 +57,7 @@ async def test_the_shell_is_small_and_carries_what_the_sdk_needs(lina: Member) -
     assert 'data-corp="ww7f2c19e0a4d83b56"' in html
     assert 'data-agent="1000021"' in html
     assert "bridge" not in html
-    assert "请在企业微信里打开" in html
+    assert "<noscript>" in html
 
 
 async def test_the_clients_dark_scheme_is_believed(lina: Member) -> None:
@@ -68,7 +68,8 @@ async def test_the_clients_dark_scheme_is_believed(lina: Member) -> None:
         return found[1]
 
     assert await media("wxwork/5.0.2 Android ColorScheme/Dark") == "all"
-    assert await media("wxwork/5.0.2 Android ColorScheme/Light") == "(prefers-color-scheme: dark)"
+    assert await media("wxwork/5.0.2 Android ColorScheme/Light") == "not all"
+    assert await media("wxwork/5.0.11 WindowsWechat ColorScheme/Light") == "(prefers-color-scheme: dark)"
 
 
 async def test_one_answer_holds_the_whole_customer(world: World, lina: Member, wecom: FakeWeCom) -> None:

@@ -1,15 +1,26 @@
 """One catalogue for every text of the sidebar: complete in both languages, and the reader's language is found."""
 
+import ast
+import re
+from pathlib import Path
 from string import Formatter
 
 import pytest
 
+import scrm.sidebar
+from scrm.http import COOKIE
+from scrm.sop.models import task
 from tests.sidebar.conftest import Member
-from tests.world import World
+from tests.world import XIAOMAN, World
 from web.languages import language_of
 from web.texts import CHINESE, _, catalogue, speaking
 from web.texts.extract import collect
 
+WEB = catalogue.FOLDER.parent
+TEMPLATES, ISLANDS = WEB / "templates" / "sidebar", WEB / "islands" / "sidebar"
+SIDEBAR = Path(scrm.sidebar.__file__).parent
+# Kept in the ledger, or looked for in what a member types.
+NOT_FOR_READERS = {"侧边栏", r"^\s*(?:订单编号|订单号|单号|手机号|手机|尾号)?\s*[:：]?\s*"}
 WINDOWS = "Mozilla/5.0 Chrome/107.0.5304.110 Safari/537.36 Language/{} ColorScheme/Light wxwork/5.0.11 WindowsWechat"
 
 
@@ -28,8 +39,10 @@ def test_translations_name_the_same_values() -> None:
     for message in catalogue.read("en"):
         if message.id:
             key = catalogue.key_of(message.id)
-            for form in catalogue.forms_of(message):
-                assert _names(form) == _names(key), key
+            *of_one, others = catalogue.forms_of(message)
+            assert _names(others) == _names(key), key
+            # "once" says the number without naming it.
+            assert all(_names(form) <= _names(key) and len(_names(key) - _names(form)) <= 1 for form in of_one), key
 
 
 def _names(text: str) -> set[str]:
@@ -83,3 +96,55 @@ async def test_only_readers_of_another_language_fetch_its_texts(world: World, li
     assert (served.status, await served.text()) == (200, script.body)
     assert "immutable" in served.headers["Cache-Control"]
     assert (await world.client.get("/static/texts/en-00000000.js")).status == 404
+
+
+OUTSIDE = re.compile(r"""_\(\s*(?:"[^"]*"|'[^']*')|\{#.*?#\}|hx-vals='[^']*'|//[^\n]*""", re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*TEMPLATES.rglob("*.html"), *ISLANDS.rglob("*.js")]), ids=lambda path: path.name
+)
+def test_no_page_says_a_word_past_the_catalogue(path: Path) -> None:
+    left = OUTSIDE.sub("", path.read_text())
+    assert re.findall(r"[\u3400-\u9fff]+", left) == []
+
+
+@pytest.mark.parametrize("path", sorted(SIDEBAR.rglob("*.py")), ids=lambda path: path.name)
+def test_no_module_of_the_sidebar_says_a_word_past_the_catalogue(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    marked = {id(part) for call in _calls(tree) for part in ast.walk(call)}
+    marked |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    said = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    left = [node.value for node in said if id(node) not in marked and re.search(r"[\u4e00-\u9fff]", node.value)]
+    assert [text for text in left if text not in NOT_FOR_READERS] == []
+
+
+def _calls(tree: ast.Module) -> list[ast.Call]:
+    """Every `_("...")` and `N_("...")`."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    return [call for call in calls if isinstance(call.func, ast.Name) and call.func.id in ("_", "N_")]
+
+
+async def test_an_english_member_reads_english(world: World, lina: Member) -> None:
+    await world.add()
+    await world.pass_time(days=3)
+    await world.pass_time(hours=1, minutes=30)
+    headers = {"Accept-Language": "en"}
+    for path in (f"/sidebar/contacts/{XIAOMAN}", "/sidebar/today", "/sidebar/scan", "/sidebar/plain"):
+        html = await (await lina.get(path, headers=headers)).text()
+        assert '<html lang="en"' in html
+        for chinese in ("画像", "跳过", "动态", "今天的待办", "复制文案", "核销", "已发送", "累计消费"):
+            assert chinese not in html, path
+    assert "Send to chat" in await (await lina.get(f"/sidebar/contacts/{XIAOMAN}", headers=headers)).text()
+    refused = await lina.get("/sidebar/contacts/wmSomebodyElses", headers=headers)
+    assert "not among those you follow" in await refused.text()
+    # What customers read stays Chinese, whoever sends it.
+    (errand,) = await world.rows(task)
+    released = await lina.world.client.post(
+        f"/sidebar/tasks/{errand.id}/release",
+        json={},
+        headers={**headers, "Cookie": f"{COOKIE}={lina.token}", "X-CSRF": lina.csrf, "Accept": "application/json"},
+    )
+    (text, card) = (await released.json())["messages"]
+    assert "就到期了" in text["text"]["content"]
+    assert "新人券" in card["news"]["title"]
