@@ -17,6 +17,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     FromClause,
+    Select,
     String,
     Text,
     and_,
@@ -63,6 +64,7 @@ __all__ = [
     "holding_for",
     "holds",
     "holds_for",
+    "judge",
     "list_leaves",
     "with_definitions",
     "words_of",
@@ -288,6 +290,73 @@ def holds_for(conn: Connection, tree: Tree | None, whom: Whom, now: datetime) ->
     return bool(conn.execute(select(compile_asked(answered, _asked(whom, now)))).scalar_one())
 
 
+def judge(conn: Connection, tree: Tree | None, whom: Whom, now: datetime) -> tuple[bool, list[Compared]]:
+    """`holds_for`, and for whoever fits what each leaf compared, as `explain` tells it: every leaf is asked once."""
+    if tree is None:
+        return True, []
+    tree = conditions_trigger.answer(with_definitions(conn, tree), _facts_of(conn, [whom]).get(whom.key))
+    asked = Asked(_PERSON, now, None, _USERID, _EXTERNAL, _ANCHOR if whom.anchor_at else None)
+    if check_condition(tree) or _lacks(tree, asked):
+        return False, []
+    leaves = list(list_leaves(tree))
+    held = [LEAVES[_kind(spec)].compile(spec, asked) for _, spec in leaves]
+    is_sound, *answers = conn.execute(_columns([and_(true(), *guards_of(tree)), *held]), _given_one(whom)).one()
+    if not is_sound or not _decide(tree, iter(map(bool, answers))):
+        return False, []
+    found = _find_all(conn, [spec for _, spec in leaves], asked, whom)
+    told = zip(leaves, answers, found, strict=True)
+    return True, [
+        Compared(_leaf_words(path, spec), each, bool(held) is not _is_negated(path))
+        for (path, spec), held, each in told
+    ]
+
+
+def _columns(columns: Sequence[ColumnElement[Any]]) -> Select[Any]:
+    return select(*(each.label(f"c{number}") for number, each in enumerate(columns)))
+
+
+def _decide(tree: Tree, answers: Iterator[bool]) -> bool:
+    """The tree with its leaves answered, in the order of `list_leaves`."""
+    if "not" in tree:
+        return not _decide(tree["not"], answers)
+    for group, combine in (("all", all), ("any", any)):
+        if group in tree:
+            return combine([_decide(part, answers) for part in tree[group]])
+    return next(answers)
+
+
+# One object for whomever it is: SQL about it is built and read by SQLAlchemy once.
+_PERSON, _USERID, _EXTERNAL, _ANCHOR = (
+    bindparam("whom_person", type_=BigInteger()),
+    bindparam("whom_userid", type_=String()),
+    bindparam("whom_external", type_=String()),
+    bindparam("whom_anchor", type_=BigInteger()),
+)
+
+
+def _given_one(whom: Whom) -> dict[str, Any]:
+    anchor = {} if whom.anchor_at is None else {"whom_anchor": to_millis(whom.anchor_at)}
+    pair = {"whom_userid": whom.userid, "whom_external": whom.external_userid}
+    return {"whom_person": whom.person_id, **pair, **anchor}
+
+
+def _find_all(conn: Connection, specs: Sequence[Mapping[str, Any]], asked: Asked, whom: Whom) -> list[str]:
+    """What `_found` tells of each leaf, with one statement for all whose value is SQL."""
+    by_sql = [spec for spec in specs if _is_sql(spec)]
+    values: Iterator[Any] = iter(())
+    if by_sql:
+        wanted = [LEAVES[_kind(spec)].found(spec, asked) for spec in by_sql]  # type: ignore[misc]
+        values = iter(conn.execute(_columns(wanted), _given_one(whom)).one())
+    return [
+        _tell(spec, [next(values)]) if _is_sql(spec) else _found(conn, spec, _asked(whom, asked.now)) for spec in specs
+    ]
+
+
+def _is_sql(spec: Mapping[str, Any]) -> bool:
+    leaf = LEAVES[_kind(spec)]
+    return leaf.found is not None and leaf.explain is None and not isinstance(spec, conditions_trigger.Answered)
+
+
 def holding(
     conn: Connection, tree: Tree | None, person_ids: Iterable[int], now: datetime, *, since: Since = None
 ) -> set[int]:
@@ -420,8 +489,7 @@ def words_of(spec: Mapping[str, Any]) -> str:
 
 
 def _compared(conn: Connection, path: Path, spec: Mapping[str, Any], asked: Asked) -> Compared:
-    leaf, is_negated = LEAVES[_kind(spec)], path.count("not") % 2 == 1
-    words = f"并非：{leaf.words(spec)}" if is_negated else leaf.words(spec)
+    leaf, words = LEAVES[_kind(spec)], _leaf_words(path, spec)
     if leaf.guard is not None and not conn.execute(select(leaf.guard(spec))).scalar_one():
         return Compared(leaf.words(spec), "不存在或已删除", False)
     if not all(conn.execute(select(guard)).scalar_one() for guard in _guards_of_not(path, spec)):
@@ -429,7 +497,16 @@ def _compared(conn: Connection, path: Path, spec: Mapping[str, Any], asked: Aske
     if lack := _lack(spec, asked):
         return Compared(words, lack, False)
     held = bool(conn.execute(select(leaf.compile(spec, asked))).scalar_one())
-    return Compared(words, _found(conn, leaf, spec, asked), held is not is_negated)
+    return Compared(words, _found(conn, spec, asked), held is not _is_negated(path))
+
+
+def _is_negated(path: Path) -> bool:
+    return path.count("not") % 2 == 1
+
+
+def _leaf_words(path: Path, spec: Mapping[str, Any]) -> str:
+    words = LEAVES[_kind(spec)].words(spec)
+    return f"并非：{words}" if _is_negated(path) else words
 
 
 def _lack(spec: Mapping[str, Any], asked: Asked) -> str:
@@ -439,13 +516,18 @@ def _lack(spec: Mapping[str, Any], asked: Asked) -> str:
     return "没有指定跟进的员工，无法比较" if needs == "run" and asked.userid is None else ""
 
 
-def _found(conn: Connection, leaf: Leaf, spec: Mapping[str, Any], asked: Asked) -> str:
+def _found(conn: Connection, spec: Mapping[str, Any], asked: Asked) -> str:
+    leaf = LEAVES[_kind(spec)]
     if isinstance(spec, conditions_trigger.Answered):
         return "没有值" if spec.found is None else str(spec.found)
     if leaf.explain is not None:
         return leaf.explain(conn, spec, asked)
     if leaf.found is None:
         return ""
-    values = conn.execute(select(leaf.found(spec, asked))).scalars().all()
+    return _tell(spec, conn.execute(select(leaf.found(spec, asked))).scalars().all())
+
+
+def _tell(spec: Mapping[str, Any], values: Iterable[Any]) -> str:
+    leaf = LEAVES[_kind(spec)]
     known = [leaf.tell(spec, value) for value in values if value is not None and value != ""]
     return "、".join(known[:5]) or "没有值"

@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -151,20 +152,25 @@ class DefinedKey(str):
 
 
 def _stat(name: str) -> Callable[[PersonId, datetime], ColumnElement[Any]]:
-    def value(person_id: PersonId, now: datetime) -> ColumnElement[Any]:
-        column = type_coerce(person_stat.c[name], BigInteger)
-        found = select(column).where(person_stat.c.person_id == person_id).scalar_subquery()
-        return func.coalesce(found, 0)
-
-    return value
+    return lambda person_id, now: _stat_of(name, person_id)
 
 
 def _moment(name: str) -> Callable[[PersonId, datetime], ColumnElement[Any]]:
-    def value(person_id: PersonId, now: datetime) -> ColumnElement[Any]:
-        column = type_coerce(person_stat.c[name], BigInteger)
-        return select(column).where(person_stat.c.person_id == person_id).scalar_subquery()
+    return lambda person_id, now: _moment_of(name, person_id)
 
-    return value
+
+# Remembered: to build them takes longer than the database takes to answer, and every entry asks.
+
+
+@lru_cache(maxsize=128)
+def _stat_of(name: str, person_id: PersonId) -> ColumnElement[Any]:
+    return func.coalesce(_moment_of(name, person_id), 0)
+
+
+@lru_cache(maxsize=128)
+def _moment_of(name: str, person_id: PersonId) -> ColumnElement[Any]:
+    column = type_coerce(person_stat.c[name], BigInteger)
+    return select(column).where(person_stat.c.person_id == person_id).scalar_subquery()
 
 
 def _days_since(name: str) -> Callable[[PersonId, datetime], ColumnElement[Any]]:

@@ -14,6 +14,7 @@ from scrm.profiles.conditions import (
     holding_for,
     holds,
     holds_for,
+    judge,
     list_leaves,
     needs_run,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "holding_for",
     "holds",
     "holds_for",
+    "judge",
     "list_leaves",
     "needs_run",
 ]

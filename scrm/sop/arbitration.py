@@ -7,7 +7,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, literal_column, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from scrm.events import Event
 from scrm.profiles import conditions
@@ -138,22 +150,30 @@ def heed(conn: Connection, event: Event, now: datetime) -> None:
     if event.name in CASE_OPENED and not event.facts.get("historic"):
         pause_person(conn, event.person_id, CASE_WORDS, now)
     else:
-        conn.execute(update(enrolment).where(_HELD, enrolment.c.person_id == event.person_id).values(look_at=now))
+        conn.execute(_LOOK, {"of_person": event.person_id, "at": now})
+
+
+# What every event asks for is built once.
+_LOOK = update(enrolment).where(_HELD, enrolment.c.person_id == bindparam("of_person")).values(look_at=bindparam("at"))
 
 
 def pause_person(conn: Connection, person_id: int, reason: str, now: datetime) -> int:
     """Pause a person's runs of P3 and P4 and take back what nobody has sent yet; returns how many runs."""
-    mine = (
-        enrolment.c.person_id == person_id,
-        enrolment.c.state == "active",
-        enrolment.c.priority.in_(sorted(MARKETING)),
-        enrolment.c.is_holdout.is_(False),
-    )
-    ids = list(conn.scalars(select(enrolment.c.id).where(*mine).order_by(enrolment.c.id)))
+    ids = conn.scalars(_MARKETED, {"of_person": person_id}).all()
     pause(conn, [(each, reason, now + LOOK_EVERY) for each in ids], now)
     return len(ids)
 
 
+_MARKETED: Select[Any] = (
+    select(enrolment.c.id)
+    .where(
+        enrolment.c.person_id == bindparam("of_person"),
+        enrolment.c.state == "active",
+        enrolment.c.priority.in_(sorted(MARKETING)),
+        enrolment.c.is_holdout.is_(False),
+    )
+    .order_by(enrolment.c.id)
+)
 _PAUSE = (
     update(enrolment)
     .where(enrolment.c.id == bindparam("of_id"), enrolment.c.state == "active")

@@ -8,7 +8,6 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, Row
 
-from scrm import events
 from scrm.errors import Conflict, ScrmError
 from scrm.events import Event
 from scrm.profiles import conditions, redirects
@@ -70,11 +69,10 @@ def concerns_anybody(conn: Connection, event_id: int, rules: Rules) -> bool:
 
 def _told(conn: Connection, event_id: int) -> Event | None:
     """An event that speaks of a person, who may have become one with another since it was told."""
-    event = events.get_event(conn, event_id)
+    event, became = store.find_told(conn, event_id)
     if event is None or event.person_id is None:
         return None
-    person_id = redirects.follow(conn, event.person_id)
-    return event if person_id == event.person_id else replace(event, person_id=person_id)
+    return event if became is None else replace(event, person_id=redirects.follow(conn, became))
 
 
 def apply_event(conn: Connection, event_id: int, rules: Rules, now: datetime, correlation: str) -> None:
@@ -223,7 +221,8 @@ class _Asked:
         if owner is None:
             raise NotLetIn(why.NO_MEMBER)
         whom = Whom(0, self.person_id, owner.userid, owner.external_userid, facts=event.facts)
-        if not conditions.holds_for(self.conn, playbook.enter_if, whom, self.now):
+        fits, leaves = conditions.judge(self.conn, playbook.enter_if, whom, self.now)
+        if not fits:
             raise NotLetIn(why.NOT_ADMITTED)
         admission = arbitration.admit(self.conn, playbook, self.person_id, self.now, self.house)
         place = self.place(key, admission)
@@ -248,7 +247,7 @@ class _Asked:
         )
         if enrolment_id is None:
             raise NotLetIn(why.ENTERED_BEFORE)
-        why.note_entries(self.conn, {enrolment_id: (playbook.enter_if, whom)}, self.now)
+        why.note_entry(self.conn, enrolment_id, leaves)
         self.note_welcomes(enrolment_id, owner)
         if admission.state == "active" and place.due_at is None:
             store.finish_idle(self.conn, [enrolment_id], now=self.now)

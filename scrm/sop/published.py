@@ -62,7 +62,7 @@ class Published:
         self._seen: list[tuple[Any, ...]] | None = None
         self._entries_from: dict[str, datetime] = {}
         self._held: set[str] = set()
-        self._index: triggers.Index = {}
+        self._index = triggers.Index()
         self._indexed: dict[str, Playbook] | None = None
 
     @property

@@ -22,9 +22,11 @@ _WAITING = ("T", "S", "M")
 
 def take_back(conn: Connection, event: Event, running: Sequence[Row[Any]], published: Published, now: datetime) -> int:
     """Withdraw the steps of this person's runs that he has just refused; returns how many. The runs go on."""
-    found = conn.execute(select(person.c.optout).where(person.c.id == event.person_id)).scalar_one_or_none() or {}
     runs = {row.id: row for row in running}
-    if event.name != CHANGED or not any(found.values()) or not runs:
+    if event.name != CHANGED or not runs:
+        return 0
+    found = conn.execute(select(person.c.optout).where(person.c.id == event.person_id)).scalar_one_or_none() or {}
+    if not any(found.values()):
         return 0
     query = select(step_run.c.id, step_run.c.enrolment_id, step_run.c.step_id).where(
         among(conn, step_run.c.enrolment_id, list(runs)),

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from scrm.db import insert_for, upsert
 from scrm.db.bulk import among_given, insert_new, insert_rows, listed, update_rows
 from scrm.events import Event, event, event_of
+from scrm.profiles.merge_tables import person_redirect
 from scrm.profiles.models import external_contact, follow_user, member, person
 from scrm.sop import mass_step_store
 from scrm.sop.models import enrolment, send, step_run, task
@@ -332,6 +333,23 @@ def _count_pushes(dialect: str) -> Select[Any]:
         )
         .group_by(s.enrolment_id)
     )
+
+
+def find_told(conn: Connection, event_id: int) -> tuple[Event | None, int | None]:
+    """An event, and the id that its person's led to when somebody joined him with another."""
+    row = conn.execute(_TOLD, {"of_id": event_id}).one_or_none()
+    if row is None:
+        return None, None
+    *values, became = row
+    return Event(**dict(zip(_TOLD_COLUMNS, values, strict=True))), became
+
+
+_TOLD_COLUMNS = ("name", "occurred_at", "person_id", "external_userid", "userid", "key", "facts", "once", "id")
+_TOLD: Select[Any] = (
+    select(*(event.c[name] for name in _TOLD_COLUMNS), person_redirect.c.new_id)
+    .outerjoin(person_redirect, person_redirect.c.old_id == event.c.person_id)
+    .where(event.c.id == bindparam("of_id"))
+)
 
 
 def list_events_of(
@@ -646,7 +664,8 @@ def _contact_tasks() -> Select[Any]:
         .where(
             task.c.external_userid == bindparam("contact"),
             func.lower(task.c.userid) == bindparam("folded"),
-            or_(task.c.state == "open", task.c.ended_at >= bindparam("since")),
+            # In words: SQLite prepares a statement anew whose parameter may decide about a partial index.
+            or_(_OPEN, task.c.ended_at >= bindparam("since")),
         )
         .order_by(task.c.open_at, task.c.id)
     )

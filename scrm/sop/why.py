@@ -1,6 +1,6 @@
 """Why a person is in a playbook or is not, what comes next, and what holds it up: kept as data, told in words."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, select, tuple_
 
 from scrm.db import upsert
+from scrm.db.bulk import insert_rows
 from scrm.errors import NotFound
 from scrm.profiles import conditions
 from scrm.profiles.conditions import Whom
@@ -20,7 +21,7 @@ from scrm.sop.models import enrolment, send, step_run, task
 from scrm.sop.models import playbook as playbook_table
 from scrm.sop.published import Published
 from scrm.sop.result_tables import entry_note, refusal
-from scrm.sop.schema import Condition, Playbook, Step
+from scrm.sop.schema import Playbook, Step
 from scrm.sop.shelf import find_version
 
 # Reasons as people read them; whoever refuses for another reason gives his own words.
@@ -72,18 +73,10 @@ def note_refusals(conn: Connection, refused: Iterable[Refused], now: datetime) -
     )
 
 
-def note_entries(conn: Connection, entered: Mapping[int, tuple[Condition | None, Whom]], now: datetime) -> None:
-    """Keep what the entry condition compared: {enrolment id: (condition, who entered)}. Without a condition nothing is."""
-    rows = [
-        {
-            "enrolment_id": enrolment_id,
-            "leaves": [list(leaf) for leaf in conditions.explain(conn, tree, whom.person_id, now, whom=whom)],
-        }
-        for enrolment_id, (tree, whom) in sorted(entered.items())
-        if tree is not None
-    ]
-    if rows:
-        conn.execute(upsert(entry_note, conn).on_conflict_do_nothing(), rows)
+def note_entry(conn: Connection, enrolment_id: int, leaves: Sequence[conditions.Compared]) -> None:
+    """Keep what the entry condition compared; without a condition nothing is."""
+    if leaves:
+        insert_rows(conn, entry_note, [{"enrolment_id": enrolment_id, "leaves": leaves}], skip_known=True)
 
 
 def forget_refusals(conn: Connection, now: datetime, *, limit: int = 2000) -> int:

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,11 +34,12 @@ from scrm.profiles.models import (
 )
 from scrm.profiles.stop_list import stop_entry
 from scrm.segments import audience, cli, refresh, store
-from scrm.segments.conditions import Whom, explain, find_missing, holding, holding_for, holds, holds_for
+from scrm.segments.conditions import Whom, explain, find_missing, holding, holding_for, holds, holds_for, judge
 from scrm.segments.models import segment, segment_member
 from scrm.segments.store import Draft
 from scrm.segments.templates import TEMPLATES
-from scrm.sop.published import problems_beside, read_file
+from scrm.sop.beside import problems as problems_beside
+from scrm.sop.published import read_file
 from scrm.work.models import work_item
 
 NOW = datetime(2026, 3, 10, 4, 0, tzinfo=UTC)
@@ -275,6 +277,10 @@ async def test_a_run_is_asked_about_its_relation_its_member_and_its_event(house:
         assert await house.db.read(holding_for, tree, runs, NOW + 2 * DAY) == expected, tree
         each = {run.key for run in runs if await house.db.read(holds_for, tree, run, NOW + 2 * DAY)}
         assert each == expected, tree
+        for run in runs:
+            fits, leaves = await house.db.read(judge, tree, run, NOW + 2 * DAY)
+            told = await house.db.read(partial(explain, whom=run), tree, run.person_id, NOW + 2 * DAY)
+            assert (fits, leaves) == (run.key in expected, told if run.key in expected else []), tree
     for tree in ({"not": {"trigger": "amount_fen", "value": 1}}, {"not": {"field": "relation.state", "op": "present"}}):
         assert not await house.db.read(holds, tree, ids[0], NOW)
         assert await house.db.read(audience.count, tree, NOW) == 0

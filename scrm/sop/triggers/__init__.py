@@ -1,7 +1,11 @@
 """The events that may start a playbook: one table for each family of events, and one line here for each table."""
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import date, datetime, time
+from operator import itemgetter
+from types import MappingProxyType
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from scrm.events import Event
@@ -9,6 +13,7 @@ from scrm.profiles.conditions import OWN_EVENT
 from scrm.sop.schema import Channel, Playbook
 from scrm.sop.schema import Trigger as Wanted
 from scrm.sop.triggers import contacts, groups, loyalty, orders, staff, times, visits
+from scrm.sop.triggers.facts import find_fact, wanted_values
 from scrm.sop.triggers.trigger import Trigger
 
 TRIGGERS: tuple[Trigger, ...] = (
@@ -37,7 +42,19 @@ BY_HAND = "manual.started"
 
 _BY_NAME = {trigger.name: trigger for trigger in TRIGGERS}
 
-Index = Mapping[str, tuple[Playbook, ...]]
+_Ranked = Sequence[tuple[int, Playbook]]
+
+
+class Index(NamedTuple):
+    """Playbooks in the order in which they are entered, by event and by the first fact that each asks for.
+
+    Of `by_fact` (event, path and value) only those are looked at that want what the event says.
+    """
+
+    by_event: Mapping[str, Sequence[Playbook]] = MappingProxyType({})
+    always: Mapping[str, _Ranked] = MappingProxyType({})
+    paths: Mapping[str, Collection[str]] = MappingProxyType({})
+    by_fact: Mapping[tuple[str, str, Any], _Ranked] = MappingProxyType({})
 
 
 def find_trigger(name: str) -> Trigger | None:
@@ -76,10 +93,21 @@ def _moment(text: str, zone: ZoneInfo) -> datetime | None:
 
 def index(playbooks: Iterable[Playbook]) -> Index:
     """Playbooks by the event that starts them, in the order in which they are entered: made once for a publication."""
-    found: dict[str, tuple[Playbook, ...]] = {}
-    for playbook in sorted(playbooks, key=_rank):
-        found[playbook.trigger.event] = (*found.get(playbook.trigger.event, ()), playbook)
-    return found
+    by_event: dict[str, list[Playbook]] = defaultdict(list)
+    always: dict[str, list[tuple[int, Playbook]]] = defaultdict(list)
+    paths: dict[str, set[str]] = defaultdict(set)
+    by_fact: dict[tuple[str, str, Any], list[tuple[int, Playbook]]] = defaultdict(list)
+    for ranked in enumerate(sorted(playbooks, key=_rank)):
+        trigger = ranked[1].trigger
+        by_event[trigger.event].append(ranked[1])
+        path = next((path for path in trigger.where if path != "userid"), None)
+        if path is None:
+            always[trigger.event].append(ranked)
+            continue
+        paths[trigger.event].add(path)
+        for value in set(wanted_values(trigger.where[path])):
+            by_fact[trigger.event, path, value].append(ranked)
+    return Index(by_event, always, paths, by_fact)
 
 
 def _rank(playbook: Playbook) -> tuple[bool, int, str, str]:
@@ -92,8 +120,13 @@ def _rank(playbook: Playbook) -> tuple[bool, int, str, str]:
 
 
 def started_by(index: Index, event: Event) -> list[Playbook]:
-    """The playbooks that this event starts; costs nothing for those that wait for other events."""
-    found = index.get(event.name, ())
+    """The playbooks that this event starts; costs nothing for those that wait for other events, or other facts."""
     if event.name == BY_HAND:
+        found = index.by_event.get(BY_HAND, ())
         return [playbook for playbook in found if playbook.key == event.facts.get("playbook")]
-    return [playbook for playbook in found if starts(playbook.trigger, event)]
+    ranked = list(index.always.get(event.name, ()))
+    for path in index.paths.get(event.name, ()):
+        fact = find_fact(event.facts, path)
+        if isinstance(fact, Hashable):
+            ranked += index.by_fact.get((event.name, path, fact), ())
+    return [playbook for _, playbook in sorted(ranked, key=itemgetter(0)) if starts(playbook.trigger, event)]

@@ -22,6 +22,10 @@ def find_fact(facts: Mapping[str, Any], path: str) -> Any:
 def _one_of(found: Any, wanted: Any) -> bool:
     if found is None:
         return False
-    values: Iterable[Any] = wanted if isinstance(wanted, tuple | list | set | frozenset) else (wanted,)
     # 1 == True in Python, but not to an author.
-    return any(found == value and isinstance(found, bool) == isinstance(value, bool) for value in values)
+    return any(found == value and isinstance(found, bool) == isinstance(value, bool) for value in wanted_values(wanted))
+
+
+def wanted_values(wanted: Any) -> Iterable[Any]:
+    """The values of which a fact must be one."""
+    return wanted if isinstance(wanted, tuple | list | set | frozenset) else (wanted,)
