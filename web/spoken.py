@@ -4,10 +4,20 @@ what they include in its place.
 
 from typing import Any
 
-from jinja2 import Environment, nodes
+from jinja2 import Environment, Template, nodes
+from jinja2.environment import TemplateModule
+from jinja2.runtime import Context
 from jinja2.visitor import NodeTransformer
 
 from web.texts import CHINESE, _, speaking
+
+
+class _Template(Template):
+    def _get_default_module(self, ctx: Context | None = None) -> TemplateModule:
+        """All templates have the same globals: nothing of the page has to be looked for before its macros are shared."""
+        if self._module is None:
+            self._module = self.make_module()
+        return self._module
 
 
 class Spoken(Environment):
@@ -17,6 +27,7 @@ class Spoken(Environment):
     """
 
     language = CHINESE
+    template_class = _Template
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         with speaking(self.language):
