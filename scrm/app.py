@@ -58,7 +58,7 @@ from scrm.mass_messages import plan as mass_plan
 from scrm.membership import points
 from scrm.moments import publish as moments
 from scrm.moments import results as moment_results
-from scrm.profiles import mark_tags, refresh_member, tags
+from scrm.profiles import mark_tags, refresh_member, search, tags
 from scrm.schedule import Schedule
 from scrm.segments import refresh as segments
 from scrm.services import SERVICES, Services
@@ -316,6 +316,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(segments.TICK_SECONDS, lambda: segments.tick(services), "segments.refresh")
     schedule.every(tally.TICK_SECONDS, lambda: tally.tick(services), "sop.tally")
     schedule.every(HOUR_SECONDS, lambda: why.tick(services), "sop.refusals")
+    schedule.every(TICK_SECONDS, lambda: search.tick(services.db), "profiles.search")
     schedule.every(daily.TICK_SECONDS, lambda: daily.tick(services), "backup.daily")
     await services.worker.start()
     schedule.start()

@@ -26,6 +26,7 @@ from scrm.commerce.models import orders
 from scrm.contact_ways.models import contact_way
 from scrm.privacy.models import erasure
 from scrm.profiles.models import external_contact, follow_user, identity, member, person, person_stat
+from scrm.profiles.search import find_named
 from scrm.sop.models import enrolment, playbook, playbook_version, send, step_run, task
 from scrm.work.models import work_item
 
@@ -33,6 +34,8 @@ T = TypeVar("T")
 
 # How many rows a search looks through before it asks whether to go on.
 WINDOW = 20_000
+# How many of one name it takes at a time.
+NAMED = 500
 PAGE = 50
 MOST = 99
 
@@ -121,18 +124,28 @@ def list_customers(
 ) -> Page[Customer]:
     """Persons within the scope, the newest first; `text` is a name, remark, external_userid or order number.
 
-    Ids and numbers are found exactly; names among the newest WINDOW persons below `before`.
+    Ids and numbers are found exactly; names by any piece of them, below `before`.
     """
     found = [each for each in _find_exactly(conn, text, phone_lookup) if may_reach(conn, scope, each)] if text else []
     if found:
         return Page(list_these(conn, sorted(found, reverse=True)))
-    window = _window(person, before)
-    is_erased = exists().where(erasure.c.person_id == person.c.id)
-    query = select(person.c.id).join(window, window.c.id == person.c.id).where(~is_erased, reaches(scope, person.c.id))
-    if text:
-        query = query.where(_is_called(text))
-    page = _page(conn, query, person.c.id, window, limit)
+    query = select(person.c.id).where(~exists().where(erasure.c.person_id == person.c.id), reaches(scope, person.c.id))
+    page = _called(conn, query, text, before, limit) if text else _newest(conn, query, before, limit)
     return Page(list_these(conn, [row.id for row in page.rows]), page.before, page.is_cut)
+
+
+def _newest(conn: Connection, query: Select[Any], before: int | None, limit: int) -> Page[Any]:
+    window = _window(person, before)
+    return _page(conn, query.join(window, window.c.id == person.c.id), person.c.id, window, limit)
+
+
+def _called(conn: Connection, query: Select[Any], text: str, before: int | None, limit: int) -> Page[Any]:
+    """Of those who are called so, those that the query lets through."""
+    named = find_named(conn, text, below=before, limit=NAMED)
+    rows = conn.execute(query.where(person.c.id.in_(named)).order_by(person.c.id.desc()).limit(limit + 1)).all()
+    if len(rows) > limit:
+        return Page(rows[:limit], int(rows[limit - 1].id))
+    return Page(rows, named[-1], is_cut=True) if len(named) == NAMED else Page(rows)
 
 
 def _find_exactly(conn: Connection, text: str, phone_lookup: str | None) -> set[int]:
@@ -147,15 +160,6 @@ def _find_exactly(conn: Connection, text: str, phone_lookup: str | None) -> set[
             )
         )
     return {person_id for query in queries for person_id in conn.scalars(query)}
-
-
-def _is_called(text: str) -> ColumnElement[bool]:
-    def has(column: ColumnElement[str]) -> ColumnElement[bool]:
-        return func.lower(column).contains(text.lower(), autoescape=True)
-
-    contact = exists().where(external_contact.c.person_id == person.c.id, has(external_contact.c.name))
-    follow = exists().where(follow_user.c.person_id == person.c.id, has(follow_user.c.remark))
-    return or_(has(person.c.name), contact, follow)
 
 
 def list_these(conn: Connection, ids: Sequence[int]) -> list[Customer]:

@@ -20,6 +20,7 @@ from scrm.moments import models as moments
 from scrm.privacy import models as privacy
 from scrm.profiles import custom_field_tables, erased, merge_tables, notes, stop_list, timeline
 from scrm.profiles import models as profiles
+from scrm.profiles import search as search
 from scrm.segments import models as segments
 from scrm.sidebar import models as sidebar
 from scrm.sop import calendar_tables, mass_step_models, notice_tables, result_tables
