@@ -58,13 +58,7 @@ BUILT_IN: Mapping[str, Role] = {
         Role(
             MANAGER,
             "主管",
-            _all_but(
-                right("customers", ERASE),
-                right("playbooks", APPROVE),
-                right("library", APPROVE),
-                right("membership", APPROVE),
-                right("guards", APPROVE),
-            ),
+            _all_but(right("customers", ERASE), *(right(key, APPROVE) for key in BY_KEY)),
             ALL,
             frozenset(FIELDS),
             "管理客户、内容、剧本和员工的工作；不管权限、密钥和日志",
