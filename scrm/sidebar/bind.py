@@ -152,13 +152,8 @@ def _chosen(services: Services, visit: Visit, fields: Any) -> int:
 
 def switched_on(published: Published) -> list[str]:
     """The titles of the playbooks that listen to orders. Pure."""
-    told = {
-        playbook.title
-        for name, playbooks in published.by_event.items()
-        if name.startswith(("order.", "refund.", "shipment."))
-        for playbook in playbooks
-    }
-    return sorted(told)
+    own = ("order.", "refund.", "shipment.")
+    return sorted(each.title for each in published.current.values() if each.trigger.event.startswith(own))
 
 
 def effects(published: Published, *, is_bound: bool) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, update
 
 from scrm.profiles.store import ensure_contact
 from scrm.sidebar.ranking import Errand, behind, bundle, rank
-from scrm.sop.models import send, task
+from scrm.sop.models import task
 from tests.sidebar.conftest import Member, words
 from tests.sidebar.test_contact import order, save
 from tests.world import ANING, XIAOMAN, World
@@ -54,6 +54,12 @@ def test_one_customer_stands_once_and_a_page_goes_on_behind_the_last_one() -> No
     assert [one.id for one in queue[0].errands] == [1, 5, 9]
     assert behind(queue, queue[1].place) == queue[2:]
     assert behind(queue, "nonsense") == queue
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """What the two databases may tell apart is in test_today_databases.py."""
+    return sqlite_url
 
 
 # By HTTP --------------------------------------------------------------------------------------------------------------
@@ -132,30 +138,6 @@ async def test_views_narrow_the_queue_and_only_what_there_is_is_offered(
     assert names(await lina.page("/sidebar/today?show=nonsense")) == [ANING, XIAOMAN]
 
 
-async def test_done_in_the_list_counts_and_can_be_taken_back(
-    world: World, lina: Member, queue: dict[str, int]
-) -> None:
-    path = f"/sidebar/today/tasks/{queue['soon']}"
-    html = await lina.press(f"{path}/done")
-    assert "已发送" in words(html)
-    assert "撤销" in html
-    assert "1 / 3" in words(html)
-    assert 'id="today-progress" hx-swap-oob="true"' in html
-    (row,) = await world.rows(send, send.c.task_id == queue["soon"])
-    assert (row.outcome, row.reason) == ("sent", "员工在今日待办里点了「已完成」")
-    assert "催付提醒" not in "".join(re.findall(r'errand-title">([^<]+)', await lina.page("/sidebar/today")))
-    back = await lina.press(f"{path}/undo")
-    assert "0 / 3" in words(back)
-    assert await state(world, queue["soon"]) == "open"
-    (row,) = await world.rows(send, send.c.task_id == queue["soon"])
-    assert row.outcome == "failed"
-    assert "李娜发送了消息" not in words(await lina.page(f"/sidebar/contacts/{XIAOMAN}"))
-    # And again, as if it had never been.
-    await lina.press(f"{path}/done")
-    world.clock.advance(minutes=11)
-    assert "只能在处理后的 10 分钟内撤销" in await lina.press(f"{path}/undo")
-
-
 async def test_what_a_client_sent_is_not_taken_back(lina: Member, queue: dict[str, int]) -> None:
     await lina.tap(f"/sidebar/tasks/{queue['first']}/release")
     assert "发出了吗" in await lina.page("/sidebar/today?show=unsure")
@@ -163,9 +145,7 @@ async def test_what_a_client_sent_is_not_taken_back(lina: Member, queue: dict[st
     assert "不能撤销" in await lina.press(f"/sidebar/today/tasks/{queue['first']}/undo")
 
 
-async def test_skip_and_delay_have_their_reason_and_way_back(
-    world: World, lina: Member, queue: dict[str, int]
-) -> None:
+async def test_skip_and_delay_have_their_reason_and_way_back(world: World, lina: Member, queue: dict[str, int]) -> None:
     path = f"/sidebar/today/tasks/{queue['first']}"
     html = await lina.press(f"{path}/skip", reason="已经聊过了")
     assert "已跳过" in html
@@ -228,42 +208,6 @@ async def test_five_hundred_tasks_come_page_by_page(world: World, lina: Member) 
         pages += 1
     assert pages == 17
     assert len(seen) == len(set(seen)) == 500
-
-
-async def test_sales_after_a_message_are_told(world: World, lina: Member, queue: dict[str, int]) -> None:
-    await lina.press(f"/sidebar/today/tasks/{queue['soon']}/done")
-    world.clock.advance(minutes=5)
-    await save(world, order("2", 0, world.clock.now()))
-    assert "联系过的客户里 1 位随后下单，共 ¥256.00" in words(await lina.page("/sidebar/today"))
-
-
-async def test_a_missed_welcome_is_made_up_for(world: World, lina: Member) -> None:
-    world.wecom.say("externalcontact/send_welcome_msg", {"errcode": 41050, "errmsg": "fail"})
-    await world.add(ANING)
-    html = await lina.page("/sidebar/today")
-    assert "没收到欢迎语" in html
-    said = words(await lina.page("/sidebar/today?show=welcomes"))
-    assert "阿宁" in said
-    assert "复制欢迎语" in said
-    done = f"/sidebar/today/welcomes/{ANING}"
-    assert "已打招呼" in await lina.press(f"{done}/done")
-    assert "没收到欢迎语" not in await lina.page("/sidebar/today")
-    assert "复制欢迎语" in words(await lina.press(f"{done}/undo"))
-
-
-async def test_a_lost_customer_is_told_with_what_he_was_worth(world: World, lina: Member) -> None:
-    await world.add()
-    await save(world, order("1", 9, world.clock.now(), paid_fen=128600))
-    world.clock.advance(days=3)
-    await world.lose("del_follow_user", XIAOMAN)
-    said = words(await lina.page("/sidebar/today?show=lost"))
-    assert "小满 ¥1,286.00" in said
-    assert "删除了你" in said
-    assert "做了 4 天好友 · 1 单" in said
-    path = f"/sidebar/today/lost/{XIAOMAN}"
-    assert "撤销" in await lina.press(f"{path}/done")
-    assert "流失客户" not in await lina.page("/sidebar/today")
-    assert "删除了你" in await lina.press(f"{path}/undo")
 
 
 async def test_an_empty_day_feels_good(world: World, lina: Member, queue: dict[str, int]) -> None:
