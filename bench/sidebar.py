@@ -194,7 +194,8 @@ def counted() -> Iterator[list[str]]:
     statements: list[str] = []
 
     def note(conn: Any, cursor: Any, statement: str, *rest: Any) -> None:
-        statements.append(statement)
+        if statement.startswith(("SELECT", "WITH")):
+            statements.append(statement)
 
     event.listen(Engine, "before_cursor_execute", note)
     yield statements
