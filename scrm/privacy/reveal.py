@@ -104,6 +104,7 @@ def reveal_phone(
     found = open_phone(conn, person_id, identity_id, vault)
     facts = {"fields": ["phone"], "identity": identity_id, "mask": found.mask, "where": "sidebar"}
     store.note_act(conn, "revealed", person_id, actor=actor, reason=_SIDEBAR, facts=facts, now=now)
+    audit.changed(conn, "person", person_id, None, {"seen": ["phone"], "reason": _SIDEBAR})
     return found.clear
 
 

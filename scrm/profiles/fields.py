@@ -259,7 +259,7 @@ def _departments(asked: Asked) -> tuple[FromClause, ColumnElement[bool]]:
     return placed, func.lower(member_department.c.userid) == func.lower(asked.userid)
 
 
-_ROLES = {"员工": "member", "主管": "manager", "管理员": "administrator"}
+_ROLES = {"员工": "member", "主管": "manager", "运营": "operator", "管理员": "administrator"}
 _ROLES |= {role: role for role in _ROLES.values()}
 
 # The list of what can be asked for; rooms above this one add theirs with `add_fields`.

@@ -7,8 +7,10 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
-from scrm import joining
+from scrm import audit, joining
+from scrm.access.senders import sender_of
 from scrm.errors import Invalid, ScrmError, Unavailable
+from scrm.http import signed_in
 from scrm.privacy.reveal import MaskedPhone, list_phones, open_phone, reveal_phone
 from scrm.profiles import identities, remarks
 from scrm.services import SERVICES, Services
@@ -52,7 +54,10 @@ async def reveal(request: web.Request) -> web.StreamResponse:
             now=visit.now,
         )
 
-    phone = await services.db.write(write, visit)
+    member = signed_in(request)
+    actor = audit.Actor(member.userid, member.name, sender_of(request), "sidebar")
+    with audit.doing(audit.Deed(actor, services.clock, "customers", "reveal", "侧边栏：查看完整手机号")):
+        phone = await services.db.write(write, visit)
     return page(request, "sheets/phone_clear.html", visit=visit, identity_id=identity_id, phone=phone)
 
 
