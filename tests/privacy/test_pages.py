@@ -61,10 +61,11 @@ async def test_a_member_notes_in_one_tap_what_the_customer_said(world: World) ->
     await world.add()
     lina = await enter_sidebar(world, "lina", "丽娜")
     path = f"/sidebar/contacts/{XIAOMAN}"
-    assert "客户说不要" in await lina.page(path)
-    assert "客户不收" in await lina.press(f"{path}/optout", promo="1")
-    assert "客户不想收到推销" in await lina.page(path)
+    assert "都可以发" in await lina.page(path)
+    assert "已记下：不收推销" in await lina.press(f"{path}/optout", flag="promo", on="1")
+    assert "客户说过：不收推销" in await lina.page(path)
     assert (await world.rows(person))[0].optout == {"promo": True}
-    assert "可以发" in await lina.press(f"{path}/optout", promo="0")
+    assert "已恢复接收：不收推销" in await lina.press(f"{path}/optout", flag="promo", on="0")
+    assert "客户说过" not in await lina.page(path)
     stranger = await enter_sidebar(world, "wangwu", "王五")
     assert (await stranger.tap(f"{path}/optout", promo="1")).status == 403
