@@ -1,12 +1,17 @@
 """The tab of scripts in a real browser: found by first letters, sent in one tap, changed, kept, deleted and brought back."""
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
 from playwright.async_api import Page, expect
+from sqlalchemy import Connection
 
+from scrm.content.library import keep
+from scrm.content.library.keep import Placed
 from scrm.content.library.models import script_use
+from scrm.content.library.said import Said
 from scrm.http import COOKIE
 from scrm.sop.models import send
 from tests.fixtures_browser import OpenPage
@@ -29,8 +34,7 @@ async def page(world: World, lina: Member, open_page: OpenPage) -> Page:
     link = {"title": "会员日活动", "url": "https://shop.example.com/a", "desc": "88 折"}
     await write(world, "会员日", "{{ 客户昵称 }}，28 号会员日", {"link": link})
     await write(world, "已发货", "{{ 快递公司 }}已发出")
-    for number in range(200):
-        await write(world, f"常见问题 {number}", f"答复 {number}")
+    await world.services.db.write(_many, world.clock.now())
     page = await open_page(width=360, height=740)
     base = str(world.client.make_url("")).rstrip("/")
     await page.context.add_cookies([{"name": COOKIE, "value": lina.token, "url": base}])
@@ -39,6 +43,12 @@ async def page(world: World, lina: Member, open_page: OpenPage) -> Page:
     await page.goto(f"{base}/sidebar/")
     await page.get_by_role("tab", name="话术").click()
     return page
+
+
+def _many(conn: Connection, now: datetime) -> None:
+    for number in range(200):
+        one = Said(f"常见问题 {number}", f"答复 {number}")
+        keep.save(conn, None, one, Placed(), "chenlan", publish=True, now=now)
 
 
 async def test_the_tab_of_scripts(world: World, page: Page, screenshot: Callable[[Page, str], Awaitable[Any]]) -> None:
@@ -53,7 +63,7 @@ async def test_the_tab_of_scripts(world: World, page: Page, screenshot: Callable
     await expect(page.locator(".script-open")).to_be_focused()
     await page.keyboard.press("Enter")
     sheet = page.get_by_role("dialog")
-    await expect(sheet.get_by_text("阿宁，28 号会员日")).to_be_visible()
+    await expect(sheet.locator(".bubble")).to_have_text("阿宁，28 号会员日")
     await screenshot(page, "sidebar-script")
     await page.keyboard.press("Escape")
     # One tap sends the text and the card; a second one sends them again, as another message.

@@ -283,12 +283,19 @@ def search_usable(conn: Connection, userid: str, typed: str, now: datetime, *, l
     order = {script_id: place for place, script_id in enumerate(ids)}
     rows = list(conn.execute(_with_habits(userid).where(script.c.id.in_(ids), is_usable(now)))) if ids else []
     rows.sort(key=lambda row: (-(row.my_uses or 0), order[row.id]))
-    if len(rows) < limit and (wanted := typed.strip()):
-        newest = _with_habits(userid).where(script.c.owner.in_(owners), is_usable(now), script.c.id.not_in(ids))
+    wanted = typed.strip()
+    # Letters that name a title already are pinyin, not words of a text.
+    if wanted and len(rows) < limit and not (rows and wanted.isascii()):
+        newest = select(script.c.id).where(script.c.owner.in_(owners), is_usable(now), script.c.id.not_in(ids))
         looked = newest.order_by(script.c.id.desc()).limit(_LOOKED_THROUGH).subquery()
-        said = select(looked).where(looked.c.text.icontains(wanted, autoescape=True))
+        said = _with_habits(userid).where(script.c.id.in_(select(looked.c.id)), _says(wanted))
         rows += conn.execute(said.limit(limit - len(rows)))
     return rows[:limit]
+
+
+def _says(wanted: str) -> ColumnElement[bool]:
+    """Letters of either size; without a pattern to read, which costs most of the time."""
+    return func.lower(script.c.text).contains(wanted.lower(), autoescape=True)
 
 
 def search_ids(conn: Connection, owners: Sequence[str], typed: str, *, limit: int) -> list[int]:

@@ -11,8 +11,9 @@ class ScriptShelf extends HTMLElement {
     });
     this.addEventListener("keydown", (event) => this.step(event));
     this.addEventListener("script:done", () => this.renew());
-    // Before the form asks for the list.
-    this.addEventListener("change", (event) => event.target.name !== "q" && this.forgetTyped(), true);
+    // Before the form asks for the list. What was typed has been asked for: leaving the field asks for nothing new,
+    // and a list that is drawn anew would lose the focus.
+    this.addEventListener("change", (event) => (event.target.name === "q" ? event.stopPropagation() : this.forgetTyped()), true);
     this.sheet.addEventListener("close", () => this.sheet.replaceChildren());
   }
 
