@@ -57,16 +57,17 @@ class Hand:
 
 
 async def drag(page: Page, grip: Locator, to: Locator) -> None:
-    """As a hand does it: some way, not in one leap."""
-    start, end = await grip.bounding_box(), await to.bounding_box()
+    """Below a card, as a hand does it: what lies under way makes room, so the eye looks again before letting go."""
+    start = await grip.bounding_box()
     assert start is not None
-    assert end is not None
     await page.mouse.move(start["x"] + 10, start["y"] + 10)
     await page.mouse.down()
-    for part in range(1, 13):
-        x = start["x"] + 10 + (end["x"] + 60 - start["x"]) * part / 12
-        y = start["y"] + 10 + (end["y"] + end["height"] + 12 - start["y"] - 10) * part / 12
-        await page.mouse.move(x, y)
+    for _ in range(3):
+        end = await to.bounding_box()
+        assert end is not None
+        await page.mouse.move(end["x"] + 60, end["y"] + end["height"] / 2, steps=6)
+        await page.mouse.move(end["x"] + 60, end["y"] + end["height"] - 4, steps=4)
+        await page.wait_for_timeout(200)
     await page.mouse.up()
 
 
@@ -124,8 +125,11 @@ async def test_a_playbook_is_built_rehearsed_and_published_without_text(
 
     # By mouse to another day, by keys back again.
     slot = page.locator(".timeline-board > .series > .day-row > .day-cards > .board-slot")
-    await drag(page, slot.nth(0).locator("[data-grip]").first, slot.nth(1))
+    await drag(
+        page, slot.nth(0).locator("[data-grip]").first, slot.filter(has_text="问问用得怎么样").locator("article")
+    )
     await expect(page.locator(".timeline-board > .series > .day-row > .when b").first).to_have_text("第 1 天")
+    await expect(slot.first).to_contain_text("问问用得怎么样")
     assert [title.split(" · ")[-1] for title in await hand.titles()][:2] == ["问问用得怎么样", "打招呼"]
     await hand.open("打招呼")
     await page.locator("#board-story [aria-current] [data-show]").focus()
@@ -139,6 +143,9 @@ async def test_a_playbook_is_built_rehearsed_and_published_without_text(
     await expect(page.locator("#board-preview")).to_contain_text("按 小满 预览")
     await expect(page.locator(".phone .bubble")).to_contain_text("我是Lina")
     await screenshot(page, "board-preview-1280")
+    nameless = "[...document.querySelectorAll('#board-panel :is(input, select, textarea):not([type=hidden])')]"
+    nameless += ".filter((each) => !each.labels.length && !each.ariaLabel).map((each) => each.name)"
+    assert await page.evaluate(nameless) == []
 
     await page.get_by_role("link", name="预演").click()
     await page.get_by_label("模拟人数").fill("40")

@@ -146,7 +146,7 @@ def _plain_leaf(row: Row) -> dict[str, Any]:
         case "field":
             return _field_leaf(row)
         case "event":
-            count = {"count": {row.op: _whole(row.value)}} if row.op else {}
+            count = {"count": {row.op: _whole(row.value or "1")}} if row.op else {}
             return {"event": row.name, **count, **within}
         case "flag":
             return {"flag": row.name}

@@ -3,7 +3,7 @@ import Sortable from "sortablejs";
 
 const TYPING = 700;
 const MOST_UNDO = 60;
-const PIECES = ["board-chips", "board-title", "board-text", "board-story"];
+const PIECES = ["board-chips", "board-publish", "board-title", "board-text", "board-story"];
 
 class BoardEditor extends HTMLElement {
   connectedCallback() {
