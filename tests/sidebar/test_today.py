@@ -140,7 +140,7 @@ async def test_views_narrow_the_queue_and_only_what_there_is_is_offered(
 
 async def test_what_a_client_sent_is_not_taken_back(lina: Member, queue: dict[str, int]) -> None:
     await lina.tap(f"/sidebar/tasks/{queue['first']}/release")
-    assert "发出了吗" in await lina.page("/sidebar/today?show=unsure")
+    assert "没有发出" in await lina.page("/sidebar/today?show=unsure")
     assert "已发送" in words(await lina.press(f"/sidebar/today/tasks/{queue['first']}/sent"))
     assert "不能撤销" in await lina.press(f"/sidebar/today/tasks/{queue['first']}/undo")
 
