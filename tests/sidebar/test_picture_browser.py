@@ -1,0 +1,43 @@
+"""The picture in a real browser: rows lead to their place, the tab stays, a brake takes the button away."""
+
+from playwright.async_api import expect
+
+from tests.sidebar.test_browser import Beside, base, beside, database_url
+from tests.sidebar.test_contact import order, save
+from tests.sidebar.test_picture import tell
+from tests.world import ANING, XIAOMAN, World
+
+__all__ = ["base", "beside", "database_url"]
+
+
+async def test_rows_lead_to_their_place_and_the_tab_stays(world: World, beside: Beside) -> None:
+    await save(world, order("b-1", 1, world.clock.now(), shipments=[], status="paid", shipped_at=None))
+    await tell(world, "talk.noted")
+    page = await beside(f"/sidebar/contacts/{XIAOMAN}", contact=XIAOMAN)
+    row = page.get_by_label("正在进行").get_by_role("button", name="新人券")
+    await row.click()
+    await expect(page.locator(".coupon.is-led-to")).to_be_visible()
+    await page.get_by_role("tab", name="动态").click()
+    chip = page.get_by_role("button", name="跟进", exact=True)
+    await chip.click()
+    await expect(chip).to_have_attribute("aria-pressed", "true")
+    await expect(page.locator("#timeline")).to_contain_text("标记客户在等回复")
+    await expect(page.locator("#timeline")).not_to_contain_text("添加了")
+    # The client throws web views away; a new one stands where the old one stood.
+    again = await page.context.new_page()
+    await again.goto(page.url)
+    await expect(again.get_by_role("tab", name="动态")).to_have_attribute("aria-selected", "true")
+    await expect(again.locator("#panel-timeline")).to_be_visible()
+    await expect(again.locator("#panel-profile")).to_be_hidden()
+
+
+async def test_what_the_guards_would_refuse_takes_the_button_away(world: World, beside: Beside) -> None:
+    page = await beside()
+    send = page.get_by_role("button", name="发送到聊天")
+    await expect(page.locator(".task .already")).to_contain_text("7 天内")
+    await expect(send).to_be_visible()
+    await tell(world, "case.opened", external_userid=ANING)
+    await page.reload()
+    await expect(page.get_by_role("alert").filter(has_text="现在不能发")).to_be_visible()
+    await expect(send).to_be_hidden()
+    await expect(page.get_by_role("button", name="跳过")).to_be_visible()
