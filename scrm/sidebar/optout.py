@@ -29,8 +29,6 @@ async def save(request: web.Request) -> web.StreamResponse:
     """{flag, on: 1 or 0}: the sheet and what the page shows of it anew, and the way back."""
     visit, form = visit_of(request), await request.post()
     flag, is_raised = str(form.get("flag", "")), form.get("on") == "1"
-    if flag not in FLAGS:
-        raise Invalid(_("没有这一项，请刷新页面"))
     refused = await request.app[SERVICES].db.write(_set, visit, flag, is_raised)
     return page(
         request,
@@ -45,6 +43,8 @@ async def save(request: web.Request) -> web.StreamResponse:
 
 @behind_door
 def _set(conn: Connection, visit: Visit, flag: str, is_raised: bool) -> frozenset[str]:
+    if flag not in FLAGS:
+        raise Invalid(_("没有这一项，请刷新页面"))
     assert visit.relation is not None  # noqa: S101 - behind the door
     refused = set_optout(conn, visit.person_id, {flag: is_raised}, actor=visit.relation.userid, now=visit.now)
     enter(conn, visit)  # the page's words come from what is kept now
