@@ -229,3 +229,16 @@ async def test_what_a_member_is_spared_comes_last(world: World, lina: Member, qu
     assert names(html) == [ANING, XIAOMAN]
     assert "今天提醒已够多，这条不急" in html
     assert "0 / 2" in words(html)
+
+
+async def test_a_promise_is_kept_in_the_list_and_that_is_taken_back(world: World, lina: Member) -> None:
+    await world.add()
+    due = world.clock.now() - timedelta(hours=1)
+    promise = await give(world, XIAOMAN, kind="promise", title="找色号", text="", due_at=due)
+    said = words(await lina.page("/sidebar/today?show=promises"))
+    assert "已逾期 · 你答应过的" in said
+    path = f"/sidebar/today/tasks/{promise}"
+    assert "已完成" in await lina.press(f"{path}/done")
+    assert "我的约定" not in await lina.page("/sidebar/today")
+    assert "找色号" in await lina.press(f"{path}/undo")
+    assert await state(world, promise) == "open"
