@@ -20,7 +20,7 @@ WEB = catalogue.FOLDER.parent
 TEMPLATES, ISLANDS = WEB / "templates" / "sidebar", WEB / "islands" / "sidebar"
 SIDEBAR = Path(scrm.sidebar.__file__).parent
 # Kept in the ledger, or looked for in what a member types.
-NOT_FOR_READERS = {"侧边栏", r"^\s*(?:订单编号|订单号|单号|手机号|手机|尾号)?\s*[:：]?\s*"}
+NOT_FOR_READERS = {"侧边栏", "侧边栏：查看完整手机号", r"^\s*(?:订单编号|订单号|单号|手机号|手机|尾号)?\s*[:：]?\s*"}
 WINDOWS = "Mozilla/5.0 Chrome/107.0.5304.110 Safari/537.36 Language/{} ColorScheme/Light wxwork/5.0.11 WindowsWechat"
 
 
