@@ -5,6 +5,7 @@ how many waiting runs due ones are looked for (1,000,000 unless set; 10,000,000 
 """
 
 import asyncio
+import gc
 import os
 import resource
 import subprocess
@@ -85,9 +86,10 @@ def measure(name: str, url_of: Callable[[str], str], workers: int, goal: float, 
     url = url_of("release")
     migrate(url)
     asyncio.run(seed(url, DUE))
-    rate, kilobytes = released(url, workers)
+    rate, microseconds, kilobytes = released(url, workers)
     return [
         tell(Figure(f"due steps decided and recorded, {name}", rate, "1/s", goal=goal)),
+        tell(Figure(f"processor time of the workers for each step, {name}", microseconds, "us")),
         tell(
             Figure(f"memory that the second half of them took, {name}", kilobytes / 1024, "MiB", goal=32, at_most=True)
         ),
@@ -172,8 +174,8 @@ def add_due(conn: Connection, numbers: range) -> None:
     )
 
 
-def released(url: str, workers: int) -> tuple[float, float]:
-    """(steps a second, kilobytes that grew in the second half), with so many processes at once."""
+def released(url: str, workers: int) -> tuple[float, float, float]:
+    """(steps a second, processor microseconds for each, kilobytes that grew in the second half), with so many processes."""
     command = [sys.executable, "-m", "bench.steps", url]
     started = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(workers)
@@ -186,23 +188,37 @@ def released(url: str, workers: int) -> tuple[float, float]:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    grown = [float(process.communicate()[0].split()[-1]) for process in started]
+    told = [process.communicate()[0].split() for process in started]
     seconds = time.perf_counter() - begun
-    return DUE / seconds, max(grown)
+    done, spent, grown = (list(map(float, each)) for each in zip(*told, strict=True))
+    assert sum(done) == DUE, done
+    return DUE / seconds, sum(spent) / DUE * 1_000_000, max(grown)
 
 
 async def release(url: str) -> None:
-    """One worker: ready, wait for the word, then tick until nothing is due; says how much memory grew."""
+    """One worker: ready, wait for the word, then tick until nothing is due; says what it did and what that took."""
     async with open_services(settings_of(url), clock=Afternoon()) as services:
         await services.db.read(playbooks_of(services).load)
         await services.db.read(store.has_due, NOW)
+        # As the server does when it has started (scrm.listening).
+        gc.collect()
+        gc.freeze()
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
-        middle, done = 0.0, 0
+        sizes: list[float] = []
+        watching = asyncio.create_task(watch(sizes))
+        done, begun = 0, time.process_time()
         while await services.db.read(store.has_due, NOW):
             done += await tick(services)
-            middle = middle or memory()
-        print(done, memory() - (middle or memory()), flush=True)
+        watching.cancel()
+        print(done, time.process_time() - begun, memory() - sizes[len(sizes) // 2], flush=True)
+
+
+async def watch(sizes: list[float]) -> None:
+    """How large the process is, twenty times a second."""
+    while True:
+        sizes.append(memory())
+        await asyncio.sleep(0.05)
 
 
 def memory() -> float:
