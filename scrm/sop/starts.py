@@ -44,7 +44,7 @@ class By:
 
 def list_startable(rules: Rules) -> list[Playbook]:
     """The published playbooks that wait for somebody to start them, by title."""
-    return sorted(rules.published.by_event.by_event.get(BY_HAND, ()), key=lambda playbook: playbook.title)
+    return sorted(rules.published.by_event.playbooks.get(BY_HAND, ()), key=lambda playbook: playbook.title)
 
 
 def start_by_hand(

@@ -51,7 +51,7 @@ class Index(NamedTuple):
     Of `by_fact` (event, path and value) only those are looked at that want what the event says.
     """
 
-    by_event: Mapping[str, Sequence[Playbook]] = MappingProxyType({})
+    playbooks: Mapping[str, Sequence[Playbook]] = MappingProxyType({})
     always: Mapping[str, _Ranked] = MappingProxyType({})
     paths: Mapping[str, Collection[str]] = MappingProxyType({})
     by_fact: Mapping[tuple[str, str, Any], _Ranked] = MappingProxyType({})
@@ -122,7 +122,7 @@ def _rank(playbook: Playbook) -> tuple[bool, int, str, str]:
 def started_by(index: Index, event: Event) -> list[Playbook]:
     """The playbooks that this event starts; costs nothing for those that wait for other events, or other facts."""
     if event.name == BY_HAND:
-        found = index.by_event.get(BY_HAND, ())
+        found = index.playbooks.get(BY_HAND, ())
         return [playbook for playbook in found if playbook.key == event.facts.get("playbook")]
     ranked = list(index.always.get(event.name, ()))
     for path in index.paths.get(event.name, ()):
