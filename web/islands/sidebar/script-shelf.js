@@ -13,7 +13,7 @@ class ScriptShelf extends HTMLElement {
     this.addEventListener("script:done", () => this.renew());
     // Before the form asks for the list. What was typed has been asked for: leaving the field asks for nothing new,
     // and a list that is drawn anew would lose the focus.
-    this.addEventListener("change", (event) => (event.target.name === "q" ? event.stopPropagation() : this.forgetTyped()), true);
+    this.form.addEventListener("change", (event) => (event.target === this.search ? event.stopPropagation() : this.forgetTyped()), true);
     this.sheet.addEventListener("close", () => this.sheet.replaceChildren());
   }
 
@@ -50,7 +50,7 @@ class ScriptShelf extends HTMLElement {
     const move = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     const rows = [this.search, ...this.querySelectorAll(".script-open")];
     const at = rows.indexOf(event.target);
-    if (event.key === "Escape" && at >= 0 && !this.sheet.open) return this.leave(event);
+    if (event.key === "Escape" && event.target === this.search && this.search.value) return this.leave(event);
     if (!move || at < 0 || !rows[at + move]) return undefined;
     rows[at + move].focus();
     return event.preventDefault();
@@ -58,11 +58,8 @@ class ScriptShelf extends HTMLElement {
 
   leave(event) {
     event.preventDefault();
-    if (this.search.value) {
-      this.search.value = "";
-      this.refresh();
-    }
-    this.search.focus();
+    this.forgetTyped();
+    this.refresh();
   }
 
   get form() {

@@ -50,7 +50,8 @@ function wait(sheet) {
 document.addEventListener("htmx:afterRequest", (event) => {
   if (event.detail.failed || !event.detail.successful) return;
   const sheet = event.target.closest && event.target.closest("dialog.sheet");
-  if (sheet && !stays(sheet)) close(sheet);
+  // One with data-holds reads parts of itself, and is closed by whoever opened it.
+  if (sheet && !stays(sheet) && !sheet.hasAttribute("data-holds")) close(sheet);
 });
 
 document.addEventListener("sheet:done", () => {
