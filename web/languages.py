@@ -1,4 +1,7 @@
-"""Which language a reader wants: their own choice, else what WeCom's client says, else what the browser accepts."""
+"""Which language a reader wants: their own choice, else that of WeCom's client, else Chinese.
+
+What the browser accepts does not count: it tells who set the machine up, and a shop's words are Chinese.
+"""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +12,6 @@ LANG_COOKIE = "lang"
 
 # "Language/zh ColorScheme/Light wxwork/5.0.11": the language of the client, not of the device.
 _OF_CLIENT = re.compile(r"\bLanguage/([A-Za-z]+)")
-_ACCEPTED = re.compile(r"([A-Za-z]+)[\w-]*(?:\s*;\s*q\s*=\s*(\d(?:\.\d+)?))?")
 
 
 def language_of(headers: Mapping[str, str], cookies: Mapping[str, str], query: Mapping[str, str]) -> str:
@@ -18,14 +20,7 @@ def language_of(headers: Mapping[str, str], cookies: Mapping[str, str], query: M
         if chosen in LANGUAGES:
             return chosen
     client = _OF_CLIENT.search(headers.get("User-Agent", ""))
-    wanted = [client[1]] if client else _by_preference(headers.get("Accept-Language", ""))
-    return next((_KNOWN[name.lower()] for name in wanted if name.lower() in _KNOWN), CHINESE)
+    return _KNOWN.get(client[1].lower(), CHINESE) if client else CHINESE
 
 
 _KNOWN = {language.partition("-")[0]: language for language in LANGUAGES}
-
-
-def _by_preference(accepted: str) -> list[str]:
-    """The names in "zh-CN,zh;q=0.9,en;q=0.8", the dearest first."""
-    found = [(float(weight or 1), name) for name, weight in _ACCEPTED.findall(accepted)]
-    return [name for weight, name in sorted(found, key=lambda each: -each[0]) if weight > 0]

@@ -12,7 +12,7 @@ from jinja2 import FileSystemLoader, StrictUndefined
 from web.assets import asset, routes, texts_script
 from web.engines import night
 from web.spoken import Spoken
-from web.texts import CHINESE, LANGUAGE, LANGUAGES, _
+from web.texts import CHINESE, LANGUAGE, LANGUAGES, NAMES, _
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -147,4 +147,4 @@ def sum_of_letters(text: str) -> int:
 
 templates.filters.update(day=day, clock=clock, left=left)
 templates.filters.update(money=money, when=when, ago=ago, until=until, urgency=urgency, sum_of_letters=sum_of_letters)
-templates.globals.update(asset=asset, texts_script=texts_script, language=LANGUAGE.get, _=_)
+templates.globals.update(asset=asset, texts_script=texts_script, language=LANGUAGE.get, language_names=NAMES, _=_)

@@ -339,6 +339,7 @@ async def test_acts_on_a_dead_network_say_so_and_change_nothing(base: str, enter
     await page.get_by_role("button", name="跳过").click()
     await page.get_by_role("button", name="客户不需要").click()
     await expect(page.locator(".toast")).to_contain_text("没有保存成功")
+    await page.keyboard.press("Escape")
     assert view.sent == []
     assert not await _state(world, XIAOMAN, "skipped")
     await page.context.set_offline(False)

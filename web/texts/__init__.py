@@ -11,7 +11,8 @@ from contextvars import ContextVar
 from web.texts.catalogue import find
 
 CHINESE = "zh-CN"
-LANGUAGES = (CHINESE, "en")
+NAMES = {CHINESE: "中文", "en": "English"}
+LANGUAGES = tuple(NAMES)
 LANGUAGE: ContextVar[str] = ContextVar("language", default=CHINESE)
 
 
