@@ -88,7 +88,8 @@ class Database:
     ) -> T:
         """`write`, with another place in the queue for SQLite's writer."""
         signals: set[str] = set()
-        adds = beside.get()
+        # What is more urgent is bookkeeping on the way (tokens, limits), not what the request is about.
+        adds = beside.get() if priority is not Priority.CALLBACK else None
         result = await self._store.write(priority, lambda conn: _run_work(conn, signals, adds, work, args, kwargs))
         if adds is not None:
             adds.committed()
