@@ -32,7 +32,7 @@ class Board:
 
     def __init__(self, visitor: Visitor, key: str) -> None:
         self.visitor, self.key, self.of = visitor, key, f"/console/playbooks/{key}/board"
-        self.show = "trigger"
+        self.show, self.digest = "trigger", ""
 
     async def post(self, path: str, **values: Any) -> aiohttp.ClientResponse:
         headers = {**self.visitor.cookie, "X-CSRF": self.visitor.csrf, "HX-Request": "true"}
@@ -47,11 +47,11 @@ class Board:
         response = await self.post("/edit", op=op, seen=seen, show=self.show, **values)
         page = Page(response.status, await response.text())
         assert page.status == status, page.text
+        self.digest = digest_in(page)
         return page
 
     async def seen(self) -> str:
-        tags = (await self.visitor.get(self.of)).tags
-        return next(str(found["data-seen"]) for _, found in tags if "data-seen" in found)
+        return self.digest or digest_in(await self.visitor.get(self.of))
 
     async def text(self) -> str:
         draft = await self.visitor.world.services.db.read(lifecycle_store.find_draft, self.key)
@@ -67,6 +67,10 @@ class Board:
     async def put(self, name: str, field: str, status: int = 200, **values: Any) -> Page:
         at = write_path((await self.card(name)).at) if name else ""
         return await self.do("put", status, at=at, field=field, **values)
+
+
+def digest_in(page: Page) -> str:
+    return next((str(found["data-seen"]) for _, found in page.tags if "data-seen" in found), "")
 
 
 async def draft_of(visitor: Visitor, template: str) -> Board:

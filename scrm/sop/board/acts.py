@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from scrm.errors import Invalid
@@ -75,6 +76,8 @@ def _add(text: str, board: Board, said: Said) -> Done:
     if kind == "W":
         place = 0
     part = starting.new_part(kind, read_day(said.one("day")) or _day_before(series, place), board.ids)
+    if kind != "W" and part.get("at") == "T0":
+        part["at"] = _clock_before(series, place)
     try:
         made = editing.insert(text, to, place, part)
     except (LookupError, TypeError, AttributeError):
@@ -85,6 +88,13 @@ def _add(text: str, board: Board, said: Said) -> Done:
 def _day_before(series: Series | None, index: int) -> Day:
     cards = series.cards[:index] if series is not None else []
     return cards[-1].day if cards and cards[-1].kind != "wait" and cards[-1].day.unit else Day()
+
+
+def _clock_before(series: Series | None, index: int) -> str:
+    """The time after the trigger that the step before it has: nothing at once stands behind something later."""
+    when = series.cards[index - 1].when if series is not None and 0 < index <= len(series.cards) else None
+    is_later = when is not None and when.days is None and when.offset > timedelta()
+    return str(series.cards[index - 1].data["at"]) if is_later and series is not None else "T0"
 
 
 def read_day(text: str) -> Day | None:
