@@ -95,7 +95,7 @@ async def test_a_start_is_taken_back_within_a_minute_and_can_be_made_again(world
     async def begin() -> str:
         html = await lina.press(path, playbook="measure")
         assert "已开始" in html
-        return re.findall(r'hx-post="([^"]+/undo)"', html)[0]
+        return str(re.findall(r'hx-post="([^"]+/undo)"', html)[0])
 
     undo = await begin()
     assert "已撤销" in await lina.press(undo)

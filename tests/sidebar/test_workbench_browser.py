@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, expect
 
 from scrm.http import COOKIE
 from scrm.sop.models import send, task
@@ -53,6 +53,12 @@ async def asked(page: Page, name: str) -> list[Any]:
     return said
 
 
+async def top_of(card: Locator) -> float:
+    box = await card.bounding_box()
+    assert box
+    return box["y"]
+
+
 async def test_the_day_is_worked_through_by_tap_and_by_key(world: World, lina: Member, open_page: OpenPage) -> None:
     await world.add()
     await world.add(ANING)
@@ -88,12 +94,12 @@ async def test_the_day_is_worked_through_by_tap_and_by_key(world: World, lina: M
     watched = page.locator(".errand-card", has_text="第 9 件")
     await watched.scroll_into_view_if_needed()
     await page.evaluate("window.scrollBy(0, 200)")
-    before = (await watched.bounding_box() or {})["y"]
+    before = await top_of(watched)
     await give(world, "wmNews", title="刚来的", expires_at=now + timedelta(minutes=30))
     await page.evaluate("document.querySelector('today-list').actedAt = 0")
     await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     await expect(page.locator(".errand-card").first).to_contain_text("刚来的")
-    assert abs((await watched.bounding_box() or {})["y"] - before) < 2
+    assert abs(await top_of(watched) - before) < 2
     (row,) = await world.rows(task, task.c.title == "邀请评价")
     assert (row.state, row.reason) == ("skipped", "现在不合适")
 
