@@ -11,7 +11,8 @@ from scrm.sop.parse import parse_playbook
 MEMBERS = 50
 # Their own histories: 500 orders and 5,000 happenings.
 LONG, LONG_ORDERS, LONG_EVENTS = 1, 500, 5_000
-_DAY = 86_400_000
+# 32 bits are not enough for some weeks of it.
+_DAY = "CAST(86400000 AS BIGINT)"
 
 PLAYBOOK = """
 playbook: bench
@@ -133,12 +134,12 @@ def fill(conn: Connection, persons: int, now: datetime | None = None) -> None:
     now = now or datetime.now(UTC)
     publishing.publish(conn, parse_playbook(PLAYBOOK, file_name="bench.yaml"), now=now)
     numbers = f"numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {persons})"
-    few = "few(k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM few WHERE k < 10)"
+    few = "few(k) AS (SELECT CAST(0 AS BIGINT) UNION ALL SELECT k + 1 FROM few WHERE k < 10)"
     if conn.dialect.name == "postgresql":
-        numbers = f"numbers(n) AS (SELECT generate_series(1, {persons}))"
+        numbers = f"numbers(n) AS (SELECT generate_series(CAST(1 AS BIGINT), {persons}))"
     for each in (*_HOUSE, *_PERSONS, *_ORDERS, *_SPOKEN):
         statement = each.format(now=to_millis(now), day=_DAY)
         into, select, rest = statement.partition(" SELECT ")
         filled = f"{into} WITH RECURSIVE {numbers}, {few} SELECT {rest}" if select else statement
-        conn.exec_driver_sql(filled.replace("%", "%%") if conn.dialect.name == "postgresql" else filled)
+        conn.exec_driver_sql(filled)
     conn.exec_driver_sql("ANALYZE")
