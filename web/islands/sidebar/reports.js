@@ -60,10 +60,6 @@ async function deliver(entry, accept) {
   }
 }
 
-export function unreported() {
-  return waiting().length;
-}
-
 let isMakingUp = false;
 
 export async function makeUp() {
