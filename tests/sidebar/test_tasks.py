@@ -8,7 +8,7 @@ from yarl import URL
 
 from scrm.sop.models import send, task
 from tests.sidebar.conftest import Member, words
-from tests.world import ANING, XIAOMAN, World
+from tests.world import ANING, World
 
 PAGE = f"/sidebar/contacts/{ANING}"
 
