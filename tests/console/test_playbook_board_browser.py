@@ -57,17 +57,14 @@ class Hand:
 
 
 async def drag(page: Page, grip: Locator, to: Locator) -> None:
-    """Below a card, as a hand does it: what lies under way makes room, so the eye looks again before letting go."""
-    start = await grip.bounding_box()
+    """To the upper edge of a card, as a hand does it: not in one leap."""
+    start, end = await grip.bounding_box(), await to.bounding_box()
     assert start is not None
+    assert end is not None
     await page.mouse.move(start["x"] + 10, start["y"] + 10)
     await page.mouse.down()
-    for _ in range(3):
-        end = await to.bounding_box()
-        assert end is not None
-        await page.mouse.move(end["x"] + 60, end["y"] + end["height"] / 2, steps=6)
-        await page.mouse.move(end["x"] + 60, end["y"] + end["height"] - 4, steps=4)
-        await page.wait_for_timeout(200)
+    await page.mouse.move(end["x"] + 60, end["y"] + 6, steps=20)
+    await page.wait_for_timeout(200)
     await page.mouse.up()
 
 
@@ -125,17 +122,17 @@ async def test_a_playbook_is_built_rehearsed_and_published_without_text(
 
     # By mouse to another day, by keys back again.
     slot = page.locator(".timeline-board > .series > .day-row > .day-cards > .board-slot")
-    await drag(
-        page, slot.nth(0).locator("[data-grip]").first, slot.filter(has_text="问问用得怎么样").locator("article")
-    )
-    await expect(page.locator(".timeline-board > .series > .day-row > .when b").first).to_have_text("第 1 天")
+    await drag(page, slot.nth(1).locator("[data-grip]").first, slot.nth(0).locator("article"))
     await expect(slot.first).to_contain_text("问问用得怎么样")
-    assert [title.split(" · ")[-1] for title in await hand.titles()][:2] == ["问问用得怎么样", "打招呼"]
-    await hand.open("打招呼")
+    await expect(page.locator(".timeline-board > .series > .day-row > .when b")).to_have_text(["第 0 天"])
+    await hand.open("问问用得怎么样")
     await page.locator("#board-story [aria-current] [data-show]").focus()
-    await page.keyboard.press("Alt+ArrowUp")
+    await page.keyboard.press("Alt+ArrowDown")
     await expect(slot.first).to_contain_text("打招呼")
-    await hand.choose("怎样算时间", "触发后多久")
+    assert [title.split(" · ")[-1] for title in await hand.titles()][:2] == ["打招呼", "问问用得怎么样"]
+    await hand.choose("怎样算时间", "第几天")
+    await hand.fill(hand.panel.get_by_label("天数"), "1")
+    await expect(page.locator(".timeline-board > .series > .day-row > .when b")).to_have_text(["第 0 天", "第 1 天"])
 
     # For whom, and what he would read.
     await page.get_by_placeholder("按哪位客户预览").fill("小满")
