@@ -26,6 +26,7 @@ from scrm.profiles.conditions_leaves import (
     is_plain,
     listed,
     other_keys,
+    span_words,
     written,
 )
 from scrm.profiles.fields import Asked
@@ -215,7 +216,7 @@ def _words(spec: Spec) -> str:
 
 
 def _span(spec: Spec) -> str:
-    return f"{spec['within']} 内" if "within" in spec else ""
+    return f"{span_words(spec['within'])}内" if "within" in spec else ""
 
 
 def _found(spec: Spec, asked: Asked) -> ColumnElement[Any]:

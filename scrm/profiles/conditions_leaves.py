@@ -76,6 +76,14 @@ def check_within(spec: Spec) -> list[str]:
     return [f"看不懂 within 的时长“{spec['within']}”，请写成 90d、72h 这样"]
 
 
+_UNITS = {"d": " 天", "h": " 小时", "m": " 分钟", "s": " 秒"}
+
+
+def span_words(text: Any) -> str:
+    """`90d` -> 90 天, `1h30m` -> 1 小时 30 分钟."""
+    return " ".join(f"{count}{_UNITS[unit]}" for count, unit in re.findall(r"(\d+)([dhms])", str(text))) or str(text)
+
+
 def duration(text: Any) -> timedelta | None:
     found = _DURATION.fullmatch(text) if isinstance(text, str) else None
     return timedelta(seconds=int(found[1]) * _SECONDS[found[2]]) if found else None

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, exists, func, not_, or_, select, true
 
 from scrm.commerce import models
-from scrm.profiles.conditions_leaves import DURATION_SCHEMA, Leaf, Spec, duration, is_among
+from scrm.profiles.conditions_leaves import DURATION_SCHEMA, Leaf, Spec, duration, is_among, span_words
 from scrm.profiles.fields import Asked
 
 coupon_issue = models.coupon_issue.alias("asked_coupon")
@@ -69,7 +69,7 @@ def _found(spec: Spec, asked: Asked) -> ColumnElement[Any]:
 def _words(spec: Spec) -> str:
     about = spec["coupon"]
     which = f"券“{about['of']}”" if "of" in about else "任一张券"
-    soon = f"，{about['expires_within']} 内到期" if "expires_within" in about else ""
+    soon = f"，{span_words(about['expires_within'])}内到期" if "expires_within" in about else ""
     return f"{which}{STATES[about['state']]}{soon}"
 
 

@@ -22,6 +22,7 @@ from scrm.profiles.conditions_leaves import (
     is_plain,
     listed,
     other_keys,
+    span_words,
     written,
 )
 from scrm.profiles.fields import Asked
@@ -103,7 +104,7 @@ def _compile(spec: Spec, asked: Asked) -> ColumnElement[bool]:
 def _words(spec: Spec) -> str:
     about = spec["bought"] if isinstance(spec["bought"], Mapping) else {}
     which = "，".join(f"{_TITLES[key]} {written(value)}" for key, value in about.items()) or "任何商品"
-    span = f"{spec['within']} 内" if "within" in spec else ""
+    span = f"{span_words(spec['within'])}内" if "within" in spec else ""
     return f"{span}买过（{which}）的订单数 {count_words(spec)}"
 
 

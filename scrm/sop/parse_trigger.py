@@ -69,7 +69,7 @@ class TriggerReader(EventReader):
         return Trigger(dates.EVENT, where, date=str(name), lunar=lunar, yearly=yearly)
 
     def schedule_trigger(self, node: Node, parts: Mapping[str, Node], where: dict[str, tuple[Any, ...]]) -> Trigger:
-        for key, why in (("cron", "什么时候，例如 0 10 * * 1（每周一 10 点）"), ("segment", "哪个分群的客户")):
+        for key, why in (("cron", "什么时候，例如 0 10 * * 1（每周一 10 点）"), ("segment", "哪个人群包的客户")):
             if key not in parts:
                 self.note(node.line, f"schedule.due 缺少 {key}：{why}")
         if "cron" not in parts or "segment" not in parts:

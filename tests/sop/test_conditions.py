@@ -450,7 +450,7 @@ async def test_a_condition_is_explained_leaf_by_leaf(db: Database) -> None:
     assert [tuple(line) for line in await db.read(explain, tree, person_id, NOW)] == [
         ("已付款订单数 等于 0", "2", False),
         ("并非：自定义字段“肤质” 等于 干皮", "油皮", True),
-        ("90d 内“付款”次数 不少于 2", "0 次", False),
+        ("90 天内“付款”次数 不少于 2", "0 次", False),
     ]
 
 

@@ -4,7 +4,7 @@ from scrm.events import Event
 from scrm.sop.schema import Trigger as Wanted
 from scrm.sop.triggers.trigger import Trigger
 
-_SEGMENT = {"segment": "分群编号"}
+_SEGMENT = {"segment": "人群包编号"}
 
 
 def _is_this_date(wanted: Wanted, event: Event) -> bool:
@@ -35,7 +35,7 @@ TRIGGERS = (
         also=_is_this_schedule,
         asks=("cron", "segment"),
     ),
-    Trigger("segment.entered", "客户进入分群", _SEGMENT, ("person+year",)),
-    Trigger("segment.left", "客户离开分群", _SEGMENT, ("person+year",)),
+    Trigger("segment.entered", "客户进入人群包", _SEGMENT, ("person+year",)),
+    Trigger("segment.left", "客户离开人群包", _SEGMENT, ("person+year",)),
     Trigger("manual.started", "员工或系统手动开始", {"by": "谁开始的"}, ("batch", "person+year")),
 )
