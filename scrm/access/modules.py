@@ -100,7 +100,7 @@ MODULES: tuple[Module, ...] = (
     _page("backups", "系统", "备份", "/console/backups"),
     _page("doctor", "系统", "体检", "/console/doctor", rights=(VIEW,)),
     _page("access", "系统", "员工与权限", "/console/access"),
-    _page("api_keys", "系统", "接口密钥", "/console/api-keys"),
+    _page("api_keys", "系统", "接口密钥", "/console/api-keys", "/console/api"),
     _page("audit", "系统", "操作日志", "/console/audit", "/console/audit.csv", rights=(VIEW, EXPORT), is_whole=True),
 )  # fmt: skip
 

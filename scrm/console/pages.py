@@ -7,6 +7,7 @@ from scrm.console import (
     accounts,
     acquisition,
     api_keys,
+    api_reference,
     audit,
     backups,
     contact_ways,
@@ -104,5 +105,6 @@ routes: list[web.AbstractRouteDef] = [
     *accounts.routes,
     *access.routes,
     *api_keys.routes,
+    *api_reference.routes,
     *audit.routes,
 ]
