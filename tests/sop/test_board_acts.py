@@ -105,3 +105,12 @@ def test_a_day_is_a_day_of_the_calendar_with_its_hours() -> None:
 )
 def test_durations_are_shown_as_a_number_and_a_unit(written: str, shown: tuple[str, str]) -> None:
     assert split_duration(written) == shown
+
+
+def test_a_line_that_does_more_than_the_panel_shows_keeps_the_rest() -> None:
+    start = TEXT.index("steps:")
+    text = TEXT[:start] + "steps:\n  - {id: mark, at: T0, channel: X, do: [{set: {stage: 潜客, skin: 油皮}}]}\n"
+    changed = perform(
+        text, "put", said(at="steps/0", field="act", item="do/0", act="set", key="stage", value="首购")
+    ).text
+    assert read_source(changed).plain()["steps"][0]["do"] == [{"set": {"stage": "首购", "skin": "油皮"}}]

@@ -249,8 +249,12 @@ def _act_value(name: str, said: Said) -> Any:
 
 
 def _acted(said: Said, data: Mapping[str, Any]) -> list[Edit]:
+    """What the panel does not show of the same line, further fields or another action, stays as it was."""
     home, name = _item(said, "do"), said.one("act")
-    return [(home, {name: _checked_act(name, said)})]
+    begun, value = dict(value_at(data, home)), _checked_act(name, said)
+    if name == "set" and isinstance(begun.get("set"), Mapping):
+        value |= {key: kept for key, kept in list(begun["set"].items())[1:] if key not in value}
+    return [(home, begun | {name: value})]
 
 
 def _add_act(said: Said, data: Mapping[str, Any]) -> list[Edit]:
