@@ -202,6 +202,11 @@ def test_the_command_says_what_to_mend_first_and_fails(
     assert {check["state"] for check in others} == {"later"}
 
 
+def lose_backups(folder: Path) -> None:
+    for path in folder.glob("scrm-*"):
+        path.unlink()
+
+
 async def test_a_backup_that_is_old_or_missing_is_told(services: Services, clock: FakeClock, tmp_path: Path) -> None:
     async def state() -> tuple[str, str]:
         (found,) = [one for one in await examine(services) if one.check.key == "backup"]
@@ -210,5 +215,5 @@ async def test_a_backup_that_is_old_or_missing_is_told(services: Services, clock
     assert (await state())[0] == "good"
     clock.advance(hours=37)
     assert (await state())[0] == "bad"
-    next(tmp_path.glob("scrm-*")).unlink()
+    lose_backups(tmp_path)
     assert "还没有备份" in (await state())[1]

@@ -4,6 +4,8 @@ Revision ID: 0029
 Revises: 0028
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -61,15 +63,16 @@ def upgrade() -> None:
     ):
         op.add_column("session", column)
     op.create_index("ix_session_userid", "session", ["userid"])
-    for column in (
+    more: tuple[sa.Column[Any], ...] = (
         sa.Column("scopes", Json),
         sa.Column("addresses", Json),
         sa.Column("hint", sa.String(8), server_default=_EMPTY, nullable=False),
         sa.Column("created_by", sa.String(100), server_default=_EMPTY, nullable=False),
         sa.Column("expires_at", sa.BigInteger()),
         sa.Column("revoked_at", sa.BigInteger()),
-    ):
-        op.add_column("api_key", column)
+    )
+    for each in more:
+        op.add_column("api_key", each)
 
 
 def _make_audit() -> None:
