@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .world import Message
 
 Json = dict[str, Any]
 
@@ -43,6 +46,8 @@ class Group:
     dismissed_at: datetime | None = None
     shown_before: Json | None = None
     shows_at: datetime | None = None
+    # What members sent from the sidebar: (userid, message).
+    said: list[tuple[str, "Message"]] = field(default_factory=list)
 
 
 @dataclass

@@ -1,6 +1,8 @@
 """The client's side of the JS-SDK: signature checks and messages sent from the sidebar."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,6 +12,8 @@ from .sandbox import Sandbox
 from .world import Json, PairState
 
 ENTRIES_THAT_CHAT = ("single_chat_tools", "single_kf_tools")
+BESIDE_A_GROUP = "group_chat_tools"
+WRONG_ENTRY = "fail without context of external contact"
 MORE = "more info at https://open.work.weixin.qq.com/devtool/query?e="
 
 
@@ -51,7 +55,7 @@ class JsApi:
         return ""
 
     async def send(self, request: web.Request) -> web.Response:
-        """POST {member, external_userid, entry, params}: sendChatMessage puts one message into the chat."""
+        """POST {member, external_userid or chat_id, entry, params}: sendChatMessage puts one message into the chat."""
         body = await _read(request)
         params = body.get("params")
         if not isinstance(params, dict):
@@ -59,20 +63,28 @@ class JsApi:
         return self._answer(request, {"err_msg": f"sendChatMessage:{self._send(body, params) or 'ok'}"})
 
     def _send(self, body: Json, params: Json) -> str:
-        if body.get("entry") not in ENTRIES_THAT_CHAT:
-            return "fail without context of external contact"
-        world, now = self.sandbox.world, self.sandbox.clock.now()
-        pair = world.find_pair(str(body.get("member", "")), str(body.get("external_userid", "")))
-        if pair is None or pair.state == PairState.DELETED:
-            return "fail without context of external contact"
+        put = self._place(body)
+        if put is None:
+            return WRONG_ENTRY
         kind = str(params.get("msgtype"))
         given = params.get(kind)
         content = given if isinstance(given, dict) else {}
         problem, kind, content = self._content(kind, content)
         if problem:
             return problem
-        world.append(pair, now, "member", kind, content, via="sidebar")
+        put(kind, content)
         return ""
+
+    def _place(self, body: Json) -> Callable[[str, Json], object] | None:
+        """What puts a message into the chat that the sidebar stands beside; None when it stands beside none."""
+        world, now, userid = self.sandbox.world, self.sandbox.clock.now(), str(body.get("member", ""))
+        if body.get("entry") == BESIDE_A_GROUP:
+            group = world.find_group(userid, str(body.get("chat_id", "")))
+            return partial(world.append_to_group, group, userid, now) if group else None
+        pair = world.find_pair(userid, str(body.get("external_userid", "")))
+        if body.get("entry") not in ENTRIES_THAT_CHAT or pair is None or pair.state == PairState.DELETED:
+            return None
+        return partial(world.append, pair, now, "member", via="sidebar")
 
     def _content(self, kind: str, content: Json) -> tuple[str, str, Json]:
         if kind == "text":

@@ -12,6 +12,7 @@ from scrm.errors import NotFound
 
 from .endpoints.listing import ENDPOINTS
 from .endpoints.media import file_response
+from .group_chats import Group
 from .login import MEMBER_COOKIE
 from .rendering import FOLDER, Pages
 from .sandbox import Sandbox
@@ -51,6 +52,7 @@ class Line:
     message: Message
     is_mine: bool
     shows_time: bool
+    author: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class SandboxPages:
     # The member's desk
 
     async def desk(self, request: web.Request) -> web.Response:
-        """?member=USERID&with=EXTERNAL_USERID or with=app; remembers the member for the login page."""
+        """?member=USERID&with=EXTERNAL_USERID, a group's chat_id or app; remembers the member for the login page."""
         members = list(self.world.members.values())
         if not members:
             return self._notice("还没有成员", "演示数据还没有加载，请稍后刷新。")
@@ -143,6 +145,7 @@ class SandboxPages:
         pair = self.world.find_pair(member.userid, other) if other != APP else None
         if pair and pair.state == PairState.DELETED:
             pair = None
+        group = self.world.find_group(member.userid, other)
         newest = self.world.pairs_of_member(member.userid)[-MOST_USERS:]
         pairs = [pair for pair in newest if pair.state != PairState.DELETED]
         inbox = self.world.app_messages.get(member.userid, [])
@@ -150,8 +153,11 @@ class SandboxPages:
             "me": member,
             "pair": pair,
             "user": self.world.find_customer(pair.external_userid) if pair else None,
+            "group": group,
+            "beside": _beside(member, pair, group),
+            "chat_groups": self._groups(member),
             "shows_app": other == APP,
-            "lines": self._lines(pair, "member") if pair else [],
+            "lines": self._group_lines(group, member) if group else self._lines(pair, "member") if pair else [],
             "inbox": inbox,
             "last_app_text": _summary_of_app(inbox[-1]) if inbox else "任务提醒会出现在这里",
             "mass_messages": self.world.sending.mass_messages_of(member.userid),
@@ -173,6 +179,18 @@ class SandboxPages:
                 continue
             gap = not lines or message.at - lines[-1].message.at > SILENCE
             lines.append(Line(message, message.sender == reader, gap))
+        return lines
+
+    def _groups(self, member: Member) -> list[Group]:
+        groups = self.world.group_chats.groups
+        return [group for group in groups.values() if self.world.find_group(member.userid, group.chat_id)]
+
+    def _group_lines(self, group: Group, reader: Member) -> list[Line]:
+        lines: list[Line] = []
+        for userid, message in group.said:
+            author = self.world.members[userid]
+            gap = not lines or message.at - lines[-1].message.at > SILENCE
+            lines.append(Line(message, userid == reader.userid, gap, (author.name, author.avatar_color)))
         return lines
 
     def _rows(self, pairs: list[Pair], reader: str) -> list[Row]:
@@ -241,6 +259,14 @@ class SandboxPages:
 
     def _notice(self, title: str, text: str) -> web.Response:
         return self.pages.respond("notice.html", {"title": title, "text": text})
+
+
+def _beside(member: Member, pair: Pair | None, group: Group | None) -> dict[str, str]:
+    """What the client tells the page in its sidebar."""
+    if group:
+        return {"member": member.userid, "chat_id": group.chat_id, "entry": "group_chat_tools"}
+    known = {"member": member.userid, "external_userid": pair.external_userid if pair else ""}
+    return known | {"entry": "single_chat_tools" if pair else "normal"}
 
 
 def _is_shown(message: Message, reader: str) -> bool:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from .acquisition import AcquisitionState
-from .group_chats import GroupChatState
+from .group_chats import Group, GroupChatState
 from .kf import KfState
 from .official_account import OfficialAccountState
 from .sending import Sending
@@ -276,6 +276,18 @@ class World:
         self.chats.setdefault((pair.userid, pair.external_userid), []).append(message)
         if sender != "system" and is_delivered:
             pair.has_chatted = True
+        self.touch()
+        return message
+
+    def find_group(self, userid: str, chat_id: str) -> Group | None:
+        """A living customer group in which the member is."""
+        group = self.group_chats.groups.get(chat_id)
+        return group if group and group.dismissed_at is None and userid in group.seats else None
+
+    def append_to_group(self, group: Group, userid: str, at: datetime, kind: str, content: Json) -> Message:
+        """Put what a member sends from the sidebar into the group."""
+        message = Message(self.next_number(), at, "member", kind, content, "sidebar")
+        group.said.append((userid, message))
         self.touch()
         return message
 

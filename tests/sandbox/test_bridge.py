@@ -1,11 +1,12 @@
 """The sidebar's frame with WeCom's own SDK against the sandbox's bridge, in a real browser."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, expect
 
 from tests.fixtures_browser import OpenPage
 from tests.sandbox.conftest import AGENT_ID, CORP_ID, Wecom
@@ -17,7 +18,7 @@ SIDEBAR = """<!doctype html><meta charset="utf-8"><script src="/sandbox/bridge.j
 <script>
   const sign = (kind) => (url) => fetch(`/sign?kind=${kind}&url=${encodeURIComponent(url)}`).then((r) => r.json());
   ww.register({ corpId: "CORP", agentId: "AGENT",
-    jsApiList: ["getContext", "getCurExternalContact", "sendChatMessage"], getConfigSignature: sign("jsapi"),
+    jsApiList: NAMES, getConfigSignature: sign("jsapi"),
     getAgentConfigSignature: sign("KIND") });
   const settle = (promise) => promise.then((value) => value, (problem) => ({ errMsg: problem.errMsg }));
   window.story = async () => [
@@ -29,9 +30,11 @@ SIDEBAR = """<!doctype html><meta charset="utf-8"><script src="/sandbox/bridge.j
 </script>"""
 
 
-def serve_sidebar(wecom: Wecom, kind: str) -> None:
-    """A sidebar as an app would serve it, signing with the ticket of `kind`."""
-    page = SIDEBAR.replace("CORP", CORP_ID).replace("AGENT", str(AGENT_ID)).replace("KIND", kind)
+def serve_sidebar(wecom: Wecom, kind: str, *more_names: str) -> None:
+    """A sidebar as an app would serve it, signing with the ticket of `kind`; `more_names` it asks for too."""
+    names = json.dumps(["getContext", "getCurExternalContact", "sendChatMessage", *more_names])
+    page = SIDEBAR.replace("NAMES", names)
+    page = page.replace("CORP", CORP_ID).replace("AGENT", str(AGENT_ID)).replace("KIND", kind)
 
     def sign(request: web.Request) -> web.Response:
         ticket, _ = wecom.sandbox.identity.ticket(request.query["kind"], wecom.clock.now())
@@ -68,6 +71,23 @@ async def test_the_sdk_finds_the_customer_and_sends_into_the_chat(wecom: Wecom, 
     sent = [m for m in wecom.sandbox.chat("lina", external_userid) if m.via == "sidebar"]
     assert [m.kind for m in sent] == ["text", "link"]
     assert "三天啦，用得怎么样？" in await wecom.page("/phone?user=xiaoman&with=lina")
+
+
+async def test_beside_a_customer_group_the_sdk_finds_the_group_and_sends_into_it(
+    wecom: Wecom, open_page: OpenPage
+) -> None:
+    serve_sidebar(wecom, "agent_config", "getCurExternalChat")
+    _, made = await wecom.control("group_create", owner="lina", name="会员群", people=["xiaoman"])
+    page = await open_page()
+    context, contact, text, _, _, group, _ = await tell_story(wecom, page, made["chat_id"])
+    assert context["entry"] == "group_chat_tools"
+    assert contact["errMsg"] == "getCurExternalContact:fail without context of external contact"
+    assert (group["chatId"], text["errMsg"]) == (made["chat_id"], "sendChatMessage:ok")
+    await expect(page.locator(".talk-chat").get_by_text("三天啦，用得怎么样？")).to_be_visible()
+    # Who is not in the group has no chat to stand beside.
+    assert made["chat_id"] not in await wecom.page("/desk?member=WuHao")
+    await wecom.control("group_dismiss", chat_id=made["chat_id"])
+    assert made["chat_id"] not in await wecom.page("/desk?member=lina")
 
 
 async def test_a_late_bridge_is_waited_for(wecom: Wecom, open_page: OpenPage) -> None:

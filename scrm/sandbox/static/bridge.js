@@ -30,9 +30,12 @@
       }
       done("ok", { userId: context.external_userid });
     },
-    getCurExternalChat: function (params, done) { done("fail without context of external contact"); },
+    getCurExternalChat: function (params, done) {
+      if (context.entry !== "group_chat_tools" || !context.chat_id) return done("fail without context of external contact");
+      done("ok", { chatId: context.chat_id });
+    },
     sendChatMessage: function (params, done) {
-      post("/jsapi/send", { member: context.member, external_userid: context.external_userid, entry: context.entry, params: plain(params) })
+      post("/jsapi/send", { member: context.member, external_userid: context.external_userid, chat_id: context.chat_id, entry: context.entry, params: plain(params) })
         .then(function (answer) { done(null, answer); tell("sandboxRefresh"); })
         .catch(function () { done("fail network error"); });
     },

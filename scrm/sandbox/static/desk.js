@@ -2,11 +2,10 @@
 import { act, base, follow, refresh, scrollsToEnd, sendOnEnter, toast } from "./api.js";
 
 const { member, with: other } = document.body.dataset;
-const isChat = other && other !== "app";
 const address = (id) => `${base}/desk?${new URLSearchParams({ member, with: id })}`;
 
 // The bridge inside the frames asks who is looking, and at whom.
-window.sandboxContext = { member, external_userid: isChat ? other : "", entry: isChat ? "single_chat_tools" : "normal" };
+window.sandboxContext = JSON.parse(document.body.dataset.beside);
 window.sandboxOpenChat = (externalUserid) => { location.href = address(externalUserid); };
 window.sandboxOpenUrl = (url, title) => openUrl(url, title);
 window.sandboxRefresh = refresh;
