@@ -36,7 +36,7 @@ async def resolve(url: URL, *, allow_private: bool = False) -> list[str]:
         raise Unreachable(f"找不到 {url.host} 的地址，请检查域名")
     if not allow_private and not all(is_public(ipaddress.ip_address(each)) for each in addresses):
         raise NotPublic(
-            f"{url.host} 指向内网地址，不允许调用；自己的系统请写进设置 [outward.名称] 并打开 allow_private"
+            f"{url.host} 指向内网地址，不允许调用；自己内网的系统请在设置 [outward.名称]（剧本）或 [webhooks]（事件推送）打开 allow_private"
         )
     return addresses
 

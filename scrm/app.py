@@ -19,6 +19,7 @@ from scrm.api import group_chats as api_group_chats
 from scrm.api import hooks as api_hooks
 from scrm.api import membership as api_membership
 from scrm.api import merges as api_merges
+from scrm.api import once as api_once
 from scrm.api import openapi as api_openapi
 from scrm.api import orders as api_orders
 from scrm.api import playbook_results as api_playbook_results
@@ -29,9 +30,11 @@ from scrm.api import sends as api_sends
 from scrm.api import shipments as api_shipments
 from scrm.api import tasks as api_tasks
 from scrm.api import track as api_track
+from scrm.api import webhooks as api_webhooks
 from scrm.backup import asked as backups
 from scrm.backup import daily
-from scrm.callbacks import endpoint, express, inbox, run
+from scrm.callbacks import endpoint, express, inbox, replay, run
+from scrm.callbacks import sweep as callbacks_sweep
 from scrm.callbacks.handlers import refresh
 from scrm.clock import Clock, SystemClock
 from scrm.commerce import coupons_lifecycle
@@ -93,6 +96,7 @@ from scrm.tracking import pages as radar_pages
 from scrm.tracking import ticks as tracking
 from scrm.transfers import ask, groups, unassigned
 from scrm.transfers import begin as transfers
+from scrm.webhooks import deliver as webhooks
 from scrm.wechat import endpoint as official_account
 from scrm.wechat import kf_answer, kf_sync, oa_api, oa_keep
 from scrm.wecom.calls import App
@@ -112,15 +116,17 @@ HOUR_SECONDS = 3600.0
 
 
 async def _run_event(services: Services, item: Claimed) -> None:
-    """What an event means for the channel it came by and for the customer's points, then for the playbooks."""
+    """What an event means for its channel and for the customer's points, for the playbooks, and for who is told of it."""
     await received.run_event(services, item)
     await points.run_event(services, item)
     await enrol.run_event(services, item)
+    await webhooks.run_event(services, item)
 
 
 # Which function does which kind of work.
 EXECUTORS: Mapping[str, Execute] = {
     inbox.KIND: run.run_callback,
+    **replay.EXECUTORS,
     refresh.KIND: refresh.run_refresh,
     refresh_member.KIND: refresh_member.run_refresh_member,
     refresh_group_chat.KIND: refresh_group_chat.run_refresh,
@@ -140,6 +146,7 @@ EXECUTORS: Mapping[str, Execute] = {
     **chains.EXECUTORS,
     **notices.EXECUTORS,
     **outward.EXECUTORS,
+    **webhooks.EXECUTORS,
     **group_ends.EXECUTORS,
     tags.MARK: mark_tags.run_mark,
     mark_tags.LIBRARY: mark_tags.run_library,
@@ -193,6 +200,7 @@ ROUTES = (
     api_tasks.routes,
     api_track.routes,
     api_radar.routes,
+    api_webhooks.routes,
     radar_pages.routes,
     api_sends.routes,
     commerce_pages.routes,
@@ -309,14 +317,17 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(SLOW_SECONDS, lambda: ways.tick(services), "ways.move")
     schedule.every(pulls.TICK_SECONDS, lambda: pulls.tick(services), "pulls.tick")
     schedule.every(SLOW_SECONDS, lambda: hooks.tick(services), "hooks.clear")
+    schedule.every(callbacks_sweep.TICK_SECONDS, lambda: callbacks_sweep.tick(services), "callbacks.sweep")
     schedule.every(pre_tags.TICK_SECONDS, lambda: pre_tags.tick(services), "imports.pre_tags")
     schedule.every(HOUR_SECONDS, lambda: import_jobs.tick(services), "imports.clear")
+    schedule.every(HOUR_SECONDS, lambda: api_once.tick(services), "api.answers_clear")
     schedule.every(HOUR_SECONDS, lambda: rehearsals.tick(services), "sop.rehearsals_clear")
     schedule.every(SLOW_SECONDS, lambda: tracking.tick(services), "tracking.settle")
     schedule.every(segments.TICK_SECONDS, lambda: segments.tick(services), "segments.refresh")
     schedule.every(tally.TICK_SECONDS, lambda: tally.tick(services), "sop.tally")
     schedule.every(HOUR_SECONDS, lambda: why.tick(services), "sop.refusals")
     schedule.every(TICK_SECONDS, lambda: search.tick(services.db), "profiles.search")
+    schedule.every(webhooks.TICK_SECONDS, lambda: webhooks.tick(services), "webhooks.tick")
     schedule.every(daily.TICK_SECONDS, lambda: daily.tick(services), "backup.daily")
     await services.worker.start()
     schedule.start()

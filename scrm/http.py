@@ -5,6 +5,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -189,13 +190,27 @@ def _answer(
     request: web.Request, status: int, code: str, text: str, details: dict[str, object] | None = None
 ) -> web.Response:
     text = text or _("请求无法处理")
-    if request.path.startswith(("/api/", "/hooks/")) or wants_json(request):
+    if request.path.startswith("/api/"):
+        return _problem(status, code, text, details or {})
+    if request.path.startswith("/hooks/") or wants_json(request):
         return web.json_response({"error": {"code": code, "message": text}, **(details or {})}, status=status)
     if request.path.startswith(_PAGES) and not request.headers.get("HX-Request"):
         return render(request, "error.html", status=status, text=text, code=code)
     if request.headers.get("HX-Request"):
         return render(request, "error.html", block="message", status=status, text=text, code=code)
     return render(request, "error.html", status=status, text=text, code=code)
+
+
+def _problem(status: int, code: str, text: str, details: Mapping[str, object]) -> web.Response:
+    """RFC 9457, with `error` beside it, which was there first."""
+    problem = {"type": f"urn:scrm:error:{code}", "title": HTTPStatus(status).phrase, "status": status, "detail": text}
+    waits = details.get("retry_after")
+    return web.json_response(
+        {**details, **problem, "error": {"code": code, "message": text}},
+        status=status,
+        content_type="application/problem+json",
+        headers={} if waits is None else {"Retry-After": str(waits)},
+    )
 
 
 def wants_json(request: web.Request) -> bool:

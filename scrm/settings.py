@@ -257,6 +257,17 @@ class Backup(_Section):
         return value
 
 
+class Retention(_Section):
+    """How many days what came in stays readable; 0 keeps it. What is about customers is not deleted by age."""
+
+    # Callbacks of WeCom: handled ones, and those nobody could use.
+    callback_days: int = Field(90, ge=0)
+    odd_callback_days: int = Field(365, ge=0)
+    # Pushed orders: the body of what was applied, and the line that it came.
+    hook_body_days: int = Field(7, ge=0)
+    hook_days: int = Field(60, ge=0)
+
+
 _CARD_PARTS = re.compile(r"\{(?!(?:order_no|item|sku)\})[^}]*\}")
 
 
@@ -391,6 +402,24 @@ class Outward(_Section):
     timeout_seconds: float = Field(10.0, gt=0, le=30)
 
 
+class Api(_Section):
+    """How other programs may use /api."""
+
+    # Requests of one key in a minute, in each process.
+    per_minute: int = Field(600, ge=1)
+
+
+class Webhooks(_Section):
+    """Events that are pushed to other systems."""
+
+    # Only for systems of one's own: everything else must be on the open internet, and https.
+    allow_private: bool = False
+    # A subscription whose calls fail for so long is paused, and the administrators are told.
+    pause_after_hours: int = Field(24, ge=1, le=720)
+    # How long the log of deliveries, and what waits in a paused subscription, is kept.
+    keep_days: int = Field(30, ge=1, le=365)
+
+
 class Orders(_Section):
     """What we know of shops' orders that the orders do not say."""
 
@@ -452,12 +481,15 @@ class Settings(_Section):
     tracking: Tracking = Tracking()
     content: ContentSettings = ContentSettings()
     backup: Backup = Backup()
+    retention: Retention = Retention()
     mass_messages: MassMessages = MassMessages()
     cards: Cards = Cards()
     orders: Orders = Orders()
     rfm: Rfm = Rfm()
     sources: dict[SourceKey, Source] = {}
     outward: dict[SourceKey, Outward] = {}
+    api: Api = Api()
+    webhooks: Webhooks = Webhooks()
 
 
 def load_settings(environ: dict[str, str] | None = None, **overrides: dict[str, Any]) -> Settings:

@@ -91,23 +91,25 @@ MODULES: tuple[Module, ...] = (
     _page("sources", "商城与会员", "订单拉取", "/console/sources"),
     _page("hooks", "商城与会员", "订单推送", "/console/hooks", is_whole=True),
     _page("imports", "商城与会员", "导入", "/console/imports", is_whole=True),
+    _page("reports", "数据", "经营报表", "/console/reports", rights=(VIEW, EXPORT)),
     _page("kf", "微信", "微信客服", "/console/kf", is_whole=True),
     _page("official_account", "微信", "公众号", "/console/official-account", rights=(VIEW,), is_whole=True),
     _page("replies", "微信", "关键词回复", "/console/replies"),
-    _page("callbacks", "系统", "企业微信回调", "/console/callbacks", is_whole=True),
+    _page("callbacks", "系统", "企业微信回调", "/console/callbacks", rights=(VIEW, EDIT, REVEAL), words={EDIT: "重放", REVEAL: "查看回调原文"}, is_whole=True),
     _page("sync", "系统", "同步与补漏", "/console/sync", is_whole=True),
-    _page("work", "系统", "任务队列", "/console/work", is_whole=True),
+    _page("work", "系统", "任务队列", "/console/work", words={EDIT: "重试与丢弃"}, is_whole=True),
     _page("backups", "系统", "备份", "/console/backups"),
     _page("doctor", "系统", "体检", "/console/doctor", rights=(VIEW,)),
     _page("access", "系统", "员工与权限", "/console/access"),
     _page("api_keys", "系统", "接口密钥", "/console/api-keys", "/console/api"),
+    _page("webhooks", "系统", "事件推送", "/console/webhooks", api=("/api/v1/webhooks",), is_whole=True),
     _page("audit", "系统", "操作日志", "/console/audit", "/console/audit.csv", rights=(VIEW, EXPORT), is_whole=True),
 )  # fmt: skip
 
 BY_KEY: Mapping[str, Module] = {module.key: module for module in MODULES}
 
 # Pages whose figures and lists tell who may do what, or hold keys: only for administrators and roles made for it.
-INNERMOST = frozenset({"access", "api_keys", "audit"})
+INNERMOST = frozenset({"access", "api_keys", "audit", "webhooks"})
 
 
 def right(module: str, what: str) -> str:

@@ -42,6 +42,7 @@ _RIGHTS: Mapping[str, str] = {
     "GET /api/v1/customers/{person_id}/private": REVEAL,
     "GET /api/v1/customers/{person_id}/export": ERASE,
     "POST /api/v1/customers/{person_id}/erase": ERASE,
+    "POST /console/callbacks/{id}/reveal": REVEAL,
     "POST /console/guards": APPROVE,
     "POST /console/membership/requests/{id}": APPROVE,
 }
@@ -181,6 +182,10 @@ _WHOLE: Mapping[str, str] = {
     "POST /console/merge": "合并客户",
     "POST /console/merge/{merge_id}/undo": "撤销合并",
     "POST /console/sync": "开始核对",
+    "POST /console/callbacks/{id}/reveal": "查看回调原文",
+    "POST /console/callbacks/replay": "重放一批",
+    "POST /console/work/retry": "全部重试",
+    "POST /console/work/{id}/discard": "丢弃任务",
     "POST /console/tags": "新建标签",
     "POST /console/tags-library": "读取企业标签库",
     "POST /console/tags/groups/{group_id}/exclusive": "设置标签组是否互斥",
@@ -216,6 +221,9 @@ _WHOLE: Mapping[str, str] = {
     "POST /console/access/accounts/new": "新建本地账号",
     "POST /console/access/accounts/{name}/password": "重设本地账号的密码",
     "POST /console/api-keys": "新建密钥",
+    "POST /console/webhooks": "新建",
+    "POST /api/v1/webhooks": "新建",
+    "POST /console/webhooks/{id}/secret": "换签名密钥",
 }
 _BY_METHOD: Mapping[str, str] = {"PUT": "保存", "PATCH": "修改", "DELETE": "删除", "GET": "读取"}
 

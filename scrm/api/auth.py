@@ -9,7 +9,7 @@ from scrm.access.logged import carry_out, deed_of, pattern_of
 from scrm.access.modules import ERASE, REVEAL, RIGHTS
 from scrm.access.routes import Need, need_of
 from scrm.access.senders import sender_of
-from scrm.api import store
+from scrm.api import once, rates, store
 from scrm.errors import Forbidden, Unauthorized
 from scrm.services import SERVICES, Services
 
@@ -27,6 +27,13 @@ async def require_api_key(request: web.Request, handler: Handler) -> web.StreamR
         return await handler(request)
     services = request.app[SERVICES]
     caller = request[CALLER] = await _find_caller(request, services)
+    limits = rates.take(services, _key_of(request))
+    response = await _answer(request, handler, caller)
+    response.headers.update(limits)
+    return response
+
+
+async def _answer(request: web.Request, handler: Handler, caller: store.Caller) -> web.StreamResponse:
     if not pattern_of(request):
         return await handler(request)
     need = need_of(request.method, pattern_of(request))
@@ -36,17 +43,15 @@ async def require_api_key(request: web.Request, handler: Handler) -> web.StreamR
 
     async def admitted(request: web.Request) -> web.StreamResponse:
         _require_scope(caller, need)
-        return await handler(request)
+        return await once.carry_out_once(request, handler, _key_of(request))
 
     actor = audit.Actor(f"api:{caller.name}", caller.name, sender_of(request), "api")
     return await carry_out(request, admitted, deed_of(request, actor, need or Need("", "edit", is_logged=True)))
 
 
 async def _find_caller(request: web.Request, services: Services) -> store.Caller:
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    key, now = key.strip(), services.clock.now()
-    known = scheme.lower() == "bearer" and key
-    caller = await services.db.read(store.find_caller, key, now=now) if known else None
+    key, now = _key_of(request), services.clock.now()
+    caller = await services.db.read(store.find_caller, key, now=now) if key else None
     if caller is None:
         raise Unauthorized("缺少有效的接口密钥：请求头需要 Authorization: Bearer <key>，用 scrm user add 生成")
     if not caller.may_come_from(sender_of(request)):
@@ -54,6 +59,11 @@ async def _find_caller(request: web.Request, services: Services) -> store.Caller
     if caller.last_used_at is None or now - caller.last_used_at > store.USED:
         await services.db.write(store.note_use, key, now=now)
     return caller
+
+
+def _key_of(request: web.Request) -> str:
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else ""
 
 
 def _require_scope(caller: store.Caller, need: Need | None) -> None:

@@ -1,6 +1,6 @@
-"""Keys with which other programs come in."""
+"""Keys with which other programs come in, and what they were answered."""
 
-from sqlalchemy import Boolean, Column, String, Table, text
+from sqlalchemy import Boolean, Column, Index, SmallInteger, String, Table, Text, text
 
 from scrm.db.tables import Json, UtcDateTime, metadata
 
@@ -23,4 +23,20 @@ api_key = Table(
     Column("created_by", String(100), nullable=False, server_default=text("''")),
     Column("expires_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
+)
+
+# What a POST with an Idempotency-Key was answered, for a day.
+api_answer = Table(
+    "api_answer",
+    metadata,
+    # SHA-256 of the caller's key and its Idempotency-Key.
+    Column("key_hash", String(64), primary_key=True),
+    # Of the address and the body: another request may not come under the same key.
+    Column("request_hash", String(64), nullable=False),
+    # None while the first one is being carried out.
+    Column("status", SmallInteger),
+    Column("body_sealed", Text, nullable=False, server_default=text("''")),
+    Column("content_type", String(80), nullable=False, server_default=text("''")),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_api_answer_created_at", "created_at"),
 )

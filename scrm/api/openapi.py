@@ -73,6 +73,7 @@ def describe() -> dict[str, Any]:
                     )
                 },
                 **_tracking(),
+                **_webhooks(),
                 "/api/v1/playbooks": {"get": operation("剧本的状态和当前版本", answer="剧本列表")},
                 "/api/v1/playbooks/{key}/results": {
                     "get": operation(
@@ -307,5 +308,52 @@ def _tracking() -> dict[str, Any]:
         "/api/v1/radar/contents": {"get": operation("雷达内容与打开、阅读统计", answer="内容列表")},
         "/api/v1/radar/contents/{key}": {
             "get": operation("一条雷达内容，按员工统计", path="key", answer="内容", errors=(404,))
+        },
+    }
+
+
+def _webhooks() -> dict[str, Any]:
+    text = {"type": "string"}
+    parts = {"title": text, "url": {"type": "string", "format": "uri"}, "events": {"type": "array", "items": text}}
+    one = {"type": "object", "required": list(parts), "properties": parts}
+    changed = {"type": "object", "properties": {**parts, "state": {"enum": ["on", "paused"]}}}
+    return {
+        "/api/v1/webhooks": {
+            "get": operation("事件推送的订阅", answer="订阅列表，没有密钥"),
+            "post": operation(
+                "新建订阅；events 是事件名、整类（order.*）或全部（*）",
+                body=one,
+                answer="订阅和签名密钥 secret，只给这一次",
+                status=201,
+            ),
+        },
+        "/api/v1/webhooks/{id}": {
+            "get": operation("一个订阅", path="id", answer="订阅", errors=(404,)),
+            "patch": operation(
+                "修改订阅，没写的不变；state 改回 on 时按顺序补发积压",
+                path="id",
+                body=changed,
+                answer="订阅",
+                errors=(404,),
+            ),
+            "delete": operation("删除订阅和它的记录", path="id", answer="没有内容", errors=(404,), status=204),
+        },
+        "/api/v1/webhooks/{id}/deliveries": {
+            "get": operation(
+                "推送记录，新的在前",
+                path="id",
+                parameters=["state", "before", "limit"],
+                answer="推送记录：state 为 waiting、done 或 failed，said 是对方的回执或失败原因",
+                errors=(404,),
+            )
+        },
+        "/api/v1/webhooks/{id}/deliveries/{delivery_id}/replay": {
+            "post": operation(
+                "重发一条，编号不变",
+                path="id delivery_id",
+                answer="已重新排队",
+                errors=(404,),
+                status=202,
+            )
         },
     }

@@ -44,6 +44,8 @@ ENTITIES: dict[str, tuple[str, str]] = {
     "account": ("本地账号", "/console/access/accounts"),
     "acquisition_link": ("获客链接", "/console/acquisition"),
     "api_key": ("接口密钥", "/console/api-keys"),
+    "callback": ("回调", "/console/callbacks/{}"),
+    "callback_replay": ("重放回调", "/console/callbacks"),
     "contact_way": ("渠道活码", "/console/contact-ways/{}"),
     "coupon_batch": ("券批次", "/console/coupons/{}"),
     "custom_field": ("自定义字段", "/console/fields"),
@@ -66,6 +68,8 @@ ENTITIES: dict[str, tuple[str, str]] = {
     "segment": ("人群包", "/console/segments/{}"),
     "stop_entry": ("停发名单", "/console/guards#stop"),
     "tag": ("标签", "/console/tags"),
+    "work_item": ("任务", "/console/work"),
+    "webhook": ("事件推送", "/console/webhooks/{}"),
     "transfer": ("转接", "/console/transfers/{}"),
 }
 # Names of fields as people know them; what is not here is shown as it is kept.

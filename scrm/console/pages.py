@@ -10,6 +10,7 @@ from scrm.console import (
     api_reference,
     audit,
     backups,
+    callbacks,
     contact_ways,
     coupons,
     customers,
@@ -34,6 +35,7 @@ from scrm.console import (
     radar,
     rehearsals,
     repairs,
+    reports,
     segments,
     sends,
     sources,
@@ -41,6 +43,7 @@ from scrm.console import (
     tags,
     today,
     transfers,
+    webhooks,
     wechat,
 )
 from scrm.console.door import for_managers
@@ -69,6 +72,7 @@ routes: list[web.AbstractRouteDef] = [
     web.post("/console/logout", _leave),
     web.get("/console/left", _bid_farewell),
     *today.routes,
+    *reports.routes,
     *customers.routes,
     *coupons.routes,
     *membership.routes,
@@ -97,6 +101,7 @@ routes: list[web.AbstractRouteDef] = [
     *hooks.routes,
     *radar.routes,
     *imports.routes,
+    *callbacks.routes,
     *repairs.routes,
     *sync.routes,
     *sources.routes,
@@ -106,5 +111,6 @@ routes: list[web.AbstractRouteDef] = [
     *access.routes,
     *api_keys.routes,
     *api_reference.routes,
+    *webhooks.routes,
     *audit.routes,
 ]

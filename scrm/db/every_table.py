@@ -30,6 +30,7 @@ from scrm.sop.rehearsal import models as rehearsals
 from scrm.sync import models as sync
 from scrm.tracking import models as tracking
 from scrm.transfers import models as transfers
+from scrm.webhooks import models as webhooks
 from scrm.wechat import models as wechat
 from scrm.work import models as work
 
@@ -74,6 +75,7 @@ FEATURES = (
     tracking,
     transfers,
     vault_keys,
+    webhooks,
     wechat,
     work,
 )

@@ -8,6 +8,8 @@ _SEALED = (
     ("identity", "sealed"),
     ("orders", "receiver_sealed"),
     ("hook_message", "body_sealed"),
+    ("api_answer", "body_sealed"),
+    ("webhook", "secret_sealed"),
     ("wecom_token", "sealed"),
     ("pull_reject", "sealed"),
     ("pull_token", "sealed"),

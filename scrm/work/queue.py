@@ -144,6 +144,11 @@ def claim(conn: Connection, lane: str, *, now: datetime, limit: int = 100) -> li
     return sorted((Claimed(**row._mapping) for row in rows), key=lambda claimed: claimed.id)
 
 
+def give_up_dedupe_key(conn: Connection, item_id: int) -> None:
+    """From now on another item with the same key may be added: what comes after the look at what is to be done."""
+    conn.execute(update(work_item).where(work_item.c.id == item_id).values(dedupe_key=None))
+
+
 def finish(conn: Connection, ids: Sequence[int]) -> None:
     """Done work leaves no row; what it did is told by events, sends and the inbox."""
     if ids:
@@ -169,7 +174,9 @@ def bury(conn: Connection, item_id: int, *, error: str) -> None:
 
 
 def revive(conn: Connection, item_id: int, *, now: datetime) -> bool:
-    """Give a dead letter another chance; False when it is not one."""
+    """Give a dead letter another chance; False when it is not one. Where an open item does the same, it is dropped."""
+    if _is_asked_for_again(conn, item_id):
+        return discard(conn, item_id) is not None
     revived = conn.execute(
         update(work_item)
         .where(work_item.c.id == item_id, literal_column("work_item.state = 2"))
@@ -177,6 +184,16 @@ def revive(conn: Connection, item_id: int, *, now: datetime) -> bool:
         .returning(work_item.c.id)
     )
     return revived.one_or_none() is not None
+
+
+def _is_asked_for_again(conn: Connection, item_id: int) -> bool:
+    dead, same = work_item.alias("dead"), work_item.alias("same")
+    query = select(same.c.id).where(
+        dead.c.id == item_id,
+        same.c.dedupe_key == dead.c.dedupe_key,
+        literal_column("same.dedupe_key IS NOT NULL AND same.state < 2"),
+    )
+    return conn.execute(query.limit(1)).first() is not None
 
 
 def has_expired(conn: Connection, *, now: datetime) -> bool:
@@ -240,12 +257,39 @@ def oldest_waiting(conn: Connection, *, now: datetime) -> datetime | None:
     ).scalar_one_or_none()
 
 
-def list_dead(conn: Connection, *, limit: int = 100) -> list[Any]:
-    return list(
-        conn.execute(
-            select(work_item).where(literal_column("work_item.state = 2")).order_by(work_item.c.id.desc()).limit(limit)
-        )
+_IS_DEAD = literal_column("work_item.state = 2")
+
+
+def list_dead(conn: Connection, *, kind: str = "", before: int | None = None, limit: int = 100) -> list[Any]:
+    """Dead letters, the newest first; `before` is the last id already seen."""
+    query = select(work_item).where(_IS_DEAD).order_by(work_item.c.id.desc()).limit(limit)
+    if kind:
+        query = query.where(work_item.c.kind == kind)
+    if before is not None:
+        query = query.where(work_item.c.id < before)
+    return list(conn.execute(query))
+
+
+def count_dead_by_kind(conn: Connection) -> dict[str, int]:
+    """The most frequent first."""
+    many = func.count()
+    rows = conn.execute(
+        select(work_item.c.kind, many.label("many")).where(_IS_DEAD).group_by(work_item.c.kind).order_by(many.desc())
     )
+    return {row.kind: row.many for row in rows}
+
+
+def revive_kind(conn: Connection, kind: str, *, up_to: int, now: datetime, limit: int = 500) -> int:
+    """Another chance for the oldest dead letters of a kind up to an id; returns how many, 0 when none is left."""
+    query = select(work_item.c.id).where(_IS_DEAD, work_item.c.kind == kind, work_item.c.id <= up_to)
+    ids = list(conn.scalars(query.order_by(work_item.c.id).limit(limit)))
+    return sum(revive(conn, each, now=now) for each in ids)
+
+
+def discard(conn: Connection, item_id: int) -> Any | None:
+    """The dead letter that is gone now; None when it is not one."""
+    gone = delete(work_item).where(work_item.c.id == item_id, _IS_DEAD)
+    return conn.execute(gone.returning(work_item.c.kind, work_item.c.payload, work_item.c.last_error)).one_or_none()
 
 
 def count_by_lane(conn: Connection) -> dict[tuple[str, int], int]:

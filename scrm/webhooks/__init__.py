@@ -1,0 +1,1 @@
+"""Events that are pushed to other systems as they happen."""
