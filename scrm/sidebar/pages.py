@@ -24,6 +24,7 @@ from scrm.sidebar import (
     starts,
     today,
     told,
+    why,
     written,
 )
 from scrm.sidebar.cards import CARDS, TABS, load_page
@@ -91,6 +92,7 @@ routes: list[web.AbstractRouteDef] = [
     *own,
     *history.routes,
     *told.routes,
+    *why.routes,
     *acts.routes,
     *bind.routes,
     *goods.routes,

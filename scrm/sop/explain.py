@@ -173,7 +173,7 @@ def _tell(conn: Connection, row: Row[Any], published: Published, house: House) -
         ended_at=row.ended_at,
         steps=[*_decided(conn, row.id, playbook), *_to_come(row, playbook, house)],
         cause=find_cause(conn, row.event_id),
-        entry=_entry(conn, row.id),
+        entry=find_entry(conn, row.id),
         is_holdout=row.is_holdout,
         held=row.held_reason,
         arms=dict(row.arms or {}),
@@ -189,7 +189,8 @@ def _ways(playbook: Playbook | None, arms: Mapping[str, str]) -> tuple[tuple[str
     return tuple((title, arms[fork_id]) for fork_id, title in {**titles, **unknown}.items() if fork_id in arms)
 
 
-def _entry(conn: Connection, enrolment_id: int) -> tuple[Leaf, ...]:
+def find_entry(conn: Connection, enrolment_id: int) -> tuple[Leaf, ...]:
+    """What the playbook asked when the run began, and what it found; empty when it asked nothing."""
     kept = conn.execute(
         select(entry_note.c.leaves).where(entry_note.c.enrolment_id == enrolment_id)
     ).scalar_one_or_none()

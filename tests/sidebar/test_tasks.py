@@ -216,3 +216,14 @@ async def test_what_cannot_be_kept_is_refused_in_one_line(lina: Member, task_id:
     path = f"/sidebar/tasks/{task_id}/skip"
     response = await lina.world.client.post(path, data={"reason": "不\0用"}, headers=headers)
     assert response.status == 422
+
+
+async def test_a_task_says_why_it_is_there(lina: Member, wanghao: Member, task_id: int) -> None:
+    why = f"{PAGE}/tasks/{task_id}/why"
+    assert f'hx-get="{why}"' in await lina.page(PAGE)
+    said = words(await lina.page(why, htmx=True))
+    assert "起因 客户添加了员工" in said
+    assert "进入 新客欢迎与首单" in said
+    assert "轮到这一步" in said
+    assert (await wanghao.get(why, htmx=True)).status == 403
+    assert (await lina.get(f"{PAGE}/tasks/{task_id + 1}/why", htmx=True)).status == 404
