@@ -80,6 +80,14 @@ orders = Table(
         sqlite_where=text("person_id IS NOT NULL"),
         postgresql_where=text("person_id IS NOT NULL"),
     ),
+    # What was paid in a period, for reports.
+    Index(
+        "ix_orders_paid_at",
+        "paid_at",
+        "person_id",
+        sqlite_where=text("paid_at IS NOT NULL"),
+        postgresql_where=text("paid_at IS NOT NULL"),
+    ),
     # Orders that wait for their person; nobody looks for the others this way.
     Index(
         "ix_orders_waiting_unionid",

@@ -59,6 +59,9 @@ async def test_the_address_without_its_slash_leads_in(manager: Visitor) -> None:
 
 PAGES = (
     "/console/",
+    "/console/reports",
+    "/console/reports/channels",
+    "/console/reports/people?of=added",
     "/console/customers",
     "/console/customers?q=小满",
     "/console/customers/1",

@@ -1,0 +1,268 @@
+"""经营报表: the boards with their figures, the people behind a number, and all of it as a file."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from scrm.commerce.words import CHANNELS as SHOPS
+from scrm.console import store
+from scrm.console.door import before_of, for_managers, page, scope_of
+from scrm.errors import Invalid, NotFound
+from scrm.reports import boards, sheets
+from scrm.reports.lines import Chart, draw
+from scrm.reports.measures import OF_CHANNEL, Unit
+from scrm.reports.measures.kinds import Value
+from scrm.reports.period import COMPARISONS, SPANS, Asked, read_asked
+from scrm.reports.sheets import Cell, Sheet
+from scrm.reports.trade import Day
+from scrm.reports.whose import Whose, list_choices, read_whose
+from scrm.services import SERVICES
+from web.render import money
+
+routes = web.RouteTableDef()
+
+PAGE = 50
+BOARDS = {"overview": ("总览", "/console/reports"), "channels": ("渠道效果", "/console/reports/channels")}
+# A number that was nearly nothing before has grown by more than anybody reads.
+MOST_CHANGE = 999
+_WHOLE_YUAN_FROM = 1_000_000  # fen; smaller sums are shown to the fen
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What the address asks for; `problem` when it was not understood and the usual is shown."""
+
+    asked: Asked
+    whose: Whose
+    who: str
+    problem: str = ""
+
+    def query(self, **more: str | int) -> str:
+        """The address that keeps the choice."""
+        period = self.asked.period
+        days = {"days": self.asked.span} if self.asked.span else {"from": period.first, "to": period.last}
+        named = {"who": self.who, **more}
+        kept = {"compare": self.asked.compare} if self.asked.compare != "before" else {}
+        return urlencode({**days, **kept, **{name: value for name, value in named.items() if value != ""}})
+
+
+def _read(request: web.Request) -> Chosen:
+    services, who = request.app[SERVICES], request.query.get("who", "")
+    now, zone = services.clock.now(), services.settings.shop.zone
+    return Chosen(read_asked(request.query, now, zone), read_whose(who, scope_of(request)), who)
+
+
+def _read_or_usual(request: web.Request) -> Chosen:
+    try:
+        return _read(request)
+    except Invalid as error:
+        services = request.app[SERVICES]
+        usual = read_asked({}, services.clock.now(), services.settings.shop.zone)
+        return Chosen(usual, Whose(scope_of(request)), "", error.text)
+
+
+@routes.get("/console/reports")
+@for_managers
+async def overview(request: web.Request) -> web.StreamResponse:
+    services, chosen = request.app[SERVICES], _read_or_usual(request)
+    now, zone = services.clock.now(), services.settings.shop.zone
+
+    def look(conn: Connection) -> dict[str, Any]:
+        board = boards.load_overview(conn, chosen.asked, chosen.whose, now, zone)
+        return {"board": board, "choices": list_choices(conn, scope_of(request))}
+
+    values = await services.db.read(look)
+    return await _page(request, "overview", chosen, chart=draw_days(values["board"].days), shop_names=SHOPS, **values)
+
+
+@routes.get("/console/reports/channels")
+@for_managers
+async def channels(request: web.Request) -> web.StreamResponse:
+    services, chosen = request.app[SERVICES], _read_or_usual(request)
+    now, zone = services.clock.now(), services.settings.shop.zone
+    sort, is_up, start = _read_order(request)
+
+    def look(conn: Connection) -> dict[str, Any]:
+        board = boards.load_channels(conn, chosen.asked, chosen.whose, now, zone)
+        return {"board": board, "choices": list_choices(conn, scope_of(request))}
+
+    values = await services.db.read(look)
+    board = values["board"]
+    rows = boards.order_channels(board.channels, sort, is_up=is_up)
+    return await _page(
+        request,
+        "channels",
+        chosen,
+        chart=draw_days(board.days),
+        columns=OF_CHANNEL,
+        rows=rows[start : start + PAGE],
+        count=len(rows),
+        start=start,
+        step=PAGE,
+        sort=sort,
+        is_up=is_up,
+        **values,
+    )
+
+
+def _read_order(request: web.Request) -> tuple[str, bool, int]:
+    sort, start = request.query.get("sort", ""), request.query.get("start", "")
+    known = {measure.key for measure in OF_CHANNEL}
+    number = int(start) if start.isascii() and start.isdigit() and len(start) < 7 else 0
+    return sort if sort in known else OF_CHANNEL[0].key, request.query.get("up") == "1", number
+
+
+async def _page(request: web.Request, name: str, chosen: Chosen, **values: Any) -> web.Response:
+    return await page(
+        request,
+        f"report_{name}.html",
+        active="reports",
+        board_name=name,
+        boards=BOARDS,
+        chosen=chosen,
+        asked=chosen.asked,
+        spans=SPANS,
+        comparisons=COMPARISONS,
+        show=show,
+        show_change=show_change,
+        **values,
+    )
+
+
+def draw_days(days: list[Day]) -> Chart:
+    series = (("新增", "info", [each.adds for each in days]), ("流失", "bad", [each.lost for each in days]))
+    return draw([each.day for each in days], series)
+
+
+def show(value: Value, unit: Unit | str) -> str:
+    """1,204, 39.5%, ¥86,214; a dash for what cannot be reckoned."""
+    if value is None:
+        return "—"
+    if unit == Unit.SHARE:
+        return f"{value * 100:.1f}%".replace(".0%", "%")
+    if unit == Unit.MONEY:
+        fen = round(value)
+        return money(fen) if abs(fen) < _WHOLE_YUAN_FROM else money(round(fen, -2)).removesuffix(".00")
+    return f"{value:,.0f}"
+
+
+def show_change(change: float, unit: Unit) -> str:
+    """12% of the value before, or 2.1 pt between two shares."""
+    size = abs(change) * 100
+    if unit == Unit.SHARE:
+        return f"{size:.1f}pt"
+    if size >= MOST_CHANGE:
+        return f">{MOST_CHANGE}%"
+    return f"{size:.0f}%" if size >= 1 else f"{size:.1f}%"
+
+
+@routes.get("/console/reports/people")
+@for_managers
+async def people(request: web.Request) -> web.StreamResponse:
+    """Those behind a number: `of`, and `channel` for one channel's."""
+    services, chosen = request.app[SERVICES], _read(request)
+    what, state = request.query.get("of", ""), request.query.get("channel")
+    if what not in boards.PEOPLE or (state is not None and len(state) > 64):
+        raise NotFound("没有这个数字的名单，请从报表页面重新点进来")
+
+    def look(conn: Connection) -> dict[str, Any]:
+        ids = boards.list_people(
+            conn,
+            what,
+            chosen.asked.period,
+            chosen.whose,
+            state=state,
+            before=before_of(request),
+            limit=PAGE + 1,
+        )
+        found = store.list_these(conn, ids[:PAGE])
+        return {"found": found, "before": ids[PAGE - 1] if len(ids) > PAGE else None}
+
+    more: dict[str, str | int] = {"of": what}
+    query = chosen.query(**more) + (f"&{urlencode({'channel': state})}" if state is not None else "")
+    return await page(
+        request,
+        "report_people.html",
+        active="reports",
+        chosen=chosen,
+        asked=chosen.asked,
+        title=boards.PEOPLE[what],
+        query=query,
+        **await services.db.read(look),
+    )
+
+
+@routes.get("/console/reports/{name}.csv")
+@for_managers
+async def export_csv(request: web.Request) -> web.StreamResponse:
+    return await _export(request, "csv")
+
+
+@routes.get("/console/reports/{name}.xlsx")
+@for_managers
+async def export_xlsx(request: web.Request) -> web.StreamResponse:
+    return await _export(request, "xlsx")
+
+
+async def _export(request: web.Request, suffix: str) -> web.Response:
+    services, chosen, name = request.app[SERVICES], _read(request), request.match_info["name"]
+    now, zone = services.clock.now(), services.settings.shop.zone
+    if name not in BOARDS:
+        raise NotFound("没有这份报表，请从报表页面重新导出")
+
+    def look(conn: Connection) -> list[Sheet]:
+        if name == "overview":
+            board = boards.load_overview(conn, chosen.asked, chosen.whose, now, zone)
+            return [_figures_sheet(board.figures), _days_sheet(board.days)]
+        found = boards.load_channels(conn, chosen.asked, chosen.whose, now, zone)
+        sort, is_up, _ = _read_order(request)
+        rows = boards.order_channels(found.channels, sort, is_up=is_up)
+        return [_channels_sheet(rows), _figures_sheet(found.figures), _days_sheet(found.days)]
+
+    body = sheets.write(await services.db.read(look), suffix)
+    period = chosen.asked.period
+    headers = {
+        "Content-Type": sheets.TYPES[suffix],
+        "Content-Disposition": f'attachment; filename="{name}-{period.first}-{period.last}.{suffix}"',
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return web.Response(body=body, headers=headers)
+
+
+def plain(value: Value, unit: Unit) -> float | None:
+    """As a spreadsheet counts on: yuan, shares of one with four places."""
+    if value is None:
+        return None
+    return round(value / 100, 2) if unit == Unit.MONEY else round(value, 4)
+
+
+def _heading(title: str, unit: Unit) -> str:
+    return f"{title}（元）" if unit == Unit.MONEY else title
+
+
+def _figures_sheet(figures: list[boards.Figure]) -> Sheet:
+    rows: list[list[Cell]] = [["指标", "本期", "对比期", "口径"]]
+    for each in figures:
+        measure, unit = each.measure, each.measure.unit
+        rows.append([_heading(measure.title, unit), plain(each.value, unit), plain(each.before, unit), measure.formula])
+    return Sheet("指标", rows)
+
+
+def _days_sheet(days: list[Day]) -> Sheet:
+    rows: list[list[Cell]] = [["日期", "新增", "流失", "付款订单", "实付（元）"]]
+    rows += [[each.day.isoformat(), each.adds, each.lost, each.orders, each.paid_fen / 100] for each in days]
+    return Sheet("每日", rows)
+
+
+def _channels_sheet(rows: list[boards.Channel]) -> Sheet:
+    heading = ["渠道", "state", "类型", *(_heading(each.title, each.unit) for each in OF_CHANNEL)]
+    lines = [
+        [row.title, row.state, row.kind]
+        + [plain(value, each.unit) for value, each in zip(row.values, OF_CHANNEL, strict=True)]
+        for row in rows
+    ]
+    return Sheet("渠道", [heading, *lines])

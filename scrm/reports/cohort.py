@@ -1,0 +1,189 @@
+"""Customers who came in a period, by channel, and what became of them until its end.
+
+Somebody who came through several channels belongs to the first of the period, so that channels add up to the whole.
+What happened after the period is left out: a period and the one before it are then measured alike.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, Subquery, and_, case, exists, func, select
+from sqlalchemy import type_coerce as coerce
+
+from scrm.commerce.models import orders
+from scrm.contact_ways.models import way_add
+from scrm.db.tables import to_millis
+from scrm.events import event
+from scrm.profiles.conditions_events import SPOKE
+from scrm.profiles.models import person_stat
+from scrm.reports.period import Period
+from scrm.reports.whose import Whose
+from scrm.sop.models import enrolment
+
+# What is known of a customer's words: chats with members are not archived, their marks stand for them.
+TALKED = (*SPOKE, "talk.noted", "talk.answered")
+KEPT_DAYS = 7
+_DAY = timedelta(days=1) // timedelta(milliseconds=1)
+
+# Really paid in full, with real money, and no test: scrm.commerce.totals.is_purchase.
+PURCHASE: ColumnElement[bool] = and_(
+    orders.c.paid_at.is_not(None),
+    orders.c.paid_fen > 0,
+    orders.c.is_test.is_(False),
+    orders.c.payment_status != "partially_paid",
+)
+KEPT_FEN = case((orders.c.paid_fen > orders.c.refunded_fen, orders.c.paid_fen - orders.c.refunded_fen), else_=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """`adds`, `ended`, `aged`, `kept` count relations, the others customers; money in fen, refunds taken off."""
+
+    adds: int = 0
+    ended: int = 0
+    aged: int = 0
+    kept: int = 0
+    people: int = 0
+    talked: int = 0
+    entered: int = 0
+    bought: int = 0
+    again: int = 0
+    net_fen: int = 0
+    net_30_fen: int = 0
+    net_90_fen: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+
+
+def count(conn: Connection, period: Period, whose: Whose, now: datetime) -> dict[str, Counts]:
+    """By state; '' are those who came without a channel."""
+    relations = {row.state: row for row in conn.execute(_relations(period, whose, now))}
+    persons = {row.state: row for row in conn.execute(_persons(period, whose))}
+    return {state: _joined(row, persons.get(state)) for state, row in relations.items()}
+
+
+def _joined(relations: Any, persons: Any) -> Counts:
+    found = dict(relations._mapping) | (dict(persons._mapping) if persons is not None else {})
+    return Counts(**{each.name: int(found.get(each.name) or 0) for each in fields(Counts)})
+
+
+def _came_in(period: Period, whose: Whose) -> ColumnElement[bool]:
+    at = way_add.c.added_at
+    return and_(at >= period.since, at < period.until, whose.has_member(way_add.c.userid))
+
+
+def _relations(period: Period, whose: Whose, now: datetime) -> Select[Any]:
+    """`aged` were added seven days ago or more, `kept` of them lasted seven days."""
+    added, lost = coerce(way_add.c.added_at, BigInteger), coerce(way_add.c.lost_at, BigInteger)
+    is_aged = added <= to_millis(now) - KEPT_DAYS * _DAY
+    lasted = way_add.c.lost_at.is_(None) | (lost >= added + KEPT_DAYS * _DAY)
+    return (
+        select(
+            way_add.c.state,
+            func.count().label("adds"),
+            func.count(case((way_add.c.lost_at < period.until, 1))).label("ended"),
+            func.count(case((is_aged, 1))).label("aged"),
+            func.count(case((and_(is_aged, lasted), 1))).label("kept"),
+        )
+        .where(_came_in(period, whose))
+        .group_by(way_add.c.state)
+    )
+
+
+def _came(period: Period, whose: Whose) -> Subquery:
+    """One row for each customer: where and when they first came in the period."""
+    by_time = func.row_number().over(
+        partition_by=way_add.c.person_id, order_by=(way_add.c.added_at, way_add.c.event_id)
+    )
+    ranked = (
+        select(way_add.c.person_id, way_add.c.state, way_add.c.added_at, by_time.label("place"))
+        .where(_came_in(period, whose))
+        .subquery("ranked")
+    )
+    first = select(ranked.c.person_id, ranked.c.state, ranked.c.added_at).where(ranked.c.place == 1)
+    return first.subquery("came")
+
+
+def _talked(came: Subquery, period: Period) -> ColumnElement[bool]:
+    return exists().where(
+        event.c.person_id == came.c.person_id,
+        event.c.occurred_at >= came.c.added_at,
+        event.c.occurred_at < period.until,
+        event.c.name.in_(TALKED),
+    )
+
+
+def _entered(came: Subquery, period: Period) -> ColumnElement[bool]:
+    return exists().where(
+        enrolment.c.person_id == came.c.person_id,
+        enrolment.c.enrolled_at >= came.c.added_at,
+        enrolment.c.enrolled_at < period.until,
+        enrolment.c.is_holdout.is_(False),
+    )
+
+
+def _bought(came: Subquery, period: Period) -> ColumnElement[bool]:
+    return and_(person_stat.c.first_paid_at >= came.c.added_at, person_stat.c.first_paid_at < period.until)
+
+
+def _again(came: Subquery, period: Period) -> ColumnElement[bool]:
+    return and_(
+        _bought(came, period),
+        exists().where(
+            orders.c.person_id == came.c.person_id,
+            orders.c.paid_at > person_stat.c.first_paid_at,
+            orders.c.paid_at < period.until,
+            PURCHASE,
+        ),
+    )
+
+
+def _net(came: Subquery, *until: ColumnElement[bool]) -> ColumnElement[Any]:
+    """What is left of the customer's orders since they came; nothing is looked up for those who never paid."""
+    sums = (
+        select(func.sum(KEPT_FEN))
+        .where(orders.c.person_id == came.c.person_id, orders.c.paid_at >= came.c.added_at, PURCHASE, *until)
+        .correlate(came)
+        .scalar_subquery()
+    )
+    return case((person_stat.c.paid_orders > 0, sums), else_=0)
+
+
+def _within(came: Subquery, days: int) -> ColumnElement[bool]:
+    return coerce(orders.c.paid_at, BigInteger) < coerce(came.c.added_at, BigInteger) + days * _DAY
+
+
+def _persons(period: Period, whose: Whose) -> Select[Any]:
+    came = _came(period, whose)
+    return (
+        select(
+            came.c.state,
+            func.count().label("people"),
+            *(func.count(case((holds(came, period), 1))).label(name) for name, holds in STAGES.items()),
+            func.sum(_net(came, orders.c.paid_at < period.until)).label("net_fen"),
+            func.sum(_net(came, _within(came, 30))).label("net_30_fen"),
+            func.sum(_net(came, _within(came, 90))).label("net_90_fen"),
+        )
+        .outerjoin(person_stat, person_stat.c.person_id == came.c.person_id)
+        .group_by(came.c.state)
+    )
+
+
+STAGES: dict[str, Callable[[Subquery, Period], ColumnElement[bool]]] = {
+    "talked": _talked,
+    "entered": _entered,
+    "bought": _bought,
+    "again": _again,
+}
+
+
+def people(period: Period, whose: Whose, stage: str = "", state: str | None = None) -> Select[Any]:
+    """Numbers of the customers who came, of one channel if `state` is given, who reached the stage."""
+    came = _came(period, whose)
+    query = select(came.c.person_id).outerjoin(person_stat, person_stat.c.person_id == came.c.person_id)
+    if stage:
+        query = query.where(STAGES[stage](came, period))
+    return query if state is None else query.where(came.c.state == state)
