@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, literal_column, select, update
 
 from scrm import audit
 from scrm.db import insert_for
@@ -14,7 +14,7 @@ from scrm.webhooks.wanted import Wanted, wants
 from scrm.work import queue
 
 KIND = "webhook.deliver"
-_WAITS = literal_column("webhook_delivery.state = 'waiting'")
+_WAITS: ColumnElement[bool] = literal_column("webhook_delivery.state = 'waiting'")
 MOST = 50
 
 
