@@ -9,12 +9,11 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, literal_column, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
-from scrm.callbacks.models import inbox_event
+from scrm.callbacks.models import inbox_event, inbox_failure
 from scrm.db import Database, Priority, signal
 from scrm.db.tables import to_millis
-from scrm.work import queue
 
 KIND = "callback"
 
@@ -48,12 +47,12 @@ def incoming(body: bytes, received_at: datetime) -> Incoming:
         body=body,
         received_at=received_at,
         lane="welcome" if has_code else "event",
-        order_key=_order_key(body, has_code),
+        order_key=order_key_of(body, has_code),
         correlation=digest.hex()[:16],
     )
 
 
-def _order_key(body: bytes, has_code: bool) -> str | None:
+def order_key_of(body: bytes, has_code: bool) -> str | None:
     """Events of one contact wait for each other; a welcome only for another one of the same member."""
     contact, member = _CONTACT.search(body), _MEMBER.search(body)
     if contact is None:
@@ -162,15 +161,25 @@ class Outcome:
     change_type: str
     done_at: datetime
     error: str = ""
+    external_userid: str = ""
+    userid: str = ""
 
 
 def record_many(conn: Connection, outcomes: Sequence[Outcome]) -> list[None]:
     """For `Database.together`."""
     conn.execute(_RECORD, [_outcome_row(outcome) for outcome in outcomes])
+    failed = [
+        {"inbox_id": each.inbox_id, "at": each.done_at, "error": each.error[:1000]}
+        for each in outcomes
+        if each.state == "failed"
+    ]
+    if failed:
+        conn.execute(inbox_failure.insert(), failed)
     return [None] * len(outcomes)
 
 
-_RECORD = update(inbox_event).where(inbox_event.c.id == bindparam("inbox_id"))
+# The rest of what is set follows from the rows.
+_RECORD = update(inbox_event).where(inbox_event.c.id == bindparam("inbox_id")).values(tries=inbox_event.c.tries + 1)
 
 
 def _outcome_row(outcome: Outcome) -> dict[str, Any]:
@@ -181,33 +190,6 @@ def _outcome_row(outcome: Outcome) -> dict[str, Any]:
         "change_type": outcome.change_type[:64],
         "done_at": outcome.done_at,
         "error": outcome.error[:1000],
+        "external_userid": outcome.external_userid[:64],
+        "userid": outcome.userid[:64],
     }
-
-
-def list_odd(conn: Connection, *, limit: int = 50) -> list[Row[Any]]:
-    """Callbacks nobody could use, the newest first."""
-    return list(
-        conn.execute(
-            select(inbox_event)
-            .where(literal_column("inbox_event.state IN ('unknown', 'unreadable', 'failed')"))
-            .order_by(inbox_event.c.id.desc())
-            .limit(limit)
-        )
-    )
-
-
-def run_again(conn: Connection, inbox_id: int, *, now: datetime) -> bool:
-    """Put a kept callback to work once more (after a mend); False when there is none of that id."""
-    row = conn.execute(select(inbox_event).where(inbox_event.c.id == inbox_id)).one_or_none()
-    if row is None:
-        return False
-    again = incoming(row.body, now)
-    item = queue.Item(
-        lane=again.lane,
-        kind=KIND,
-        payload={"inbox": inbox_id},
-        order_key=again.order_key,
-        dedupe_key=f"callback:{inbox_id}",
-        correlation=row.correlation,
-    )
-    return queue.add(conn, item, now=now)

@@ -48,7 +48,16 @@ def _require_pair(event: Event) -> None:
 
 
 async def _record(services: Services, inbox_id: int, state: str, event: Event, error: str = "") -> None:
-    outcome = inbox.Outcome(inbox_id, state, event.name, event.change_type, services.clock.now(), error)
+    outcome = inbox.Outcome(
+        inbox_id,
+        state,
+        event.name,
+        event.change_type,
+        services.clock.now(),
+        error,
+        external_userid=event.text("ExternalUserID"),
+        userid=event.text("UserID"),
+    )
     await services.db.together(inbox.record_many, outcome)
     known = state not in ("unknown", "unreadable")  # strangers' names must not become labels
     CALLBACK_EVENTS.labels(event.name if known else "", event.change_type if known else "", state).inc()

@@ -1,62 +1,55 @@
-"""回调 and 任务队列: what went wrong word for word, and the button that tries it again."""
+"""任务队列: how deep each lane is, what stopped and why, and the buttons that try it again or let it go."""
+
+from datetime import datetime
+from typing import Any
 
 from aiohttp import web
+from sqlalchemy import Connection
 
-from scrm.callbacks import inbox, store
-from scrm.callbacks.handlers import router
-from scrm.callbacks.masking import masked
-from scrm.callbacks.words import title
-from scrm.console.door import for_managers, page
+from scrm import audit
+from scrm.access.modules import EDIT
+from scrm.console.door import MANAGER, before_of, for_managers, page
+from scrm.console.words import WORK_KINDS
 from scrm.errors import NotFound
 from scrm.services import SERVICES
 from scrm.work import queue
+from scrm.work.reasons import explain
+from scrm.work.worker import LANES
 
 routes = web.RouteTableDef()
 
 SHOWN = 50
 
 
-@routes.get("/console/callbacks")
-@for_managers
-async def callbacks(request: web.Request) -> web.StreamResponse:
-    state = request.query.get("state", "")
-    if state == "handled":
-        return await _handled(request)
-    state = state if state in store.ODD else ""
-    odd = await request.app[SERVICES].db.read(store.list_odd, state, limit=SHOWN)
-    rows = [(row, masked(bytes(row.body))) for row in odd]
-    return await page(
-        request, "callbacks.html", active="callbacks", rows=rows, shown=SHOWN, queued=_queued(request), state=state
-    )
-
-
-async def _handled(request: web.Request) -> web.StreamResponse:
-    """What came lately and was handled, or is known and not used; with the reason."""
-    rows = [
-        (title(row.name, row.change_type), row, router.why_unused(row.name, row.change_type))
-        for row in await request.app[SERVICES].db.read(store.tally)
-    ]
-    return await page(request, "callbacks.html", active="callbacks", tallies=rows, state="handled", window=store.WINDOW)
-
-
-@routes.post(r"/console/callbacks/{id:\d{1,18}}/retry")
-@for_managers
-async def retry_callback(request: web.Request) -> web.StreamResponse:
-    services = request.app[SERVICES]
-    inbox_id = int(request.match_info["id"])
-    rows = await services.db.read(store.list_odd, limit=SHOWN)
-    if inbox_id not in {row.id for row in rows}:
-        raise NotFound("这条回调已经处理好了，或者不存在。请刷新列表查看")
-    await services.db.write(inbox.run_again, inbox_id, now=services.clock.now())
-    raise web.HTTPSeeOther(f"/console/callbacks?queued={inbox_id}")
-
-
 @routes.get("/console/work")
 @for_managers
 async def work(request: web.Request) -> web.StreamResponse:
-    dead = await request.app[SERVICES].db.read(queue.list_dead, limit=SHOWN)
-    lanes = _by_lane(await request.app[SERVICES].db.read(queue.count_by_lane))
-    return await page(request, "work.html", active="work", rows=dead, lanes=lanes, shown=SHOWN, queued=_queued(request))
+    services = request.app[SERVICES]
+    kind = request.query.get("kind", "")[:40]
+    look = await services.db.read(_look, kind, before_of(request))
+    rows = look.pop("rows")
+    return await page(
+        request,
+        "work.html",
+        active="work",
+        rows=[(row, explain(row.last_error)) for row in rows[:SHOWN]],
+        before=rows[SHOWN - 1].id if len(rows) > SHOWN else None,
+        kind=kind,
+        queued=_number(request, "queued"),
+        revived=_number(request, "revived"),
+        discarded=_number(request, "discarded"),
+        may_act=request[MANAGER].may("work", EDIT),
+        **look,
+    )
+
+
+def _look(conn: Connection, kind: str, before: int | None) -> dict[str, Any]:
+    return {
+        "rows": queue.list_dead(conn, kind=kind, before=before, limit=SHOWN + 1),
+        "kinds": queue.count_dead_by_kind(conn),
+        "lanes": _by_lane(queue.count_by_lane(conn)),
+        "oldest": {lane: queue.next_due_at(conn, lane) for lane in LANES},
+    }
 
 
 @routes.post(r"/console/work/{id:\d{1,18}}/retry")
@@ -69,9 +62,44 @@ async def retry_work(request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther(f"/console/work?queued={item_id}")
 
 
-def _queued(request: web.Request) -> str:
-    text = request.query.get("queued", "")
-    return text if text.isascii() and text.isdigit() else ""
+@routes.post("/console/work/retry")
+@for_managers
+async def retry_kind(request: web.Request) -> web.StreamResponse:
+    """Every dead letter of a kind that stands there now: what dies again meanwhile is not tried twice."""
+    services = request.app[SERVICES]
+    kind, now, revived = str((await request.post()).get("kind", ""))[:40], services.clock.now(), 0
+    newest = await services.db.read(queue.list_dead, kind=kind, limit=1)
+    while newest and (part := await services.db.write(_revive, kind, newest[0].id, now)):
+        revived += part
+    if not revived:
+        raise NotFound(f"没有停止的“{WORK_KINDS.get(kind, kind)}”任务，可能已经重新开始。请刷新列表查看")
+    raise web.HTTPSeeOther(f"/console/work?revived={revived}")
+
+
+def _revive(conn: Connection, kind: str, up_to: int, now: datetime) -> int:
+    count = queue.revive_kind(conn, kind, up_to=up_to, now=now)
+    audit.changed(conn, "work_item", kind, None, {"kind": kind, "count": count} if count else None)
+    return count
+
+
+@routes.post(r"/console/work/{id:\d{1,18}}/discard")
+@for_managers
+async def discard_work(request: web.Request) -> web.StreamResponse:
+    services, item_id = request.app[SERVICES], int(request.match_info["id"])
+    await services.db.write(_discard, item_id)
+    raise web.HTTPSeeOther(f"/console/work?discarded={item_id}")
+
+
+def _discard(conn: Connection, item_id: int) -> None:
+    gone = queue.discard(conn, item_id)
+    if gone is None:
+        raise NotFound("这个任务已经重新开始，或者不存在。请刷新列表查看")
+    audit.changed(conn, "work_item", item_id, {"kind": gone.kind, "error": gone.last_error}, None)
+
+
+def _number(request: web.Request, name: str) -> str:
+    text = request.query.get(name, "")
+    return text if text.isascii() and text.isdigit() and len(text) < 19 else ""
 
 
 def _by_lane(counts: dict[tuple[str, int], int]) -> dict[str, dict[int, int]]:

@@ -5,7 +5,7 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
-from scrm.callbacks import inbox
+from scrm.callbacks import store as callbacks
 from scrm.console import store
 from scrm.console.door import MANAGER, for_managers, page
 from scrm.reports.today import compute_today
@@ -28,7 +28,7 @@ async def today(request: web.Request) -> web.StreamResponse:
         return {
             "today": compute_today(conn, now, zone),
             "sends": store.list_sends(conn, limit=RECENT_SENDS),
-            "odd": inbox.list_odd(conn, limit=FEW) if member.may("callbacks") else [],
+            "odd": callbacks.list_odd(conn, limit=FEW) if member.may("callbacks") else [],
             "dead": queue.list_dead(conn, limit=FEW) if member.may("work") else [],
         }
 

@@ -65,6 +65,9 @@ STEP_CHANNELS = {
     "K": "外部推送",
 }
 CALLBACK_STATES = {
+    "new": Word("处理中", "info"),
+    "done": Word("已处理", "good"),
+    "unused": Word("不需要处理"),
     "failed": Word("处理失败", "bad"),
     "unreadable": Word("无法解析", "warn"),
     "unknown": Word("不认识的事件"),
@@ -81,6 +84,7 @@ LANES = {
 }
 WORK_KINDS = {
     "callback": "处理企业微信回调",
+    "callbacks.replay": "重放一批回调",
     "contact.refresh": "更新客户资料",
     "member.refresh": "更新员工资料",
     "sync.run": "核对企业微信数据",

@@ -198,7 +198,7 @@ def _empty_bodies(conn: Connection, bodies: list[int]) -> int:
     inbox = metadata.tables["inbox_event"]
     for start in range(0, len(bodies), 500):
         part = inbox.c.id.in_(bodies[start : start + 500])
-        conn.execute(update(inbox).where(part).values(body=b"<xml></xml>", error=""))
+        conn.execute(update(inbox).where(part).values(body=b"<xml></xml>", error="", external_userid=""))
     return len(bodies)
 
 

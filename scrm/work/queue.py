@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Integer, bindparam, delete, func, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, delete, func, literal_column, select, update
 
 from scrm.db import insert_for, signal
 from scrm.work.models import DEAD, LEASED, WAITING, work_item
@@ -257,7 +257,7 @@ def oldest_waiting(conn: Connection, *, now: datetime) -> datetime | None:
     ).scalar_one_or_none()
 
 
-_IS_DEAD = literal_column("work_item.state = 2")
+_IS_DEAD: ColumnElement[bool] = literal_column("work_item.state = 2")
 
 
 def list_dead(conn: Connection, *, kind: str = "", before: int | None = None, limit: int = 100) -> list[Any]:

@@ -148,11 +148,11 @@ async def test_a_killed_process_goes_on_with_the_welcome_and_learns_that_it_was_
     await world.add()
     row = await the_send(world)
     await world.services.db.write(lambda conn: conn.execute(send.update().values(outcome="intent", sent_at=None)))
-    from scrm.callbacks import inbox
+    from scrm.callbacks import replay
     from scrm.callbacks.models import inbox_event
 
     (kept,) = await world.rows(inbox_event)
-    await world.services.db.write(inbox.run_again, kept.id, now=world.clock.now())
+    await world.services.db.write(replay.run_again, kept.id, now=world.clock.now())
     await world.settle()
     assert world.wecom.used_codes == {f"code-{XIAOMAN}-lina": 2}
     after = await the_send(world)

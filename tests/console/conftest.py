@@ -70,6 +70,11 @@ class Visitor:
         data = {"csrf": self.csrf if csrf is None else csrf}
         return await self.world.client.post(path, data=data, headers=self.cookie, allow_redirects=False)
 
+    async def send(self, path: str, **fields: str) -> aiohttp.ClientResponse:
+        """Post a form with these fields."""
+        data = {"csrf": self.csrf, **fields}
+        return await self.world.client.post(path, data=data, headers=self.cookie, allow_redirects=False)
+
     async def delete(self, path: str) -> aiohttp.ClientResponse:
         headers = {**self.cookie, "X-CSRF": self.csrf, "HX-Request": "true"}
         return await self.world.client.delete(path, headers=headers)

@@ -1,63 +1,16 @@
-"""回调 and 任务队列: shown word for word, and tried again by a button."""
+"""任务队列: what stopped, why, and the buttons that try it again or let it go."""
 
 from typing import Any
 
-from sqlalchemy import Connection, update
+import pytest
+from sqlalchemy import Connection
 
-from scrm.callbacks.models import inbox_event
+from scrm.audit import audit_entry
 from scrm.work import queue
 from scrm.work.models import DEAD, WAITING, work_item
+from scrm.work.reasons import explain
 from tests.console.conftest import Visitor
-from tests.fakes import wecom as fake
 from tests.world import World
-
-UNKNOWN = (
-    "<xml><ToUserName>ww</ToUserName><CreateTime>1772416800</CreateTime><MsgType>event</MsgType>"
-    "<Event>change_moon</Event><ChangeType>&lt;full&gt;</ChangeType></xml>"
-)
-
-
-async def test_an_unknown_callback_is_kept_word_for_word(manager: Visitor, world: World) -> None:
-    await world.tell(UNKNOWN)
-    await world.settle()
-    page = await manager.get("/console/callbacks")
-    assert "不认识的事件" in page
-    assert "<Event>change_moon</Event>" in page.text
-    assert "<Event>" not in page.html  # escaped
-
-
-async def test_an_unreadable_callback_says_what_was_wrong(manager: Visitor, world: World) -> None:
-    await world.tell("<xml><A>1</A></xml>")
-    await world.settle()
-    page = await manager.get("/console/callbacks")
-    assert "无法解析" in page
-    assert "重试" in page
-
-
-async def test_a_failed_callback_runs_again_and_leaves_the_list(manager: Visitor, world: World) -> None:
-    await world.add()
-
-    def break_it(conn: Connection) -> None:
-        conn.execute(update(inbox_event).values(state="failed", error="KeyError: 'channel'"))
-
-    await world.services.db.write(break_it)
-    page = await manager.get("/console/callbacks")
-    assert "KeyError: 'channel'" in page
-    (row,) = await world.rows(inbox_event)
-    response = await manager.post(f"/console/callbacks/{row.id}/retry")
-    assert response.headers["Location"] == f"/console/callbacks?queued={row.id}"
-    await world.settle()
-    page = await manager.get(response.headers["Location"])
-    assert "已重新排队" in page
-    assert "所有回调都处理好了" in page
-    assert len(world.wecom.called("externalcontact/send_welcome_msg")) == 1
-
-
-async def test_a_callback_that_was_handled_is_not_run_again(manager: Visitor, world: World) -> None:
-    await world.add()
-    (row,) = await world.rows(inbox_event)
-    assert (await manager.post(f"/console/callbacks/{row.id}/retry")).status == 404
-    assert await world.rows(work_item, work_item.c.kind == "callback") == []
 
 
 async def test_dead_work_comes_to_life_by_the_button(manager: Visitor, world: World) -> None:
@@ -80,13 +33,16 @@ async def test_only_dead_work_can_be_revived(manager: Visitor, world: World) -> 
     assert "已经重新开始，或者不存在" in await response.text()
 
 
-async def _bury(world: World) -> int:
+async def _bury(
+    world: World, kind: str = "sop.event", error: str = "KeyError: 'channel'", dedupe_key: str | None = None
+) -> int:
     now = world.clock.now()
 
     def work(conn: Connection) -> Any:
-        queue.add(conn, queue.Item(lane="event", kind="sop.event", payload={"event_id": 1}), now=now)
+        wanted = queue.Item(lane="event", kind=kind, payload={"event_id": 1}, dedupe_key=dedupe_key)
+        queue.add(conn, wanted, now=now)
         (item,) = queue.claim(conn, "event", now=now)
-        queue.bury(conn, item.id, error="KeyError: 'channel'")
+        queue.bury(conn, item.id, error=error)
         return item.id
 
     item_id = int(await world.services.db.write(work))
@@ -95,22 +51,61 @@ async def _bury(world: World) -> int:
     return item_id
 
 
-async def test_the_board_is_filtered_and_covers_what_is_private(manager: Visitor, world: World) -> None:
-    secret = "<WelcomeCode><![CDATA[WC_secret]]></WelcomeCode><Content>我的电话</Content><Note>13812346620</Note>"
-    await world.tell(UNKNOWN.replace("</xml>", f"{secret}</xml>"))
-    await world.tell("<xml><A>1</A></xml>")
-    await world.settle()
-    page = await manager.get("/console/callbacks?state=unknown")
-    assert "<WelcomeCode><![CDATA[••••]]></WelcomeCode><Content>••••</Content><Note>138****6620</Note>" in page.text
-    assert "无法识别" not in page
-    assert "没有这一类回调" in await manager.get("/console/callbacks?state=failed")
-    assert "change_moon" not in await manager.get("/console/callbacks?state=unreadable")
+async def test_one_kind_is_retried_together_and_the_others_stay(manager: Visitor, world: World) -> None:
+    mine = [await _bury(world) for _ in range(3)]
+    other = await _bury(world, kind="sop.remind", error="WeComError: message/send: 60020 not allow from ip: 1.2.3.4")
+    page = await manager.get("/console/work?kind=sop.remind")
+    assert "企业微信返回错误 60020" in page
+    assert "“体检”页会逐项核对" in page
+    assert "KeyError" not in page
+    response = await manager.send("/console/work/retry", kind="sop.event")
+    assert response.headers["Location"] == "/console/work?revived=3"
+    states = {row.id: row.state for row in await world.rows(work_item)}
+    assert [states[each] for each in mine] == [WAITING] * 3
+    assert states[other] == DEAD
+    assert (await manager.send("/console/work/retry", kind="sop.event")).status == 404
 
 
-async def test_what_was_handled_or_only_counted_is_summed_up_with_the_reason(manager: Visitor, world: World) -> None:
-    await world.add()
-    await world.tell(fake.event_xml("", created_at=1772416800, event="LOCATION", Latitude="23.1"))
-    await world.settle()
-    page = await manager.get("/console/callbacks?state=handled")
-    assert "添加客户" in page
-    assert "只计数：不收集员工的位置" in page
+async def test_a_discarded_item_is_gone_and_the_log_says_who_did_it(manager: Visitor, world: World) -> None:
+    item_id = await _bury(world)
+    assert "找不回来" in await manager.get("/console/work")
+    response = await manager.post(f"/console/work/{item_id}/discard")
+    assert "已丢弃" in await manager.get(response.headers["Location"])
+    assert await world.rows(work_item, work_item.c.id == item_id) == []
+    (row,) = await world.rows(audit_entry, audit_entry.c.entity == "work_item")
+    assert (row.actor, row.key, row.words) == ("chenlan", str(item_id), "任务队列：丢弃任务")
+    assert row.before["kind"] == "sop.event"
+    assert (await manager.post(f"/console/work/{item_id}/discard")).status == 404
+
+
+async def test_work_that_was_asked_for_again_meanwhile_does_not_run_twice(manager: Visitor, world: World) -> None:
+    item_id = await _bury(world, dedupe_key="once")
+    again = queue.Item(lane="event", kind="sop.event", payload={"event_id": 1}, dedupe_key="once")
+    assert await world.services.db.write(queue.add, again, now=world.clock.now())
+    assert (await manager.post(f"/console/work/{item_id}/retry")).status == 303
+    (row,) = await world.rows(work_item)
+    assert row.id != item_id
+
+
+async def test_a_lane_tells_its_depth_and_its_oldest(manager: Visitor, world: World) -> None:
+    await world.services.db.write(queue.add, queue.Item(lane="bulk", kind="tags.mark"), now=world.clock.now())
+    world.clock.advance(minutes=5)
+    assert "最早一个" in await manager.get("/console/work")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "mend"),
+    [
+        ("", "没有留下原因", "重试一次"),
+        ("WeComUnreachable: message/send: timeout", "连不上企业微信", "网络恢复后"),
+        ("WeComError: externalcontact/get: 84061 not external contact", "84061", "一般可以丢弃"),
+        ("Invalid: 券批次已经停用", "券批次已经停用", "按上面的说明"),
+        ("LookupError: nobody does work of kind 'x'", "不认识这种任务", "丢弃"),
+        ("TryAgain: HTTP 503", "HTTP 503", "对方系统"),
+        ("ZeroDivisionError: division by zero", "程序出错：ZeroDivisionError", "发给开发者"),
+    ],
+)
+def test_every_error_is_a_reason_and_something_to_do(error: str, reason: str, mend: str) -> None:
+    advice = explain(error)
+    assert reason in advice.reason
+    assert mend in advice.mend

@@ -173,7 +173,7 @@ async def test_a_burst_is_kept_and_applied_without_a_loss_in_whatever_order(
         clock.advance(seconds=30)
         await tick(services)
         await services.worker.drain()
-        clock.advance(seconds=(store.KEPT_BODY + timedelta(seconds=1)).total_seconds())
+        clock.advance(seconds=timedelta(days=services.settings.retention.hook_body_days, seconds=1).total_seconds())
         await tick(services)
         rows = await services.db.read(lambda conn: list(conn.execute(hook_message.select())))
         assert {(row.state, row.body_sealed) for row in rows} == {("done", "")}

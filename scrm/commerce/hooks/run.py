@@ -159,7 +159,10 @@ async def tick(services: Services) -> None:
     """Work for messages that lost theirs, and old bodies emptied."""
     now = services.clock.now()
     await services.db.write_as(Priority.IMPORT, store.wake, now=now)
-    await services.db.write_as(Priority.IMPORT, store.clear, now=now)
+    keep = services.settings.retention
+    await services.db.write_as(
+        Priority.IMPORT, store.clear, now=now, body_days=keep.hook_body_days, days=keep.hook_days
+    )
 
 
 EXECUTORS = {APPLY: run_apply, FETCH: run_fetch}

@@ -19,9 +19,6 @@ from scrm.work.models import work_item
 State = Literal["done", "unused", "stale", "unreadable", "failed"]
 ODD = ("unreadable", "failed")
 
-# How long what was applied stays readable for a replay, and how long it is known that it came.
-KEPT_BODY = timedelta(days=7)
-KEPT_ROW = timedelta(days=60)
 _CLEARED = 500
 
 _FETCH_ATTEMPTS = timedelta(hours=2)
@@ -197,20 +194,32 @@ def wake(conn: Connection, *, now: datetime) -> bool:
     return at_work is None
 
 
-def clear(conn: Connection, *, now: datetime) -> int:
-    """Empty what was applied a week ago, forget what came two months ago; at most 500 of each, returns how many."""
+def clear(conn: Connection, *, now: datetime, body_days: int, days: int) -> int:
+    """Empty what was applied `body_days` ago, forget what came `days` ago (0: never); at most 500 of each, returns how
+    many."""
+    return (_empty(conn, now - timedelta(days=body_days)) if body_days else 0) + (
+        _forget(conn, now - timedelta(days=days)) if days else 0
+    )
+
+
+def _empty(conn: Connection, before: datetime) -> int:
     table = hook_message.c
     finished = and_(table.state.in_(("done", "unused", "stale")), table.body_sealed != "")
-    old = select(table.id).where(table.received_at < now - KEPT_BODY, finished).order_by(table.received_at)
+    old = select(table.id).where(table.received_at < before, finished).order_by(table.received_at)
     emptied = conn.execute(
         update(hook_message)
         .where(table.id.in_(old.limit(_CLEARED)))
         .values(body_sealed="")
         .returning(hook_message.c.id)
     ).all()
-    ancient = select(table.id).where(table.received_at < now - KEPT_ROW).order_by(table.received_at).limit(_CLEARED)
+    return len(emptied)
+
+
+def _forget(conn: Connection, before: datetime) -> int:
+    table = hook_message.c
+    ancient = select(table.id).where(table.received_at < before).order_by(table.received_at).limit(_CLEARED)
     gone = conn.execute(delete(hook_message).where(table.id.in_(ancient)).returning(hook_message.c.id)).all()
-    return len(emptied) + len(gone)
+    return len(gone)
 
 
 def get_message(conn: Connection, message_id: int) -> Row[Any] | None:
