@@ -36,17 +36,8 @@ PAID = Measure(
     Unit.MONEY,
     _paid,
     people="buyers",
-    is_for_channels=False,
 )
-ORDERS = Measure(
-    "orders",
-    "付款订单",
-    f"这段时间付款的订单数。{_VALID}",
-    Unit.COUNT,
-    _orders,
-    people="buyers",
-    is_for_channels=False,
-)
+ORDERS = Measure("orders", "付款订单", f"这段时间付款的订单数。{_VALID}", Unit.COUNT, _orders, people="buyers")
 FIRST_BUYERS = Measure(
     "first_buyers",
     "首单客户",
@@ -54,7 +45,6 @@ FIRST_BUYERS = Measure(
     Unit.COUNT,
     _first_buyers,
     people="first_buyers",
-    is_for_channels=False,
 )
 REPEAT_RATE = Measure(
     "repeat_rate",
@@ -63,9 +53,8 @@ REPEAT_RATE = Measure(
     Unit.SHARE,
     _repeat_rate,
     people="repeaters",
-    is_for_channels=False,
 )
-AVERAGE = Measure("average", "笔单价", "实付金额 ÷ 付款订单", Unit.MONEY, _average, is_for_channels=False)
+AVERAGE = Measure("average", "笔单价", "实付金额 ÷ 付款订单", Unit.MONEY, _average)
 REFUND_RATE = Measure(
     "refund_rate",
     "退款率",
@@ -73,5 +62,4 @@ REFUND_RATE = Measure(
     Unit.SHARE,
     _refund_rate,
     is_good_up=False,
-    is_for_channels=False,
 )

@@ -52,7 +52,6 @@ _TALK = (
     "开口人数 ÷ 新增人数。开口指添加后到期末有记录的发言：获客链接首次发言、微信客服或公众号来信、"
     "员工标记客户在等回复或已回复；没有会话存档，看不到其他单聊"
 )
-_ALL = False  # is_for_channels: these are counted for the whole shop only
 ADDED = Measure(
     "added",
     "新增客户",
@@ -69,9 +68,8 @@ LOST = Measure(
     _lost,
     people="lost",
     is_good_up=False,
-    is_for_channels=_ALL,
 )
-NET = Measure("net", "净增客户", "新增客户 − 流失客户", Unit.COUNT, _net, is_for_channels=_ALL)
+NET = Measure("net", "净增客户", "新增客户 − 流失客户", Unit.COUNT, _net)
 TALK_RATE = Measure("talk_rate", "开口率", _TALK, Unit.SHARE, _talk_rate, people="talked")
 FIRST_RATE = Measure(
     "first_rate",

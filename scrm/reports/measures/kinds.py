@@ -38,8 +38,6 @@ class Measure:
     reckon: Callable[[Counted], Value]
     people: str = ""
     is_good_up: bool = True
-    # Needs orders of the shop: not to be had for one channel.
-    is_for_channels: bool = True
 
 
 def share(part: int, whole: int) -> Value:
