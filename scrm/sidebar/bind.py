@@ -90,6 +90,8 @@ def _look(conn: Connection, services: Services, person_id: int, text: str) -> li
         owner = find_person_by_identity(conn, "mobile_e164", services.vault.lookup(phone))
         if not rows and owner is not None and owner != person_id:
             raise Conflict(_("这个手机号属于另一位客户。如果是同一个人，请让店长在后台合并客户。"))
+        if not rows and owner is not None:
+            raise Conflict(_("这个手机号已经是这位客户的，用它下的单会自动归到他名下，不用再绑。"))
         return [(row, _("手机号")) for row in rows]
     found: dict[int, tuple[Row[Any], str]] = {}
     if len(text) == lookup.SHORTEST and text.isdigit():

@@ -142,6 +142,14 @@ async def test_what_is_wrong_is_said_in_place(world: World, lina: Member) -> Non
         assert reason in await lina.press(f"{mine}/find", q=typed)
 
 
+async def test_the_customers_own_phone_has_nothing_left_to_bind(world: World, lina: Member) -> None:
+    await world.add(ANING)
+    assert "没有找到对应的订单" in await find(lina, "13912346620")
+    await lina.press(f"/sidebar/contacts/{ANING}/phones", mobile="13912346620")
+    await world.settle()
+    assert "已经是这位客户的" in await find(lina, "139 1234 6620")
+
+
 async def test_only_what_was_shown_can_be_bound(world: World, lina: Member, wanghao: Member) -> None:
     await world.add(ANING)
     await world.add()

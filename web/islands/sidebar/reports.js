@@ -40,7 +40,10 @@ const isUnheard = ({ status }) => !status || status === 401 || status >= 500;
 
 // The server's answer, or "" when it has not heard the report, which is then made later.
 export async function report(path, outcome, accept = "text/html") {
-  return deliver(note(path, outcome), accept);
+  const answer = await deliver(note(path, outcome), accept);
+  // What the customer has been told is not what it was.
+  if (outcome.ok) document.dispatchEvent(new CustomEvent("chat:sent"));
+  return answer;
 }
 
 const underway = new Set();
