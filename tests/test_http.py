@@ -224,7 +224,14 @@ async def test_an_error_is_a_piece_of_a_page_for_htmx(client: Client) -> None:
 async def test_an_error_is_json_for_a_program(client: Client) -> None:
     response = await client.get("/api/conflict")
     assert response.status == 409
-    assert await response.json() == {"error": {"code": "conflict", "message": "正在发送"}, "released_at": "10:00"}
+    told = await response.json()
+    assert (told["error"], told["released_at"]) == ({"code": "conflict", "message": "正在发送"}, "10:00")
+    assert {key: told[key] for key in ("type", "title", "status", "detail")} == {
+        "type": "urn:scrm:error:conflict",
+        "title": "Conflict",
+        "status": 409,
+        "detail": "正在发送",
+    }
     response = await client.get("/sidebar/refused", headers={"Accept": "application/json"})
     assert (await response.json())["error"] == {"code": "forbidden", "message": "这位客户不在你的跟进列表里"}
 
