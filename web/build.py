@@ -57,7 +57,8 @@ def build() -> bool:
     inputs = digest(sources())
     if stamped(DIST / STAMP) == inputs:
         return False
-    fresh = DIST.with_name("dist.new")
+    # A folder of its own for each build: two may run at once.
+    fresh = DIST.with_name(f"dist.{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     esbuild(fresh, "--minify")
     (fresh / STAMP).write_text(inputs)

@@ -16,7 +16,7 @@ from scrm.profiles.erased import NOBODY
 
 Whose = Callable[[Table, Subject], ColumnElement[bool]]
 # What a column gets; a function makes it from the subject and a number that differs for each row.
-Value = str | int | None | dict[str, Any] | list[Any] | Callable[[Subject, int], Any]
+Value = str | bytes | int | None | dict[str, Any] | list[Any] | Callable[[Subject, int], Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -468,7 +468,9 @@ async def test_18_who_replies_5_hears_no_marketing_from_anybody_but_still_his_no
     await stage.sandbox.say("lina", who.external_userid, "5", "customer")
     headers = await stage.sign_in("lina")
     path = f"{stage.url}/sidebar/contacts/{who.external_userid}/optout"
-    async with stage.http.post(path, data={"flag": "promo", "on": "1"}, headers=headers | {"HX-Request": "true"}) as response:
+    async with stage.http.post(
+        path, data={"flag": "promo", "on": "1"}, headers=headers | {"HX-Request": "true"}
+    ) as response:
         assert response.status == 200, await response.text()
     await stage.settle()
     miss = (await stage.tasks(task.c.person_id == who.person_id))[0]

@@ -9,6 +9,8 @@ import re
 import sqlalchemy as sa
 from alembic import op
 
+from scrm.db.tables import Json
+
 revision = "0033"
 down_revision = "0032"
 branch_labels = None
@@ -50,7 +52,7 @@ def upgrade() -> None:
         sa.Column("id", big, autoincrement=True, nullable=False),
         sa.Column("asked_by", sa.String(length=100), nullable=False),
         sa.Column("asked_at", sa.BigInteger(), nullable=False),
-        sa.Column("wanted", _json(), nullable=False),
+        sa.Column("wanted", Json, nullable=False),
         sa.Column("newest_id", big, nullable=False),
         sa.Column("cursor", big, server_default=sa.text("0"), nullable=False),
         sa.Column("total", sa.Integer(), nullable=False),
@@ -59,12 +61,6 @@ def upgrade() -> None:
         sa.Column("finished_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_callback_replay")),
     )
-
-
-def _json() -> sa.types.TypeEngine[object]:
-    from sqlalchemy.dialects.postgresql import JSONB
-
-    return sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
 def _fill() -> None:
