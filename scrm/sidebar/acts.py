@@ -16,11 +16,11 @@ from scrm.events import Event, record
 from scrm.http import require_keepable, signed_in, wants_json
 from scrm.profiles.store import access_contact
 from scrm.services import SERVICES
+from scrm.sidebar import chat_sends
 from scrm.sidebar.cards import tasks as task_cards
 from scrm.sidebar.cards.coupons import card_of
 from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.door import for_members, page, visit_of
-from scrm.sop import store as sop_store
 from scrm.sop import tasks
 from scrm.sop.tasks import TaskView
 from web.texts import _
@@ -169,19 +169,7 @@ def _release_coupon(conn: Connection, visit: Visit, coupon_id: int) -> tuple[lis
     link = coupon_link(card_of(coupon, visit.public_url), now=visit.now, zone=visit.zone)
     messages = chat_attachments([link])
     once = f"coupon:{coupon.id}:{secrets.token_hex(8)}"
-    sop_store.add_send(
-        conn,
-        {
-            "kind": "chat",
-            "userid": visit.userid,
-            "external_userid": visit.external_userid,
-            "person_id": visit.person_id,
-            "once": once,
-            "content": {"messages": messages},
-            "decided_at": visit.now,
-            "outcome": "intent",
-        },
-    )
+    chat_sends.begin(conn, visit, once, {"messages": messages})
     return messages, once
 
 
@@ -204,17 +192,9 @@ async def note_coupon(request: web.Request) -> web.StreamResponse:
 
 
 def _note_coupon(conn: Connection, visit: Visit, coupon_id: int, fields: Fields) -> None:
-    visit.relation = access_contact(conn, visit.userid, visit.external_userid)
-    once = str(fields.get("once") or "")
-    row = sop_store.find_send(conn, once)
-    if row is None or not once.startswith(f"coupon:{coupon_id}:") or row.userid != visit.userid:
-        raise NotFound(_("没有这次发送的记录，请刷新页面。"))
-    if row.outcome != "intent":
+    row = chat_sends.end(conn, visit, f"coupon:{coupon_id}:", fields)
+    if row is None:
         return
-    if fields.get("ok") is not True:
-        sop_store.change_send(conn, once, outcome="failed", reason=str(fields.get("error") or "")[:300])
-        return
-    sop_store.change_send(conn, once, outcome="sent", sent_at=visit.now)
     coupon = _coupon(conn, visit, coupon_id)
     told = Event(
         "coupon.sent",
@@ -224,6 +204,6 @@ def _note_coupon(conn: Connection, visit: Visit, coupon_id: int, fields: Fields)
         visit.userid,
         key=str(coupon_id),
         facts={"title": coupon.title},
-        once=once,
+        once=row.once,
     )
     record(conn, [told], now=visit.now)

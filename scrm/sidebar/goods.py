@@ -13,10 +13,10 @@ from scrm.errors import NotFound
 from scrm.events import Event, record
 from scrm.profiles.store import access_contact
 from scrm.services import SERVICES, Services
+from scrm.sidebar import chat_sends
 from scrm.sidebar.acts import fields_of
 from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.door import for_members, visit_of
-from scrm.sop import store as sop_store
 from web.texts import _
 
 routes = web.RouteTableDef()
@@ -43,7 +43,7 @@ async def release(request: web.Request) -> web.StreamResponse:
     def write(conn: Connection) -> tuple[dict[str, Any], str]:
         message, title = _compose(conn, services, visit, asked)
         once = f"card:{asked[0]}:{asked[1]}:{secrets.token_hex(8)}"
-        _note_intent(conn, visit, once, {"messages": [message], "card": asked[0], "title": title})
+        chat_sends.begin(conn, visit, once, {"messages": [message], "card": asked[0], "title": title})
         return message, once
 
     message, once = await services.db.write(write)
@@ -94,35 +94,12 @@ def _links(services: Services) -> Links:
     return Links(settings.order, settings.product, settings.cover)
 
 
-def _note_intent(conn: Connection, visit: Visit, once: str, content: dict[str, Any]) -> None:
-    sop_store.add_send(
-        conn,
-        {
-            "kind": "chat",
-            "userid": visit.userid,
-            "external_userid": visit.external_userid,
-            "person_id": visit.person_id,
-            "once": once,
-            "content": content,
-            "decided_at": visit.now,
-            "outcome": "intent",
-        },
-    )
-
-
 def _note(conn: Connection, visit: Visit, beginning: str, fields: Mapping[str, Any]) -> None:
-    visit.relation = access_contact(conn, visit.userid, visit.external_userid)
-    once = str(fields.get("once") or "")
-    row = sop_store.find_send(conn, once)
-    is_ours = row is not None and (row.userid, row.external_userid) == (visit.userid, visit.external_userid)
-    if row is None or not is_ours or not once.startswith(beginning):
-        raise NotFound(_("没有这次发送的记录，请刷新页面。"))
-    if row.outcome != "intent":
+    row = chat_sends.end(conn, visit, beginning, fields)
+    if row is None:
         return
-    if fields.get("ok") is not True:
-        sop_store.change_send(conn, once, outcome="failed", reason=str(fields.get("error") or "")[:300])
-        return
-    sop_store.change_send(conn, once, outcome="sent", sent_at=visit.now)
     facts = {"card": row.content.get("card"), "title": row.content.get("title", "")}
-    told = Event("card.sent", visit.now, visit.person_id, visit.external_userid, visit.userid, facts=facts, once=once)
+    told = Event(
+        "card.sent", visit.now, visit.person_id, visit.external_userid, visit.userid, facts=facts, once=row.once
+    )
     record(conn, [told], now=visit.now)

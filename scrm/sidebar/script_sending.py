@@ -15,9 +15,9 @@ from scrm.content.render import CHAT_TEXT_CHARS
 from scrm.errors import Conflict, Invalid, NotFound
 from scrm.events import Event, record
 from scrm.profiles.store import access_contact
+from scrm.sidebar import chat_sends
 from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.script_shelf import Desk, addresses_of, find_usable, gap_of, radar_cards, values_for
-from scrm.sop import store as sop_store
 from scrm.tracking import radar
 from web.texts import _
 
@@ -58,7 +58,7 @@ def release(conn: Connection, desk: Desk, sending: Sending, media_ids: Mapping[s
     if not messages:
         raise Invalid(_("没有内容可发，请写点什么。"))
     content = {"messages": messages, "script": row.id, "version": row.version, "is_edited": is_edited}
-    _note_intent(conn, visit, sending.once, content)
+    chat_sends.begin(conn, visit, sending.once, content)
     return messages
 
 
@@ -102,47 +102,16 @@ def _radar_addresses(conn: Connection, desk: Desk, one: Said) -> dict[str, str]:
     return addresses
 
 
-def _note_intent(conn: Connection, visit: Visit, once: str, content: Mapping[str, Any]) -> None:
-    """Claimed once: a second tap of the same sending goes on only when the client refused the first."""
-    values = {
-        "kind": "chat",
-        "userid": visit.userid,
-        "external_userid": visit.external_userid,
-        "person_id": visit.person_id,
-        "once": once,
-        "content": dict(content),
-        "decided_at": visit.now,
-        "outcome": "intent",
-    }
-    if sop_store.add_send(conn, values) is not None:
-        return
-    row = sop_store.find_send(conn, once)
-    if row is None or (row.userid, row.external_userid) != (visit.userid, visit.external_userid):
-        raise Invalid(_("请刷新话术列表再发送。"))
-    if row.outcome != "failed":
-        raise Conflict(_("刚才已经发过了。要再发一次，请刷新话术列表。"))
-    sop_store.change_send(conn, once, content=dict(content), decided_at=visit.now, outcome="intent", reason="")
-
-
 def note_sending(conn: Connection, visit: Visit, script_id: int, fields: Mapping[str, Any]) -> None:
     """What the client said, or the member who looked into the chat; told twice, it counts once."""
-    visit.relation = access_contact(conn, visit.userid, visit.external_userid)
-    once = str(fields.get("once") or "")
-    row = sop_store.find_send(conn, once)
-    is_ours = row is not None and (row.userid, row.external_userid) == (visit.userid, visit.external_userid)
-    if row is None or not is_ours or not once.startswith(f"script:{script_id}:"):
-        raise NotFound(_("没有这次发送的记录，请刷新页面。"))
-    if row.outcome != "intent":
+    row = chat_sends.end(conn, visit, f"script:{script_id}:", fields)
+    if row is None:
         return
-    if fields.get("ok") is not True:
-        sop_store.change_send(conn, once, outcome="failed", reason=str(fields.get("error") or "")[:300])
-        return
-    sop_store.change_send(conn, once, outcome="sent", sent_at=visit.now)
     content = row.content or {}
     is_edited = bool(content.get("is_edited"))
     version = int(content.get("version") or 0)
-    store.note_use(conn, once, script_id, version=version, userid=visit.userid, is_edited=is_edited, now=visit.now)
-    _tell(conn, visit, script_id, once, content)
+    store.note_use(conn, row.once, script_id, version=version, userid=visit.userid, is_edited=is_edited, now=visit.now)
+    _tell(conn, visit, script_id, row.once, content)
 
 
 def _tell(conn: Connection, visit: Visit, script_id: int, once: str, content: Mapping[str, Any]) -> None:
