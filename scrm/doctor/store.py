@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, and_, exists, func, or_, select
 
 from scrm.callbacks.models import inbox_event
 from scrm.work.models import DEAD, work_item
@@ -31,10 +31,21 @@ _CODE = re.compile(rb"<WelcomeCode>(?:<!\[CDATA\[)?[^<\]]")
 
 
 def count_adds(conn: Connection, since: datetime) -> Adds:
-    """Of the newest 1,000 at most."""
+    """Of the newest 1,000 at most; who was added half before had the code then, and is counted once."""
+    half = inbox_event.alias("half")
+    was_half = exists().where(
+        half.c.change_type == "add_half_external_contact",
+        half.c.external_userid == inbox_event.c.external_userid,
+        half.c.userid == inbox_event.c.userid,
+        half.c.external_userid != "",
+    )
+    full = and_(inbox_event.c.change_type == "add_external_contact", ~was_half)
     bodies = conn.execute(
         select(inbox_event.c.body)
-        .where(inbox_event.c.received_at >= since, inbox_event.c.change_type == "add_external_contact")
+        .where(
+            inbox_event.c.received_at >= since,
+            or_(inbox_event.c.change_type == "add_half_external_contact", full),
+        )
         .order_by(inbox_event.c.received_at.desc())
         .limit(_MOST_ADDS)
     ).scalars()

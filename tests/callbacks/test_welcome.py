@@ -1,7 +1,7 @@
 """The welcome: within seconds, once, with its coupon, whatever WeCom answers."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from sqlalchemy import Connection, update
 from scrm.commerce.models import coupon_issue
 from scrm.contact_ways.models import contact_way
 from scrm.contact_ways.store import save_contact_way
+from scrm.doctor.store import count_adds
 from scrm.events import event
 from scrm.profiles.models import external_contact, follow_user, identity
 from scrm.sop.models import send, task
@@ -131,6 +132,12 @@ async def test_the_half_adds_code_serves_the_whole_add(world: World) -> None:
     assert len(world.wecom.called(SEND)) == 1
     names = [row.name for row in await world.rows(event)]
     assert (names.count("contact.added"), names.count("contact.confirmed")) == (1, 1)
+    # Nor does the doctor miss a code that was never to come.
+    adds = await world.services.db.read(count_adds, world.clock.now() - timedelta(days=1))
+    assert (adds.all, adds.without_code) == (1, 0)
+    await world.add("wmOther", WelcomeCode="")
+    adds = await world.services.db.read(count_adds, world.clock.now() - timedelta(days=1))
+    assert (adds.all, adds.without_code) == (2, 1)
 
 
 async def test_consent_brings_a_new_code_and_the_welcome_goes_out_after_all(world: World, wecom: Any) -> None:
