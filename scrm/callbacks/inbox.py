@@ -77,10 +77,10 @@ def _keep_many(conn: Connection, rows: list[Incoming]) -> list[bool]:
     return kept
 
 
-# One statement with many rows: each execution gives up the GIL, and has to win it back from the event loop.
+# Each step of a statement gives up the GIL, and has to win it back from the event loop: so two statements with many
+# rows, and none of them returns any.
 _KEEP_SQLITE = """
-INSERT INTO inbox_event (told_at, digest, body, received_at, correlation) VALUES {places}
-ON CONFLICT DO NOTHING RETURNING id, digest
+INSERT INTO inbox_event (told_at, digest, body, received_at, correlation) VALUES {places} ON CONFLICT DO NOTHING
 """
 _WORK_SQLITE = "INSERT INTO work_item (lane, kind, payload, due_at, order_key, created_at, correlation) VALUES {places}"
 
@@ -89,8 +89,8 @@ def _keep_sqlite(conn: Connection, rows: list[Incoming]) -> set[bytes]:
     told: list[Any] = []
     for row in rows:
         told += (row.told_at, row.digest, row.body, to_millis(row.received_at), row.correlation)
-    kept = conn.exec_driver_sql(_KEEP_SQLITE.format(places=_places(5, len(rows))), tuple(told)).all()
-    ids: dict[bytes, int] = {digest: inbox_id for inbox_id, digest in kept}
+    result = conn.exec_driver_sql(_many(_KEEP_SQLITE, 5, len(rows)), tuple(told))
+    ids = _ids_sqlite(conn, rows, result.rowcount, result.lastrowid)
     new = set(ids)
     work: list[Any] = []
     for row in rows:
@@ -99,13 +99,24 @@ def _keep_sqlite(conn: Connection, rows: list[Incoming]) -> set[bytes]:
             millis = to_millis(row.received_at)
             work += (row.lane, KIND, f'{{"inbox":{inbox_id}}}', millis, row.order_key, millis, row.correlation)
     if new:
-        conn.exec_driver_sql(_WORK_SQLITE.format(places=_places(7, len(new))), tuple(work))
+        conn.exec_driver_sql(_many(_WORK_SQLITE, 7, len(new)), tuple(work))
     return new
 
 
+def _ids_sqlite(conn: Connection, rows: list[Incoming], kept: int, last: int) -> dict[bytes, int]:
+    """Rows of one statement get ids one after the other: only where some were known one must ask which are new."""
+    first = last - kept + 1
+    if kept == len(rows):
+        return {row.digest: inbox_id for inbox_id, row in enumerate(rows, first)}
+    if not kept:
+        return {}
+    found = conn.exec_driver_sql("SELECT digest, id FROM inbox_event WHERE id >= ?", (first,))
+    return {digest: inbox_id for digest, inbox_id in found}
+
+
 @cache
-def _places(columns: int, rows: int) -> str:
-    return ", ".join([f"({', '.join('?' * columns)})"] * rows)
+def _many(statement: str, columns: int, rows: int) -> str:
+    return statement.format(places=", ".join([f"({', '.join('?' * columns)})"] * rows))
 
 
 # Sorted by the unique key, so that two processes with the same callbacks do not wait for each other crosswise.
