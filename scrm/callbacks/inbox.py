@@ -111,7 +111,7 @@ def _ids_sqlite(conn: Connection, rows: list[Incoming], kept: int, last: int) ->
     if not kept:
         return {}
     found = conn.exec_driver_sql("SELECT digest, id FROM inbox_event WHERE id >= ?", (first,))
-    return {digest: inbox_id for digest, inbox_id in found}
+    return {row.digest: row.id for row in found}
 
 
 @cache
