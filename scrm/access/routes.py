@@ -51,6 +51,8 @@ _RIGHTS: Mapping[str, str] = {
 _ASKS = frozenset(
     {
         "POST /console/segments/count",
+        "POST /console/segments/conditions/check",
+        "POST /console/playbook-conditions/check",
         "POST /console/mass-messages/forecast",
         "POST /console/playbooks/{key}/board/tests",
         "POST /console/library/preview",
@@ -204,6 +206,10 @@ _WHOLE: Mapping[str, str] = {
     "POST /console/playbooks/{key}/rehearsal": "开始预演",
     "POST /console/customers/{person_id}/points": "调整积分",
     "POST /console/playbooks/{key}/edit": "离开编辑",
+    "POST /console/playbooks/{key}/lock": "接手编辑",
+    "POST /console/playbooks/{key}/runs/{run_id}/stop": "停止一位客户的运行",
+    "POST /console/playbooks/{key}/runs/{run_id}/skip": "让一位客户跳过一步",
+    "POST /console/playbooks/{key}/runs/{run_id}/undo": "撤销对一位客户的操作",
     "DELETE /console/playbooks/{key}/pause": "恢复",
     "POST /api/v1/customers/{person_id}/points": "调整积分",
     "POST /api/v1/orders": "写入订单",

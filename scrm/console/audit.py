@@ -62,6 +62,7 @@ ENTITIES: dict[str, tuple[str, str]] = {
     "person": ("客户", "/console/customers/{}"),
     "plan": ("计划", "/console/plans/{}"),
     "playbook": ("剧本", "/console/playbooks/{}"),
+    "playbook_run": ("客户的剧本运行", "/console/customers/{}"),
     "points": ("客户积分", "/console/customers/{}/points"),
     "radar_content": ("雷达内容", "/console/radar/{}"),
     "role": ("角色", "/console/access/roles/{}"),

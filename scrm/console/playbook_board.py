@@ -14,7 +14,7 @@ from scrm.console.playbook_board_view import Asked, digest_of, find_text, load
 from scrm.errors import Conflict, Invalid
 from scrm.profiles.phones import normalise_phone
 from scrm.services import SERVICES
-from scrm.sop import drafts, lifecycle_store, rehearse
+from scrm.sop import draft_locks, drafts, lifecycle_store, rehearse
 from scrm.sop import published as publishing
 from scrm.sop.board import acts, starting
 from scrm.sop.board.model import write_path
@@ -94,10 +94,11 @@ async def edit(request: web.Request) -> web.StreamResponse:
 
 
 def _edit(conn: Connection, asked: Asked, said: Said, now: datetime) -> str:
-    """Raises Conflict when the draft is not what the author has before him any more."""
+    """Raises Conflict when the draft is not what the author has before him any more, Locked when another one writes."""
     lifecycle_store.lock_playbook(conn, asked.key)
     lifecycle_store.lock_draft(conn, asked.key)
     text, draft, _ = find_text(conn, asked.key)
+    draft_locks.hold(conn, asked.key, asked.member.userid, now)
     if digest_of(text) != said.one("seen"):
         whose = draft.saved_by if draft is not None and draft.saved_by != asked.member.userid else ""
         raise Conflict(f"{whose or '另一个页面'}刚刚改了这份草稿，你的这一步没有保存。刷新后接着改")
@@ -165,9 +166,6 @@ async def find_customers(request: web.Request) -> web.StreamResponse:
     def look(conn: Connection) -> list[store.Customer]:
         if not text or not member.may("customers"):
             return []
-        scope = member.scope
-        return list(
-            store.list_customers(conn, text=text, phone_lookup=lookup, before=None, limit=_FOUND, scope=scope).rows
-        )
+        return store.list_customers(conn, text=text, phone_lookup=lookup, limit=_FOUND, scope=member.scope)
 
     return render(request, "console/playbook_board_customers.html", found=await services.db.read(look), text=text)

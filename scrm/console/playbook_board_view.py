@@ -21,12 +21,11 @@ from scrm.profiles.conditions import FLAGS
 from scrm.profiles.custom_conditions import list_condition_fields
 from scrm.profiles.fields import OPERATORS, OPERATORS_OF
 from scrm.profiles.tags import list_library
-from scrm.reports.playbooks import find_living
 from scrm.segments.leaves_coupons import STATES
 from scrm.segments.store import list_segments
 from scrm.services import Services
 from scrm.sessions import SignedIn
-from scrm.sop import diff, drafts, library, lifecycle_store, placing, results, timing
+from scrm.sop import diff, draft_locks, drafts, library, lifecycle_store, placing, results, timing
 from scrm.sop import published as publishing
 from scrm.sop.actions import ACTIONS
 from scrm.sop.board import conditions, starting
@@ -37,6 +36,7 @@ from scrm.sop.drafts import Checked
 from scrm.sop.schema import Channel, Playbook
 from scrm.sop.shelf import house_of, playbooks_of, shop_of, terms_of
 from scrm.sop.source import SourceError
+from scrm.sop.waiting import find_living
 
 # What the panel shows that is no part of the story, by the word in the address.
 HEADS = {
@@ -91,6 +91,7 @@ def load(conn: Connection, services: Services, asked: Asked) -> dict[str, Any]:
         "kinds": starting.KINDS,
         "changes": 0,
         "broken": "",
+        "lock": draft_locks.tell(conn, asked.key, asked.member.userid, services.clock.now()),
     }
     if current is not None and draft is not None and checked.playbook is not None:
         values["changes"] = len(diff.list_changes(published, checked.playbook))
@@ -139,7 +140,7 @@ def _figures(
     now, zone = services.clock.now(), services.settings.shop.zone
     until = now.astimezone(zone).date()
     found = results.load(conn, published, since=until - _SPAN, until=until, zone=zone, now=now)
-    living = find_living(conn, published)
+    living = find_living(conn, published, playbooks_of(services))
     waiting = {place.step_id: place.count for place in living.places if place.step_id}
     return {step.step_id: step.figures for step in found.steps}, waiting, living.states["active"]
 

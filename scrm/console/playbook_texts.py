@@ -17,7 +17,7 @@ from scrm.console import reading
 from scrm.console.door import MANAGER, for_managers, page
 from scrm.errors import Conflict, Invalid, NotFound, ScrmError
 from scrm.services import SERVICES, Services
-from scrm.sop import diff, drafts, estimates, lifecycle, lifecycle_store, migrate_runs
+from scrm.sop import diff, draft_locks, drafts, estimates, lifecycle, lifecycle_store, migrate_runs
 from scrm.sop import published as publishing
 from scrm.sop.drafts import Checked, Outcome
 from scrm.sop.json_schema import json_schema
@@ -121,6 +121,7 @@ async def edit(request: web.Request) -> web.StreamResponse:
             "current": current,
             "source": source,
             "checked": drafts.check(conn, source, key, terms_of(services)),
+            "lock": draft_locks.tell(conn, key, _who(request), services.clock.now()),
         }
 
     values = await services.db.read(look)
@@ -138,7 +139,7 @@ async def check(request: web.Request) -> web.StreamResponse:
     conflict = ""
     try:
         draft = await services.db.write(
-            drafts.save, key, source, _who(request), now=services.clock.now(), seen_at=_moment(form.get("seen_at"))
+            _save, key, source, _who(request), services.clock.now(), _moment(form.get("seen_at"))
         )
         seen_at = _seen_at(draft)
     except Conflict as error:
@@ -161,20 +162,53 @@ async def leave_editor(request: web.Request) -> web.StreamResponse:
     services, form = request.app[SERVICES], await request.post()
     key = request.match_info["key"]
     if form.get("do") == "discard":
-        current = await services.db.write(_discard, key)
+        current = await services.db.write(_discard, key, _who(request), services.clock.now())
         raise web.HTTPSeeOther(f"/console/playbooks/{key}/versions" if current else "/console/playbooks")
     source = str(form.get("source", "")).replace("\r\n", "\n")
     draft = await services.db.write(
-        drafts.save, key, source, _who(request), now=services.clock.now(), seen_at=_moment(form.get("seen_at"))
+        _save, key, source, _who(request), services.clock.now(), _moment(form.get("seen_at"))
     )
     if draft is None:
         raise web.HTTPSeeOther(f"/console/playbooks/{key}/versions")
     raise web.HTTPSeeOther(f"/console/playbooks/{key}/review")
 
 
-def _discard(conn: Connection, key: str) -> bool:
+def _save(conn: Connection, key: str, source: str, by: str, now: datetime, seen_at: datetime | None) -> Any:
+    """The draft as it is kept, while nobody else writes it; raises Conflict."""
+    draft_locks.hold(conn, key, by, now)
+    return drafts.save(conn, key, source, by, now=now, seen_at=seen_at)
+
+
+def _discard(conn: Connection, key: str, by: str, now: datetime) -> bool:
+    draft_locks.hold(conn, key, by, now)
     drafts.discard(conn, key)
+    draft_locks.let_go(conn, key)
     return publishing.find_current(conn, key) is not None
+
+
+# One at a time --------------------------------------------------------------------------------------------------------
+
+
+@routes.get(f"{_OF}/lock")
+@for_managers
+async def show_lock(request: web.Request) -> web.StreamResponse:
+    """Who else writes at the moment; asked for by an open editor now and then."""
+    services, key = request.app[SERVICES], request.match_info["key"]
+    lock = await services.db.read(draft_locks.tell, key, _who(request), services.clock.now())
+    at = "text" if request.query.get("at") == "text" else ""
+    return render(request, "console/playbook_lock.html", key=key, lock=lock, at_text=at, member=request[MANAGER])
+
+
+@routes.post(f"{_OF}/lock")
+@for_managers
+async def take_over(request: web.Request) -> web.StreamResponse:
+    """Write in another one's stead; `word` is what he will read."""
+    services, form = request.app[SERVICES], await request.post()
+    key, now = request.match_info["key"], services.clock.now()
+    await services.db.write(draft_locks.take_over, key, _who(request), str(form.get("word", "")), now)
+    if request.headers.get("HX-Request"):
+        return render(request, "console/playbook_lock.html", key=key, lock="", member=request[MANAGER])
+    raise web.HTTPSeeOther(f"/console/playbooks/{key}/{'edit' if form.get('at') == 'text' else 'board'}")
 
 
 # Judging and publishing -----------------------------------------------------------------------------------------------

@@ -13,12 +13,13 @@ from scrm.console import reading, store
 from scrm.console.door import MANAGER, before_of, for_managers, page, scope_of
 from scrm.errors import Conflict, Forbidden, NotFound, ScrmError
 from scrm.profiles.models import external_contact, person
-from scrm.reports.playbooks import count_runs, find_living
+from scrm.reports.playbooks import count_runs
 from scrm.services import SERVICES, Services
 from scrm.sop import explain_cli, lifecycle, lifecycle_store, results, tally, why
 from scrm.sop.published import By
 from scrm.sop.shelf import house_of, playbooks_of
 from scrm.sop.store import member_names
+from scrm.sop.waiting import find_living
 
 routes = web.RouteTableDef()
 
@@ -82,7 +83,7 @@ async def playbook(request: web.Request) -> web.StreamResponse:
 
         def look(conn: Connection) -> dict[str, Any]:
             found = results.load(conn, read, since=since, until=until, zone=zone, now=now)
-            return {"results": found, "living": find_living(conn, read)}
+            return {"results": found, "living": find_living(conn, read, playbooks_of(services))}
 
         values |= await services.db.read(look)
         values["steps"] = reading.list_steps(read, {step.step_id: step.figures for step in values["results"].steps})
@@ -124,7 +125,7 @@ async def people(request: web.Request) -> web.StreamResponse:
         )
         return {
             "found": found,
-            "names": _names(conn, {each.person_id for each in found}),
+            "names": names_of(conn, {each.person_id for each in found}),
             "members": member_names(conn, {each.userid for each in found} | {userid}),
         }
 
@@ -170,7 +171,7 @@ async def tell_why(request: web.Request) -> web.StreamResponse:
             story = why.tell(conn, person_id, key, published, house, now)
         except ScrmError as error:
             return {"listed": listed, "story": None, "problem": error.text}
-        called = _names(conn, {person_id}).get(person_id)
+        called = names_of(conn, {person_id}).get(person_id)
         members = member_names(conn, {run.userid for run in story.runs})
         return {"listed": listed, "story": story, "problem": "", "called": called, "members": members}
 
@@ -190,7 +191,7 @@ async def _tell_send(request: web.Request) -> web.StreamResponse:
             _require_whole(request)
             return {"told": told}
         require_person(conn, scope_of(request), told.run.person_id)
-        called = _names(conn, {told.run.person_id}).get(told.run.person_id, "未知昵称")
+        called = names_of(conn, {told.run.person_id}).get(told.run.person_id, "未知昵称")
         return {"told": told, "called": called, "members": member_names(conn, [told.run.userid])}
 
     return await page(request, "playbook_why_send.html", active="sends", **await services.db.read(look))
@@ -228,7 +229,7 @@ def _span(request: web.Request) -> int:
     return int(asked) if asked in map(str, SPANS) else 30
 
 
-def _names(conn: Connection, person_ids: Iterable[int]) -> dict[int, str]:
+def names_of(conn: Connection, person_ids: Iterable[int]) -> dict[int, str]:
     """What a person is called: by the contact's name, else our own."""
     wanted = list(person_ids)
     own = conn.execute(select(person.c.id, person.c.name).where(person.c.id.in_(wanted)))

@@ -1,6 +1,6 @@
 """Imports every feature's tables, for migrations only; nothing else may import this module."""
 
-from scrm import allowances, audit, credentials, events, sessions
+from scrm import allowances, audit, credentials, events, sessions, stops
 from scrm.access import models as access
 from scrm.api import models as api
 from scrm.callbacks import models as callbacks
@@ -10,6 +10,7 @@ from scrm.commerce.pulls import models as pulls
 from scrm.contact_ways import models as contact_ways
 from scrm.content.library import models as library
 from scrm.content.media import models as media
+from scrm.customer_lists import models as customer_lists
 from scrm.db import vault_keys
 from scrm.db.tables import metadata
 from scrm.group_chats import models as group_chats
@@ -23,7 +24,7 @@ from scrm.profiles import models as profiles
 from scrm.profiles import search as search
 from scrm.segments import models as segments
 from scrm.sidebar import models as sidebar
-from scrm.sop import calendar_tables, mass_step_models, notice_tables, result_tables
+from scrm.sop import board_tables, calendar_tables, mass_step_models, notice_tables, result_tables
 from scrm.sop import models as sop
 from scrm.sop.plans import models as plans
 from scrm.sop.rehearsal import models as rehearsals
@@ -39,12 +40,14 @@ FEATURES = (
     allowances,
     api,
     audit,
+    board_tables,
     calendar_tables,
     callbacks,
     commerce,
     contact_ways,
     credentials,
     custom_field_tables,
+    customer_lists,
     erased,
     events,
     group_chats,
@@ -70,6 +73,7 @@ FEATURES = (
     sidebar,
     sop,
     stop_list,
+    stops,
     sync,
     timeline,
     tracking,

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from scrm.errors import Conflict, Forbidden, Invalid, NotFound
-from scrm.sop import beside, estimates, library, lifecycle_store, published
+from scrm.sop import beside, draft_locks, estimates, library, lifecycle_store, published
 from scrm.sop.beside import Needs
 from scrm.sop.estimates import Estimate, Limits
 from scrm.sop.parse import parse_playbook
@@ -183,6 +183,7 @@ def roll_back(conn: Connection, key: str, version: int, by: By, terms: Terms, *,
 def _bring_in(conn: Connection, playbook: Playbook, by: By, now: datetime) -> Outcome:
     changed = published.bring_in(conn, playbook, now=now, by=by)
     lifecycle_store.drop_draft(conn, playbook.key)
+    draft_locks.let_go(conn, playbook.key)
     return Outcome("published" if changed else "unchanged", _version(conn, playbook.key))
 
 

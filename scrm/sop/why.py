@@ -13,7 +13,7 @@ from scrm.errors import NotFound
 from scrm.profiles import conditions
 from scrm.profiles.conditions import Whom
 from scrm.services import Services
-from scrm.sop import engine, explain, store
+from scrm.sop import engine, explain, store, waiting
 from scrm.sop.engine import Verdict
 from scrm.sop.facts import Due, gather
 from scrm.sop.guards import House
@@ -210,7 +210,7 @@ def _next(
     if row.state == "paused":
         return Next("", "", None, "已暂停", row.ended_reason or row.held_reason)
     if row.state == "queued":
-        return Next("", "", None, "等待中", row.ended_reason or row.held_reason or "等待其他流程结束")
+        return Next("", "", None, "等待中", waiting.why_queued(conn, published, row))
     if row.is_holdout:
         return Next("", "", row.due_at, "对照组", "对照组不发任何消息，只观察结果")
     playbook = find_version(conn, published, row.playbook_key, row.version)

@@ -58,6 +58,8 @@ class BoardEditor extends HTMLElement {
       if (op !== "restore") this.remember(this.text.value, group && `${this.shown}/${group.dataset.field}`);
       this.place(html, { fresh, focus });
       this.complain(group, "");
+    } else if (answer.status === 423) {
+      this.locked(words(html), () => this.send(op, values, { fresh, group, focus }));
     } else if (answer.status === 409) {
       this.conflict(words(html));
     } else {
@@ -384,17 +386,36 @@ class BoardEditor extends HTMLElement {
   }
 
   conflict(words) {
-    const place = document.getElementById("board-conflict");
-    place.hidden = false;
-    const text = document.createElement("span");
-    text.textContent = words;
     const again = document.createElement("a");
     again.href = location.href;
     again.className = "button";
     again.textContent = "刷新";
-    place.replaceChildren(text, again);
+    this.tell(document.getElementById("board-conflict"), words, again);
+  }
+
+  tell(place, words, act) {
+    const text = document.createElement("span");
+    text.textContent = words;
+    place.hidden = false;
+    place.replaceChildren(text, act);
     this.saved("没有保存");
     place.scrollIntoView({ block: "center" });
+  }
+
+  // Another one writes: this one may take it over, and what he just did is done then.
+  locked(words, again) {
+    const place = document.getElementById("board-conflict");
+    const take = document.createElement("button");
+    take.type = "button";
+    take.className = "button";
+    take.textContent = "接手来改";
+    take.addEventListener("click", async () => {
+      const answer = await this.fetch(`${this.of.replace(/board$/, "lock")}`, { method: "POST", body: new URLSearchParams() });
+      if (!answer || !answer.ok) return;
+      place.hidden = true;
+      again();
+    });
+    this.tell(place, words, take);
   }
 
   openPanel() { this.panel.setAttribute("data-open", ""); }
