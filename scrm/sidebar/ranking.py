@@ -1,15 +1,15 @@
 """Which errand comes first, and why, in words. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from web.texts import _
+from web.texts import N_, _
 
-# Points of the playbook's class; a task that belongs to no playbook was asked for by somebody.
-_CLASSES = {"P0": 60, "P1": 35, "P2": 40, "P3": 15, "P4": 5, "P5": 0}
-_BY_HAND = 20
 _SOON = timedelta(hours=2)
 _LONG = timedelta(days=2)
 _REASONS = 3
@@ -34,12 +34,25 @@ class Errand:
     worth_fen: int = 0
 
 
+class Reason(NamedTuple):
+    """Points, and the words for them with their values; no words: not worth telling."""
+
+    points: int
+    words: str = ""
+    values: Mapping[str, Any] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Rank:
     """The more points the earlier; `reasons` say where they come from, the weightiest first."""
 
     points: int
-    reasons: tuple[str, ...]
+    told: tuple["Reason", ...]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Of hundreds that are ranked a handful is shown: the words are made when they are."""
+        return tuple(_(each.words, **each.values) for each in self.told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,51 +72,73 @@ class Bundle:
 def rank(errand: Errand, now: datetime, zone: ZoneInfo, high_fen: int) -> Rank:
     """How much an errand presses: its class, its time, what the customer is worth, and what is half done."""
     found = [
-        *_half_done(errand),
-        *_class(errand),
+        *([_HALF_DONE] if errand.is_unconfirmed else []),
+        _class(errand),
         *_time(errand, now, zone),
         *_worth(errand, high_fen),
         *_waiting(errand, now),
     ]
-    points = sum(each for each, _words in found)
+    points = sum(each.points for each in found)
     if errand.is_spared:
-        return Rank(points - 1000, (_("今天提醒已够多，这条不急"),))
-    told = sorted((each for each in found if each[1]), key=lambda each: -each[0])
-    return Rank(points, tuple(words for _points, words in told[:_REASONS]))
+        return Rank(points - 1000, (_SPARED,))
+    told = sorted((each for each in found if each.words), key=lambda each: -each.points)
+    return Rank(points, tuple(told[:_REASONS]))
 
 
-def _half_done(errand: Errand) -> list[tuple[int, str]]:
-    return [(70, _("发没发出还没确认"))] if errand.is_unconfirmed else []
+_SPARED = Reason(-1000, N_("今天提醒已够多，这条不急"))
+_HALF_DONE = Reason(70, N_("发没发出还没确认"))
+_PROMISED = Reason(40, N_("你答应过的"))
+# Points of the playbook's class; a task that belongs to no playbook was asked for by somebody.
+_CLASSES = {
+    "P0": Reason(60, N_("售后优先")),
+    "P1": Reason(35, N_("交易通知")),
+    "P2": Reason(40, N_("承诺与预约")),
+    "P3": Reason(15),
+    "P4": Reason(5),
+    "P5": Reason(0),
+}
+_BY_HAND = Reason(20)
+_OVERDUE, _IN_TWO_HOURS = Reason(80, N_("已逾期")), Reason(50, N_("两小时内到期"))
+_TODAY, _TOMORROW = Reason(30, N_("今天到期")), Reason(15, N_("明天到期"))
 
 
-def _class(errand: Errand) -> list[tuple[int, str]]:
-    if errand.is_promise:
-        return [(40, _("你答应过的"))]
-    words = {"P0": _("售后优先"), "P1": _("交易通知"), "P2": _("承诺与预约")}
-    return [(_CLASSES.get(errand.priority, _BY_HAND), words.get(errand.priority, ""))]
+def _class(errand: Errand) -> Reason:
+    return _PROMISED if errand.is_promise else _CLASSES.get(errand.priority, _BY_HAND)
 
 
-def _time(errand: Errand, now: datetime, zone: ZoneInfo) -> list[tuple[int, str]]:
+def _time(errand: Errand, now: datetime, zone: ZoneInfo) -> Iterator[Reason]:
     if errand.due_at is None:
-        return []
-    if errand.due_at <= now:
-        return [(80, _("已逾期"))]
-    if errand.due_at - now <= _SOON:
-        return [(50, _("两小时内到期"))]
-    days = (errand.due_at.astimezone(zone).date() - now.astimezone(zone).date()).days
-    return [(30, _("今天到期"))] if days == 0 else [(15, _("明天到期"))] if days == 1 else []
+        return
+    left = errand.due_at - now
+    if left <= timedelta():
+        yield _OVERDUE
+    elif left <= _SOON:
+        yield _IN_TWO_HOURS
+    else:
+        today_ends, tomorrow_ends = _ends(now, zone)
+        if errand.due_at < today_ends:
+            yield _TODAY
+        elif errand.due_at < tomorrow_ends:
+            yield _TOMORROW
 
 
-def _worth(errand: Errand, high_fen: int) -> list[tuple[int, str]]:
-    words = _("累计 ¥{yuan}", yuan=f"{errand.worth_fen // 100:,}")
-    if errand.worth_fen >= high_fen:
-        return [(25, words)]
-    return [(12, words)] if errand.worth_fen * 4 >= high_fen else []
+@lru_cache(maxsize=8)
+def _ends(now: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """When today and tomorrow are over in the shop's zone: asked for hundreds of errands at one moment."""
+    midnight = datetime.combine(now.astimezone(zone).date(), time(), zone)
+    return (midnight + timedelta(days=1)).astimezone(UTC), (midnight + timedelta(days=2)).astimezone(UTC)
 
 
-def _waiting(errand: Errand, now: datetime) -> list[tuple[int, str]]:
+def _worth(errand: Errand, high_fen: int) -> Iterator[Reason]:
+    if errand.worth_fen * 4 >= high_fen:
+        points = 25 if errand.worth_fen >= high_fen else 12
+        yield Reason(points, N_("累计 ¥{yuan}"), {"yuan": f"{errand.worth_fen // 100:,}"})
+
+
+def _waiting(errand: Errand, now: datetime) -> Iterator[Reason]:
     waited = now - errand.open_at
-    return [(10, _("等了 {days} 天", days=waited.days))] if waited >= _LONG else []
+    if waited >= _LONG:
+        yield Reason(10, N_("等了 {days} 天"), {"days": waited.days})
 
 
 def bundle(errands: Iterable[Errand], now: datetime, zone: ZoneInfo, high_fen: int) -> list[Bundle]:
@@ -138,7 +173,7 @@ def behind(bundles: Sequence[Bundle], place: str) -> list[Bundle]:
 def is_due_today(errand: Errand, now: datetime, zone: ZoneInfo) -> bool:
     if errand.due_at is None or errand.due_at <= now:
         return False
-    return errand.due_at.astimezone(zone).date() == now.astimezone(zone).date()
+    return errand.due_at < _ends(now, zone)[0]
 
 
 def is_overdue(errand: Errand, now: datetime) -> bool:

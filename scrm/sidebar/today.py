@@ -1,7 +1,7 @@
 """今日待办: all of a member's customers in one queue, the most pressing first; acted on where it stands."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,7 +24,8 @@ from web.texts import _
 
 routes = web.RouteTableDef()
 
-PAGE = 30
+# A phone shows three; the rest comes as one scrolls.
+FIRST, PAGE = 8, 20
 MOST_SHOWN = 300
 ENDED_SHOWN = 20
 WELCOMES_SINCE = timedelta(days=7)
@@ -100,7 +101,9 @@ class Progress:
     sent: int
     skipped: int
     expired: int
-    sales: store.Sales
+    # Customers who bought after the member had written to them, and what they paid.
+    buyers: int
+    bought_fen: int
 
     @property
     def total(self) -> int:
@@ -116,31 +119,50 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """Everything open of one member, and what is shown of it."""
+    """Everything open of one member, and what has come of the day."""
 
     errands: list[Errand]
-    welcomes: Sequence[Row[Any]]
-    lost: Sequence[Row[Any]]
+    ended: list[Any]
+    sales: Any
+    welcomes: list[Any]
+    lost: list[Any]
 
     def counts(self, desk: Desk) -> dict[str, int]:
         """Customers under each view."""
         found = {view.key: len({one.external_userid for one in self.errands if view.fits(one, desk)}) for view in VIEWS}
         return found | {WELCOMES: len(self.welcomes), LOST: len(self.lost)}
 
+    def progress(self, desk: Desk) -> Progress:
+        """Counted in tasks: one customer may be two of them."""
+        states = [row.state for row in self.ended]
+        return Progress(
+            done=sum(state in ("sent", "skipped") for state in states),
+            open=sum(_is_here(one, desk) and not one.is_spared for one in self.errands),
+            sent=states.count("sent"),
+            skipped=states.count("skipped"),
+            expired=states.count("expired"),
+            buyers=self.sales.customers,
+            bought_fen=int(self.sales.paid_fen),
+        )
+
 
 def read_queue(conn: Connection, desk: Desk) -> Queue:
-    return Queue(
-        [
-            _errand(row)
-            for row in store.list_open(conn, desk.userid)
-            if row.expires_at is None or row.expires_at > desk.now
-        ],
-        store.list_missed_welcomes(conn, desk.userid, desk.now - WELCOMES_SINCE),
-        store.list_lost(conn, desk.userid, desk.now - LOST_SINCE),
-    )
+    since = {"today": desk.midnight, "welcomes": desk.now - WELCOMES_SINCE, "lost": desk.now - LOST_SINCE}
+    day = store.read_day(conn, desk.userid, store.EVERYTHING, **since)
+    return Queue(_errands(day, desk), day.ended, day.sales[0], store.missed_welcomes(day), day.lost)
 
 
-def _errand(row: Row[Any]) -> Errand:
+def read_tasks(conn: Connection, desk: Desk) -> Queue:
+    """The queue without the customers that need a look."""
+    day = store.read_day(conn, desk.userid, store.TASKS, today=desk.midnight)
+    return Queue(_errands(day, desk), day.ended, day.sales[0], [], [])
+
+
+def _errands(day: Row[Any], desk: Desk) -> list[Errand]:
+    return [_errand(row) for row in day.open if row.expires_at is None or row.expires_at > desk.now]
+
+
+def _errand(row: Any) -> Errand:
     return Errand(
         id=row.id,
         external_userid=row.external_userid,
@@ -154,55 +176,33 @@ def _errand(row: Row[Any]) -> Errand:
     )
 
 
-def choose(queue: Queue, key: str, desk: Desk) -> list[Bundle]:
+def choose(errands: Sequence[Errand], key: str, desk: Desk) -> list[Bundle]:
     """The bundles of a view, in their order."""
     view = next((view for view in VIEWS if view.key == key), None)
     if view is None:
         return []
-    wanted = [one for one in queue.errands if view.fits(one, desk)]
+    wanted = [one for one in errands if view.fits(one, desk)]
     if key == "later":
         wanted.sort(key=lambda one: one.open_at)
     return bundle(wanted, desk.now, desk.zone, desk.high_fen)
 
 
-def read_cards(conn: Connection, bundles: Sequence[Bundle], now: datetime) -> list[Card]:
-    views = tasks.list_these(conn, [errand.id for each in bundles for errand in each.errands], now)
+def cards_of(bundles: Sequence[Bundle], views: Mapping[int, TaskView]) -> list[Card]:
     cards = [Card(each, [views[one.id] for one in each.errands if one.id in views]) for each in bundles]
     return [card for card in cards if card.tasks]
 
 
-def read_progress(conn: Connection, desk: Desk, waiting: int) -> Progress:
-    """Counted in tasks: one customer may be two of them."""
-    states = [row.state for row in store.list_ended(conn, desk.userid, desk.midnight)]
-    done = sum(state in ("sent", "skipped") for state in states)
-    return Progress(
-        done=done,
-        open=waiting,
-        sent=states.count("sent"),
-        skipped=states.count("skipped"),
-        expired=states.count("expired"),
-        sales=store.count_sales(conn, desk.userid, desk.midnight),
-    )
-
-
-def _waiting(queue: Queue, desk: Desk) -> int:
-    return sum(_is_here(one, desk) and not one.is_spared for one in queue.errands)
-
-
-def read_ended(conn: Connection, desk: Desk) -> list[TaskView]:
-    ids = [row.id for row in store.list_ended(conn, desk.userid, desk.midnight, limit=ENDED_SHOWN)]
-    views = tasks.list_these(conn, ids, desk.now)
-    return [views[each] for each in ids if each in views]
+def _ids(bundles: Sequence[Bundle]) -> list[int]:
+    return [errand.id for each in bundles for errand in each.errands]
 
 
 # Pages ----------------------------------------------------------------------------------------------------------------
 
 
-async def _desk(request: web.Request) -> Desk:
+def _desk(request: web.Request) -> Desk:
     services = request.app[SERVICES]
     settings = services.settings.shop
-    userid = await services.db.read(store.spelled, signed_in(request).userid)
-    return Desk(userid, services.clock.now(), settings.zone, settings.high_value_yuan * 100)
+    return Desk(signed_in(request).userid, services.clock.now(), settings.zone, settings.high_value_yuan * 100)
 
 
 def _key(request: web.Request) -> str:
@@ -216,15 +216,16 @@ async def show(request: web.Request) -> web.StreamResponse:
     """`?show=` one of the views; `?task=` (of an app message) is shown at once, beside its customer."""
     if (task := request.query.get("task", "")).isascii() and task.isdigit() and len(task) < 19:
         raise web.HTTPFound(f"/sidebar/tasks/{task}")
-    return page(request, "today.html", **await _values(request, PAGE))
+    values = await _values(request, FIRST)
+    return page(request, "today.html", skip_reasons=tasks.SKIP_REASONS, **values)
 
 
 @routes.get("/sidebar/today/list")
 @for_members
 async def show_anew(request: web.Request) -> web.StreamResponse:
     """The queue as it is now, as long as it was; `?seen=` what the page shows: 204 when that still holds."""
-    values = await _values(request, _count(request))
-    if request.query.get("seen") == values["digest"]:
+    values = await _values(request, _count(request), request.query.get("seen", ""))
+    if not values:
         return web.Response(status=204, headers={"Cache-Control": "no-store"})
     return page(request, "today_list.html", **values)
 
@@ -233,52 +234,63 @@ async def show_anew(request: web.Request) -> web.StreamResponse:
 @for_members
 async def show_more(request: web.Request) -> web.StreamResponse:
     """The next customers of a view, `?after=` the last one's place."""
-    desk, key = await _desk(request), _key(request)
+    desk, key = _desk(request), _key(request)
 
     def look(conn: Connection) -> dict[str, Any]:
-        rest = behind(choose(read_queue(conn, desk), key, desk), request.query.get("after", ""))
-        return _page_of(conn, rest, PAGE, desk)
+        errands = _errands(store.read_day(conn, desk.userid, ("open",)), desk)
+        shown = _screen(behind(choose(errands, key, desk), request.query.get("after", "")), PAGE)
+        views = tasks.list_these(conn, _ids(shown.bundles), desk.now)
+        return {"cards": cards_of(shown.bundles, views), "after": shown.after, "left": shown.left}
 
     return page(request, "today_rows.html", key=key, **await request.app[SERVICES].db.read(look))
 
 
 def _count(request: web.Request) -> int:
     text = request.query.get("count", "")
-    count = int(text) if text.isascii() and text.isdigit() and len(text) < 5 else PAGE
-    return min(max(count, PAGE), MOST_SHOWN)
+    count = int(text) if text.isascii() and text.isdigit() and len(text) < 5 else FIRST
+    return min(max(count, FIRST), MOST_SHOWN)
 
 
-async def _values(request: web.Request, count: int) -> dict[str, Any]:
-    desk, key = await _desk(request), _key(request)
+async def _values(request: web.Request, count: int, seen: str = "") -> dict[str, Any]:
+    """What the list shows; nothing when the page that was `seen` still holds."""
+    desk, key = _desk(request), _key(request)
 
     def look(conn: Connection) -> dict[str, Any]:
         queue = read_queue(conn, desk)
+        shown = _screen(choose(queue.errands, key, desk), count)
         found = {
             "key": key,
             "chips": _chips(queue.counts(desk), key),
-            "progress": read_progress(conn, desk, _waiting(queue, desk)),
-            "ended": read_ended(conn, desk) if key == "all" else [],
+            "progress": queue.progress(desk),
             "missed": queue.welcomes if key == WELCOMES else [],
             "lost": queue.lost if key == LOST else [],
-            "worth": {},
-            **_page_of(conn, choose(queue, key, desk), count, desk),
+            "after": shown.after,
+            "left": shown.left,
         }
-        if key == WELCOMES:
-            found["worth"] = store.list_worth(conn, [row.external_userid for row in queue.welcomes])
-        return found
+        ended = queue.ended[:ENDED_SHOWN] if key == "all" else []
+        digest = _digest(found, shown.bundles, ended)
+        if digest == seen:
+            return {}
+        ids = [row.id for row in ended]
+        views = tasks.list_these(conn, [*_ids(shown.bundles), *ids], desk.now)
+        found["ended"] = [views[each] for each in ids if each in views]
+        return {**found, "cards": cards_of(shown.bundles, views), "digest": digest}
 
-    values = await request.app[SERVICES].db.read(look)
-    return {**values, "digest": _digest(values)}
+    return await request.app[SERVICES].db.read(look)
 
 
-def _page_of(conn: Connection, bundles: Sequence[Bundle], count: int, desk: Desk) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What is drawn of a view: `after` is where the rest begins, `left` how many customers stand there."""
+
+    bundles: Sequence[Bundle]
+    after: str
+    left: int
+
+
+def _screen(bundles: Sequence[Bundle], count: int) -> Screen:
     shown = bundles[:count]
-    return {
-        "cards": read_cards(conn, shown, desk.now),
-        "skip_reasons": tasks.SKIP_REASONS,
-        "after": shown[-1].place if len(bundles) > count else "",
-        "left": len(bundles) - len(shown),
-    }
+    return Screen(shown, shown[-1].place if len(bundles) > count else "", len(bundles) - len(shown))
 
 
 def _chips(counts: dict[str, int], key: str) -> list[tuple[str, str, int]]:
@@ -288,14 +300,11 @@ def _chips(counts: dict[str, int], key: str) -> list[tuple[str, str, int]]:
     return [(each, title, counts[each]) for each, title in titles if counts[each] or each in ("all", key)]
 
 
-def _digest(values: dict[str, Any]) -> str:
+def _digest(found: Mapping[str, Any], bundles: Sequence[Bundle], ended: Sequence[Any]) -> str:
     """Of what the page says, not of the minutes that pass."""
-    cards = [
-        (card.bundle.external_userid, card.bundle.rank.reasons, [(t.id, t.state) for t in card.tasks])
-        for card in values["cards"]
-    ]
-    rows = [row.external_userid for row in (*values["missed"], *values["lost"])]
-    said = (cards, rows, values["chips"], values["progress"], [(task.id, task.state) for task in values["ended"]])
+    cards = [(each.external_userid, each.rank.reasons, _ids([each])) for each in bundles]
+    rows = [row.external_userid for row in (*found["missed"], *found["lost"])]
+    said = (cards, rows, found["chips"], found["progress"], [(row.id, row.state) for row in ended])
     return hashlib.blake2b(repr(said).encode(), digest_size=8).hexdigest()
 
 
@@ -303,7 +312,7 @@ def _digest(values: dict[str, Any]) -> str:
 @for_members
 async def show_moments(request: web.Request) -> web.StreamResponse:
     """To when a task can be put off."""
-    desk, task_id = await _desk(request), int(request.match_info["task_id"])
+    desk, task_id = _desk(request), int(request.match_info["task_id"])
     task = (await request.app[SERVICES].db.read(tasks.list_these, [task_id], desk.now)).get(task_id)
     if task is None or task.userid.casefold() != desk.userid.casefold():
         raise NotFound(_("没有这条待办，或者它不是你的。"))
@@ -341,11 +350,11 @@ async def act(request: web.Request) -> web.StreamResponse:
 
 
 async def _card(request: web.Request, task_id: int, told: TaskView | None, problem: str) -> web.Response:
-    desk = await _desk(request)
+    desk = _desk(request)
 
     def look(conn: Connection) -> dict[str, Any]:
         view = told or tasks.list_these(conn, [task_id], desk.now)[task_id]
-        queue = read_queue(conn, desk)
+        queue = read_tasks(conn, desk)
         # What was put off is shown as what was done, not as one more thing to do.
         mine = [
             one
@@ -354,15 +363,11 @@ async def _card(request: web.Request, task_id: int, told: TaskView | None, probl
         ]
         mine = [one for one in mine if one.id != view.id or view.is_open]
         found = bundle(mine, desk.now, desk.zone, desk.high_fen)
-        cards = read_cards(conn, found, desk.now)
+        cards = cards_of(found, tasks.list_these(conn, _ids(found), desk.now))
         settled = None if view.is_open else view
         empty = Bundle(view.external_userid, (), found[0].rank if found else None)  # type: ignore[arg-type]
         card = Card(found[0], cards[0].tasks, settled) if cards else Card(empty, [], settled)
-        return {
-            "card": card,
-            "progress": read_progress(conn, desk, _waiting(queue, desk)),
-            "ended": [],
-        }
+        return {"card": card, "progress": queue.progress(desk)}
 
     return page(request, "today_card.html", problem=problem, **await request.app[SERVICES].db.read(look))
 
@@ -371,7 +376,7 @@ async def _card(request: web.Request, task_id: int, told: TaskView | None, probl
 @for_members
 async def see_to(request: web.Request) -> web.StreamResponse:
     """A missed welcome was made up for, a lost customer was taken note of; or back again."""
-    services, desk = request.app[SERVICES], await _desk(request)
+    services, desk = request.app[SERVICES], _desk(request)
     contact, undo = request.match_info["external_userid"], request.match_info["act"] == "undo"
     about = "welcome" if request.match_info["about"] == WELCOMES else "lost"
 
@@ -386,11 +391,8 @@ async def see_to(request: web.Request) -> web.StreamResponse:
     def look(conn: Connection) -> dict[str, Any]:
         queue = read_queue(conn, desk)
         rows = queue.welcomes if about == "welcome" else queue.lost
-        return {
-            "row": next((row for row in rows if row.external_userid == contact), None),
-            "worth": store.list_worth(conn, [contact]),
-            "progress": read_progress(conn, desk, _waiting(queue, desk)),
-        }
+        row = next((row for row in rows if row.external_userid == contact), None)
+        return {"row": row, "progress": queue.progress(desk)}
 
     relation = await services.db.write(write)
     values = await services.db.read(look)

@@ -3,18 +3,18 @@
 To build such a statement costs several times as much as to run it: each is built once.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Row, Select, and_, bindparam, delete, func, literal_column, or_, select
+from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, func, literal_column, or_, select
 
 from scrm.commerce.models import orders
-from scrm.db import upsert
+from scrm.db import UtcDateTime, upsert
 from scrm.db.bulk import among
-from scrm.profiles.models import customer_contact_member, external_contact, follow_user, member, person_stat
+from scrm.db.nested import nested
+from scrm.profiles.models import customer_contact_member, external_contact, follow_user, person_stat
 from scrm.sidebar.models import today_mark
 from scrm.sop.models import enrolment, send, task
 
@@ -26,22 +26,32 @@ KINDS = ("send", "promise")
 _NO_WELCOME = (201, 202)
 
 
-def spelled(conn: Connection, userid: str) -> str:
-    """The userid as the member's rows have it: WeCom does not tell apart upper and lower case."""
-    return conn.scalar(select(member.c.userid).where(member.c.folded == userid.lower())) or userid
-
-
 _ME: Any = bindparam("me")
-_SINCE: Any = bindparam("since")
+EVERYTHING = ("open", "ended", "sales", "failed", "unheard", "lost")
+# What an act changes.
+TASKS = ("open", "ended", "sales")
 
 
-def list_open(conn: Connection, userid: str) -> list[Row[Any]]:
-    """All open tasks of a member, also those put off and those that ran out, with what the ranking needs."""
-    return list(conn.execute(_open(), {"me": userid}))
+def read_day(conn: Connection, userid: str, parts: Sequence[str], **since: datetime) -> Row[Any]:
+    """These parts of a member's day in one statement, each a list of rows: open, ended, sales, failed, unheard, lost.
+
+    `since` is given by name: today (ended, sales), welcomes (failed, unheard), lost.
+    """
+    values = {"me": userid, "folded": userid.lower()} | {f"since_{name}": moment for name, moment in since.items()}
+    return conn.execute(_day(conn.dialect.name, tuple(parts)), values).one()
 
 
 @cache
+def _day(dialect: str, parts: tuple[str, ...]) -> Select[Any]:
+    return select(*(nested(dialect, _PARTS[name](), name) for name in parts))
+
+
+def _since(name: str) -> Any:
+    return bindparam(f"since_{name}", type_=UtcDateTime)
+
+
 def _open() -> Select[Any]:
+    """All open tasks, also those put off and those that ran out, with what the ranking needs."""
     return (
         select(
             task.c.id,
@@ -57,55 +67,38 @@ def _open() -> Select[Any]:
         )
         .outerjoin(enrolment, enrolment.c.id == task.c.enrolment_id)
         .outerjoin(person_stat, person_stat.c.person_id == task.c.person_id)
-        .where(task.c.userid == _ME, task.c.state == "open", task.c.kind.in_(KINDS))
+        .where(task.c.userid == _ME, literal_column("task.state = 'open'"), task.c.kind.in_(KINDS))
         .order_by(task.c.open_at, task.c.id)
         .limit(MOST)
     )
 
 
-def list_ended(conn: Connection, userid: str, since: datetime, *, limit: int = MOST) -> list[Row[Any]]:
-    """Ids and states of what ended since then, the latest first."""
-    return list(conn.execute(_ended(), {"me": userid, "since": since, "most": limit}))
-
-
-@cache
 def _ended() -> Select[Any]:
+    """The latest first."""
     return (
-        select(task.c.id, task.c.state, task.c.external_userid)
-        .where(task.c.userid == _ME, task.c.ended_at >= _SINCE, task.c.kind.in_(KINDS))
+        select(task.c.id, task.c.state)
+        .where(task.c.userid == _ME, task.c.ended_at >= _since("today"), task.c.kind.in_(KINDS))
         .order_by(task.c.ended_at.desc(), task.c.id.desc())
-        .limit(bindparam("most", type_=Integer))
+        .limit(MOST)
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Sales:
-    """Orders that were paid after the member had written to their buyers."""
-
-    customers: int = 0
-    paid_fen: int = 0
-
-
-def count_sales(conn: Connection, userid: str, since: datetime) -> Sales:
-    row = conn.execute(_sales(), {"me": userid, "since": since}).one()
-    return Sales(int(row[0]), int(row[1]))
-
-
-@cache
 def _sales() -> Select[Any]:
+    """One row: orders that were paid after the member had written to their buyers."""
     paid = (
         select(orders.c.id, orders.c.person_id, orders.c.paid_fen)
         .join(task, task.c.person_id == orders.c.person_id)
         .where(
             task.c.userid == _ME,
-            task.c.ended_at >= _SINCE,
+            task.c.ended_at >= _since("today"),
             task.c.state == "sent",
             orders.c.paid_at >= task.c.ended_at,
         )
         .distinct()
         .subquery()
     )
-    return select(func.count(paid.c.person_id.distinct()), func.coalesce(func.sum(paid.c.paid_fen), 0))
+    paid_fen = func.coalesce(func.sum(paid.c.paid_fen), 0).label("paid_fen")
+    return select(func.count(paid.c.person_id.distinct()).label("customers"), paid_fen)
 
 
 def list_worth(conn: Connection, external_userids: Collection[str]) -> dict[str, int]:
@@ -121,28 +114,26 @@ def list_worth(conn: Connection, external_userids: Collection[str]) -> dict[str,
 # Missed welcomes ------------------------------------------------------------------------------------------------------
 
 
-def list_missed_welcomes(conn: Connection, userid: str, since: datetime) -> list[Row[Any]]:
-    """Friends of the member since then who were not welcomed, and whom nobody has written to: the latest first.
+def missed_welcomes(day: Row[Any]) -> list[Any]:
+    """Friends of the member who were not welcomed, and whom nobody has written to: the latest first. Pure.
 
-    `text` is what the welcome would have said, `reason` why it did not come; both empty when we never heard of the add.
+    `content` is what the welcome would have said, `reason` why it did not come; both empty when we never heard of the
+    add.
     """
-    values = {"me": userid, "folded": userid.lower(), "since": since}
-    told = list(conn.execute(_failed_welcomes(), values))
-    unheard = list(conn.execute(_unheard(), values))
-    rows = {row.external_userid: row for row in (*unheard, *reversed(told))}
+    rows = {row.external_userid: row for row in (*day.unheard, *reversed(day.failed))}
     return sorted(rows.values(), key=lambda row: (row.at, row.external_userid), reverse=True)[:FEW]
 
 
-@cache
 def _failed_welcomes() -> Select[Any]:
     return (
         _of_friends(send.c.decided_at.label("at"), send.c.content, send.c.reason)
         .select_from(send)
         .join(follow_user, _pair(send.c))
         .join(external_contact, external_contact.c.external_userid == follow_user.c.external_userid)
+        .outerjoin(person_stat, person_stat.c.person_id == follow_user.c.person_id)
         .where(
             send.c.userid == _ME,
-            send.c.decided_at >= _SINCE,
+            send.c.decided_at >= _since("welcomes"),
             literal_column("send.kind = 'welcome' AND send.outcome IN ('failed', 'too_late', 'unknown')"),
             follow_user.c.ended_by == "",
             ~_spoken_since(send.c.decided_at).exists(),
@@ -153,7 +144,6 @@ def _failed_welcomes() -> Select[Any]:
     )
 
 
-@cache
 def _unheard() -> Select[Any]:
     """Those whose add no callback told us of: no welcome was ever decided."""
     welcome = send.alias("welcome")
@@ -161,10 +151,11 @@ def _unheard() -> Select[Any]:
         _of_friends(follow_user.c.followed_at.label("at"), literal_column("NULL").label("content"), _NOTHING)
         .select_from(follow_user)
         .join(external_contact, external_contact.c.external_userid == follow_user.c.external_userid)
+        .outerjoin(person_stat, person_stat.c.person_id == follow_user.c.person_id)
         .join(customer_contact_member, customer_contact_member.c.userid == follow_user.c.userid)
         .where(
             follow_user.c.userid == _ME,
-            follow_user.c.followed_at >= _SINCE,
+            follow_user.c.followed_at >= _since("welcomes"),
             follow_user.c.followed_at >= customer_contact_member.c.watched_since,
             follow_user.c.ended_by == "",
             follow_user.c.is_half.is_(False),
@@ -194,6 +185,7 @@ def _of_friends(*more: Any) -> Select[Any]:
         follow_user.c.followed_at,
         external_contact.c.name,
         external_contact.c.avatar,
+        (person_stat.c.paid_fen - person_stat.c.refunded_fen).label("worth_fen"),
         *more,
     )
 
@@ -228,18 +220,12 @@ def _marked(about: str, moment: Any) -> Select[Any]:
 # Lost customers -------------------------------------------------------------------------------------------------------
 
 
-def list_lost(conn: Connection, userid: str, since: datetime) -> list[Row[Any]]:
-    """Who deleted the member since then and was not seen to: the latest first, with what they were worth."""
-    return list(conn.execute(_lost(), {"me": userid, "since": since}))
-
-
-@cache
 def _lost() -> Select[Any]:
+    """Who deleted the member and was not seen to: the latest first, with what they were worth."""
     return (
         _of_friends(
             follow_user.c.ended_at.label("at"),
             person_stat.c.paid_orders,
-            (person_stat.c.paid_fen - person_stat.c.refunded_fen).label("worth_fen"),
             person_stat.c.last_order_at,
         )
         .join(external_contact, external_contact.c.external_userid == follow_user.c.external_userid)
@@ -247,12 +233,22 @@ def _lost() -> Select[Any]:
         .where(
             follow_user.c.userid == _ME,
             literal_column("follow_user.ended_by = 'customer'"),
-            follow_user.c.ended_at >= _SINCE,
+            follow_user.c.ended_at >= _since("lost"),
             ~_marked("lost", follow_user.c.ended_at).exists(),
         )
         .order_by(follow_user.c.ended_at.desc(), follow_user.c.external_userid)
         .limit(FEW)
     )
+
+
+_PARTS = {
+    "open": _open,
+    "ended": _ended,
+    "sales": _sales,
+    "failed": _failed_welcomes,
+    "unheard": _unheard,
+    "lost": _lost,
+}
 
 
 # Marks ----------------------------------------------------------------------------------------------------------------
