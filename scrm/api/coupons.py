@@ -1,17 +1,16 @@
 """/api/v1/coupons and /api/v1/coupon_batches: issue, look, redeem once, withdraw; batches with their figures."""
 
-from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 from sqlalchemy import Connection, select
 
+from scrm.api.operation import operation
+from scrm.api.parameters import PAGED, Page, decode, page_of_few
 from scrm.commerce import coupons, coupons_batches, coupons_figures, coupons_in_orders, coupons_lifecycle
-from scrm.errors import Invalid, NotFound
-from scrm.http import require_keepable
+from scrm.errors import NotFound
 from scrm.profiles import redirects
 from scrm.profiles.models import external_contact
 from scrm.profiles.store import get_person
@@ -30,7 +29,7 @@ class Redemption(Struct, kw_only=True):
     amount_fen: Annotated[int, Meta(ge=0, le=10**13)] | None = None
 
 
-class Wanted(Struct, kw_only=True, forbid_unknown_fields=True):
+class CouponWanted(Struct, kw_only=True, forbid_unknown_fields=True):
     """One coupon for one customer; the same `reason` always gets the same coupon."""
 
     batch: Annotated[str, Meta(min_length=1, max_length=64)]
@@ -39,21 +38,73 @@ class Wanted(Struct, kw_only=True, forbid_unknown_fields=True):
     external_userid: Annotated[str, Meta(max_length=64)] = ""
 
 
+class Coupon(Struct, kw_only=True):
+    """A customer's coupon; the page's token stays with the customer."""
+
+    code: str
+    state: str
+    batch: str
+    title: str
+    benefit: str
+    face_fen: int
+    percent_off: int
+    threshold_fen: int
+    person_id: int
+    issued_at: datetime
+    expires_at: datetime | None
+    redeemed_at: datetime | None
+    redemption: dict[str, Any] | None
+    discount_fen: int
+
+
+class CouponWithPage(Coupon, kw_only=True):
+    """`url` is the customer's page of it."""
+
+    url: str
+
+
+class CouponBatch(Struct, kw_only=True):
+    """Money in fen; null: no limit."""
+
+    key: str
+    kind: str
+    title: str
+    benefit: str
+    face_fen: int
+    percent_off: int
+    threshold_fen: int
+    valid_hours: int | None
+    valid_until: datetime | None
+    budget: int | None
+    per_person: int | None
+    url: str
+    rules: str
+    gives_back: bool
+    origin: str
+    stopped: bool
+
+
+class CouponBatchWithFigures(CouponBatch, kw_only=True):
+    """With what became of its coupons."""
+
+    figures: coupons_figures.Figures
+
+
 @routes.post("/api/v1/coupons/issue")
-async def issue(request: web.Request) -> web.Response:
-    """200 with the coupon and its page, also the second time; 404 unknown batch or customer, 409 sold out."""
+@operation("给一位客户发一张券；同一原因总是同一张", says="券和它的页面", body=CouponWanted, errors=(404, 409))
+async def issue(request: web.Request) -> CouponWithPage:
+    """Also the second time; 404 unknown batch or customer, 409 sold out."""
     services = request.app[SERVICES]
-    wanted = _decode(
+    wanted = decode(
         await request.read(),
-        Wanted,
+        CouponWanted,
         '{"batch": "批次", "reason": "唯一原因", "person_id": 1 或 "external_userid": "wm..."}',
     )
     given = await services.db.write(_issue, wanted, services.clock.now())
-    page = f"{services.settings.server.public_url}/c/{given.token}"
-    return web.json_response({**describe(given), "url": page})
+    return CouponWithPage(**_parts(given), url=f"{services.settings.server.public_url}/c/{given.token}")
 
 
-def _issue(conn: Connection, wanted: Wanted, now: datetime) -> coupons.Issue:
+def _issue(conn: Connection, wanted: CouponWanted, now: datetime) -> coupons.Issue:
     person_id = redirects.follow(conn, wanted.person_id) if wanted.person_id else None
     if wanted.external_userid:
         row = conn.execute(
@@ -69,76 +120,69 @@ def _issue(conn: Connection, wanted: Wanted, now: datetime) -> coupons.Issue:
 
 
 @routes.get("/api/v1/coupons/{code}")
-async def look(request: web.Request) -> web.Response:
-    """A coupon by its code, as people type it; 404 for an unknown one."""
+@operation("按券码查券", errors=(404,))
+async def look(request: web.Request) -> Coupon:
+    """As people type it."""
     services = request.app[SERVICES]
 
     def find(conn: Connection) -> coupons.Issue:
         return coupons.get_issue(conn, coupons.find_code(conn, request.match_info["code"][:64]))
 
     found = await services.db.write(find)
-    return web.json_response({**describe(found), "state": found.state_at(services.clock.now())})
+    return Coupon(**{**_parts(found), "state": found.state_at(services.clock.now())})
 
 
 @routes.post("/api/v1/coupons/{code}/void")
-async def void(request: web.Request) -> web.Response:
-    """Withdraw a coupon that nobody used; 409 for a used one."""
+@operation("作废一张没有用过的券", errors=(404, 409))
+async def void(request: web.Request) -> Coupon:
+    """409 for a used one."""
     services = request.app[SERVICES]
     voided = await services.db.write(
         coupons_lifecycle.void, request.match_info["code"][:64], now=services.clock.now(), by="api"
     )
-    return web.json_response(describe(voided))
+    return Coupon(**_parts(voided))
 
 
 @routes.get("/api/v1/coupon_batches")
-async def list_batches(request: web.Request) -> web.Response:
-    """Every batch with its figures."""
+@operation("券批次和它们的数据，按批次的编号排", query=PAGED)
+async def list_batches(request: web.Request) -> Page[CouponBatchWithFigures]:
     services = request.app[SERVICES]
 
-    def look(conn: Connection) -> list[dict[str, Any]]:
+    def look(conn: Connection) -> Page[CouponBatchWithFigures]:
         figures = coupons_figures.count(conn, services.clock.now())
-        return [
-            {**coupons_batches.describe(row), "figures": asdict(figures.get(row.key, coupons_figures.Figures()))}
-            for row in coupons_figures.list_batches(conn)
-        ]
 
-    return web.json_response({"items": await services.db.read(look)})
+        def shown(row: Any) -> CouponBatchWithFigures:
+            return CouponBatchWithFigures(**_batch_parts(row), figures=figures.get(row.key, coupons_figures.Figures()))
+
+        return page_of_few(request, coupons_figures.list_batches(conn), shown, lambda row: str(row.key))
+
+    return await services.db.read(look)
 
 
 @routes.post("/api/v1/coupon_batches")
-async def save_batch(request: web.Request) -> web.Response:
+@operation("新建或修改券批次", body=coupons_batches.Batch, errors=(409,))
+async def save_batch(request: web.Request) -> CouponBatch:
     """Make a batch, or change one made here: coupons already issued stay as they are."""
     services = request.app[SERVICES]
-    batch = _decode(
+    batch = decode(
         await request.read(), coupons_batches.Batch, '{"key": "new72h", "title": "新人券", "face_fen": 3000, ...}'
     )
 
-    def save(conn: Connection) -> dict[str, Any]:
+    def save(conn: Connection) -> CouponBatch:
         coupons_batches.save(conn, batch, origin="api", is_new=False, now=services.clock.now())
-        return coupons_batches.describe(coupons_figures.find_batch(conn, batch.key))
+        return CouponBatch(**_batch_parts(coupons_figures.find_batch(conn, batch.key)))
 
-    return web.json_response(await services.db.write(save))
-
-
-T = TypeVar("T")
-
-
-def _decode(body: bytes, kind: type[T], example: str) -> T:
-    try:
-        asked = msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        raise Invalid(f"请求体应为 {example}（{error}）") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Invalid(f"请求体不是 JSON，应为 {example}") from None
-    require_keepable(msgspec.to_builtins(asked))
-    return asked
+    return await services.db.write(save)
 
 
 @routes.post("/api/v1/coupons/redeem")
-async def redeem(request: web.Request) -> web.Response:
-    """200 with the coupon; 404 unknown, 409 redeemed before (with `redemption`, the first one) or void, 410 expired."""
+@operation("核销一张券；第二次返回 409 和第一次核销的详情", says="核销后的券", body=Redemption, errors=(404, 409, 410))
+async def redeem(request: web.Request) -> Coupon:
+    """404 unknown, 409 redeemed before (with `redemption`, the first one) or void, 410 expired."""
     services = request.app[SERVICES]
-    asked = _read(await request.read())
+    asked = decode(
+        await request.read(), Redemption, '{"code": "券码", "order_no": "可选", "store": "可选"}，值都是文本'
+    )
     used = await services.db.write(
         coupons_in_orders.redeem_at_till,
         asked.code,
@@ -148,20 +192,10 @@ async def redeem(request: web.Request) -> web.Response:
         store=asked.store,
         amount_fen=asked.amount_fen,
     )
-    return web.json_response(describe(used))
+    return Coupon(**_parts(used))
 
 
-def _read(body: bytes) -> Redemption:
-    try:
-        asked = msgspec.json.decode(body, type=Redemption)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Invalid('请求体应为 {"code": "券码", "order_no": "可选", "store": "可选"}，值都是文本') from None
-    require_keepable(msgspec.structs.asdict(asked))
-    return asked
-
-
-def describe(coupon: coupons.Issue) -> dict[str, Any]:
-    """A coupon as the API shows it; the page's token stays with the customer."""
+def _parts(coupon: coupons.Issue) -> dict[str, Any]:
     return {
         "code": coupon.code,
         "state": coupon.state,
@@ -172,9 +206,30 @@ def describe(coupon: coupons.Issue) -> dict[str, Any]:
         "percent_off": coupon.percent_off,
         "threshold_fen": coupon.threshold_fen,
         "person_id": coupon.person_id,
-        "issued_at": coupon.issued_at.isoformat(),
-        "expires_at": coupon.expires_at.isoformat() if coupon.expires_at else None,
-        "redeemed_at": coupon.redeemed_at.isoformat() if coupon.redeemed_at else None,
+        "issued_at": coupon.issued_at,
+        "expires_at": coupon.expires_at,
+        "redeemed_at": coupon.redeemed_at,
         "redemption": coupon.redemption,
         "discount_fen": coupon.discount_fen,
+    }
+
+
+def _batch_parts(row: Any) -> dict[str, Any]:
+    return {
+        "key": row.key,
+        "kind": row.kind,
+        "title": row.title,
+        "benefit": row.benefit,
+        "face_fen": row.face_fen,
+        "percent_off": row.percent_off,
+        "threshold_fen": row.threshold_fen,
+        "valid_hours": None if row.valid_seconds is None else row.valid_seconds // 3600,
+        "valid_until": row.valid_until,
+        "budget": row.budget_count,
+        "per_person": row.per_person,
+        "url": row.url,
+        "rules": row.rules,
+        "gives_back": row.gives_back,
+        "origin": row.origin,
+        "stopped": row.stopped_at is not None,
     }

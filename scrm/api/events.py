@@ -1,15 +1,19 @@
 """POST /api/v1/events: what other programs of the shop tell of its customers, in kinds of their own."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from aiohttp import web
+from msgspec import UNSET, Meta, Struct, UnsetType
 from sqlalchemy import Connection
 
 from scrm import events
+from scrm.api.operation import Each, operation
+from scrm.api.parameters import PAGED, Page, decode, page_of_few
 from scrm.errors import Invalid
 from scrm.http import require_keepable
 from scrm.profiles import identities, redirects, timeline
@@ -37,44 +41,100 @@ OUTSIDE = frozenset(
 FACT_TYPES = {"text": "文字", "number": "数字", "money": "金额（整数分）", "date": "日期时间", "bool": "是否"}
 
 
+# By our id, or by identities of KINDS with their `scope`.
+Who = dict[str, str | int]
+NOBODY = '缺少 person：如 {"external_userid": "wm…"}、{"unionid": "…"}、{"phone": "…"} 或 {"id": 12}'
+FactType = Literal["text", "number", "money", "date", "bool"]
+
+
+class EventType(Struct):
+    """A kind of event of the shop's own; `facts`: {key: type}."""
+
+    name: str
+    title: str
+    sentence: str
+    facts: dict[str, FactType]
+
+
+class EventTypeWanted(Struct, kw_only=True):
+    """`sentence` is what the timeline says: "预约了{product}的试用"."""
+
+    title: Annotated[str, Meta(min_length=1, max_length=60)]
+    sentence: Annotated[str, Meta(max_length=200)] | None = None
+    facts: Annotated[dict[str, FactType], Meta(max_length=MOST_FACTS)] | None = None
+
+
+class EventTold(Struct, kw_only=True):
+    """One event; the same `event_id` counts once. live.moved without a person is told to all who booked that live."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=48)]
+    person: Who | None = None
+    facts: Annotated[dict[str, Any], Meta(max_length=MOST_FACTS)] | None = None
+    occurred_at: Annotated[datetime, Meta(tz=True)] | int | None = None
+    key: Annotated[str, Meta(max_length=150)] | None = None
+    userid: Annotated[str, Meta(max_length=64)] | None = None
+    event_id: Annotated[str, Meta(max_length=120)] | None = None
+
+
+class EventAnswer(Struct, kw_only=True):
+    """`known`: told before; `error` says why it was rejected."""
+
+    index: int
+    result: Literal["created", "known", "rejected"]
+    person_id: int | UnsetType | None = UNSET
+    error: str | UnsetType = UNSET
+
+
+class EventCounts(Struct):
+    """How many of each result."""
+
+    created: int = 0
+    known: int = 0
+    rejected: int = 0
+
+
+class SavedEvents(Struct):
+    """One result for each, in their order."""
+
+    items: list[EventAnswer]
+    counts: EventCounts
+
+
 @routes.get("/api/v1/event_types")
-async def list_types(request: web.Request) -> web.Response:
-    """The shop's own kinds of events."""
+@operation("自有事件的定义", query=PAGED)
+async def list_types(request: web.Request) -> Page[EventType]:
     rows = await request.app[SERVICES].db.read(timeline.list_event_types)
-    items = [{"name": row.name, "title": row.title, "sentence": row.sentence, "facts": row.facts} for row in rows]
-    return web.json_response({"items": items})
+    return page_of_few(
+        request, rows, lambda row: EventType(row.name, row.title, row.sentence, row.facts), lambda row: str(row.name)
+    )
 
 
 @routes.put("/api/v1/event_types/{name}")
-async def save_type(request: web.Request) -> web.Response:
-    """`{"title": "预约试用", "sentence": "预约了{product}的试用", "facts": {"product": "text"}}`; 422 says what is wrong.
-
-    The name is `custom.` and small letters, digits, `_` or `.`; types of facts are text, number, money, date, bool.
-    """
-    services = request.app[SERVICES]
-    name = request.match_info["name"]
-    body = _decode(await request.read())
-    if not isinstance(body, dict):
-        raise Invalid('请求体应为 {"title": "…", "sentence": "可选", "facts": {"键": "类型"}}')
-    title, sentence = str(body.get("title") or "").strip(), str(body.get("sentence") or "").strip()
-    facts = body.get("facts") or {}
-    _check_type(name, title, sentence, facts)
+@operation("定义自有事件：标题、动态里的句子、字段类型", body=EventTypeWanted)
+async def save_type(request: web.Request) -> EventType:
+    """The name is `custom.` and small letters, digits, `_` or `.`."""
+    services, name = request.app[SERVICES], request.match_info["name"]
+    asked = decode(await request.read(), EventTypeWanted, '{"title": "…", "sentence": "可选", "facts": {"键": "类型"}}')
+    kind = EventType(name, asked.title.strip(), (asked.sentence or "").strip(), asked.facts or {})
+    _check_type(kind)
     await services.db.write(
-        timeline.save_event_type, name, title=title, sentence=sentence, facts=facts, now=services.clock.now()
+        timeline.save_event_type,
+        name,
+        title=kind.title,
+        sentence=kind.sentence,
+        facts=kind.facts,
+        now=services.clock.now(),
     )
-    return web.json_response({"name": name, "title": title, "sentence": sentence, "facts": facts})
+    return kind
 
 
-def _check_type(name: str, title: str, sentence: str, facts: Any) -> None:
-    _check_name(name)
-    require_keepable({"title": title, "sentence": sentence})
-    if not 0 < len(title) <= 60 or len(sentence) > 200:
-        raise Invalid("title 要有 1 到 60 个字，sentence 最多 200 个字")
-    if not isinstance(facts, dict) or len(facts) > MOST_FACTS:
-        raise Invalid(f"facts 应为 {{键: 类型}}，最多 {MOST_FACTS} 个")
-    for key, kind in facts.items():
-        if not key.isidentifier() or len(key) > 40 or kind not in FACT_TYPES:
-            raise Invalid(f"facts 的“{key[:40]}”：键用字母数字下划线，类型是 {'、'.join(FACT_TYPES)} 之一")
+def _check_type(kind: EventType) -> None:
+    _check_name(kind.name)
+    if not kind.title:
+        raise Invalid("title 要有 1 到 60 个字")
+    for key in kind.facts:
+        if not key.isidentifier() or len(key) > 40:
+            raise Invalid(f"facts 的“{key[:40]}”：键用字母数字下划线，最多 40 个字符")
 
 
 def _check_name(name: Any) -> None:
@@ -97,54 +157,56 @@ class _Told:
 
 
 @routes.post("/api/v1/events")
-async def save_events(request: web.Request) -> web.Response:
-    """One event or a list of at most 500; per item `created`, `known` (told before) or `rejected` with the reason.
-
-    `{"name", "person": {"external_userid" | "unionid" | "phone" | "id" …}, "occurred_at", "facts", "key", "event_id"}`.
-    Names are `custom.*` or one of OUTSIDE; live.moved without a person is told to all who booked the live `key`.
-    """
+@operation(
+    f"写入自有事件，一个或最多 {MOST} 个；同一 event_id 只记一次",
+    says="每条的结果；有几条被拒收也是 200",
+    body=Each(EventTold, MOST, may_be_one=True),
+)
+async def save_events(request: web.Request) -> SavedEvents:
+    """Names are `custom.*` or one of OUTSIDE."""
     services = request.app[SERVICES]
-    body = _decode(await request.read())
+    body = decode(await request.read(), Any, "一个事件或事件的列表")
+    if not isinstance(body, list | dict):
+        raise Invalid(f"请求体应为一个事件（对象）或事件的列表，收到 {str(body)[:40]}")
     listed = body if isinstance(body, list) else [body]
     if len(listed) > MOST:
         raise Invalid(f"一次最多 {MOST} 个事件，收到 {len(listed)} 个")
     answers = await services.db.write(_save_all, listed, services, services.clock.now())
-    counts = {result: sum(1 for one in answers if one["result"] == result) for result in _RESULTS}
-    return web.json_response({"items": answers, "counts": counts})
+    return SavedEvents(answers, _count(answers))
 
 
-_RESULTS = ("created", "known", "rejected")
+def _count(answers: list[EventAnswer]) -> EventCounts:
+    counts = Counter(answer.result for answer in answers)
+    return msgspec.convert(dict(counts), EventCounts)
 
 
-def _save_all(conn: Connection, listed: list[Any], services: Services, now: datetime) -> list[dict[str, Any]]:
+def _save_all(conn: Connection, listed: list[Any], services: Services, now: datetime) -> list[EventAnswer]:
     names = {str(item.get("name")) for item in listed if isinstance(item, dict)}
     types = timeline.find_event_types(conn, names)
-    answers: list[dict[str, Any]] = []
+    answers = []
     for index, item in enumerate(listed):
-        answer: dict[str, Any] = {"index": index}
         try:
             told = _read(item, types, now)
             if told.name == MOVED and "everybody" in told.who:
-                answers.append({**answer, **_move_live(conn, told, now)})
+                _move_live(conn, told, now)
+                answers.append(EventAnswer(index=index, result="created", person_id=None))
                 continue
             person_id = find_person(conn, told.who, services)
-            answer |= {"result": _save(conn, told, person_id, now), "person_id": person_id}
+            answers.append(EventAnswer(index=index, result=_save(conn, told, person_id, now), person_id=person_id))
         except Invalid as error:
-            answer |= {"result": "rejected", "error": error.text}
-        answers.append(answer)
+            answers.append(EventAnswer(index=index, result="rejected", error=error.text))
     return answers
 
 
-def _move_live(conn: Connection, told: _Told, now: datetime) -> dict[str, Any]:
+def _move_live(conn: Connection, told: _Told, now: datetime) -> None:
     """Without a person it is told to everybody who booked that live."""
     starts_at = told.facts.get("starts_at")
     if not told.key or not isinstance(starts_at, str) or not _is_date(starts_at):
         raise Invalid("live.moved 要写 key（直播编号）和 facts.starts_at（新的开播时间，带时区的 ISO 8601）")
     move_live(conn, told.key, starts_at, told.facts, now=now)
-    return {"result": "created", "person_id": None}
 
 
-def _save(conn: Connection, told: _Told, person_id: int, now: datetime) -> str:
+def _save(conn: Connection, told: _Told, person_id: int, now: datetime) -> Literal["created", "known"]:
     member = find_member(conn, told.userid) if told.userid else None
     event = events.Event(
         name=told.name,
@@ -167,7 +229,7 @@ def _read(item: Any, types: Mapping[str, Any], now: datetime) -> _Told:
     if name == MOVED and not who:
         who = {"everybody": True}
     if not isinstance(who, dict) or not who:
-        raise Invalid('缺少 person：如 {"external_userid": "wm…"}、{"unionid": "…"}、{"phone": "…"} 或 {"id": 12}')
+        raise Invalid(NOBODY)
     if not isinstance(facts, dict) or len(facts) > MOST_FACTS or len(msgspec.json.encode(facts)) > MOST_BYTES:
         raise Invalid(f"facts 应为对象，最多 {MOST_FACTS} 个键、{MOST_BYTES // 1024} KB")
     if str(name) in types:
@@ -240,10 +302,3 @@ def find_person(conn: Connection, who: Mapping[str, Any], services: Services) ->
         if found is not None:
             return redirects.follow(conn, found)
     raise Invalid("没有找到这位客户：person 里的身份都不属于任何人")
-
-
-def _decode(body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Invalid("请求体应为 JSON") from None

@@ -3,16 +3,15 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 from sqlalchemy import Connection
 
 from scrm.api import store
-from scrm.api.parameters import MOST_DIGITS
+from scrm.api.operation import operation
+from scrm.api.parameters import MOST_DIGITS, PAGED, Choice, Page, decode, page_of_few
 from scrm.commerce.models import orders
-from scrm.errors import Invalid, NotFound
-from scrm.http import require_keepable
+from scrm.errors import NotFound
 from scrm.profiles import custom_fields
 from scrm.profiles import store as profiles
 from scrm.profiles.custom_field_values import CustomField, Entity
@@ -26,7 +25,7 @@ _KEY = r"{key:[^/]{1,40}}"
 _Text = Annotated[str, Meta(max_length=500)]
 
 
-class Wanted(Struct, kw_only=True):
+class FieldWanted(Struct, kw_only=True):
     """A field as a program defines it; `type` and `key` are settled at the beginning."""
 
     entity: Annotated[str, Meta(max_length=20)] = "person"
@@ -58,40 +57,76 @@ class Wanted(Struct, kw_only=True):
         )
 
 
+class Field(Struct, kw_only=True):
+    """A field of the shop's own."""
+
+    entity: str
+    key: str
+    title: str
+    type: str
+    hint: str
+    is_required: bool
+    is_unique: bool
+    options: list[str]
+    default: str
+    min: str
+    max: str
+    formula: str
+    position: int
+
+
+class FieldValue(Struct):
+    """`text` is for readers; a sealed value is only told masked."""
+
+    title: str
+    type: str
+    value: Any
+    text: str
+
+
+class FieldValues(Struct):
+    """By the fields' keys."""
+
+    fields: dict[str, FieldValue]
+
+
+_Given = dict[str, str | int | float | list[str] | None]
+ENTITY = Choice("entity", "person 客户，order 订单，relation 好友关系", tuple(Entity))
+_WANTED = '{"entity": "person", "title": "肤质", "type": "select", …}'
+
+
 @routes.get("/api/v1/fields")
-async def list_fields(request: web.Request) -> web.Response:
-    """All of them in their order; `entity` narrows."""
-    entity = request.query.get("entity") or None
-    if entity is not None and entity not in list(Entity):
-        raise Invalid(f"参数 entity：收到“{entity[:20]}”，可用 person、order、relation")
-    found = await request.app[SERVICES].db.read(custom_fields.list_fields, entity)
-    return web.json_response({"items": [_describe(field) for field in found]})
+@operation("自定义字段", query=(ENTITY, *PAGED))
+async def list_fields(request: web.Request) -> Page[Field]:
+    found = await request.app[SERVICES].db.read(custom_fields.list_fields, ENTITY.read(request) or None)
+    return page_of_few(request, found, _describe, lambda field: f"{field.entity}.{field.key}")
 
 
 @routes.post("/api/v1/fields")
-async def define(request: web.Request) -> web.Response:
+@operation("新建自定义字段", body=FieldWanted, status=201, errors=(409,))
+async def define(request: web.Request) -> Field:
     services = request.app[SERVICES]
-    wanted = _wanted(await request.read())
+    wanted = decode(await request.read(), FieldWanted, _WANTED)
     field = await services.db.write(custom_fields.define, wanted.entity, wanted.definition(), services.clock.now())
-    return web.json_response(_describe(field), status=201)
+    return _describe(field)
 
 
 @routes.put(f"/api/v1/fields/{_ENTITY}/{_KEY}")
-async def change(request: web.Request) -> web.Response:
-    """The whole definition anew; key and type stay."""
+@operation("修改自定义字段；标识和类型不变", body=FieldWanted, errors=(404, 409))
+async def change(request: web.Request) -> Field:
+    """The whole definition anew."""
     entity, key = request.match_info["entity"], request.match_info["key"]
-    said = _wanted(await request.read()).definition()
-    field = await request.app[SERVICES].db.write(custom_fields.change, entity, key, said)
-    return web.json_response(_describe(field))
+    said = decode(await request.read(), FieldWanted, _WANTED).definition()
+    return _describe(await request.app[SERVICES].db.write(custom_fields.change, entity, key, said))
 
 
 @routes.delete(f"/api/v1/fields/{_ENTITY}/{_KEY}")
-async def archive(request: web.Request) -> web.Response:
-    """Archives: values and history stay, and the key is never given again."""
+@operation("停用自定义字段，值和历史保留", status=204, errors=(404,))
+async def archive(request: web.Request) -> None:
+    """Its key is never given again."""
     services = request.app[SERVICES]
     entity, key = request.match_info["entity"], request.match_info["key"]
     await services.db.write(custom_fields.archive, entity, key, services.clock.now())
-    return web.Response(status=204)
 
 
 _OWNERS = (
@@ -101,17 +136,19 @@ _OWNERS = (
 )
 
 
-async def show_values(request: web.Request) -> web.Response:
-    """{key: {title, type, value, text}}; phones are masked."""
+@operation("自定义字段的值；手机号打码", errors=(404,))
+async def show_values(request: web.Request) -> FieldValues:
     services = request.app[SERVICES]
-    shown = await services.db.read(_values, request.match_info, services.clock.now())
-    return web.json_response({"fields": {each.field.key: describe_value(each) for each in shown}})
+    return _shown(await services.db.read(_values, request.match_info, services.clock.now()))
 
 
-async def set_values(request: web.Request) -> web.Response:
+@operation("修改自定义字段的值，没写的不变", says="各字段的值；手机号打码", body=_Given, errors=(404, 409))
+async def set_values(request: web.Request) -> FieldValues:
     """{key: value}: money in fen as a number or in yuan as text; null clears. All or nothing."""
     services = request.app[SERVICES]
-    given = _given(await request.read())
+    given = decode(
+        await request.read(), _Given, '{"字段标识": 值}，值是文字、数字（金额为整数分）、文字的列表或 null（清空）'
+    )
     key = request.headers.get("Authorization", "").partition(" ")[2].strip()
     now = services.clock.now()
 
@@ -121,8 +158,7 @@ async def set_values(request: web.Request) -> web.Response:
         custom_fields.set_values(conn, entity, subject, given, by, vault=services.vault, person_id=person_id)
         return custom_fields.values_of(conn, entity, subject, now)
 
-    shown = await services.db.write(write)
-    return web.json_response({"fields": {each.field.key: describe_value(each) for each in shown}})
+    return _shown(await services.db.write(write))
 
 
 for path in _OWNERS:
@@ -161,46 +197,28 @@ def _number(digits: str) -> int:
     return int(digits)
 
 
-def _wanted(body: bytes) -> Wanted:
-    try:
-        wanted = msgspec.json.decode(body, type=Wanted)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Invalid(f'请求体应为 {{"entity": "person", "title": "肤质", "type": "select", …}}：{error}') from None
-    require_keepable({str(name): value for name, value in msgspec.to_builtins(wanted).items()})
-    require_keepable(dict.fromkeys(wanted.options, ""))
-    return wanted
+def _describe(field: CustomField) -> Field:
+    return Field(
+        entity=field.entity,
+        key=field.key,
+        title=field.title,
+        type=field.type,
+        hint=field.hint,
+        is_required=field.is_required,
+        is_unique=field.is_unique,
+        options=list(field.options),
+        default=field.default_text,
+        min=field.least,
+        max=field.most,
+        formula=field.formula,
+        position=field.position,
+    )
 
 
-def _given(body: bytes) -> dict[str, Any]:
-    try:
-        given = msgspec.json.decode(body, type=dict[str, str | int | float | list[str] | None])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Invalid('请求体应为 {"字段标识": 值}，值是文字、数字、文字的列表或 null') from None
-    require_keepable(given)
-    for value in given.values():
-        require_keepable(dict.fromkeys(value, "") if isinstance(value, list) else {})
-    return given
+def _shown(found: list[Shown]) -> FieldValues:
+    return FieldValues({each.field.key: _value(each) for each in found})
 
 
-def _describe(field: CustomField) -> dict[str, Any]:
-    return {
-        "entity": field.entity,
-        "key": field.key,
-        "title": field.title,
-        "type": field.type,
-        "hint": field.hint,
-        "is_required": field.is_required,
-        "is_unique": field.is_unique,
-        "options": list(field.options),
-        "default": field.default_text,
-        "min": field.least,
-        "max": field.most,
-        "formula": field.formula,
-        "position": field.position,
-    }
-
-
-def describe_value(shown: Shown) -> dict[str, Any]:
-    """A field's value for programs; a sealed one is only told masked."""
+def _value(shown: Shown) -> FieldValue:
     value = shown.value.get("mask") if isinstance(shown.value, dict) else shown.value
-    return {"title": shown.field.title, "type": shown.field.type, "value": value, "text": shown.text}
+    return FieldValue(shown.field.title, shown.field.type, value, shown.text)

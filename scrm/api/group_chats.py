@@ -1,61 +1,98 @@
 """GET /api/v1/group_chats: customer groups, and who is in one."""
 
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
+from msgspec import Struct
 from sqlalchemy import Connection
 
-from scrm.api.parameters import read_number
-from scrm.errors import Invalid, NotFound
+from scrm.api.operation import operation
+from scrm.api.parameters import CURSOR, LIMIT, PAGED, Choice, Page, Text
+from scrm.errors import NotFound
 from scrm.group_chats import store
 from scrm.services import SERVICES
 
 routes = web.RouteTableDef()
 
-_MOST = 200
 _STATES = {"": None, "living": False, "dismissed": True}
+OWNER = Text("owner", "群主的 userid", most=64)
+TAG = Text("tag", "群标签", most=30)
+STATE = Choice("state", "living 在用，dismissed 已解散", ("living", "dismissed"))
+
+
+class GroupChat(Struct, kw_only=True):
+    """`status`: 0 normal, 1 the owner left, 2 being inherited, 3 inherited."""
+
+    id: int
+    chat_id: str
+    name: str
+    owner: str
+    owner_name: str
+    notice: str
+    status: int
+    admins: list[str]
+    member_version: str
+    members: int
+    customers: int
+    tags: list[str]
+    created_at: datetime
+    dismissed_at: datetime | None
+    refreshed_at: datetime | None
+
+
+class GroupChatMember(Struct, kw_only=True):
+    """`type`: 1 a member, 2 a customer, who has `person_id` once we know who it is."""
+
+    userid: str
+    type: int
+    name: str
+    person_id: int | None
+    group_nickname: str
+    joined_at: datetime
+    join_scene: int
+    invitor: str
+    state: str
+
+
+class GroupChatWithMembers(GroupChat, kw_only=True):
+    """With everybody in it now."""
+
+    member_list: list[GroupChatMember]
 
 
 @routes.get("/api/v1/group_chats")
-async def list_group_chats(request: web.Request) -> web.Response:
-    """The newest first; `owner`, `tag`, `state` (living or dismissed), `before` (the last id seen), `limit` <= 200."""
-    before, limit = read_number(request, "before"), read_number(request, "limit")
-    state = request.query.get("state", "")
-    if state not in _STATES:
-        raise Invalid(f"参数 state：收到“{state[:40]}”，需要 living 或 dismissed，或不填")
+@operation("客户群，新的在前", query=(OWNER, TAG, STATE, *PAGED))
+async def list_group_chats(request: web.Request) -> Page[GroupChat]:
+    owner, tag, is_dismissed = OWNER.read(request), TAG.read(request), _STATES[STATE.read(request)]
+    before, limit = CURSOR.read_number(request), LIMIT.read_size(request)
 
-    def look(conn: Connection) -> dict[str, Any]:
-        found = store.list_groups(
-            conn,
-            owner=request.query.get("owner", "")[:64],
-            tag=request.query.get("tag", "")[:30],
-            is_dismissed=_STATES[state],
-            before=before,
-            limit=max(1, min(limit or 50, _MOST)),
-        )
+    def look(conn: Connection) -> Page[GroupChat]:
+        found = store.list_groups(conn, owner=owner, tag=tag, is_dismissed=is_dismissed, before=before, limit=limit)
         tags = store.list_tags(conn, [row.chat_id for row in found.rows])
-        items = [_group(row, tags.get(row.chat_id, [])) for row in found.rows]
-        return {"items": items, "before": found.before}
+        items = [GroupChat(**_parts(row, tags.get(row.chat_id, []))) for row in found.rows]
+        return Page(items, None if found.before is None else str(found.before))
 
-    return web.json_response(await request.app[SERVICES].db.read(look))
+    return await request.app[SERVICES].db.read(look)
 
 
 @routes.get("/api/v1/group_chats/{chat_id}")
-async def get_group_chat(request: web.Request) -> web.Response:
-    """The group with everybody in it now; a customer has `person_id` once we know who it is."""
+@operation("一个客户群和群里的人", errors=(404,))
+async def get_group_chat(request: web.Request) -> GroupChatWithMembers:
     chat_id = request.match_info["chat_id"]
 
-    def look(conn: Connection) -> dict[str, Any]:
+    def look(conn: Connection) -> GroupChatWithMembers:
         row = store.get_group(conn, chat_id)
         if row is None:
             raise NotFound(f"没有客户群 {chat_id[:64]}")
         tags = store.list_tags(conn, [chat_id]).get(chat_id, [])
-        return {**_group(row, tags), "member_list": [_member(one) for one in store.customers_within(conn, chat_id)]}
+        members = [_member(one) for one in store.customers_within(conn, chat_id)]
+        return GroupChatWithMembers(**_parts(row, tags), member_list=members)
 
-    return web.json_response(await request.app[SERVICES].db.read(look))
+    return await request.app[SERVICES].db.read(look)
 
 
-def _group(row: Any, tags: list[str]) -> dict[str, Any]:
+def _parts(row: Any, tags: list[str]) -> dict[str, Any]:
     return {
         "id": row.id,
         "chat_id": row.chat_id,
@@ -69,25 +106,21 @@ def _group(row: Any, tags: list[str]) -> dict[str, Any]:
         "members": row.members,
         "customers": row.customers,
         "tags": tags,
-        "created_at": row.created_at.isoformat(),
-        "dismissed_at": _iso(row.dismissed_at),
-        "refreshed_at": _iso(row.refreshed_at),
+        "created_at": row.created_at,
+        "dismissed_at": row.dismissed_at,
+        "refreshed_at": row.refreshed_at,
     }
 
 
-def _member(row: Any) -> dict[str, Any]:
-    return {
-        "userid": row.userid,
-        "type": row.type,
-        "name": row.contact_name or row.member_name or row.name,
-        "person_id": row.person_id,
-        "group_nickname": row.group_nickname,
-        "joined_at": row.joined_at.isoformat(),
-        "join_scene": row.join_scene,
-        "invitor": row.invitor,
-        "state": row.state,
-    }
-
-
-def _iso(moment: Any) -> str | None:
-    return moment.isoformat() if moment else None
+def _member(row: Any) -> GroupChatMember:
+    return GroupChatMember(
+        userid=row.userid,
+        type=row.type,
+        name=row.contact_name or row.member_name or row.name,
+        person_id=row.person_id,
+        group_nickname=row.group_nickname,
+        joined_at=row.joined_at,
+        join_scene=row.join_scene,
+        invitor=row.invitor,
+        state=row.state,
+    )

@@ -1,13 +1,19 @@
-"""What every operation of the API has in common: its module, its scope, its errors, its headers. Pure."""
+"""One operation of the API as OpenAPI tells it: its module and scope, its schemas, its errors, its headers. Pure."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
+
+import msgspec
 
 from scrm.access.modules import BY_KEY
 from scrm.access.routes import need_of
+from scrm.api.operation import Each, Operation
+from scrm.api.parameters import MOST_DIGITS, Parameter
 
-ERROR_REF = {"$ref": "#/components/schemas/Error"}
 PROBLEM = "application/problem+json"
+_REF = "#/components/schemas/{name}"
+_ERROR_REF = {"$ref": _REF.format(name="Error")}
 
 ERROR: dict[str, Any] = {
     "type": "object",
@@ -25,7 +31,7 @@ ERROR: dict[str, Any] = {
         },
     },
 }
-_ALWAYS = {
+_ERRORS = {
     400: "读不懂的请求",
     401: "没有密钥，或密钥已停用、已到期",
     403: "密钥没有这项权限，或不能从这个地址使用",
@@ -37,75 +43,100 @@ _ALWAYS = {
     429: "太频繁，等 Retry-After 秒再试",
 }
 _EVERYWHERE = (400, 401, 403, 422, 429)
-_PATH_NAME = re.compile(r"{(\w+)}")
+_NAME = re.compile(r"{(\w+)(?::((?:[^{}]|{[^{}]*})+))?}")
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "自己生成的唯一编号，24 小时内用同一个编号重发，得到第一次的回答，不会做第二遍",
-    "schema": {"type": "string", "maxLength": 200},
+    "schema": {"type": "string", "pattern": r"^[\x21-\x7e]{1,200}$"},
+}
+_LIMITS = {
+    "RateLimit-Limit": {"description": "每分钟最多几次", "schema": {"type": "integer"}},
+    "RateLimit-Remaining": {"description": "现在还能连着问几次", "schema": {"type": "integer"}},
 }
 
 
-def operation(
-    summary: str,
-    *,
-    answer: str,
-    body: dict[str, Any] | None = None,
-    parameters: list[str] | None = None,
-    path: str = "",
-    errors: tuple[int, ...] = (),
-    status: int = 200,
-) -> dict[str, Any]:
-    """One operation; `parameters` are those of the query, `path` names those of the address."""
-    content: dict[str, Any] = {} if status == 204 else {"content": {"application/json": {"schema": {}}}}
-    described: dict[str, Any] = {
-        "summary": summary,
-        "responses": {
-            str(status): {"description": answer, **content},
-            **{str(each): _error(each) for each in sorted({*_EVERYWHERE, *errors})},
-        },
+class Schemas:
+    """The schemas of all types that operations name."""
+
+    def __init__(self, told: Sequence[Operation]) -> None:
+        types = [kind for one in told for kind in (one.answer, _type_of(one.body)) if kind not in (None, type(None))]
+        found, components = msgspec.json.schema_components(types, ref_template=_REF)
+        self._found = list(zip(types, found, strict=True))
+        self.components: dict[str, Any] = {**msgspec.json.decode(msgspec.json.encode(components)), "Error": ERROR}
+
+    def of(self, kind: Any) -> dict[str, Any]:
+        return next(schema for each, schema in self._found if each is kind or each == kind)
+
+
+def described(method: str, pattern: str, told: Operation, schemas: Schemas) -> tuple[str, dict[str, Any]]:
+    """The path as OpenAPI writes it, and what it says of this method."""
+    path = _NAME.sub(r"{\1}", pattern)
+    named = [_of_path(name, rule) for name, rule in _NAME.findall(pattern)]
+    asked = [_of_query(one) for one in told.query]
+    need = need_of(method.upper(), path)
+    one: dict[str, Any] = {"operationId": _id_of(method, path), "summary": told.summary, "tags": ["接口说明"]}
+    if need is not None and need.module:
+        one["tags"] = [BY_KEY[need.module].title]
+        one["x-scope"] = f"{need.module}:{need.right}"
+    else:
+        one["security"] = []
+    if parameters := [*named, *asked, *([IDEMPOTENCY_KEY] if method == "post" else [])]:
+        one["parameters"] = parameters
+    if told.body is not None:
+        one["requestBody"] = {"required": True, "content": {"application/json": {"schema": _body(told.body, schemas)}}}
+    errors = {*_EVERYWHERE, *told.errors, *((404,) if named else ()), *((409,) if method == "post" else ())}
+    errors |= {413} if told.body is not None else set()
+    one["responses"] = {
+        str(told.status): _answer(told, schemas),
+        **{str(status): _error(status) for status in sorted(errors)},
     }
-    named: list[dict[str, Any]] = [_of_query(name) for name in parameters or ()]
-    for name in path.split():
-        kind = "integer" if name == "id" or (name.endswith("_id") and name != "chat_id") else "string"
-        named.append({"name": name, "in": "path", "required": True, "schema": {"type": kind}})
-    if named:
-        described["parameters"] = named
-    if body is not None:
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
-    return described
+    return path, one
 
 
-def _of_query(name: str) -> dict[str, Any]:
-    kind: dict[str, Any] = {"type": "integer", "minimum": 1} if name == "limit" else {"type": "string"}
-    return {"name": name, "in": "query", "schema": kind}
+def _type_of(body: Any) -> Any:
+    return body.item if isinstance(body, Each) else body
+
+
+def _body(body: Any, schemas: Schemas) -> dict[str, Any]:
+    if not isinstance(body, Each):
+        return schemas.of(body)
+    item = schemas.of(body.item)
+    other = {"description": "其他内容也收下，在结果里标为 rejected，附原因"}
+    listed = {"type": "array", "maxItems": body.most, "items": {"anyOf": [item, other]}}
+    return {"anyOf": [item, listed, {"type": "object", **other}]} if body.may_be_one else listed
+
+
+def _answer(told: Operation, schemas: Schemas) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": told.says or "成功", "headers": _LIMITS}
+    if told.status == 204:
+        return {**answer, "description": told.says or "没有内容"}
+    return {**answer, "content": {"application/json": {"schema": schemas.of(told.answer)}}}
+
+
+def _of_query(one: Parameter) -> dict[str, Any]:
+    required = {"required": True} if one.is_required else {}
+    return {"name": one.name, "in": "query", "description": one.says, **required, "schema": one.schema()}
+
+
+def _of_path(name: str, rule: str) -> dict[str, Any]:
+    """What a name of the address may be: the route's own rule says it."""
+    schema: dict[str, Any] = {"type": "string", "minLength": 1}
+    if rule.startswith(r"\d"):
+        schema = {"type": "integer", "minimum": 0, "maximum": 10**MOST_DIGITS - 1}
+    elif rule and re.fullmatch(r"[a-z_|]+", rule):
+        schema = {"type": "string", "enum": rule.split("|")}
+    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def _error(status: int) -> dict[str, Any]:
-    described = {"description": _ALWAYS[status], "content": {PROBLEM: {"schema": ERROR_REF}}}
+    told: dict[str, Any] = {"description": _ERRORS[status], "content": {PROBLEM: {"schema": _ERROR_REF}}}
     if status == 429:
-        described["headers"] = {"Retry-After": {"description": "秒", "schema": {"type": "integer"}}}
-    return described
-
-
-def completed(paths: dict[str, Any]) -> dict[str, Any]:
-    """The same paths, each operation with its id, its module as a tag, the scope it needs, and the usual headers."""
-    return {path: {method: _complete(method, path, one) for method, one in of.items()} for path, of in paths.items()}
-
-
-def _complete(method: str, path: str, described: dict[str, Any]) -> dict[str, Any]:
-    # Routes call the customer's number so.
-    need = need_of(method.upper(), path.replace("/customers/{id}", "/customers/{person_id}"))
-    told = {"operationId": _id_of(method, path), "tags": ["接口说明"], **described}
-    if need is not None and need.module:
-        told["tags"] = [BY_KEY[need.module].title]
-        told["x-scope"] = f"{need.module}:{need.right}"
-    if method == "post":
-        told["parameters"] = [*described.get("parameters", ()), IDEMPOTENCY_KEY]
+        told["headers"] = {**_LIMITS, "Retry-After": {"description": "秒", "schema": {"type": "integer"}}}
     return told
 
 
 def _id_of(method: str, path: str) -> str:
-    """get_customers_id_timeline"""
-    words = _PATH_NAME.sub(r"\1", path.removeprefix("/api/").removeprefix("v1/"))
+    """get_customers_person_id_timeline"""
+    words = _NAME.sub(r"\1", path.removeprefix("/api/").removeprefix("v1/"))
     return f"{method}_{re.sub(r'[^a-z0-9]+', '_', words.lower())}"

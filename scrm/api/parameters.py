@@ -1,20 +1,236 @@
-"""Reading a request's parameters, with one line to a sender who got one wrong."""
+"""What a request carries: declared once, read by the handler and told by the description."""
 
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
 from aiohttp import web
+from msgspec import Struct
 
-from scrm.errors import Invalid
+from scrm.db.tables import from_millis
+from scrm.errors import Invalid, NotFound
+from scrm.http import require_keepable
 
 # As many digits as every 64-bit number has room for.
 MOST_DIGITS = 18
+MOST = 200
+_DEFAULT = 50
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
-def read_number(request: web.Request, name: str) -> int | None:
-    """A parameter of the query that is a number, None when it is not given; raises Invalid for anything else."""
-    text = request.query.get(name, "")
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit()):
-        raise Invalid(f"参数 {name}：收到“{text[:40]}”，需要非负整数")
-    if len(text) > MOST_DIGITS:
-        raise Invalid(f"参数 {name}：收到 {len(text)} 位数字，最多 {MOST_DIGITS} 位")
-    return int(text)
+# Milliseconds of a time that the database can hold, and an id.
+_PLACE = re.compile(r"([0-9]{1,14})\.([0-9]{1,18})")
+
+
+# The query ------------------------------------------------------------------------------------------------------------
+
+
+class Parameter(Protocol):
+    """One name of the query."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def says(self) -> str: ...
+    @property
+    def is_required(self) -> bool: ...
+    def schema(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Any text; what is longer than `most` fits nothing that we know."""
+
+    name: str
+    says: str
+    is_required: bool = False
+    most: int = 128
+
+    def read(self, request: web.Request) -> str:
+        """Empty when it is not given; raises Invalid when it must be."""
+        text = request.query.get(self.name, "").strip()
+        if self.is_required and not text:
+            raise Invalid(f"缺少参数 {self.name}（{self.says}）")
+        if len(text) > self.most:
+            raise Invalid(f"参数 {self.name}：收到 {len(text)} 个字符，最多 {self.most} 个")
+        return text
+
+    def schema(self) -> dict[str, Any]:
+        least = {"minLength": 1} if self.is_required else {}
+        return {"type": "string", **least, "maxLength": self.most}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a few words."""
+
+    name: str
+    says: str
+    words: Sequence[str]
+    is_required: bool = False
+
+    def read(self, request: web.Request) -> str:
+        """Empty when it is not given."""
+        text = request.query.get(self.name, "")
+        if text and text not in self.words:
+            raise Invalid(f"参数 {self.name}：收到“{text[:40]}”，可用的有 {'、'.join(self.words)}")
+        return text
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.words)}
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A whole number, not negative."""
+
+    name: str
+    says: str
+    least: int = 0
+    is_required: bool = False
+
+    def read(self, request: web.Request) -> int | None:
+        """None when it is not given; raises Invalid for anything else than a number."""
+        text = request.query.get(self.name, "")
+        if not text:
+            return None
+        if not (text.isascii() and text.isdigit()):
+            raise Invalid(f"参数 {self.name}：收到“{text[:40]}”，需要非负整数")
+        if len(text) > MOST_DIGITS:
+            raise Invalid(f"参数 {self.name}：收到 {len(text)} 位数字，最多 {MOST_DIGITS} 位")
+        if int(text) < self.least:
+            raise Invalid(f"参数 {self.name}：收到 {text}，至少是 {self.least}")
+        return int(text)
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "integer", "minimum": self.least, "maximum": 10**MOST_DIGITS - 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A day of the shop's calendar."""
+
+    name: str
+    says: str
+    is_required: bool = False
+
+    def read(self, request: web.Request) -> date | None:
+        text = request.query.get(self.name, "")
+        try:
+            return date.fromisoformat(text) if text else None
+        except ValueError:
+            raise Invalid(f"参数 {self.name}：收到“{text[:40]}”，应写成 2026-03-05") from None
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "format": "date"}
+
+
+# Pages ----------------------------------------------------------------------------------------------------------------
+
+
+class Page(Struct, Generic[T]):
+    """A page of a list; `next_cursor` is the next page's `cursor`, null at the end."""
+
+    items: list[T]
+    next_cursor: str | None
+
+
+class _Cursor(Text):
+    """Where a page begins; what stands in it is the list's own business."""
+
+    __slots__ = ()
+
+    def read_number(self, request: web.Request) -> int | None:
+        """For lists that go by a number."""
+        text = self.read(request)
+        if text and not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
+            raise self.strange(text)
+        return int(text) if text else None
+
+    def read_place(self, request: web.Request) -> tuple[datetime, int] | None:
+        """For lists that go by a moment and, within it, by a number: "<milliseconds>.<id>"."""
+        text = self.read(request)
+        if not text:
+            return None
+        found = _PLACE.fullmatch(text)
+        if found is None:
+            raise self.strange(text)
+        return from_millis(int(found[1])), int(found[2])
+
+    def strange(self, text: str) -> Invalid:
+        return Invalid(f"参数 {self.name}：收到“{text[:40]}”，应为上一页回答里的 next_cursor")
+
+
+class _Limit(Number):
+    """How many a page has at most."""
+
+    __slots__ = ()
+
+    def read_size(self, request: web.Request) -> int:
+        return min(self.read(request) or _DEFAULT, MOST)
+
+
+CURSOR = _Cursor("cursor", "上一页回答里的 next_cursor；不填从头开始")
+LIMIT = _Limit("limit", f"一页最多几条，默认 {_DEFAULT}，最多给 {MOST}", least=1)
+PAGED = (CURSOR, LIMIT)
+
+
+def page_of(
+    rows: Sequence[R],
+    limit: int,
+    describe: Callable[[R], T],
+    key: Callable[[R], object] = lambda row: row.id,  # type: ignore[attr-defined]
+) -> Page[T]:
+    """The first `limit` of the rows, of which one more was asked for; `key` is what the next page begins after."""
+    shown = rows[:limit]
+    goes_on = len(rows) > limit
+    return Page([describe(row) for row in shown], str(key(shown[-1])) if goes_on else None)
+
+
+def page_of_few(
+    request: web.Request, rows: Iterable[R], describe: Callable[[R], T], key: Callable[[R], str]
+) -> Page[T]:
+    """A page of a list that is short and read whole, such as what the shop has set up: by its keys, in their order."""
+    after, limit = CURSOR.read(request), LIMIT.read_size(request)
+    left = sorted((row for row in rows if not after or key(row) > after), key=key)
+    return page_of(left[: limit + 1], limit, describe, key)
+
+
+# The body -------------------------------------------------------------------------------------------------------------
+
+
+def decode(body: bytes, kind: type[T], example: str) -> T:
+    """A body as its type; raises Invalid with what was expected and what is wrong with it."""
+    try:
+        asked = msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"请求体应为 {example}（{error}）") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Invalid(f"请求体不是 JSON，应为 {example}") from None
+    _require_keepable(msgspec.to_builtins(asked))
+    return asked
+
+
+def _require_keepable(value: Any) -> None:
+    if isinstance(value, dict):
+        require_keepable(value)
+        for each in value.values():
+            _require_keepable(each)
+    elif isinstance(value, list):
+        for each in value:
+            _require_keepable(each)
+            if isinstance(each, str):
+                require_keepable({each[:40]: each})
+
+
+def person_id_of(request: web.Request) -> int:
+    """The customer whom the address names; raises NotFound for more digits than any number has."""
+    digits = request.match_info["person_id"]
+    if len(digits) > MOST_DIGITS:
+        raise NotFound(f"没有客户 {digits[:40]}")
+    return int(digits)

@@ -1,12 +1,14 @@
 """GET /api/v1/playbooks, their results, and why a customer is in one or not."""
 
-from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from aiohttp import web
+from msgspec import Struct
 from sqlalchemy import Connection, select
 
+from scrm.api.operation import operation
+from scrm.api.parameters import PAGED, Day, Page, Text, page_of_few, person_id_of
 from scrm.errors import Invalid, NotFound
 from scrm.profiles import redirects
 from scrm.profiles.store import get_person
@@ -28,112 +30,227 @@ _COUNTS = (
 )
 
 
+class PlaybookState(Struct):
+    """A playbook; `version` is the one that new runs begin with."""
+
+    key: str
+    title: str
+    state: str
+    version: int
+    changed_at: datetime
+
+
+class ReasonCount(Struct):
+    """How often a reason was given."""
+
+    reason: str
+    count: int
+
+
+class SendFigures(Struct, kw_only=True):
+    """Counts as docs/results.md defines them; rates from 0 to 1, null while there is nothing to divide by."""
+
+    targeted: int
+    released: int
+    confirmed: int
+    in_time: int
+    delivered: int
+    waiting: int
+    opened: int
+    skipped: int
+    withdrawn: int
+    expired: int
+    left_out: int
+    missed: int
+    failed: int
+    failed_before: int
+    unknown: int
+    lost: int
+    refused: int
+    confirm_rate: float | None
+    in_time_rate: float | None
+    median_delay_minutes: float | None
+    annoyance_per_1000: float | None
+    reasons: list[ReasonCount]
+
+
+class VariantFigures(SendFigures, kw_only=True):
+    """One variant of a step."""
+
+    name: str
+    goals: int
+    net_fen: int
+
+
+class StepFigures(SendFigures, kw_only=True):
+    """One step."""
+
+    id: str
+    title: str
+    channel: str
+    goals: int
+    net_fen: int
+    variants: list[VariantFigures]
+
+
+class MemberFigures(SendFigures, kw_only=True):
+    """One member, also by step."""
+
+    userid: str
+    name: str
+    steps: dict[str, SendFigures]
+
+
+class ArmFigures(Struct):
+    """One way of a fork."""
+
+    fork: str
+    arm: str
+    goals: int
+    net_fen: int
+
+
+class Side(Struct):
+    """The treated or the holdout."""
+
+    runs: int
+    goals: int
+    rate: float | None
+
+
+class UpliftFigures(Struct, kw_only=True):
+    """What the playbook adds; the intervals are null while `missing_persons` are lacking from the holdout."""
+
+    treated: Side
+    holdout: Side
+    missing_persons: int
+    rate: Interval | None
+    extra_goals: Interval | None
+    net_fen_per_run: Interval | None
+
+
+class PlaybookResults(Struct, kw_only=True):
+    """From `since` to `until`, both included; `uplift` is null without a holdout."""
+
+    key: str
+    title: str
+    version: int
+    since: date
+    until: date
+    is_cut: bool
+    runs: dict[str, int]
+    holdout: dict[str, int]
+    goals: int
+    goals_within_days: dict[str, int]
+    credited: int
+    net_fen: int
+    arms: list[ArmFigures]
+    steps: list[StepFigures]
+    members: list[MemberFigures]
+    uplift: UpliftFigures | None
+
+
+SINCE = Day("since", "第一天，默认最近 30 天")
+UNTIL = Day("until", "最后一天，默认今天")
+PLAYBOOK = Text("playbook", "剧本的编号", is_required=True, most=64)
+
+
 @routes.get("/api/v1/playbooks")
-async def list_playbooks(request: web.Request) -> web.Response:
-    """Every playbook with its state and current version."""
-    query = select(playbook_table).order_by(playbook_table.c.key)
-    rows = await request.app[SERVICES].db.read(lambda conn: conn.execute(query).all())
-    items = [
-        {
-            "key": row.key,
-            "title": row.title,
-            "state": row.state,
-            "version": row.version,
-            "changed_at": row.changed_at.isoformat(),
-        }
-        for row in rows
-    ]
-    return web.json_response({"items": items})
+@operation("剧本的状态和当前版本", query=PAGED)
+async def list_playbooks(request: web.Request) -> Page[PlaybookState]:
+    rows = await request.app[SERVICES].db.read(lambda conn: conn.execute(select(playbook_table)).all())
+    return page_of_few(request, rows, _state, lambda row: str(row.key))
+
+
+def _state(row: Any) -> PlaybookState:
+    return PlaybookState(row.key, row.title, row.state, row.version, row.changed_at)
 
 
 @routes.get("/api/v1/playbooks/{key}/results")
-async def show_results(request: web.Request) -> web.Response:
-    """From `since` to `until` (days in the shop's zone, both included); by default the last 30 days."""
+@operation("剧本的效果：每一步、每位员工、目标、末次触达，以及和对照组比较的增量", query=(SINCE, UNTIL), errors=(404,))
+async def show_results(request: web.Request) -> PlaybookResults:
     services, key = request.app[SERVICES], request.match_info["key"]
     now, zone = services.clock.now(), services.settings.shop.zone
-    today = now.astimezone(zone).date()
-    until = _day(request, "until") or today
-    since = _day(request, "since") or until - timedelta(days=29)
-    if not timedelta() <= until - since < timedelta(days=_MOST_DAYS):
-        raise Invalid(f"参数 since 和 until：从 {since} 到 {until}，应为先后两天，最多相隔 {_MOST_DAYS} 天")
+    since, until = _span(request, now.astimezone(zone).date())
     query = select(playbook_table.c.version).where(playbook_table.c.key == key)
     version = await services.db.read(lambda conn: conn.execute(query).scalar_one_or_none())
     playbook = playbooks_of(services).version(key, version) if version is not None else None
-    if playbook is None:
+    if playbook is None or version is None:
         raise NotFound(f"没有编号为 {key[:64]} 的剧本")
     found = await services.db.read(
         lambda conn: results.load(conn, playbook, since=since, until=until, zone=zone, now=now)
     )
-    return web.json_response({"key": key, "title": playbook.title, "version": version, **_describe(found)})
+    return _describe(key, playbook.title, version, found)
 
 
-@routes.get(r"/api/v1/customers/{person_id:\d{1,18}}/why")
-async def tell_why(request: web.Request) -> web.Response:
-    """`playbook` is the key: its runs with every step's reason and checks, the last refusal, and what comes next."""
-    services, key = request.app[SERVICES], request.query.get("playbook", "")
-    if not key:
-        raise Invalid("缺少参数 playbook（剧本的编号）")
+def _span(request: web.Request, today: date) -> tuple[date, date]:
+    """Days in the shop's zone, both included."""
+    until = UNTIL.read(request) or today
+    since = SINCE.read(request)
+    since = until - timedelta(days=min(29, until.toordinal() - 1)) if since is None else since
+    if not timedelta() <= until - since < timedelta(days=_MOST_DAYS):
+        raise Invalid(f"参数 since 和 until：从 {since} 到 {until}，应为先后两天，最多相隔 {_MOST_DAYS} 天")
+    return since, until
+
+
+@routes.get(r"/api/v1/customers/{person_id:\d+}/why")
+@operation("这位客户为什么在或不在某个剧本里，下一步是什么，被什么挡住", query=(PLAYBOOK,), errors=(404,))
+async def tell_why(request: web.Request) -> why.Why:
+    """Its runs with every step's reason and checks, the last refusal, and what comes next."""
+    services, key = request.app[SERVICES], PLAYBOOK.read(request)
     published, house, now = playbooks_of(services), house_of(services), services.clock.now()
 
     def look(conn: Connection) -> why.Why:
-        person_id = redirects.follow(conn, int(request.match_info["person_id"]))
+        person_id = redirects.follow(conn, person_id_of(request))
         if get_person(conn, person_id) is None:
             raise NotFound("没有这位客户，可能已被删除")
         return why.tell(conn, person_id, key, published, house, now)
 
-    return web.json_response(_plain(asdict(await services.db.read(look))))
+    return await services.db.read(look)
 
 
-def _day(request: web.Request, name: str) -> date | None:
-    text = request.query.get(name, "")
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError:
-        raise Invalid(f"参数 {name}：收到“{text[:40]}”，应写成 2026-03-05") from None
-
-
-def _describe(found: Results) -> dict[str, Any]:
-    return {
-        "since": found.since.isoformat(),
-        "until": found.until.isoformat(),
-        "is_cut": found.is_cut,
-        "runs": dict(found.runs) | {"under_way": found.living},
-        "holdout": dict(found.held_out),
-        "goals": found.goals,
-        "goals_within_days": {str(days): count for days, count in found.goals_within.items()},
-        "credited": found.credited,
-        "net_fen": found.net_fen,
-        "arms": [
-            {"fork": fork, "arm": arm, "goals": got.goals, "net_fen": got.net_fen}
-            for (fork, arm), got in found.arms.items()
-        ],
-        "steps": [_step(step) for step in found.steps],
-        "members": [
-            {
-                "userid": one.userid,
-                "name": one.name,
+def _describe(key: str, title: str, version: int, found: Results) -> PlaybookResults:
+    return PlaybookResults(
+        key=key,
+        title=title,
+        version=version,
+        since=found.since,
+        until=found.until,
+        is_cut=found.is_cut,
+        runs=dict(found.runs) | {"under_way": found.living},
+        holdout=dict(found.held_out),
+        goals=found.goals,
+        goals_within_days={str(days): count for days, count in found.goals_within.items()},
+        credited=found.credited,
+        net_fen=found.net_fen,
+        arms=[ArmFigures(fork, arm, got.goals, got.net_fen) for (fork, arm), got in found.arms.items()],
+        steps=[_step(step) for step in found.steps],
+        members=[
+            MemberFigures(
+                userid=one.userid,
+                name=one.name,
+                steps={step_id: SendFigures(**_figures(figures)) for step_id, figures in one.steps.items()},
                 **_figures(one.figures),
-                "steps": {step_id: _figures(figures) for step_id, figures in one.steps.items()},
-            }
+            )
             for one in found.members
         ],
-        "uplift": _uplift(found),
-    }
+        uplift=_uplift(found),
+    )
 
 
-def _step(step: StepResult) -> dict[str, Any]:
-    return {
-        "id": step.step_id,
-        "title": step.title,
-        "channel": step.channel,
-        **_figures(step.figures),
-        "goals": step.goals,
-        "net_fen": step.net_fen,
-        "variants": [
-            {"name": name, **_figures(one.figures), "goals": one.goals, "net_fen": one.net_fen}
+def _step(step: StepResult) -> StepFigures:
+    return StepFigures(
+        id=step.step_id,
+        title=step.title,
+        channel=step.channel,
+        goals=step.goals,
+        net_fen=step.net_fen,
+        variants=[
+            VariantFigures(name=name, goals=one.goals, net_fen=one.net_fen, **_figures(one.figures))
             for name, one in step.variants.items()
         ],
-    }
+        **_figures(step.figures),
+    )
 
 
 def _figures(figures: Figures) -> dict[str, Any]:
@@ -143,33 +260,19 @@ def _figures(figures: Figures) -> dict[str, Any]:
         "in_time_rate": figures.in_time_rate,
         "median_delay_minutes": figures.median_minutes,
         "annoyance_per_1000": figures.annoyance,
-        "reasons": [{"reason": reason, "count": count} for reason, count in figures.reasons],
+        "reasons": [ReasonCount(reason, count) for reason, count in figures.reasons],
     }
 
 
-def _uplift(found: Results) -> dict[str, Any] | None:
-    """None without a holdout; the intervals are null while `missing_persons` are lacking from it."""
+def _uplift(found: Results) -> UpliftFigures | None:
     uplift = found.uplift
     if uplift is None:
         return None
-    return {
-        "treated": {"runs": uplift.treated.count, "goals": uplift.treated.hits, "rate": uplift.treated.rate},
-        "holdout": {"runs": uplift.holdout.count, "goals": uplift.holdout.hits, "rate": uplift.holdout.rate},
-        "missing_persons": uplift.missing,
-        "rate": _interval(uplift.rate),
-        "extra_goals": _interval(uplift.extra),
-        "net_fen_per_run": _interval(uplift.fen),
-    }
-
-
-def _interval(interval: Interval | None) -> dict[str, float] | None:
-    return None if interval is None else {"value": interval.value, "low": interval.low, "high": interval.high}
-
-
-def _plain(value: Any) -> Any:
-    """Moments as ISO 8601."""
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return value.isoformat() if isinstance(value, datetime) else value
+    return UpliftFigures(
+        treated=Side(uplift.treated.count, uplift.treated.hits, uplift.treated.rate),
+        holdout=Side(uplift.holdout.count, uplift.holdout.hits, uplift.holdout.rate),
+        missing_persons=uplift.missing,
+        rate=uplift.rate,
+        extra_goals=uplift.extra,
+        net_fen_per_run=uplift.fen,
+    )

@@ -5,12 +5,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from aiohttp import web
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 from sqlalchemy import Connection, select
 
+from scrm.api.operation import Each, operation
 from scrm.clock import is_plausible
 from scrm.commerce import store
-from scrm.commerce.canonical import Order, Shipment, read_items
+from scrm.commerce.canonical import MOST_ORDERS, Order, Shipment, read_items
 from scrm.commerce.models import order_line, orders, shipment
 from scrm.db.vault import Vault
 from scrm.errors import Invalid
@@ -23,7 +24,7 @@ _MOMENT = Annotated[datetime, Meta(tz=True)]
 State = Literal["shipped", "in_transit", "out_for_delivery", "delivered", "returned", "exception"]
 
 
-class Told(Struct, kw_only=True):
+class ParcelNews(Struct, kw_only=True):
     """One parcel's news. `order_no` may be left out once the tracking number is known; then all its orders move on."""
 
     tracking_no: Annotated[str, Meta(min_length=1, max_length=80)]
@@ -38,33 +39,52 @@ class Told(Struct, kw_only=True):
     line_keys: list[Annotated[str, Meta(max_length=120)]] = []
 
 
-@routes.post("/api/v1/shipments")
-async def save_shipments(request: web.Request) -> web.Response:
-    """A JSON list of at most 1,000 parcels' news; one result per item: `updated`, `unchanged`, `unknown`, `rejected`.
+class ParcelAnswer(Struct, kw_only=True):
+    """What became of one parcel's news; `unknown`: no order has this number, send order_no and channel."""
 
-    News may come in any order and be repeated. `unknown`: no order has this number; send order_no and channel.
-    """
+    index: int
+    tracking_no: Any
+    result: Literal["updated", "unchanged", "unknown", "rejected"] = "rejected"
+    error: str | UnsetType = UNSET
+    orders: list[str] | UnsetType = UNSET
+    events: list[str] | UnsetType = UNSET
+
+
+class SavedParcels(Struct):
+    """One result for each, in their order."""
+
+    items: list[ParcelAnswer]
+
+
+@routes.post("/api/v1/shipments")
+@operation(
+    "仓库、快递推送物流状态：已发货、运输中、派送中、已签收、退回、异常；可乱序、可重复",
+    says="每项的结果；有几项被拒收也是 200",
+    body=Each(ParcelNews, MOST_ORDERS),
+)
+async def save_shipments(request: web.Request) -> SavedParcels:
+    """At most 1,000 parcels' news, in any order."""
     services = request.app[SERVICES]
-    answers: list[dict[str, Any]] = []
-    good: list[tuple[int, Told]] = []
+    answers: list[ParcelAnswer] = []
+    good: list[tuple[int, ParcelNews]] = []
     for index, item in enumerate(read_items(await request.read())):
         number = item.get("tracking_no") if isinstance(item, dict) else None
-        answers.append({"index": index, "tracking_no": number})
+        answers.append(ParcelAnswer(index=index, tracking_no=number))
         try:
             good.append((index, _read(item)))
         except Invalid as error:
-            answers[index] |= {"result": "rejected", "error": error.text}
+            answers[index].error = error.text
     results = await services.db.write(
         save_told, [told for _, told in good], now=services.clock.now(), vault=services.vault
     )
     for (index, _), result in zip(good, results, strict=True):
-        answers[index] |= result
-    return web.json_response({"items": answers})
+        answers[index] = msgspec.structs.replace(answers[index], **result)
+    return SavedParcels(answers)
 
 
-def _read(item: Any) -> Told:
+def _read(item: Any) -> ParcelNews:
     try:
-        told = msgspec.convert(item, Told)
+        told = msgspec.convert(item, ParcelNews)
     except msgspec.ValidationError as error:
         raise Invalid(
             f"读不懂（{error}）。每一项应为 {{tracking_no, state, happened_at}}，首次还要 channel 与 order_no；"
@@ -78,7 +98,7 @@ def _read(item: Any) -> Told:
     return told
 
 
-def save_told(conn: Connection, news: list[Told], *, now: datetime, vault: Vault) -> list[dict[str, Any]]:
+def save_told(conn: Connection, news: list[ParcelNews], *, now: datetime, vault: Vault) -> list[dict[str, Any]]:
     """Into the same upsert as every order: states only go on, times are the first that were told."""
     results: list[dict[str, Any]] = []
     for told in news:
@@ -112,7 +132,7 @@ def _orders_of(conn: Connection, tracking_no: str) -> list[tuple[str, str, str]]
     return [(row.channel, row.shop_key, row.order_no) for row in conn.execute(found)]
 
 
-def _order(conn: Connection, told: Told, key: tuple[str, str, str]) -> Order:
+def _order(conn: Connection, told: ParcelNews, key: tuple[str, str, str]) -> Order:
     channel, shop_key, order_no = key
     parcel = Shipment(
         tracking_no=told.tracking_no,
@@ -134,7 +154,7 @@ def _order(conn: Connection, told: Told, key: tuple[str, str, str]) -> Order:
     )
 
 
-def _status(conn: Connection, told: Told, key: tuple[str, str, str]) -> Any:
+def _status(conn: Connection, told: ParcelNews, key: tuple[str, str, str]) -> Any:
     """What a parcel on its way says of its order: sent, as far as its goods are known; nothing of one that is unknown."""
     channel, shop_key, order_no = key
     row = conn.execute(

@@ -4,65 +4,85 @@ from datetime import datetime
 from typing import Any
 
 from aiohttp import web
+from msgspec import Struct
 
-from scrm.api.parameters import read_number
-from scrm.errors import Invalid
+from scrm.api.operation import operation
+from scrm.api.parameters import CURSOR, LIMIT, PAGED, Choice, Page, Text, page_of
 from scrm.services import SERVICES
 from scrm.sop import store
 from scrm.sop.tasks import WORDS, state_of, word_of
 
 routes = web.RouteTableDef()
 
-_MOST = 500
+USERID = Text("userid", "员工账号", most=64)
+CONTACT = Text("external_userid", "企业微信的客户编号", most=64)
+STATE = Choice("state", "员工看到的状态", tuple(WORDS))
+
+
+class Task(Struct, kw_only=True):
+    """`state` is what people see, `state_text` its words; `text` is what the member would send."""
+
+    id: int
+    userid: str
+    external_userid: str
+    person_id: int
+    playbook: str
+    playbook_title: str
+    step: str
+    kind: str
+    title: str
+    state: str
+    state_text: str
+    reason: str
+    text: str
+    attachments: list[Any]
+    open_at: datetime
+    expires_at: datetime | None
+    due_at: datetime | None
+    released_at: datetime | None
+    ended_at: datetime | None
+    created_at: datetime
 
 
 @routes.get("/api/v1/tasks")
-async def list_tasks(request: web.Request) -> web.Response:
-    """The newest first, narrowed by `userid`, `external_userid` and `state`; `before` (a task id) and `limit` page.
-
-    States are open, postponed, sent, skipped, expired and withdrawn (docs/playbooks 8.3).
-    """
-    services, query = request.app[SERVICES], request.query
-    now, state = services.clock.now(), query.get("state") or None
-    if state is not None and state not in WORDS:
-        raise Invalid(f"参数 state：收到“{state[:40]}”，可用的有 {'、'.join(WORDS)}")
+@operation("员工待办，新的在前", query=(USERID, CONTACT, STATE, *PAGED))
+async def list_tasks(request: web.Request) -> Page[Task]:
+    """States are open, postponed, sent, skipped, expired and withdrawn (docs/playbooks 8.3)."""
+    services, limit = request.app[SERVICES], LIMIT.read_size(request)
+    now = services.clock.now()
     rows = await services.db.read(
         store.list_tasks,
-        userid=query.get("userid") or None,
-        external_userid=query.get("external_userid") or None,
-        state=state,
+        userid=USERID.read(request) or None,
+        external_userid=CONTACT.read(request) or None,
+        state=STATE.read(request) or None,
         now=now,
-        before=read_number(request, "before"),
-        limit=min(read_number(request, "limit") or 100, _MOST),
+        before=CURSOR.read_number(request),
+        limit=limit + 1,
     )
-    return web.json_response({"items": [_describe(row, now) for row in rows]})
+    return page_of(rows, limit, lambda row: _describe(row, now))
 
 
-def _describe(row: Any, now: datetime) -> dict[str, Any]:
+def _describe(row: Any, now: datetime) -> Task:
     state = state_of(row, now)
-    return {
-        "id": row.id,
-        "userid": row.userid,
-        "external_userid": row.external_userid,
-        "person_id": row.person_id,
-        "playbook": row.playbook_key,
-        "playbook_title": row.playbook_title,
-        "step": row.step_id,
-        "kind": row.kind,
-        "title": row.title,
-        "state": state,
-        "state_text": word_of(row.kind, state),
-        "reason": row.reason,
-        "text": row.text,
-        "attachments": row.attachments,
-        "open_at": _iso(row.open_at),
-        "expires_at": _iso(row.expires_at),
-        "due_at": _iso(row.due_at),
-        "released_at": _iso(row.released_at),
-        "ended_at": _iso(row.ended_at),
-        "created_at": _iso(row.created_at),
-    }
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
+    return Task(
+        id=row.id,
+        userid=row.userid,
+        external_userid=row.external_userid,
+        person_id=row.person_id,
+        playbook=row.playbook_key,
+        playbook_title=row.playbook_title,
+        step=row.step_id,
+        kind=row.kind,
+        title=row.title,
+        state=state,
+        state_text=word_of(row.kind, state),
+        reason=row.reason,
+        text=row.text,
+        attachments=row.attachments,
+        open_at=row.open_at,
+        expires_at=row.expires_at,
+        due_at=row.due_at,
+        released_at=row.released_at,
+        ended_at=row.ended_at,
+        created_at=row.created_at,
+    )

@@ -1,14 +1,18 @@
 """POST /track: what visitors of the shop's pages do; tokens that say who they are; the seconds of radar links."""
 
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import structlog
 from aiohttp import web
+from msgspec import Meta, Struct
 
 from scrm.access.senders import sender_of
 from scrm.api import store as api_store
+from scrm.api.operation import operation
+from scrm.api.parameters import decode
 from scrm.clock import monotonic
-from scrm.errors import Forbidden, Invalid, ScrmError, Unauthorized
+from scrm.errors import Forbidden, ScrmError, Unauthorized
 from scrm.services import SERVICES, Services
 from scrm.tracking import limits, reading, store, tokens
 from web.assets import asset
@@ -75,15 +79,34 @@ async def _take(request: web.Request) -> dict[str, Any]:
     }
 
 
+class TokenIdentity(Struct, kw_only=True):
+    """`kind` is one of docs/tracking.md; `scope` is the app of an openid."""
+
+    kind: str
+    value: str | int
+    scope: str = ""
+    appid: str = ""
+
+
+class TokenWanted(Struct, kw_only=True):
+    """Who the visitor is, as the shop's own system knows it."""
+
+    identities: Annotated[list[TokenIdentity], Meta(min_length=1)]
+
+
+class Token(Struct):
+    """Good for a day."""
+
+    token: str
+
+
 @routes.post("/api/v1/track/tokens")
-async def make_token(request: web.Request) -> web.Response:
-    """`{"identities": [{"kind": "wx_unionid", "value": "…"}]}` → `{"token"}` for the page, good for a day."""
+@operation("签发访客身份令牌，网页上报时带上它就能认人", says="令牌，24 小时有效", body=TokenWanted)
+async def make_token(request: web.Request) -> Token:
     services = request.app[SERVICES]
-    body = reading.read_body(await request.read())
-    listed = body.get("identities")
-    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
-        raise Invalid('identities 应为列表，如 [{"kind": "wx_unionid", "value": "o6_bm…"}]')
-    return web.json_response({"token": tokens.make_token(services.vault, listed, now=services.clock.now())})
+    asked = decode(await request.read(), TokenWanted, '{"identities": [{"kind": "wx_unionid", "value": "o6_bm…"}]}')
+    listed = [msgspec.to_builtins(one) for one in asked.identities]
+    return Token(tokens.make_token(services.vault, listed, now=services.clock.now()))
 
 
 @routes.get("/track.js")

@@ -1,27 +1,30 @@
 """/api/v1/webhooks: who is told of which events, the log of what was told, and telling it again."""
 
-from typing import Annotated, Any, TypeVar
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
-import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 from sqlalchemy import Row
 
 from scrm.api.auth import CALLER
-from scrm.api.parameters import MOST_DIGITS, read_number
-from scrm.errors import Invalid, NotFound
-from scrm.http import require_keepable
+from scrm.api.operation import operation
+from scrm.api.parameters import CURSOR, LIMIT, MOST_DIGITS, PAGED, Choice, Page, decode, page_of, page_of_few
+from scrm.errors import NotFound
 from scrm.services import SERVICES
 from scrm.webhooks import store
 from scrm.webhooks.wanted import new_secret, read_wanted
 
 routes = web.RouteTableDef()
 
-_MOST = 200
+_ONE = r"/api/v1/webhooks/{id:\d+}"
 _STATES = ("waiting", "done", "failed")
 _EXAMPLE = '{"title": "数据仓库", "url": "https://…", "events": ["order.paid", "refund.*"]}'
 
 _Events = list[Annotated[str, Meta(max_length=48)]]
+
+
+State = Literal["on", "paused"]
 
 
 class Subscription(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -32,26 +35,73 @@ class Subscription(Struct, kw_only=True, forbid_unknown_fields=True):
     events: _Events
 
 
-class Change(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What is not named stays; `state`: on or paused."""
+class WebhookChange(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What is not named stays."""
 
-    title: str | None = None
-    url: str | None = None
+    title: Annotated[str, Meta(min_length=1, max_length=80)] | None = None
+    url: Annotated[str, Meta(max_length=500)] | None = None
     events: _Events | None = None
-    state: str | None = None
+    state: State | None = None
+
+
+class Webhook(Struct, kw_only=True):
+    """A subscription without its secret; `failing_since`: nothing has arrived from then on."""
+
+    id: int
+    title: str
+    url: str
+    events: list[str]
+    state: State
+    paused_why: str
+    failing_since: datetime | None
+    created_at: datetime
+
+
+class NewWebhook(Webhook, kw_only=True):
+    """`secret` signs all that is sent, and is told this once."""
+
+    secret: str
+
+
+class Delivery(Struct, kw_only=True):
+    """What became of one event; `said` is the other side's answer or the reason."""
+
+    id: int
+    event_id: int
+    name: str
+    state: str
+    attempts: int
+    said: str
+    created_at: datetime
+    tried_at: datetime | None
+
+
+class Replayed(Struct):
+    """It waits to go out again, under the id it had."""
+
+    id: int
+    state: str
+
+
+STATE = Choice("state", "waiting 等待，done 已送达，failed 失败", _STATES)
 
 
 @routes.get("/api/v1/webhooks")
-async def list_webhooks(request: web.Request) -> web.Response:
-    """All of them, without their secrets."""
+@operation("事件推送的订阅，没有签名密钥", query=PAGED)
+async def list_webhooks(request: web.Request) -> Page[Webhook]:
     rows = await request.app[SERVICES].db.read(store.list_webhooks)
-    return web.json_response({"items": [_describe(row) for row in rows]})
+    return page_of_few(request, rows, _describe, lambda row: f"{row.id:018d}")
 
 
 @routes.post("/api/v1/webhooks")
-async def add_webhook(request: web.Request) -> web.Response:
-    """201 with the webhook and its secret, which is told this once."""
-    services, asked = request.app[SERVICES], _decode(await request.read(), Subscription)
+@operation(
+    "新建订阅；events 是事件名、整类（order.*）或全部（*）",
+    says="订阅和签名密钥 secret，只给这一次",
+    body=Subscription,
+    status=201,
+)
+async def add_webhook(request: web.Request) -> NewWebhook:
+    services, asked = request.app[SERVICES], decode(await request.read(), Subscription, _EXAMPLE)
     allow_private = services.settings.webhooks.allow_private
     wanted = read_wanted(asked.title, asked.url, asked.events, allow_private=allow_private)
     secret, by = new_secret(), f"api:{request[CALLER].name}"
@@ -59,22 +109,20 @@ async def add_webhook(request: web.Request) -> web.Response:
     now = services.clock.now()
     webhook_id = await services.db.write(store.add_webhook, wanted, sealed, secret[-4:], by=by, now=now)
     row = await services.db.read(store.get_webhook, webhook_id)
-    return web.json_response({**_describe(row), "secret": secret}, status=201)
+    return NewWebhook(**_parts(row), secret=secret)
 
 
-@routes.get("/api/v1/webhooks/{id}")
-async def get_webhook(request: web.Request) -> web.Response:
-    row = await request.app[SERVICES].db.read(store.get_webhook, _number(request, "id"))
-    return web.json_response(_describe(row))
+@routes.get(_ONE)
+@operation("一个订阅", errors=(404,))
+async def get_webhook(request: web.Request) -> Webhook:
+    return _describe(await request.app[SERVICES].db.read(store.get_webhook, _number(request, "id")))
 
 
-@routes.patch("/api/v1/webhooks/{id}")
-async def change_webhook(request: web.Request) -> web.Response:
-    """What waits goes out, in its order, when `state` comes back to on."""
+@routes.patch(_ONE)
+@operation("修改订阅，没写的不变；state 改回 on 时按顺序补发积压", body=WebhookChange, errors=(404,))
+async def change_webhook(request: web.Request) -> Webhook:
     services, webhook_id = request.app[SERVICES], _number(request, "id")
-    asked = _decode(await request.read(), Change)
-    if asked.state not in (None, "on", "paused"):
-        raise Invalid(f"state：收到“{asked.state[:20]}”，应为 on 或 paused")
+    asked = decode(await request.read(), WebhookChange, f'{_EXAMPLE}，可加 "state": "on" 或 "paused"')
     row = await services.db.read(store.get_webhook, webhook_id)
     wanted = read_wanted(
         row.title if asked.title is None else asked.title,
@@ -88,64 +136,46 @@ async def change_webhook(request: web.Request) -> web.Response:
         await services.db.write(store.change_webhook, webhook_id, state="paused", paused_why="接口暂停")
     elif asked.state == "on" and row.state == "paused":
         await services.db.write(store.resume, webhook_id, now=services.clock.now())
-    return web.json_response(_describe(await services.db.read(store.get_webhook, webhook_id)))
+    return _describe(await services.db.read(store.get_webhook, webhook_id))
 
 
-@routes.delete("/api/v1/webhooks/{id}")
-async def drop_webhook(request: web.Request) -> web.Response:
-    """With its log and what waits for it."""
+@routes.delete(_ONE)
+@operation("删除订阅、它的记录和积压", status=204, errors=(404,))
+async def drop_webhook(request: web.Request) -> None:
     await request.app[SERVICES].db.write(store.drop_webhook, _number(request, "id"))
-    return web.Response(status=204)
 
 
-@routes.get("/api/v1/webhooks/{id}/deliveries")
-async def list_deliveries(request: web.Request) -> web.Response:
-    """The newest first; `state` narrows (waiting, done, failed), `before` (an id) and `limit` <= 200 page."""
-    services, webhook_id, state = request.app[SERVICES], _number(request, "id"), request.query.get("state", "")
-    if state and state not in _STATES:
-        raise Invalid(f"参数 state：收到“{state[:40]}”，可用的有 {'、'.join(_STATES)}")
-    before, limit = read_number(request, "before"), read_number(request, "limit") or store.MOST
+@routes.get(f"{_ONE}/deliveries")
+@operation("推送记录，新的在前", query=(STATE, *PAGED), errors=(404,))
+async def list_deliveries(request: web.Request) -> Page[Delivery]:
+    services, webhook_id, state = request.app[SERVICES], _number(request, "id"), STATE.read(request)
+    before, limit = CURSOR.read_number(request), LIMIT.read_size(request)
     await services.db.read(store.get_webhook, webhook_id)
-    rows = await services.db.read(
-        store.list_deliveries, webhook_id, state=state, before=before, limit=min(limit, _MOST)
-    )
-    return web.json_response({"items": [_describe_delivery(row) for row in rows]})
+    rows = await services.db.read(store.list_deliveries, webhook_id, state=state, before=before, limit=limit + 1)
+    return page_of(rows, limit, _delivery)
 
 
-@routes.post("/api/v1/webhooks/{id}/deliveries/{delivery_id}/replay")
-async def replay(request: web.Request) -> web.Response:
-    """202: it goes out again, under the id it had."""
-    services, webhook_id, delivery_id = (
-        request.app[SERVICES],
-        _number(request, "id"),
-        _number(request, "delivery_id"),
-    )
+@routes.post(_ONE + r"/deliveries/{delivery_id:\d+}/replay")
+@operation("重发一条，编号不变", says="已重新排队", status=202, errors=(404,))
+async def replay(request: web.Request) -> Replayed:
+    services, webhook_id = request.app[SERVICES], _number(request, "id")
+    delivery_id = _number(request, "delivery_id")
     await services.db.write(store.replay, webhook_id, delivery_id, now=services.clock.now())
-    return web.json_response({"id": delivery_id, "state": "waiting"}, status=202)
+    return Replayed(delivery_id, "waiting")
 
 
 def _number(request: web.Request, name: str) -> int:
-    text = request.match_info[name]
-    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
+    digits = request.match_info[name]
+    if len(digits) > MOST_DIGITS:
         raise NotFound("没有这个推送，可能已被删除")
-    return int(text)
+    return int(digits)
 
 
-T = TypeVar("T")
+def _describe(row: Row[Any]) -> Webhook:
+    return Webhook(**_parts(row))
 
 
-def _decode(body: bytes, kind: type[T]) -> T:
-    try:
-        asked = msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        raise Invalid(f"请求体应为 {_EXAMPLE}（{error}）") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Invalid(f"请求体不是 JSON，应为 {_EXAMPLE}") from None
-    require_keepable(msgspec.to_builtins(asked))
-    return asked
-
-
-def _describe(row: Row[Any]) -> dict[str, Any]:
+def _parts(row: Row[Any]) -> dict[str, Any]:
     return {
         "id": row.id,
         "title": row.title,
@@ -153,19 +183,19 @@ def _describe(row: Row[Any]) -> dict[str, Any]:
         "events": row.events,
         "state": row.state,
         "paused_why": row.paused_why,
-        "failing_since": row.failing_since.isoformat() if row.failing_since else None,
-        "created_at": row.created_at.isoformat(),
+        "failing_since": row.failing_since,
+        "created_at": row.created_at,
     }
 
 
-def _describe_delivery(row: Row[Any]) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "event_id": row.event_id,
-        "name": row.name,
-        "state": row.state,
-        "attempts": row.attempts,
-        "said": row.said,
-        "created_at": row.created_at.isoformat(),
-        "tried_at": row.tried_at.isoformat() if row.tried_at else None,
-    }
+def _delivery(row: Row[Any]) -> Delivery:
+    return Delivery(
+        id=row.id,
+        event_id=row.event_id,
+        name=row.name,
+        state=row.state,
+        attempts=row.attempts,
+        said=row.said,
+        created_at=row.created_at,
+        tried_at=row.tried_at,
+    )

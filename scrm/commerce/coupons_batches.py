@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 from sqlalchemy import Connection, update
@@ -100,25 +100,3 @@ def stop(conn: Connection, key: str, *, now: datetime | None) -> None:
     ).first()
     if changed is None:
         raise NotFound(f"没有券批次“{key[:64]}”")
-
-
-def describe(row: Any) -> dict[str, Any]:
-    """A batch as the API shows it."""
-    return {
-        "key": row.key,
-        "kind": row.kind,
-        "title": row.title,
-        "benefit": row.benefit,
-        "face_fen": row.face_fen,
-        "percent_off": row.percent_off,
-        "threshold_fen": row.threshold_fen,
-        "valid_hours": None if row.valid_seconds is None else row.valid_seconds // 3600,
-        "valid_until": row.valid_until.isoformat() if row.valid_until else None,
-        "budget": row.budget_count,
-        "per_person": row.per_person,
-        "url": row.url,
-        "rules": row.rules,
-        "gives_back": row.gives_back,
-        "origin": row.origin,
-        "stopped": row.stopped_at is not None,
-    }

@@ -164,11 +164,11 @@ def _place(conn: Connection, before: str) -> tuple[datetime, int]:
         row = conn.execute(select(event.c.occurred_at, event.c.id).where(event.c.id == int(before))).one_or_none()
         if row is not None:
             return row.occurred_at, row.id
-    raise ValueError(f"参数 before：收到“{before[:40]}”，需要上一页给出的 next")
+    raise ValueError(f"参数 before：收到“{before[:40]}”，需要上一页给出的编号")
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 15
+    return text.isascii() and text.isdigit() and len(text) <= 14
 
 
 # The shop's own kinds -------------------------------------------------------------------------------------------------

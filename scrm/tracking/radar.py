@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from sqlalchemy import Connection, Row, and_, case, func, literal, select, update
+from sqlalchemy import Connection, Row, and_, case, func, literal, select, true, update
 
 from scrm import audit, events
 from scrm.db import UtcDateTime, upsert
@@ -195,12 +195,13 @@ _FIGURES = (
 )
 
 
-def list_contents(conn: Connection, *, limit: int = 200) -> list[Row[Any]]:
+def list_contents(conn: Connection, *, before: int | None = None, limit: int = 200) -> list[Row[Any]]:
     """Content with its figures, the newest first: links, persons, readers (who opened), opens, seconds."""
     return list(
         conn.execute(
             select(radar_content, *_FIGURES)
             .outerjoin(radar_link, radar_link.c.content_id == radar_content.c.id)
+            .where(radar_content.c.id < before if before is not None else true())
             .group_by(radar_content.c.id)
             .order_by(radar_content.c.id.desc())
             .limit(limit)

@@ -26,13 +26,13 @@ async def test_groups_are_listed_page_by_page_and_shown_with_their_people(
         await services.db.write(keep, read_group_chat(told), now=now)
     await services.db.write(store.set_tags, "wr3", ["老客"])
     seen: list[str] = []
-    before = None
+    cursor = None
     while True:
-        query = {"limit": "2", **({"before": str(before)} if before else {})}
+        query = {"limit": "2", **({"cursor": cursor} if cursor else {})}
         page = await (await api.get("/api/v1/group_chats", params=query)).json()
         seen += [item["chat_id"] for item in page["items"]]
-        before = page["before"]
-        if before is None:
+        cursor = page["next_cursor"]
+        if cursor is None:
             break
     assert seen == ["wr4", "wr3", "wr2", "wr1", "wr0"]
     tagged = await (await api.get("/api/v1/group_chats", params={"tag": "老客", "owner": "LINA"})).json()

@@ -101,15 +101,15 @@ async def test_pages_of_the_timeline_miss_nothing_that_was_told_late(world: Worl
     ]
     _, answer = await api.call("POST", "/api/v1/events", items)
     person_id = answer["items"][0]["person_id"]
-    seen, before = [], ""
+    seen, cursor = [], ""
     while True:
-        _, page = await api.call("GET", f"/api/v1/customers/{person_id}/timeline?kind=custom&limit=3&before={before}")
+        _, page = await api.call("GET", f"/api/v1/customers/{person_id}/timeline?kind=custom&limit=3&cursor={cursor}")
         seen += [item["facts"]["n"] for item in page["items"]]
-        if not (before := page["next"]):
+        if not (cursor := page["next_cursor"]):
             break
     assert seen == [2, 6, 5, 4, 0, 1, 7, 3]
-    by_id = f"/api/v1/customers/{person_id}/timeline?kind=custom&before={page['items'][-1]['id']}"
+    by_id = f"/api/v1/customers/{person_id}/timeline?kind=custom&cursor={page['items'][-1]['id']}"
     assert (await api.call("GET", by_id))[1]["items"] == []
-    status, refused = await api.call("GET", f"/api/v1/customers/{person_id}/timeline?before=x")
-    assert (status, "before" in refused["error"]["message"]) == (422, True)
+    status, refused = await api.call("GET", f"/api/v1/customers/{person_id}/timeline?cursor=x")
+    assert (status, "next_cursor" in refused["error"]["message"]) == (422, True)
     assert (await api.call("GET", f"/api/v1/customers/{person_id}/timeline?kind=order"))[1]["items"] == []

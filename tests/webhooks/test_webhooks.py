@@ -192,7 +192,7 @@ async def test_a_refusal_does_not_hold_up_the_next_and_can_be_told_again(world: 
     assert warehouse.numbers == [1, 2, 1]
     assert warehouse.got[0][0]["Idempotency-Key"] == warehouse.got[2][0]["Idempotency-Key"]
     assert await states(world) == ["done", "done"]
-    page = await (await world.client.get(f"{log}?limit=1&before={failed['id'] + 1}")).json()
+    page = await (await world.client.get(f"{log}?limit=1&cursor={failed['id'] + 1}")).json()
     assert [each["id"] for each in page["items"]] == [failed["id"]]
     assert (await world.client.post(f"{log}/999999/replay")).status == 404
 

@@ -1,0 +1,105 @@
+"""What a route of the API asks for and answers, said once beside it.
+
+    @routes.get("/api/v1/tasks")
+    @operation("员工待办", query=(USERID, *PAGED))
+    async def list_tasks(request: web.Request) -> Page[Task]: ...
+
+The type after the arrow is what goes out and what the description tells; tests/api/test_contract.py holds both against
+each other.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import partial, wraps
+from typing import Any, get_type_hints
+
+import msgspec
+from aiohttp import web
+
+from scrm.api.parameters import Parameter
+from scrm.errors import Invalid
+
+Act = Callable[[web.Request], Awaitable[Any]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_ATTRIBUTE = "operation"
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """A body that is a list whose items are judged one by one: a wrong one is answered `rejected`, the others are kept.
+
+    `may_be_one`: an item may also come alone.
+    """
+
+    item: Any
+    most: int
+    may_be_one: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`answer` and `body` are types, or `body` is Each; `says` tells what the answer is, where the type does not."""
+
+    summary: str
+    answer: Any
+    says: str
+    query: tuple[Parameter, ...]
+    body: Any
+    status: int
+    errors: tuple[int, ...]
+
+
+def operation(
+    summary: str,
+    *,
+    says: str = "",
+    query: tuple[Parameter, ...] = (),
+    body: Any = None,
+    status: int = 200,
+    errors: tuple[int, ...] = (),
+    is_private: bool = False,
+) -> Callable[[Act], Handler]:
+    """Makes a handler of a function that returns its answer; `is_private`: nobody on the way may keep it."""
+
+    def made(act: Act) -> Handler:
+        told = Operation(summary, get_type_hints(act)["return"], says, query, body, status, errors)
+        headers = {"Cache-Control": "no-store"} if is_private else {}
+
+        @wraps(act)
+        async def handler(request: web.Request) -> web.Response:
+            _refuse_unknown(request, told)
+            answer = await act(request)
+            if status == 204:
+                return web.Response(status=status)
+            return web.json_response(_plain(answer), status=status, headers=headers, dumps=_dumps)
+
+        setattr(handler, _ATTRIBUTE, told)
+        return handler
+
+    return made
+
+
+def operation_of(handler: Any) -> Operation | None:
+    """What was said beside a handler."""
+    found = getattr(handler, _ATTRIBUTE, None)
+    return found if isinstance(found, Operation) else None
+
+
+def _refuse_unknown(request: web.Request, told: Operation) -> None:
+    """A name that is spelt wrongly would narrow nothing, and a list would tell more than was asked for."""
+    known = [one.name for one in told.query]
+    for name in request.query:
+        if name not in known:
+            usable = f"可用的有 {'、'.join(known)}" if known else "这个接口没有参数"
+            raise Invalid(f"参数 {name[:40]} 不认识：{usable}")
+
+
+def _plain(answer: Any) -> Any:
+    return msgspec.to_builtins(answer, builtin_types=_MOMENTS, str_keys=True)
+
+
+_MOMENTS = (datetime, date)
+_dumps = partial(json.dumps, default=lambda moment: moment.isoformat())
