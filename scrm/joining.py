@@ -179,6 +179,9 @@ MOVERS: tuple[Mover, ...] = (
     Mover("growth_movement", "成长值流水"),
     Mover("points_request", "积分调整申请"),
     Mover("segment_member", "人群包成员"),
+    Mover("pool_entry", "公海"),
+    Mover("pool_pick", "公海领取记录"),
+    Mover("bulk_item", "批量操作结果"),
     Mover("person_stat", "订单汇总", counted=True),
 )
 

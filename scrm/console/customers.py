@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 from sqlalchemy import Connection
@@ -9,14 +10,17 @@ from sqlalchemy import Connection
 from scrm.commerce.coupons import list_coupons
 from scrm.commerce.store import list_orders
 from scrm.console import own_fields, store, timeline
-from scrm.console.door import before_of, for_managers, page, scope_of
+from scrm.console.door import MANAGER, for_managers, page
 from scrm.console.playbooks import step_titles
+from scrm.customer_lists import bulk_kinds, columns, filters, views
+from scrm.customer_lists import store as lists
+from scrm.customer_lists.people import list_follows, list_these
 from scrm.errors import NotFound
 from scrm.membership.store import summarise
 from scrm.profiles import store as profiles
-from scrm.profiles.phones import normalise_phone
 from scrm.profiles.redirects import follow
-from scrm.services import SERVICES
+from scrm.services import SERVICES, Services
+from web.render import render
 
 routes = web.RouteTableDef()
 
@@ -26,17 +30,132 @@ ORDERS = 20
 @routes.get("/console/customers")
 @for_managers
 async def customers(request: web.Request) -> web.StreamResponse:
+    """The list as the address has it; only its rows where a filter was changed."""
+    services, member = request.app[SERVICES], request[MANAGER]
+    wanted, before = filters.read(request.query), request.query.get("before", "")
+    view_id = int(text) if (text := request.query.get("view", "")).isdecimal() and len(text) < 19 else 0
+    now = services.clock.now()
+
+    def look(conn: Connection) -> dict[str, Any]:
+        narrowed = narrowed_by(services, wanted)
+        found = lists.find_page(conn, narrowed, member.scope, now, before=before)
+        kept = views.list_views(conn, member.userid)
+        view = next((row for row in kept if row.id == view_id), None)
+        choices = lists.list_choices(conn)
+        return {
+            "found": found,
+            "rows": list_these(conn, found.ids),
+            "problems": narrowed.problems,
+            "views": kept,
+            "view": view,
+            "columns": columns.chosen(view.columns if view else views.load_columns(conn, member.userid)),
+            "choices": choices,
+            "said": filters.told(wanted, choices.names()),
+        }
+
+    values = await services.db.read(look) | {
+        "wanted": wanted,
+        "orders": filters.ORDERS,
+        "friends": filters.FRIENDS,
+        "stages": services.settings.shop.stages,
+        "all_columns": columns.COLUMNS,
+        "shown": columns.Shown(services.settings.shop.zone, now),
+        "acts": bulk_kinds.offered_to(member.may),
+        "most_characters": views.MOST_CHARACTERS,
+    }
+    if request.headers.get("HX-Target") == "found":
+        return render(request, "console/customers_found.html", member=member, now=now, **values)
+    return await page(request, "customers.html", active="customers", **values)
+
+
+def narrowed_by(services: Services, wanted: filters.Wanted) -> filters.Narrowed:
+    """The filters in the shop's own zone, a phone by its keyed hash."""
+    return filters.narrow(wanted, services.settings.shop.zone, services.vault.lookup)
+
+
+@routes.get("/console/customers/count")
+@for_managers
+async def count(request: web.Request) -> web.StreamResponse:
+    """How many there are, asked for when the rows are there already."""
+    services, member = request.app[SERVICES], request[MANAGER]
+    narrowed = narrowed_by(services, filters.read(request.query))
+    found = await services.db.read(lists.count, narrowed, member.scope, services.clock.now())
+    return web.Response(text=count_words(found))
+
+
+def count_words(found: int) -> str:
+    """Exact to ten thousand: nobody waits for more."""
+    return f"共 {found:,} 位" if found <= lists.MOST_COUNTED else f"{lists.MOST_COUNTED // 10_000} 万位以上"
+
+
+@routes.post("/console/customers/views")
+@for_managers
+async def save_view(request: web.Request) -> web.StreamResponse:
+    """Keep what narrows the list under a name: a new view, or another look of one's own."""
+    services, form = request.app[SERVICES], await request.post()
+    wanted = filters.read(dict(parse_qsl(str(form.get("query", "")))))
+    text = str(form.get("view", ""))
+    now, userid = services.clock.now(), request[MANAGER].userid
+
+    def save(conn: Connection) -> int:
+        view_id = int(text) if text.isdecimal() and len(text) < 19 else 0
+        before = views.find_view(conn, userid, view_id) if view_id else None
+        return views.save_view(
+            conn,
+            view_id=view_id,
+            userid=userid,
+            title=str(form.get("title", "")),
+            query=wanted.query(),
+            columns=before.columns if before is not None else views.load_columns(conn, userid),
+            is_shared=form.get("is_shared") == "1",
+            now=now,
+        )
+
+    view_id = await services.db.write(save)
+    raise web.HTTPSeeOther(_address(wanted, view_id))
+
+
+@routes.post(r"/console/customers/views/{id:\d{1,18}}/delete")
+@for_managers
+async def delete_view(request: web.Request) -> web.StreamResponse:
     services = request.app[SERVICES]
-    text = request.query.get("q", "").strip()[:80]
-    phone = normalise_phone(text)
-    found = await services.db.read(
-        store.list_customers,
-        text=text,
-        phone_lookup=services.vault.lookup(phone) if phone else None,
-        before=before_of(request),
-        scope=scope_of(request),
-    )
-    return await page(request, "customers.html", active="customers", text=text, found=found)
+    await services.db.write(views.delete_view, request[MANAGER].userid, int(request.match_info["id"]))
+    raise web.HTTPSeeOther("/console/customers")
+
+
+@routes.post("/console/customers/columns")
+@for_managers
+async def choose_columns(request: web.Request) -> web.StreamResponse:
+    """Of the view that is looked at when it is one's own, else of the list."""
+    services, form, userid = request.app[SERVICES], await request.post(), request[MANAGER].userid
+    keys = [each.key for each in columns.chosen([str(key) for key in form.getall("column", [])])]
+    wanted = filters.read(dict(parse_qsl(str(form.get("query", "")))))
+    text = str(form.get("view", ""))
+    now = services.clock.now()
+
+    def save(conn: Connection) -> int:
+        view = views.find_view(conn, userid, int(text)) if text.isdecimal() and len(text) < 19 else None
+        if view is None or view.userid != userid:
+            views.save_columns(conn, userid, keys)
+            return 0
+        return views.save_view(
+            conn,
+            view_id=view.id,
+            userid=userid,
+            title=view.title,
+            query=view.query,
+            columns=keys,
+            is_shared=view.is_shared,
+            now=now,
+        )
+
+    view_id = await services.db.write(save)
+    raise web.HTTPSeeOther(_address(wanted, view_id))
+
+
+def _address(wanted: filters.Wanted, view_id: int) -> str:
+    query = "&".join(filter(None, [wanted.query(), f"view={view_id}" if view_id else ""]))
+    return f"/console/customers?{query}" if query else "/console/customers"
 
 
 @routes.get(r"/console/customers/{person_id:\d{1,18}}")
@@ -57,7 +176,7 @@ def _look(conn: Connection, person_id: int, kind: str, before: str, now: datetim
     if person is None:
         raise NotFound("没有这位客户，可能已被删除。请回到客户列表重新查找")
     contacts = store.list_contacts(conn, person_id)
-    orders, follows = list_orders(conn, person_id, limit=ORDERS), store.list_follows(conn, [person_id])
+    orders, follows = list_orders(conn, person_id, limit=ORDERS), list_follows(conn, [person_id])
     return {
         "person": person,
         "contacts": contacts,

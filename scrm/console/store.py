@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import (
@@ -13,20 +12,19 @@ from sqlalchemy import (
     Subquery,
     Table,
     and_,
-    exists,
     func,
     literal_column,
     or_,
     select,
 )
 
-from scrm.access.scope import EVERYONE, Scope, may_reach, reaches, reaches_contact, reaches_member
+from scrm.access.scope import EVERYONE, Scope, reaches_contact, reaches_member
 from scrm.callbacks.models import inbox_event
-from scrm.commerce.models import orders
-from scrm.contact_ways.models import contact_way
-from scrm.privacy.models import erasure
-from scrm.profiles.models import external_contact, follow_user, identity, member, person, person_stat
-from scrm.profiles.search import find_named
+from scrm.customer_lists.people import Customer as Customer
+from scrm.customer_lists.people import list_follows as list_follows
+from scrm.customer_lists.people import list_these as list_these
+from scrm.customer_lists.store import find_people
+from scrm.profiles.models import external_contact, member
 from scrm.sop.models import enrolment, playbook, playbook_version, send, step_run, task
 from scrm.work.models import work_item
 
@@ -34,8 +32,6 @@ T = TypeVar("T")
 
 # How many rows a search looks through before it asks whether to go on.
 WINDOW = 20_000
-# How many of one name it takes at a time.
-NAMED = 500
 PAGE = 50
 MOST = 99
 
@@ -92,115 +88,11 @@ def _count_some(conn: Connection, column: ColumnElement[Any], which: ColumnEleme
 # Customers -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Customer:
-    """A person with what a list shows; `contact` is the first external contact, `follows` the relations."""
-
-    person: Row[Any]
-    contact: Row[Any] | None
-    follows: Sequence[Row[Any]]
-
-    @property
-    def name(self) -> str:
-        return str((self.contact.name if self.contact is not None else "") or self.person.name or "未知昵称")
-
-    @property
-    def remark(self) -> str:
-        return next((str(follow.remark) for follow in self.follows if follow.remark), "")
-
-    @property
-    def added_at(self) -> datetime | None:
-        return max((follow.followed_at for follow in self.follows), default=None)
-
-
 def list_customers(
-    conn: Connection,
-    *,
-    text: str,
-    phone_lookup: str | None,
-    before: int | None,
-    limit: int = PAGE,
-    scope: Scope = EVERYONE,
-) -> Page[Customer]:
-    """Persons within the scope, the newest first; `text` is a name, remark, external_userid or order number.
-
-    Ids and numbers are found exactly; names by any piece of them, below `before`.
-    """
-    found = [each for each in _find_exactly(conn, text, phone_lookup) if may_reach(conn, scope, each)] if text else []
-    if found:
-        return Page(list_these(conn, sorted(found, reverse=True)))
-    query = select(person.c.id).where(~exists().where(erasure.c.person_id == person.c.id), reaches(scope, person.c.id))
-    page = _called(conn, query, text, before, limit) if text else _newest(conn, query, before, limit)
-    return Page(list_these(conn, [row.id for row in page.rows]), page.before, page.is_cut)
-
-
-def _newest(conn: Connection, query: Select[Any], before: int | None, limit: int) -> Page[Any]:
-    window = _window(person, before)
-    return _page(conn, query.join(window, window.c.id == person.c.id), person.c.id, window, limit)
-
-
-def _called(conn: Connection, query: Select[Any], text: str, before: int | None, limit: int) -> Page[Any]:
-    """Of those who are called so, those that the query lets through."""
-    named = find_named(conn, text, below=before, limit=NAMED)
-    rows = conn.execute(query.where(person.c.id.in_(named)).order_by(person.c.id.desc()).limit(limit + 1)).all()
-    if len(rows) > limit:
-        return Page(rows[:limit], int(rows[limit - 1].id))
-    return Page(rows, named[-1], is_cut=True) if len(named) == NAMED else Page(rows)
-
-
-def _find_exactly(conn: Connection, text: str, phone_lookup: str | None) -> set[int]:
-    queries: list[Select[Any]] = [
-        select(external_contact.c.person_id).where(external_contact.c.external_userid == text),
-        select(orders.c.person_id).where(orders.c.order_no == text, orders.c.person_id.is_not(None)).limit(20),
-    ]
-    if phone_lookup:
-        queries.append(
-            select(identity.c.person_id).where(
-                identity.c.kind == "mobile_e164", identity.c.scope == "", identity.c.value == phone_lookup
-            )
-        )
-    return {person_id for query in queries for person_id in conn.scalars(query)}
-
-
-def list_these(conn: Connection, ids: Sequence[int]) -> list[Customer]:
-    """In the order of the ids; three statements."""
-    if not ids:
-        return []
-    stats = [column for column in person_stat.c if column.name != "person_id"]
-    persons = {
-        row.id: row
-        for row in conn.execute(
-            select(person, *stats)
-            .outerjoin(person_stat, person_stat.c.person_id == person.c.id)
-            .where(person.c.id.in_(ids))
-        )
-    }
-    contacts: dict[int, Row[Any]] = {}
-    of_persons = external_contact.c.person_id.in_(ids)
-    for contact in conn.execute(select(external_contact).where(of_persons).order_by(external_contact.c.created_at)):
-        contacts.setdefault(contact.person_id, contact)
-    follows: dict[int, list[Row[Any]]] = {}
-    for follow in list_follows(conn, ids):
-        follows.setdefault(follow.person_id, []).append(follow)
-    return [Customer(persons[i], contacts.get(i), follows.get(i, ())) for i in ids if i in persons]
-
-
-def list_follows(conn: Connection, person_ids: Collection[int]) -> list[Row[Any]]:
-    """Relations with the member's and the channel's name, living ones first."""
-    return list(
-        conn.execute(
-            select(
-                follow_user,
-                member.c.name.label("member_name"),
-                contact_way.c.title.label("channel_title"),
-                contact_way.c.kind.label("channel_kind"),
-            )
-            .outerjoin(member, member.c.userid == follow_user.c.userid)
-            .outerjoin(contact_way, contact_way.c.state == follow_user.c.state)
-            .where(follow_user.c.person_id.in_(person_ids))
-            .order_by(follow_user.c.ended_by != "", follow_user.c.followed_at)
-        )
-    )
+    conn: Connection, *, text: str, phone_lookup: str | None, limit: int = PAGE, scope: Scope = EVERYONE
+) -> list[Customer]:
+    """The newest persons within the scope whom the words mean; without words the newest of all."""
+    return list_these(conn, find_people(conn, text, phone_lookup or "", scope, limit=limit))
 
 
 def list_contacts(conn: Connection, person_id: int) -> list[Row[Any]]:

@@ -29,6 +29,7 @@ person = Table(
     # 负责人, chosen by a person; empty: whoever talked last, or was added first.
     Column("owner_userid", String(64), nullable=False, server_default=text("''")),
     Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_person_stage", "stage", "id", sqlite_where=text("stage <> ''"), postgresql_where=text("stage <> ''")),
     # An id is never given twice: where it was joined into another, it leads there for ever.
     sqlite_autoincrement=True,
 )
@@ -56,6 +57,21 @@ person_stat = Table(
         "first_paid_at",
         sqlite_where=text("first_paid_at IS NOT NULL"),
         postgresql_where=text("first_paid_at IS NOT NULL"),
+    ),
+    # How lists of customers are ordered.
+    Index(
+        "ix_person_stat_paid",
+        "paid_fen",
+        "person_id",
+        sqlite_where=text("paid_fen > 0"),
+        postgresql_where=text("paid_fen > 0"),
+    ),
+    Index(
+        "ix_person_stat_last_order",
+        "last_order_at",
+        "person_id",
+        sqlite_where=text("last_order_at IS NOT NULL"),
+        postgresql_where=text("last_order_at IS NOT NULL"),
     ),
 )
 
@@ -96,6 +112,14 @@ identity = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Index("uq_identity_value", "kind", "scope", "value", unique=True),
     Index("ix_identity_person_id", "person_id"),
+    # Phones by their last four figures, which the mask shows.
+    Index(
+        "ix_identity_phone_tail",
+        text("substr(mask, length(mask) - 3)"),
+        "person_id",
+        sqlite_where=text("kind = 'mobile_e164'"),
+        postgresql_where=text("kind = 'mobile_e164'"),
+    ),
 )
 
 external_contact = Table(
@@ -138,6 +162,14 @@ follow_user = Table(
     Index("ix_follow_user_external_userid", "external_userid", "userid", "ended_by", "person_id"),
     Index("ix_follow_user_person_id", "person_id"),
     Index("ix_follow_user_followed_at", "followed_at"),
+    # Who came by a channel.
+    Index(
+        "ix_follow_user_state",
+        "state",
+        "person_id",
+        sqlite_where=text("state <> ''"),
+        postgresql_where=text("state <> ''"),
+    ),
     # Who is new to a member.
     Index("ix_follow_user_new", "userid", "followed_at"),
     # Whom a member lost.
