@@ -1,0 +1,36 @@
+"""What can be done with many customers at once: one line each. Pure."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from scrm.access.modules import EDIT, EXPORT
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`module` and `right` are what whoever begins it needs; `most` is how many persons one job may have."""
+
+    key: str
+    title: str
+    module: str
+    right: str
+    # What is done, as the list of jobs says it.
+    done: str
+    most: int = 200_000
+
+
+KINDS: Mapping[str, Kind] = {
+    each.key: each
+    for each in (
+        Kind("tag", "打标签", "customers", EDIT, "打标签"),
+        Kind("untag", "去标签", "customers", EDIT, "去标签"),
+        Kind("transfer", "转给同事", "transfers", EDIT, "转给同事", 20_000),
+        Kind("playbook", "开始剧本", "playbooks", EDIT, "开始剧本", 20_000),
+        Kind("export", "导出", "customers", EXPORT, "导出", 500_000),
+    )
+}
+
+
+def offered_to(may: Callable[[str, str], bool]) -> list[Kind]:
+    """Those for which somebody has the right."""
+    return [each for each in KINDS.values() if may(each.module, each.right)]

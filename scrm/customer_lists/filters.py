@@ -1,0 +1,171 @@
+"""What narrows and orders a list of customers: read from an address, written back into one, told in words. Pure."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from scrm.profiles.phones import normalise_phone
+
+# By whom one is followed, as a filter says it.
+FRIENDS: Mapping[str, str] = {"yes": "是好友", "lost": "已删除员工", "none": "没有加过好友"}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """`column` is one of person_stat; who has nothing there comes last, whichever way it goes."""
+
+    key: str
+    title: str
+    column: str = ""
+
+
+ORDERS: Mapping[str, Order] = {
+    each.key: each
+    for each in (
+        Order("new", "建档时间"),
+        Order("paid", "累计实付", "paid_fen"),
+        Order("ordered", "最近下单", "last_order_at"),
+    )
+}
+NEWEST = "new"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Every filter as somebody wrote it; empty means that it does not narrow."""
+
+    q: str = ""
+    owner: str = ""
+    channel: str = ""
+    tag: str = ""
+    stage: str = ""
+    segment: str = ""
+    friend: str = ""
+    added_from: str = ""
+    added_to: str = ""
+    ordered_from: str = ""
+    ordered_to: str = ""
+    paid_from: str = ""
+    paid_to: str = ""
+    sort: str = ""
+    up: str = ""
+
+    @property
+    def order(self) -> Order:
+        return ORDERS.get(self.sort, ORDERS[NEWEST])
+
+    @property
+    def is_narrow(self) -> bool:
+        return any(getattr(self, name) for name in NAMES)
+
+    def query(self, **changes: str) -> str:
+        """As in an address; `changes` are other values for some of it."""
+        changed = replace(self, **changes)
+        return urlencode([(each.name, value) for each in fields(changed) if (value := getattr(changed, each.name))])
+
+
+NAMES = tuple(each.name for each in fields(Wanted) if each.name not in ("sort", "up"))
+_MOST = {"q": 80}
+_YUAN = re.compile(r"\d{1,9}(?:\.\d{1,2})?", re.ASCII)
+
+
+def read(query: Mapping[str, str]) -> Wanted:
+    """What an address says, whole or broken; `problems` tells what of it cannot be used."""
+    said = {each.name: query.get(each.name, "").strip()[: _MOST.get(each.name, 64)] for each in fields(Wanted)}
+    said["sort"] = said["sort"] if said["sort"] in ORDERS and said["sort"] != NEWEST else ""
+    said["up"] = "1" if said["up"] == "1" else ""
+    return Wanted(**said)
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowed:
+    """The filters as the database compares them: moments and fen. `problems` are sentences; with any, nobody fits."""
+
+    wanted: Wanted
+    added_from: datetime | None = None
+    added_to: datetime | None = None
+    ordered_from: datetime | None = None
+    ordered_to: datetime | None = None
+    paid_from: int | None = None
+    paid_to: int | None = None
+    # The keyed hash of the phone that `q` is, if it is one.
+    phone_lookup: str = ""
+    problems: tuple[str, ...] = field(default=())
+
+
+def narrow(wanted: Wanted, zone: ZoneInfo, lookup: Callable[[str], str]) -> Narrowed:
+    """Days are the shop's own, the last one is meant whole; `lookup` makes the keyed hash of a phone."""
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    for name, title in (("added", "添加时间"), ("ordered", "最近下单")):
+        values |= dict(_days(wanted, name, title, zone, problems))
+    for name in ("paid_from", "paid_to"):
+        values[name] = _fen(getattr(wanted, name), problems)
+    if wanted.friend and wanted.friend not in FRIENDS:
+        problems.append(f"好友状态没有“{wanted.friend}”，请重新选择")
+    phone = normalise_phone(wanted.q)
+    values["phone_lookup"] = lookup(phone) if phone else ""
+    return Narrowed(wanted, **values, problems=tuple(dict.fromkeys(problems)))
+
+
+def _days(
+    wanted: Wanted, name: str, title: str, zone: ZoneInfo, problems: list[str]
+) -> Iterator[tuple[str, datetime | None]]:
+    for end, more in (("from", 0), ("to", 1)):
+        text = getattr(wanted, f"{name}_{end}")
+        try:
+            day = date.fromisoformat(text) + timedelta(days=more) if text else None
+        except (ValueError, OverflowError):
+            problems.append(f"{title}要写日期，例如 2026-03-01，写的是“{text}”")
+            day = None
+        yield f"{name}_{end}", datetime.combine(day, time(), zone) if day else None
+
+
+def _fen(text: str, problems: list[str]) -> int | None:
+    if not text:
+        return None
+    if not _YUAN.fullmatch(text):
+        problems.append(f"累计实付要写金额（元），最多两位小数，写的是“{text}”")
+        return None
+    yuan, _, rest = text.partition(".")
+    return int(yuan) * 100 + int(rest.ljust(2, "0") or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One filter in words, and the address without it."""
+
+    title: str
+    text: str
+    without: str
+
+
+def told(wanted: Wanted, names: Mapping[str, Mapping[str, str]]) -> list[Said]:
+    """What narrows, one after the other; `names` has the titles of owners, channels, tags and segments by key."""
+    found = []
+    for name, title in _TITLES.items():
+        if value := getattr(wanted, name):
+            shown = FRIENDS.get(value, value) if name == "friend" else names.get(name, {}).get(value, value)
+            found.append(Said(title, shown, wanted.query(**{name: ""})))
+    for name, title, unit in _SPANS:
+        low, high = getattr(wanted, f"{name}_from"), getattr(wanted, f"{name}_to")
+        if low or high:
+            text = f"{low} 至 {high}" if low and high else f"{low} 起" if low else f"至 {high}"
+            found.append(Said(title, text + unit, wanted.query(**{f"{name}_from": "", f"{name}_to": ""})))
+    return found
+
+
+_TITLES = {
+    "q": "查找",
+    "owner": "跟进员工",
+    "channel": "渠道",
+    "tag": "标签",
+    "stage": "阶段",
+    "segment": "人群包",
+    "friend": "好友状态",
+}
+_SPANS = (("added", "添加时间", ""), ("ordered", "最近下单", ""), ("paid", "累计实付", " 元"))
