@@ -148,6 +148,9 @@ async def check(request: web.Request) -> web.StreamResponse:
     return render(
         request,
         "console/playbook_text_problems.html",
+        key=key,
+        member=request[MANAGER],
+        lock=await services.db.read(draft_locks.tell, key, _who(request), services.clock.now()),
         checked=checked,
         seen_at=seen_at,
         conflict=conflict,

@@ -61,13 +61,13 @@ def say(conn: Connection, row: Row[Any], reader: str, now: datetime) -> str:
     """「李娜正在改这个剧本，3 分钟前还在写」, to whom it was taken from 「李娜 3 分钟前接手了：“价格我来改”」"""
     name = member_names(conn, [row.userid]).get(row.userid.lower(), row.userid)
     if row.taken_from == reader:
-        return f"{name} {_ago(row.since, now)}接手了这个剧本" + (f"：“{row.word}”" if row.word else "")
-    return f"{name}正在改这个剧本，{_ago(row.wrote_at, now)}还在写"
+        return f"{name}{_ago(row.since, now)}接手了这个剧本" + (f"：“{row.word}”" if row.word else "")
+    return f"{name}正在改这个剧本，{_ago(row.wrote_at, now).strip()}还在写"
 
 
 def _ago(moment: datetime, now: datetime) -> str:
     minutes = int((now - moment) / timedelta(minutes=1))
-    return f"{minutes} 分钟前" if minutes else "刚刚"
+    return f" {minutes} 分钟前" if minutes else "刚刚"
 
 
 def _write(conn: Connection, key: str, **values: Any) -> None:

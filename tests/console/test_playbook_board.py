@@ -251,6 +251,7 @@ async def test_nobody_overwrites_what_another_has_written(board: Board, sign_in:
     seen = await board.seen()
     other = Board(await sign_in("lina", "李娜", "manager"), board.key)
     await other.put("", "title", title="李娜改的")
+    await board.visitor.send(f"/console/playbooks/{board.key}/lock")
     page = await board.do("put", 409, seen=seen, at="", field="title", title="陈岚改的")
     assert "lina刚刚改了这份草稿，你的这一步没有保存" in page.text
     assert "title: 李娜改的" in await board.text()
@@ -324,3 +325,25 @@ def test_every_card_of_every_template_has_its_day_and_comes_back_by_its_path(tex
         for part in card.at:
             found = found[part]
         assert card.id == str((found.get("wait") or found).get("id", ""))
+
+
+async def test_one_writes_at_a_time_and_another_takes_over_with_a_word(board: Board, sign_in: SignIn) -> None:
+    await board.put("", "title", title="陈岚改的")
+    other = Board(await sign_in("lina", "李娜", "manager"), board.key)
+    page = await other.visitor.get(other.of)
+    assert "陈岚正在改这个剧本，刚刚还在写" in page
+    assert "你的这一步没有保存" in await other.put("", "title", 423, title="李娜改的")
+    checked = await other.post("/../edit/check", source="playbook: x\n")
+    assert "陈岚正在改这个剧本" in await checked.text()
+    assert "title: 陈岚改的" in await board.text()
+    await other.visitor.send(f"/console/playbooks/{board.key}/lock", word="价格我来改")
+    await other.put("", "title", title="李娜改的")
+    refused = await board.put("", "title", 423, title="陈岚又改")
+    assert "李娜刚刚接手了这个剧本：“价格我来改”" in refused
+    assert "接手来改" in await board.visitor.get(f"/console/playbooks/{board.key}/lock")
+    board.visitor.world.clock.advance(minutes=31)
+    await board.put("", "title", title="陈岚又改", seen=await other.seen())
+    assert "title: 陈岚又改" in await board.text()
+    assert "陈岚正在改" in await other.visitor.get(f"/console/playbooks/{board.key}/edit")
+    await board.post("/../publish", csrf=board.visitor.csrf)
+    assert "正在改" not in await other.visitor.get(other.of)

@@ -1,5 +1,6 @@
 """The board in a real browser: a playbook is built, rehearsed and published by mouse and keys alone, on any screen."""
 
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path as File
 from typing import Any
@@ -185,3 +186,35 @@ async def test_a_template_with_branches_is_read_and_changed_on_a_phone_and_a_tab
     await page.get_by_role("link", name="文本").click()
     source = await page.locator("textarea[name=source]").input_value()
     assert source == DORMANT.replace("at: D+15 10:00-11:30", "at: D+20 10:00-11:30")
+
+
+async def test_what_is_typed_outlives_a_closed_tab_and_a_broken_network(
+    world: World, manager: Visitor, open_page: OpenPage
+) -> None:
+    now = world.clock.now()
+    await world.services.db.write(lambda conn: drafts.save(conn, "pb-14-dormant", DORMANT, "chenlan", now=now))
+    base = str(world.client.make_url("")).rstrip("/")
+    page = await open_page()
+    context = page.context
+    await context.add_cookies([{"name": COOKIE, "value": manager.token, "url": base}])
+    await page.goto(base + "/console/playbooks/pb-14-dormant/board?show=about")
+    await page.locator("#board-panel").get_by_label("说明").press_sequentially("关掉之前写的。")
+    await page.close(run_before_unload=False)
+    page = await context.new_page()
+    await page.goto(base + "/console/playbooks/pb-14-dormant/board?show=about")
+    await expect(page.locator("#board-text")).to_have_value(re.compile("关掉之前写的"))
+
+    await page.goto(base + "/console/playbooks/pb-14-dormant/edit")
+    await page.route("**/edit/check", lambda route: route.abort())
+    area = page.locator("textarea[name=source]")
+    await area.press("Control+Home")
+    await page.keyboard.type("# 断网时写的\n")
+    await page.reload()
+    await expect(area).not_to_have_value(re.compile("断网时写的"))
+    await page.unroute("**/edit/check")
+    await page.get_by_role("button", name="恢复").click()
+    await expect(area).to_have_value(re.compile("# 断网时写的"))
+    await expect(page.locator("#problems")).to_contain_text("草稿已保存")
+    await page.reload()
+    await expect(area).to_have_value(re.compile("# 断网时写的"))
+    await expect(page.get_by_text("上次在这里写的还没有保存")).to_have_count(0)

@@ -1,7 +1,6 @@
 """谁在等什么: who waits at which step, until when and why; stopped or moved on by hand, and taken back."""
 
 import re
-
 from typing import Any
 
 import aiohttp

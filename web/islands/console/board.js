@@ -26,6 +26,7 @@ class BoardEditor extends HTMLElement {
     this.mark();
     if (new URLSearchParams(location.search).has("show")) this.openPanel();
     if (this.person) this.show(this.shown, false);
+    this.makeUp();
   }
 
   disconnectedCallback() {
@@ -51,10 +52,12 @@ class BoardEditor extends HTMLElement {
 
   async post(op, values, { fresh, group, focus }) {
     const body = new URLSearchParams([["op", op], ["seen", this.text.dataset.seen], ["show", this.shown], ["person", this.person], ...values]);
-    const answer = await this.fetch(`${this.of}/edit`, { method: "POST", body });
+    // The last word of who closes the page still arrives.
+    const answer = await this.fetch(`${this.of}/edit`, { method: "POST", body, keepalive: op !== "restore" });
     if (!answer) return;
     const html = await answer.text();
     if (answer.ok) {
+      if (op === "put" && !this.typed) this.keep(null);
       if (op !== "restore") this.remember(this.text.value, group && `${this.shown}/${group.dataset.field}`);
       this.place(html, { fresh, focus });
       this.complain(group, "");
@@ -229,6 +232,7 @@ class BoardEditor extends HTMLElement {
     if (!control.closest("[data-field]") || control.matches("select, [type=checkbox]")) return;
     if (control.matches("[data-grows]")) control.rows = Math.max(4, control.value.split("\n").length + 1);
     this.typed = control;
+    this.keep(this.said(control));
     this.saved("正在输入…");
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.flush(), TYPING);
@@ -245,11 +249,36 @@ class BoardEditor extends HTMLElement {
     clearTimeout(this.timer);
     this.typed = null;
     const group = control.closest("[data-field]");
+    const values = this.said(control);
+    const fresh = control.hasAttribute("data-fresh") || (group.hasAttribute("data-fresh") && !control.matches("input:not([type=checkbox])"));
+    this.send("put", values, { fresh, group });
+  }
+
+  // What the group of a control says, with the place that it is about.
+  said(control) {
+    const group = control.closest("[data-field]");
     const own = group.querySelector("[name='arm.at']");
     const values = [["at", own ? own.value : this.form.dataset.at], ["field", group.dataset.field], ...values_of(group)];
     if (group.dataset.item) values.push(["item", group.dataset.item]);
-    const fresh = control.hasAttribute("data-fresh") || (group.hasAttribute("data-fresh") && !control.matches("input:not([type=checkbox])"));
-    this.send("put", values, { fresh, group });
+    return values;
+  }
+
+  // What is being typed outlives the page until it is saved.
+  keep(values) {
+    const place = `board-typed:${this.dataset.key}`;
+    try {
+      if (values) localStorage.setItem(place, JSON.stringify({ seen: this.text.dataset.seen, values }));
+      else localStorage.removeItem(place);
+    } catch { /* full or forbidden: what was saved is saved */ }
+  }
+
+  // The page was closed before the last words were saved: on the same text they are done now.
+  makeUp() {
+    let kept = null;
+    try { kept = JSON.parse(localStorage.getItem(`board-typed:${this.dataset.key}`)); } catch { /* by another version of this page */ }
+    if (!kept) return;
+    this.keep(null);
+    if (kept.seen === this.text.dataset.seen) this.send("put", kept.values);
   }
 
   key(event) {
@@ -474,7 +503,7 @@ function values_of(group) {
 
 function words(html) {
   const page = new DOMParser().parseFromString(html, "text/html");
-  return page.body.textContent.trim().slice(0, 300) || "没有保存，请再试一次";
+  return (page.querySelector(".notice-text") || page.body).textContent.trim().slice(0, 300) || "没有保存，请再试一次";
 }
 
 customElements.define("board-editor", BoardEditor);

@@ -1,19 +1,80 @@
-// A text area with line numbers: problems mark their lines, Tab indents, Enter keeps the indentation.
+// A text area with line numbers: problems mark their lines, Tab indents, Enter keeps the indentation. What is written
+// stays in the browser until the server has it: a closed tab or network loses nothing.
 class TextEditor extends HTMLElement {
   connectedCallback() {
     this.gutter = this.querySelector(".gutter");
     this.area = this.querySelector("textarea");
     this.mayLeave = false;
-    this.area.addEventListener("input", () => this.number());
+    this.area.addEventListener("input", () => { this.number(); this.keep(); });
     this.area.addEventListener("scroll", () => { this.gutter.scrollTop = this.area.scrollTop; });
     this.area.addEventListener("keydown", (event) => this.key(event));
     this.number();
     this.mark();
-    document.addEventListener("htmx:afterSwap", () => this.mark());
+    document.addEventListener("htmx:configRequest", (event) => { this.sent = event.detail.parameters.source || this.sent; });
+    document.addEventListener("htmx:afterSwap", () => { this.mark(); this.forgetSent(); });
+    window.addEventListener("pagehide", () => this.flush());
+    this.offer();
     document.addEventListener("click", (event) => {
       const button = event.target.closest("[data-line]");
       if (button) this.go(Number(button.dataset.line));
     });
+  }
+
+  // Kept until it is saved ---------------------------------------------------------------------------------------------
+
+  get place() { return `draft-text:${location.pathname}`; }
+
+  get kept() {
+    try { return localStorage.getItem(this.place); } catch { return null; }
+  }
+
+  keep() {
+    try { localStorage.setItem(this.place, this.area.value); } catch { /* full or forbidden: the server has all but the last moment */ }
+  }
+
+  forget() {
+    try { localStorage.removeItem(this.place); } catch { /* nothing was kept */ }
+  }
+
+  forgetSent() {
+    const refused = document.querySelector("#problems [role=alert]");
+    if (!refused && this.sent !== undefined && this.kept === this.sent) this.forget();
+  }
+
+  // Whoever closes the page within the moment before it is saved.
+  flush() {
+    const form = this.closest("form[hx-post]");
+    if (!form || this.kept === null || this.kept.length > 15000) return;
+    fetch(form.getAttribute("hx-post"), { method: "POST", body: new URLSearchParams(new FormData(form)), keepalive: true });
+  }
+
+  offer() {
+    const kept = this.kept;
+    if (kept === null) return;
+    if (kept === this.area.value) { this.forget(); return; }
+    const line = document.createElement("p");
+    line.className = "notice with-act";
+    line.setAttribute("role", "status");
+    const words = document.createElement("span");
+    words.textContent = "上次在这里写的还没有保存。";
+    const acts = document.createElement("span");
+    acts.append(this.button("恢复", () => {
+      this.area.value = kept;
+      this.area.dispatchEvent(new Event("input", { bubbles: true }));
+      line.remove();
+      this.area.focus();
+    }), " ", this.button("丢弃", () => { this.forget(); line.remove(); }));
+    line.append(words, acts);
+    this.before(line);
+  }
+
+  button(words, act) {
+    const made = document.createElement("button");
+    made.type = "button";
+    made.className = "link";
+    made.textContent = words;
+    made.addEventListener("click", act);
+    return made;
   }
 
   number() {
