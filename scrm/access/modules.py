@@ -65,7 +65,7 @@ MODULES: tuple[Module, ...] = (
     _page("group_chats", "客户群", "群列表", "/console/group-chats", api=("/api/v1/group_chats",), rights=_LISTED, is_whole=True),
     _page("group_welcomes", "客户群", "入群欢迎语", "/console/group-welcomes"),
     _page(
-        "playbooks", "营销", "剧本 SOP", "/console/playbooks", "/console/playbooks.zip", "/console/why",
+        "playbooks", "营销", "剧本 SOP", "/console/playbooks", "/console/playbooks.zip", "/console/why", "/console/playbook-conditions",
         api=("/api/v1/playbooks", "/api/v1/customers/{person_id}/why"),
         rights=(VIEW, EDIT, APPROVE, EXPORT), words={APPROVE: "批准自己提交的"},
     ),

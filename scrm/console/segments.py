@@ -1,16 +1,17 @@
 """人群包: who is in them and why, and the forms that make and change them."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
 from aiohttp import web
 from sqlalchemy import Connection
 
+from scrm.console.condition_forms import OF_SEGMENTS, answer_of, read_posted, shown
 from scrm.console.door import MANAGER, for_managers, page
 from scrm.errors import Invalid, NotFound, ScrmError
-from scrm.profiles.custom_conditions import list_condition_fields
-from scrm.profiles.fields import OPERATORS, OPERATORS_OF, Field
+from scrm.profiles.conditions import Problem
 from scrm.profiles.redirects import follow
 from scrm.profiles.store import find_contact
 from scrm.segments import audience, forms, refresh, store
@@ -39,45 +40,50 @@ async def list_segments(request: web.Request) -> web.StreamResponse:
 @for_managers
 async def show_new(request: web.Request) -> web.StreamResponse:
     template = find_template(request.query.get("template", ""))
-    said = forms.show_condition(template.condition) if template else forms.Written()
-    title = template.title if template else ""
-    is_exclusion = template is not None and template.is_exclusion
-    said = forms.Written(title, said.joint, said.rows, said.more, is_exclusion)
-    return await _form(request, said, template=template)
+    if template is None:
+        return await _form(request, forms.Written(), None)
+    said = forms.Written(template.title, template.is_exclusion)
+    return await _form(request, said, template.condition, template=template)
 
 
 @routes.post("/console/segments/new")
 @for_managers
 async def make(request: web.Request) -> web.StreamResponse:
     form = await request.post()
-    template = find_template(str(form.get("template", "")))
-    key = await _save(request, forms.read_form(form), "", template)
-    if isinstance(key, web.Response):
-        return key
-    raise web.HTTPSeeOther(f"/console/segments/{key}")
+    return await _save(request, form, "", find_template(str(form.get("template", ""))))
 
 
 @routes.post("/console/segments/count")
 @for_managers
 async def count(request: web.Request) -> web.StreamResponse:
-    """How many would be in it, as the form stands."""
-    services, said = request.app[SERVICES], forms.read_form(await request.post())
+    """What is wrong with the condition as the builder has it, and how many fit when nothing is."""
+    services, key = request.app[SERVICES], request.query.get("key", "")
+    tree = read_posted(await request.post())
+    if isinstance(tree, Invalid):
+        return web.json_response(answer_of(None, [Problem((), tree.text)], is_read=False))
 
     def look(conn: Connection) -> dict[str, Any]:
-        try:
-            tree = forms.write_condition(said, _fields(conn))
-            if problems := store.find_problems(conn, "", tree):
-                raise Invalid("；".join(problem.text for problem in problems))
-        except ScrmError as error:
-            return {"problem": error.text}
-        now = services.clock.now()
-        return {
-            "count": audience.count(conn, tree, now),
-            "sample": audience.sample(conn, tree, now, limit=SAMPLE),
-            "problem": "",
-        }
+        if tree is None or _is_gone(request):
+            return {"problems": []}
+        if problems := store.find_problems(conn, key, tree):
+            return {"problems": problems}
+        return {"problems": [], **_found(conn, tree, services.clock.now())}
 
-    return render(request, "console/segment_count.html", **await services.db.read(look))
+    found = await services.db.read(look)
+    told = answer_of(tree, found["problems"])
+    if "count" in found:
+        told["html"] = render(request, "console/segment_count.html", problem="", **found).text
+    return web.json_response(told)
+
+
+def _is_gone(request: web.Request) -> bool:
+    """Whoever typed on has closed the question before its turn came: nothing is counted for nobody."""
+    return request.transport is None or request.transport.is_closing()
+
+
+def _found(conn: Connection, tree: Any, now: datetime) -> dict[str, Any]:
+    sample = audience.sample(conn, tree, now, limit=SAMPLE)
+    return {"count": audience.count(conn, tree, now), "sample": sample}
 
 
 @routes.get(f"/console/segments/{KEY}")
@@ -92,7 +98,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         found["sample"] = audience.sample(conn, tree, now, limit=SAMPLE)
         if row.kind == "dynamic":
             found["leaves"] = explain(conn, tree, 0, now)
-            found["joint"] = forms.JOINTS.get(next(iter(tree), ""), "满足")
+            found["joint"] = {"all": "同时满足", "any": "满足任意一条"}.get(next(iter(tree), ""), "满足")
         if customer:
             found["why"] = _why(conn, tree, customer, now)
         return found
@@ -116,9 +122,8 @@ async def show_edit(request: web.Request) -> web.StreamResponse:
     row = await request.app[SERVICES].db.read(store.get_segment, request.match_info["key"])
     if row.kind != "dynamic":
         raise NotFound("固定名单没有条件可改")
-    said = forms.show_condition(row.condition)
-    written = forms.Written(row.title, said.joint, said.rows, said.more, row.is_exclusion, row.tells_first)
-    return await _form(request, written, key=row.key)
+    said = forms.Written(row.title, row.is_exclusion, row.tells_first)
+    return await _form(request, said, row.condition, key=row.key)
 
 
 @routes.post(f"/console/segments/{KEY}/edit")
@@ -126,10 +131,7 @@ async def show_edit(request: web.Request) -> web.StreamResponse:
 async def change(request: web.Request) -> web.StreamResponse:
     key = request.match_info["key"]
     row = await request.app[SERVICES].db.read(store.get_segment, key)
-    saved = await _save(request, forms.read_form(await request.post()), key, find_template(row.template))
-    if isinstance(saved, web.Response):
-        return saved
-    raise web.HTTPSeeOther(f"/console/segments/{key}")
+    return await _save(request, await request.post(), key, find_template(row.template))
 
 
 @routes.post(f"/console/segments/{KEY}/refresh")
@@ -154,16 +156,21 @@ async def delete(request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther("/console/segments")
 
 
-async def _save(request: web.Request, said: forms.Written, key: str, template: Template | None) -> "str | web.Response":
-    """The key of what was saved, or the form again with what is wrong."""
-    services = request.app[SERVICES]
+async def _save(
+    request: web.Request, form: Mapping[str, Any], key: str, template: Template | None
+) -> web.StreamResponse:
+    """To the segment that was saved, or the form again with what is wrong."""
+    services, said, tree = request.app[SERVICES], forms.read_form(form), read_posted(form)
 
     def save(conn: Connection) -> str:
-        condition = forms.write_condition(said, _fields(conn))
+        if isinstance(tree, Invalid):
+            raise tree
+        if tree is None:
+            raise Invalid("请至少写一个条件")
         draft = store.Draft(
             key or _new_key(conn, template),
             said.title,
-            condition,
+            tree,
             said.is_exclusion,
             template.key if template else "",
             said.tells_first,
@@ -172,9 +179,13 @@ async def _save(request: web.Request, said: forms.Written, key: str, template: T
         return draft.key
 
     try:
-        return await services.db.write(save)
+        saved = await services.db.write(save)
     except ScrmError as error:
-        return await _form(request, said, key=key, template=template, problem=error)
+        kept = None if isinstance(tree, Invalid) else tree
+        return await _form(
+            request, said, kept, key=key, template=template, problem=error, text=str(form.get("text", ""))
+        )
+    raise web.HTTPSeeOther(f"/console/segments/{saved}")
 
 
 def _new_key(conn: Connection, template: Template | None) -> str:
@@ -182,20 +193,18 @@ def _new_key(conn: Connection, template: Template | None) -> str:
     return template.key if template is not None and template.key not in taken else f"seg-{uuid4().hex[:8]}"
 
 
-def _fields(conn: Connection) -> Mapping[str, Field]:
-    return {known.key: known for known in list_condition_fields(conn)}
-
-
 async def _form(
     request: web.Request,
     said: forms.Written,
+    tree: Any,
     *,
     key: str = "",
     template: Template | None = None,
     problem: ScrmError | None = None,
+    text: str = "",
 ) -> web.Response:
-    fields = await request.app[SERVICES].db.read(_fields)
-    rows = [*said.rows, *(forms.RowText() for _ in range(forms.ROWS - len(said.rows)))]
+    """`text` is what somebody wrote that cannot be read."""
+    begun = shown(tree)
     return await page(
         request,
         "segment_form.html",
@@ -203,11 +212,8 @@ async def _form(
         status=problem.status if problem else 200,
         problem=problem.text if problem else "",
         said=said,
-        rows=rows,
+        shown=begun if tree is not None else {**begun, "text": text},
         key=key,
         made_from=template,
-        fields=[known for known in fields.values() if known.of_run is None],
-        operators=OPERATORS,
-        operators_of=OPERATORS_OF,
-        joints=forms.JOINTS,
+        base=OF_SEGMENTS,
     )

@@ -10,7 +10,8 @@ from scrm.profiles.conditions_leaves import Leaf, Spec, as_text, is_plain, liste
 from scrm.profiles.fields import OPERATORS, Asked
 
 _OPERATORS = ("eq", "ne", "gt", "gte", "lt", "lte", "in", "not_in", "contains", "present", "missing")
-_TITLES = {
+# What is usual in them, by its path, as people read it.
+FACTS = {
     "amount_fen": "金额（分）",
     "paid_fen": "实付（分）",
     "refund_fen": "退款（分）",
@@ -156,7 +157,7 @@ def _compile(spec: Spec, asked: Asked) -> ColumnElement[bool]:
 def _words(spec: Spec) -> str:
     path = str(spec["trigger"])
     value = written(spec["value"]) if "value" in spec else ""
-    return f"触发事件的{_TITLES.get(path, path)} {OPERATORS[spec.get('op', 'eq')]} {value}".strip()
+    return f"触发事件的{FACTS.get(path, path)} {OPERATORS[spec.get('op', 'eq')]} {value}".strip()
 
 
 TRIGGER = Leaf(

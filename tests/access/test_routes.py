@@ -45,6 +45,8 @@ def test_every_write_is_logged_but_those_that_ask_and_drafts() -> None:
     quiet = {str(door) for door in DOORS if door.is_write and not need(door).is_logged}
     assert quiet <= {
         "POST /console/segments/count",
+        "POST /console/segments/conditions/check",
+        "POST /console/playbook-conditions/check",
         "POST /console/mass-messages/forecast",
         "POST /console/playbooks/{key}/edit/check",
         "POST /console/playbooks/{key}/board/edit",

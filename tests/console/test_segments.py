@@ -1,13 +1,20 @@
 """人群包 as a manager makes one from a template, changes it, and asks why somebody is in it."""
 
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import insert
 
+from scrm.console.condition_forms import OF_PLAYBOOKS, OF_SEGMENTS
+from scrm.console.condition_texts import read_text, write_text
+from scrm.profiles.conditions import EVENTS, check_condition
+from scrm.profiles.conditions import LEAVES as LEAVES_KNOWN
 from scrm.profiles.fields import FIELDS
-from scrm.profiles.models import person, person_stat
-from scrm.segments import forms, refresh
+from scrm.profiles.models import corp_tag, person, person_stat
+from scrm.segments import refresh
 from scrm.segments.models import segment, segment_member
 from scrm.segments.templates import TEMPLATES
 from tests.console.conftest import Visitor
@@ -42,19 +49,22 @@ async def test_a_segment_is_made_from_a_template_computed_explained_and_changed(
     assert all(template.title in page for template in TEMPLATES)
     form = await manager.get("/console/segments/new?template=buyer-no-friend")
     assert 'value="有订单但非好友（待引流）"' in form.html
+    assert "{field: person.members, op: eq, value: 0}" in form.html
     assert "需要已接入订单" in form.html
-    said = {
-        "template": "buyer-no-friend",
-        "title": "有订单但非好友",
-        "field_0": "person.orders",
-        "op_0": "gte",
-        "value_0": "1",
-        "more": "- {field: person.members, op: eq, value: 0}\n- {not: {event: refund.opened}}",
-    }
+    parts = [
+        {"field": "person.orders", "op": "gte", "value": 1},
+        {"field": "person.members", "op": "eq", "value": 0},
+        {"not": {"event": "refund.opened"}},
+    ]
+    said = {"template": "buyer-no-friend", "title": "有订单但非好友", "tree": json.dumps({"all": parts})}
     status, found = await post(manager, "/console/segments/count", **said)
     assert status == 200
-    assert ">2</b>" in found
-    assert "买家903" in found
+    told = json.loads(found)
+    assert told["problems"] == []
+    assert ">2</b>" in told["html"]
+    assert "买家903" in told["html"]
+    as_text = json.loads((await post(manager, "/console/segments/count", text=told["text"]))[1])
+    assert as_text["tree"] == {"all": parts}
     assert (await post(manager, "/console/segments/new", **said))[0] == 303
     assert await refresh.refresh(world.services, "buyer-no-friend") == (2, 0)
     shown = await manager.get("/console/segments/buyer-no-friend?customer=901")
@@ -66,7 +76,8 @@ async def test_a_segment_is_made_from_a_template_computed_explained_and_changed(
     edit = await manager.get("/console/segments/buyer-no-friend/edit")
     assert "refund.opened" in edit.html
     assert 'value="有订单但非好友"' in edit.html
-    assert (await post(manager, "/console/segments/buyer-no-friend/edit", **{**said, "value_0": "3"}))[0] == 303
+    fewer = {**said, "text": told["text"].replace("value: 1", "value: 3")}
+    assert (await post(manager, "/console/segments/buyer-no-friend/edit", **fewer))[0] == 303
     await refresh.refresh(world.services, "buyer-no-friend")
     assert [row.person_id for row in await world.rows(segment_member)] == [903]
     assert (await post(manager, "/console/segments/buyer-no-friend/refresh"))[0] == 303
@@ -78,11 +89,14 @@ async def test_a_segment_is_made_from_a_template_computed_explained_and_changed(
     ("said", "says"),
     [
         ({"title": "空的"}, "请至少写一个条件"),
-        ({"title": "", "more": "{tag: 老客}"}, "老客"),
-        ({"title": "坏的", "more": "- {tag"}, "不是正确的 YAML"),
-        ({"title": "坏的", "more": "- {trigger: amount_fen, value: 1}"}, "只能写在剧本里"),
-        ({"title": "坏的", "field_0": "person.orders", "op_0": "gte", "value_0": "三"}, "要和数字比较"),
-        ({"title": "坏的", "more": "- {segment: 没有}"}, "不存在"),
+        ({"title": "", "text": "{tag: 老客}"}, "老客"),
+        ({"title": "坏的", "text": "- {tag: a: b"}, "第 1 行"),
+        ({"title": "坏的", "text": "- {tag"}, "- {tag"),
+        ({"title": "坏的", "text": "- {trigger: amount_fen, value: 1}"}, "只能写在剧本里"),
+        ({"title": "坏的", "text": "{field: person.orders, op: gte, value: 三}"}, "要和数字比较"),
+        ({"title": "坏的", "tree": '{"segment": "没有"}'}, "不存在"),
+        ({"title": "坏的", "tree": '{"segment": '}, "请刷新页面"),
+        ({"title": "坏的", "tree": "[1, 2]"}, "条件是空的"),
     ],
 )
 async def test_a_wrong_segment_is_refused_in_words_and_what_was_written_stays(
@@ -94,19 +108,73 @@ async def test_a_wrong_segment_is_refused_in_words_and_what_was_written_stays(
     assert await world.rows(segment) == []
 
 
-def test_a_condition_survives_the_form() -> None:
+KEYS = st.sampled_from(["field", "event", "where", "渠道", "a b", "value: 1", "no", "op"])
+PLAIN = st.one_of(
+    st.text(max_size=12),
+    st.integers(-(10**15), 10**15),
+    st.sampled_from([0.5, -12.25, 1e6]),
+    st.booleans(),
+    st.none(),
+    st.sampled_from(
+        ["2026-03-01", "today+7d", "0755", "10:30", "yes", "~", "- a", "{tag: x}", "a: b # c", "第 1 行\n第 2 行"]
+    ),
+)
+LEAVES = st.dictionaries(
+    KEYS,
+    st.one_of(PLAIN, st.lists(PLAIN, max_size=3), st.dictionaries(KEYS, PLAIN, max_size=2)),
+    min_size=1,
+    max_size=3,
+)
+TREES = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.fixed_dictionaries({"all": st.lists(inner, max_size=3)}),
+        st.fixed_dictionaries({"any": st.lists(inner, max_size=3)}),
+        st.fixed_dictionaries({"not": inner}),
+    ),
+    max_leaves=12,
+)
+
+
+@given(TREES)
+def test_a_condition_is_written_as_text_and_read_again_without_loss(tree: Any) -> None:
+    assert read_text(write_text(tree)) == tree
+
+
+def test_every_shipped_condition_reads_as_an_author_would_write_it() -> None:
     for template in TEMPLATES:
-        said = forms.show_condition(template.condition)
-        fields = {
-            f"{part}_{number}": getattr(row, part)
-            for number, row in enumerate(said.rows)
-            for part in ("field", "op", "value")
-        }
-        again = forms.read_form({"title": "x", "joint": said.joint, "more": said.more, **fields})
-        known = {each.key: each for each in FIELDS}
-        written = forms.write_condition(again, known)
-        assert sorted(map(str, _parts(written))) == sorted(map(str, _parts(template.condition))), template.key
+        assert read_text(write_text(template.condition)) == template.condition, template.key
+    assert write_text({"all": [{"tag": "老客"}, {"not": {"any": [{"no_reply": True}]}}]}) == (
+        "all:\n  - {tag: 老客}\n  - not:\n      any:\n        - {no_reply: true}\n"
+    )
+    assert read_text("- {tag: 老客}\n") == {"all": [{"tag": "老客"}]}
+    assert read_text(" \n") is None
 
 
-def _parts(tree: Any) -> list[Any]:
-    return next((tree[joint] for joint in ("all", "any") if joint in tree), [tree])
+async def test_the_builder_offers_every_field_event_and_leaf_and_what_to_pick(world: World, manager: Visitor) -> None:
+    def add(conn: Any) -> None:
+        conn.execute(insert(corp_tag).values(tag_id="t1", tag_name="油皮", group_name="肤质", group_id="g"))
+
+    await world.services.db.write(add)
+    told: dict[str, Any] = {}
+    for base in (OF_SEGMENTS, OF_PLAYBOOKS):
+        catalogue = json.loads((await manager.get(f"{base}/catalogue")).html)
+        told[base] = {ask["key"]: ask for group in catalogue["groups"] for ask in group["asks"]}
+        for ask in told[base].values():
+            leaf = {**ask["leaf"], **FILLED.get(ask["key"], {})}
+            assert leaf.get("value") == "" or not check_condition(leaf), ask
+    kinds = {key.partition(":")[0] for key in told[OF_PLAYBOOKS]}
+    assert kinds == set(LEAVES_KNOWN)
+    assert {f"event:{name}" for name in EVENTS} <= set(told[OF_SEGMENTS])
+    assert {f"field:{known.key}" for known in FIELDS if known.of_run is None} <= set(told[OF_SEGMENTS])
+    assert not any(key.startswith(("field:relation.", "field:member.", "trigger")) for key in told[OF_SEGMENTS])
+    picked = json.loads((await manager.get(f"{OF_SEGMENTS}/options?of=tag&q=油")).html)
+    assert picked == {"options": [{"value": "油皮", "title": "肤质"}]}
+    named = json.loads((await manager.get(f"{OF_SEGMENTS}/options?of=member&value=chenlan")).html)
+    assert named == {"options": [{"value": "chenlan", "title": "陈岚"}]}
+    for of in ("segment", "coupon", "level", "department", "channel", "stage", "unknown"):
+        assert (await manager.get(f"{OF_SEGMENTS}/options?of={of}&q=x")).status == 200
+
+
+# What somebody picks or types after a question is chosen.
+FILLED: dict[str, dict[str, Any]] = {"tag": {"tag": "油皮"}, "segment": {"segment": "停发名单"}}

@@ -5,9 +5,12 @@ import "./console/shortcuts.js";
 import "./console/dialogs.js";
 import "./console/field-form.js";
 import "./console/script-form.js";
+import "./console/segment-count.js";
 import "./sidebar/copy-text.js";
 import "./console/media-upload.js";
 import "./console/text-editor.js";
+import "./console/customer-filter.js";
 
 // Only where there is a board: dragging is 13 kB that no other page needs.
 if (document.querySelector("board-editor")) import("./console/board.js");
+if (document.querySelector("condition-builder, board-editor")) import("./console/conditions/conditions.js");
