@@ -9,7 +9,7 @@ from scrm.sop.parse_guards import GuardsReader
 from scrm.sop.parse_steps import StepsReader
 from scrm.sop.parse_trigger import TriggerReader, with_lead
 from scrm.sop.reading import KEY, KEY_RULE, Known, PlaybookErrors, Problem, is_none
-from scrm.sop.schema import Guards, Playbook, steps_of
+from scrm.sop.schema import Guards, Playbook, Trigger, steps_of
 from scrm.sop.source import Node, SourceError, read_source
 
 PLAYBOOK_KEYS = (
@@ -55,14 +55,14 @@ class _Reader(TriggerReader, GuardsReader, ApprovalReader, CouponsReader, StepsR
         parts = self.mapping(root, "剧本", PLAYBOOK_KEYS)
         if not isinstance(root.value, dict):
             return None
-        for key, why in _REQUIRED.items():
-            if key not in parts:
-                self.note(root.line, f"缺少 {key}：{why}")
-        if not all(key in parts for key in _REQUIRED):
-            return None
+        lacking = [key for key in _REQUIRED if key not in parts]
+        for key in lacking:
+            self.note(root.line, f"缺少 {key}：{_REQUIRED[key]}")
+        # What is there is read all the same: the author hears of everything at once.
+        parts = {**parts, **{key: Node(_STAND_IN[key], root.line, {}) for key in lacking}}
         reentry, every = self.reentry(parts["reentry"])
-        trigger = self.trigger(parts["trigger"])
-        body = self.parts(parts["steps"])
+        trigger = self.trigger(parts["trigger"]) if "trigger" not in lacking else Trigger("")
+        body = self.parts(parts["steps"]) if "steps" not in lacking else ()
         playbook = Playbook(
             key=self.text(parts["playbook"], "playbook", KEY, KEY_RULE),
             title=self.text(parts["title"], "title"),
@@ -102,11 +102,30 @@ class _Reader(TriggerReader, GuardsReader, ApprovalReader, CouponsReader, StepsR
         return tuple(tests)
 
     def check_whole(self, root: Node, parts: dict[str, Node], playbook: Playbook) -> None:
-        """What only shows when the parts are seen together; only when each is sound."""
-        if not self.problems:
+        """What only shows when the parts are seen together; only when those that are looked at are sound."""
+        if not self.unsound(root) & _SEEN_TOGETHER and playbook.trigger.event and playbook.steps:
             for line, text in checks.check_playbook(playbook, self.known.coupons, self.known.quiet):
                 self.note(line or root.line, text)
 
+    def unsound(self, root: Node) -> set[str]:
+        """The keys of the text that have a problem."""
+        starts = sorted((line, key) for key, line in root.lines.items())
+        before = [[key for line, key in starts if line <= problem.line] for problem in self.problems]
+        return {keys[-1] for keys in before if keys}
+
+
+_SEEN_TOGETHER = frozenset({"trigger", "steps", "coupons", "guards"})
+# Read where a key is lacking, and sound by themselves.
+_STAND_IN = {
+    "playbook": "lacking",
+    "title": "lacking",
+    "trigger": None,
+    "run_key": "person",
+    "reentry": "never",
+    "exit_if": "none",
+    "goal": "none",
+    "steps": None,
+}
 
 # What authors have to decide, and why.
 _REQUIRED = {

@@ -200,6 +200,18 @@ def test_all_problems_are_told_at_once() -> None:
     assert [problem.partition("：")[0] for problem in problems(text)] == ["第 7 行", "第 25 行"]
 
 
+def test_what_is_missing_hides_nothing_of_what_is_wrong() -> None:
+    text = GOOD.replace("run_key: person\n", "").replace("goal: {event: order.paid, within: 7d}\n", "")
+    text = text.replace("person.paid_orders", "person.nothing").replace("{coupon: new5d}", "{coupon: nowhere}")
+    told = problems(text)
+    assert len(told) == 4
+    for words in ("缺少 run_key", "缺少 goal", "person.nothing", "券“nowhere”不存在"):
+        assert any(words in each for each in told), words
+    for key in ("trigger", "steps"):
+        lines = GOOD[: GOOD.index(f"{key}:")] + (GOOD[GOOD.index("run_key:") :] if key == "trigger" else "")
+        assert [each for each in problems(lines) if f"缺少 {key}" in each]
+
+
 def test_a_step_that_may_come_after_its_coupon_is_over_says_how_to_mend_it() -> None:
     text = GOOD.replace("    if: {coupon: {of: new5d, state: unused}}\n", "").replace("valid: 5d", "valid: 72h")
     text = text.replace("券快到期了", "{{ 券名 }}快到期了")
