@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, Select, bindparam, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, case, func, literal_column, or_, select, true
 
 from scrm.commerce.merge import REFUND_OPEN
 from scrm.commerce.models import orders, refund
@@ -115,11 +115,9 @@ def _learn(
     asked = {"persons": listed(conn, sorted(person_ids)), "since": now - COUNTED}
     for row in conn.execute(_told(dialect), asked).all():
         _hear(known[row.person_id], row, now)
-    steps = _steps(dialect)
-    if besides is not None:
-        # At a tap only what went out counts: others that wait as well must not block each other.
-        steps = steps.where(step_run.c.id != besides, step_run.c.state == "done")
-    for person_id, at, state in conn.execute(steps, asked).all():
+    # At a tap only what went out counts: others that wait as well must not block each other.
+    steps = _steps(dialect, only_sent=besides is not None)
+    for person_id, at, state in conn.execute(steps, {**asked, "besides": besides}).all():
         what = "一条待员工确认的消息" if state == "waiting" else "一条营销消息"
         known[person_id].touches.append(Touch(at, what))
     for person_id, sent_at in conn.execute(_handmade(dialect), asked).all():
@@ -174,21 +172,32 @@ def _quoted(title: Any) -> str:
 
 
 @cache
-def _steps(dialect: str) -> Select[Any]:
-    """Marketing steps of every playbook that went out or wait for their member; after a join they are the kept one's."""
-    at = func.coalesce(case((step_run.c.state == "done", step_run.c.outcome_at)), step_run.c.intent_at)
-    return (
-        select(enrolment.c.person_id, at.label("at"), step_run.c.state)
-        .join(step_run, step_run.c.enrolment_id == enrolment.c.id)
-        .where(
-            among_given(dialect, enrolment.c.person_id, "persons"),
-            enrolment.c.priority.in_(sorted(MARKETING)),
-            or_(enrolment.c.ended_at.is_(None), enrolment.c.ended_at > bindparam("since")),
-            step_run.c.channel.in_(sorted(PUSHES)),
-            step_run.c.state.in_(("intent", "waiting", "done", "unknown")),
-            step_run.c.intent_at > bindparam("since"),
-        )
+def _steps(dialect: str, *, only_sent: bool) -> Select[Any]:
+    """Marketing steps of every playbook that went out or wait for their member; after a join they are the kept one's.
+
+    `only_sent` leaves out what waits, and the step `besides`.
+    """
+    r, s = enrolment.c, step_run.c
+    at = func.coalesce(case((s.state == "done", s.outcome_at)), s.intent_at).label("at")
+    of_runs = (
+        among_given(dialect, r.person_id, "persons"),
+        r.priority.in_(sorted(MARKETING)),
+        or_(r.ended_at.is_(None), r.ended_at > bindparam("since")),
     )
+    of_steps = (
+        s.channel.in_(sorted(PUSHES)),
+        s.state == "done" if only_sent else s.state.in_(("intent", "waiting", "done", "unknown")),
+        s.intent_at > bindparam("since"),
+        *((s.id != bindparam("besides"),) if only_sent else ()),
+    )
+    if dialect != "postgresql":
+        return select(r.person_id, at, s.state).join(step_run, s.enrolment_id == r.id).where(*of_runs, *of_steps)
+    # Steps grow faster than they are analysed, so the planner takes them for few and would read them all: it is told
+    # to look up each run's.
+    fence: ColumnElement[int] = literal_column("0")
+    runs = select(r.id, r.person_id).where(*of_runs).offset(fence).subquery("runs")
+    steps = select(at, s.state).where(s.enrolment_id == runs.c.id, *of_steps).offset(fence).lateral("steps")
+    return select(runs.c.person_id, steps.c.at, steps.c.state).join(steps, true())
 
 
 @cache
