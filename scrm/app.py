@@ -89,6 +89,7 @@ from scrm.sop.actions import chains, tagging
 from scrm.sop.plans import carry_out as plans
 from scrm.sop.rehearsal import jobs as rehearsals
 from scrm.sop.shelf import house_of, playbooks_of, terms_of
+from scrm.stops import DatabaseStops
 from scrm.sync import nightly, repairs
 from scrm.sync import runs as sync_runs
 from scrm.tracking import abandonment, radar
@@ -227,7 +228,14 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             clock=clock,
             db=db,
             http=session,
-            wecom=WeCom(session, clock, wecom_app(settings), DatabaseTokens(db, vault), DatabaseLedger(db)),
+            wecom=WeCom(
+                session,
+                clock,
+                wecom_app(settings),
+                DatabaseTokens(db, vault),
+                DatabaseLedger(db),
+                DatabaseStops(db, vault),
+            ),
             vault=vault,
             worker=Worker(db, clock),
         )

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from scrm.wecom.pacing import in_background
+
 log = structlog.get_logger()
 
 _STOP_SECONDS = 10.0
@@ -25,7 +27,8 @@ class Schedule:
     def every(self, seconds: float, tick: Tick, name: str) -> None:
         async def run() -> None:
             # A task of our own: APScheduler cancels what it runs when it stops.
-            running = asyncio.ensure_future(tick())
+            with in_background():
+                running = asyncio.ensure_future(tick())
             self._running.add(running)
             running.add_done_callback(self._running.discard)
             try:

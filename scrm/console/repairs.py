@@ -6,12 +6,14 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
-from scrm import audit
+from scrm import audit, stops
 from scrm.access.modules import EDIT
 from scrm.console.door import MANAGER, before_of, for_managers, page
 from scrm.console.words import WORK_KINDS
 from scrm.errors import NotFound
 from scrm.services import SERVICES
+from scrm.wecom.errors import WeComError
+from scrm.wecom.stops import Stop
 from scrm.work import queue
 from scrm.work.reasons import explain
 from scrm.work.worker import LANES
@@ -38,6 +40,8 @@ async def work(request: web.Request) -> web.StreamResponse:
         queued=_number(request, "queued"),
         revived=_number(request, "revived"),
         discarded=_number(request, "discarded"),
+        stopped=[(stop, explained(stop)) for stop in (await services.wecom.stops.look()).values()],
+        resumed=_number(request, "resumed"),
         may_act=request[MANAGER].may("work", EDIT),
         **look,
     )
@@ -48,8 +52,28 @@ def _look(conn: Connection, kind: str, before: int | None) -> dict[str, Any]:
         "rows": queue.list_dead(conn, kind=kind, before=before, limit=SHOWN + 1),
         "kinds": queue.count_dead_by_kind(conn),
         "lanes": _by_lane(queue.count_by_lane(conn)),
+        "held": queue.count_held(conn),
         "oldest": {lane: queue.next_due_at(conn, lane) for lane in LANES},
     }
+
+
+def explained(stop: Stop) -> str:
+    return WeComError(stop.errcode, stop.errmsg, path=stop.path).text
+
+
+@routes.post("/console/work/resume")
+@for_managers
+async def resume_work(request: web.Request) -> web.StreamResponse:
+    """Somebody says that it is mended: what was held goes on; where it is not, one call stops it again."""
+    services = request.app[SERVICES]
+    known = await services.wecom.stops.look()
+    count = await stops.resume(services, *known)
+    await services.db.write(_note_resumed, [f"{stop.errcode} {stop.path}" for stop in known.values()], count)
+    raise web.HTTPSeeOther(f"/console/work?resumed={count}")
+
+
+def _note_resumed(conn: Connection, refused: list[str], count: int) -> None:
+    audit.changed(conn, "work_item", "held", None, {"refused": refused, "count": count})
 
 
 @routes.post(r"/console/work/{id:\d{1,18}}/retry")

@@ -25,6 +25,7 @@ _HASHED: tuple[tuple[str, str, tuple[str, tuple[str, ...]] | None], ...] = (
     ("visitor_claim", "value", ("kind", ("mobile_e164",))),
     ("pre_tag", "value", ("kind", ("mobile_e164",))),
     ("wecom_token", "name_hash", None),
+    ("wecom_stop", "app_hash", None),
 )
 
 

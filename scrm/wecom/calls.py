@@ -9,7 +9,8 @@ import msgspec
 
 from scrm.clock import Clock, monotonic
 from scrm.wecom.errors import RetryClass, WeComError, WeComUnreachable
-from scrm.wecom.pacing import Pace, is_bulk, patience, seconds_left
+from scrm.wecom.pacing import Pace, is_bulk, is_in_background, patience, seconds_left
+from scrm.wecom.stops import MemoryStops, Stops, StopStore
 from scrm.wecom.tokens import Fetch, MemoryTokens, TokenKeeper, TokenStore
 from scrm.wecom.windows import Ledger, MemoryLedger, Windows
 
@@ -57,7 +58,8 @@ UPLOAD_SECONDS = 60.0
 class Calls:
     """Calls as one app. Each raises WeComError with WeCom's code, WindowFull, or WeComUnreachable.
 
-    `tokens` and `ledger` are what processes share: tokens and tickets, and how often each endpoint was called.
+    `tokens`, `ledger` and `stops` are what processes share: tokens and tickets, how often each endpoint was called,
+    and what is not called until an administrator has acted.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Calls:
         app: App,
         tokens: TokenStore | None = None,
         ledger: Ledger | None = None,
+        stops: StopStore | None = None,
     ) -> None:
         self.app = app
         self._http = http
@@ -78,13 +81,16 @@ class Calls:
             "message/send": Pace(16),
         }
         self._token = self.keeper("access_token", self._fetch_token)
+        self.stops = Stops(self._name("stops"), stops or MemoryStops(), clock)
         self._observers: list[Observer] = []
 
     def keeper(self, kind: str, fetch: Fetch) -> TokenKeeper:
         """Keeps a token or ticket of this app, shared with every process that has the same secret."""
+        return TokenKeeper(self._name(kind), self._tokens, self.clock, fetch)
+
+    def _name(self, kind: str) -> str:
         app = self.app
-        name = "|".join((app.api_base, app.corp_id, str(app.agent_id), app.secret, kind))
-        return TokenKeeper(name, self._tokens, self.clock, fetch)
+        return "|".join((app.api_base, app.corp_id, str(app.agent_id), app.secret, kind))
 
     def observe(self, observer: Observer) -> None:
         """`observer(path, errcode, seconds)` is told of every answer; None stands for no answer."""
@@ -124,6 +130,15 @@ class Calls:
                 return
 
     async def _call(self, request: "_Request") -> Json:
+        if is_in_background():
+            await self.stops.refuse(request.path)
+        try:
+            return await self._with_token(request)
+        except WeComError as error:
+            await self.stops.note(error)
+            raise
+
+    async def _with_token(self, request: "_Request") -> Json:
         token = await self._token.get()
         try:
             return await self._in_turn(request, token)

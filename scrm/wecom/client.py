@@ -15,6 +15,7 @@ from scrm.wecom.media import Media
 from scrm.wecom.members import Members
 from scrm.wecom.messages import Messages
 from scrm.wecom.moments import Moments
+from scrm.wecom.stops import StopStore
 from scrm.wecom.tickets import Tickets
 from scrm.wecom.tokens import TokenStore
 from scrm.wecom.transfers import Transfers
@@ -31,8 +32,9 @@ class WeCom(Calls):
         app: App,
         tokens: TokenStore | None = None,
         ledger: Ledger | None = None,
+        stops: StopStore | None = None,
     ) -> None:
-        super().__init__(http, clock, app, tokens, ledger)
+        super().__init__(http, clock, app, tokens, ledger, stops)
         self.acquisition = Acquisition(self)
         self.contacts = Contacts(self)
         self.contact_ways = ContactWays(self)

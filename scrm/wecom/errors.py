@@ -11,7 +11,8 @@ _HINT = re.compile(r"hint: ?\[([^\]]{1,80})\]")
 class WeComError(Exception):
     """WeCom answered with an error code.
 
-    `retry_after` are the seconds after which the endpoint may be asked again, where that is known (45009).
+    `retry_after` are the seconds after which the endpoint may be asked again, where that is known (45009); `is_spent`
+    says that the call was tried as often as it may be.
     """
 
     def __init__(self, errcode: int, errmsg: str = "", *, path: str = "", retry_after: float | None = None) -> None:
@@ -20,6 +21,12 @@ class WeComError(Exception):
         self.errmsg = errmsg
         self.path = path
         self.retry_after = retry_after
+        self.is_spent = False
+
+    @property
+    def is_busy(self) -> bool:
+        """WeCom itself said -1: it is asked three times and no more."""
+        return self.errcode == -1
 
     @property
     def retry_class(self) -> RetryClass:
@@ -60,6 +67,10 @@ class WeComUnreachable(WeComError):
     def __init__(self, reason: str, *, path: str = "", perhaps_done: bool = True) -> None:
         super().__init__(-1, reason, path=path)
         self.perhaps_done = perhaps_done
+
+    @property
+    def is_busy(self) -> bool:
+        return False
 
     @property
     def text(self) -> str:

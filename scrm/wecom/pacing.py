@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from scrm.clock import monotonic
 
 _is_bulk: ContextVar[bool] = ContextVar("wecom_is_bulk", default=False)
+_is_in_background: ContextVar[bool] = ContextVar("wecom_is_in_background", default=False)
 _deadline: ContextVar[float | None] = ContextVar("wecom_deadline", default=None)
 
 # How long a call may wait for its turn when nobody set a deadline; bulk work has time.
@@ -27,6 +28,16 @@ def in_bulk() -> Iterator[None]:
 
 
 @contextmanager
+def in_background() -> Iterator[None]:
+    """Calls made inside are made by no person: they stop where an administrator must act first (scrm.wecom.stops)."""
+    token = _is_in_background.set(True)
+    try:
+        yield
+    finally:
+        _is_in_background.reset(token)
+
+
+@contextmanager
 def within(seconds: float) -> Iterator[None]:
     """Calls made inside end in time: waiting for a turn and the answer together, else WindowFull or WeComUnreachable."""
     mine, outer = monotonic() + seconds, _deadline.get()
@@ -39,6 +50,10 @@ def within(seconds: float) -> Iterator[None]:
 
 def is_bulk() -> bool:
     return _is_bulk.get()
+
+
+def is_in_background() -> bool:
+    return _is_in_background.get()
 
 
 def seconds_left() -> float | None:

@@ -1,6 +1,6 @@
 """The one table of durable work."""
 
-from sqlalchemy import Column, Index, Integer, SmallInteger, String, Table, Text, text
+from sqlalchemy import Boolean, Column, Index, Integer, SmallInteger, String, Table, Text, text
 
 from scrm.db.tables import BigId, Json, UtcDateTime, metadata
 
@@ -25,6 +25,8 @@ work_item = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("correlation", String(40), nullable=False, server_default=text("''")),
     Column("last_error", Text, nullable=False, server_default=text("''")),
+    # A dead letter that goes on when WeCom is found well again (scrm.stops).
+    Column("held", Boolean, nullable=False, server_default=text("false")),
     Index(
         "ix_work_item_waiting",
         "lane",
@@ -35,6 +37,12 @@ work_item = Table(
     ),
     Index("ix_work_item_leased", "lease_until", sqlite_where=text("state = 1"), postgresql_where=text("state = 1")),
     Index("ix_work_item_dead", "id", sqlite_where=text("state = 2"), postgresql_where=text("state = 2")),
+    Index(
+        "ix_work_item_held",
+        "id",
+        sqlite_where=text("held AND state = 2"),
+        postgresql_where=text("held AND state = 2"),
+    ),
     Index(
         "ix_work_item_order_key",
         "lane",

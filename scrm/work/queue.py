@@ -166,11 +166,31 @@ def repeat(conn: Connection, item_id: int, *, due_at: datetime, error: str) -> N
     )
 
 
-def bury(conn: Connection, item_id: int, *, error: str) -> None:
-    """Dead letter: kept, shown, and repeated only when somebody asks."""
+def bury(conn: Connection, item_id: int, *, error: str, held: bool = False) -> None:
+    """Dead letter: kept, shown, and repeated only when somebody asks; what is held goes on with all others that are."""
     conn.execute(
-        update(work_item).where(work_item.c.id == item_id).values(state=DEAD, lease_until=None, last_error=error[:1000])
+        update(work_item)
+        .where(work_item.c.id == item_id)
+        .values(state=DEAD, lease_until=None, last_error=error[:1000], held=held)
     )
+
+
+_IS_HELD: ColumnElement[bool] = literal_column("work_item.held AND work_item.state = 2")
+
+
+def newest_held(conn: Connection) -> int:
+    """0 when nothing is held."""
+    return int(conn.execute(select(func.max(work_item.c.id)).where(_IS_HELD)).scalar() or 0)
+
+
+def count_held(conn: Connection) -> int:
+    return int(conn.execute(select(func.count()).select_from(work_item).where(_IS_HELD)).scalar_one())
+
+
+def revive_held(conn: Connection, *, up_to: int, now: datetime, limit: int = 500) -> int:
+    """Another chance for the oldest of what is held, up to an id; returns how many, 0 when none is left."""
+    query = select(work_item.c.id).where(_IS_HELD, work_item.c.id <= up_to).order_by(work_item.c.id).limit(limit)
+    return sum(revive(conn, each, now=now) for each in list(conn.scalars(query)))
 
 
 def revive(conn: Connection, item_id: int, *, now: datetime) -> bool:
@@ -180,7 +200,7 @@ def revive(conn: Connection, item_id: int, *, now: datetime) -> bool:
     revived = conn.execute(
         update(work_item)
         .where(work_item.c.id == item_id, literal_column("work_item.state = 2"))
-        .values(state=WAITING, due_at=now, attempts=0, give_up_at=None)
+        .values(state=WAITING, due_at=now, attempts=0, give_up_at=None, held=False)
         .returning(work_item.c.id)
     )
     return revived.one_or_none() is not None

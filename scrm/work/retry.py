@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from scrm.errors import ScrmError
-from scrm.wecom.errors import RetryClass, WeComError, WeComUnreachable
+from scrm.wecom.errors import RetryClass, WeComError
+from scrm.wecom.stops import stops_work
 
 # Seconds before the second, third ... try; when they run out the item becomes a dead letter.
 _DELAYS: dict[RetryClass, tuple[float, ...]] = {
@@ -13,16 +14,18 @@ _DELAYS: dict[RetryClass, tuple[float, ...]] = {
     RetryClass.WINDOW: (60, 60, 3600, 3600, 86400),
     RetryClass.CONFLICT: (1, 1, 2, 4, 8),
     RetryClass.LATER: (10, 30, 60, 300),
-    # Nothing helps until an administrator has acted; what waits goes on by itself when that is done within a day.
-    # While a secret is refused the client asks WeCom at most once a minute, however much work waits.
-    RetryClass.CONFIGURATION: (60, 600, 3600, 3600, 3600, 21600, 43200),
+    # Nothing helps until an administrator has acted; what is held goes on then (scrm.stops).
+    RetryClass.CONFIGURATION: (),
     RetryClass.MEDIA: (1,),
     RetryClass.RESTART: (60, 600),
     RetryClass.RELATION: (),
     RetryClass.PARAMETER: (),
 }
-# WeCom asks for no more than three tries of what it answers with -1; after a rest it may be asked anew.
-_BUSY_DELAYS = (1, 2, 300, 900, 3600)
+# WeCom asks for no more than three tries of what it answers with -1.
+_BUSY_DELAYS = (1, 2)
+# Those who were refused together must not all come back in the same moment: up to a quarter earlier.
+_JITTERED = frozenset({RetryClass.TRANSIENT, RetryClass.CONFLICT})
+_EARLIER = 0.25
 _BUG_DELAYS = (1, 5, 30, 300)
 
 
@@ -37,22 +40,32 @@ class TryAgain(Exception):
         super().__init__(text)
 
 
-def next_try(error: Exception, attempts: int, now: datetime, give_up_at: datetime | None) -> datetime | None:
-    """None when the item should be buried; `attempts` counts those already made."""
+def next_try(
+    error: Exception, attempts: int, now: datetime, give_up_at: datetime | None, *, jitter: float = 0.0
+) -> datetime | None:
+    """None when the item should be buried; `attempts` counts those already made, `jitter` is from 0 to 1."""
     delays = _delays(error)
     if attempts > len(delays):
         return None
     seconds = delays[attempts - 1]
+    if isinstance(error, WeComError) and error.retry_class in _JITTERED:
+        seconds *= 1 - _EARLIER * jitter
     if isinstance(error, WeComError | TryAgain) and error.retry_after is not None:
         seconds = error.retry_after
     due_at = now + timedelta(seconds=seconds)
     return None if give_up_at is not None and due_at > give_up_at else due_at
 
 
+def is_held(error: Exception) -> bool:
+    """Whether what was buried goes on by itself when WeCom is found well again: it was set up wrongly, or too busy."""
+    return stops_work(error) or (isinstance(error, WeComError) and error.is_busy)
+
+
 def _delays(error: Exception) -> tuple[float, ...]:
     if isinstance(error, WeComError):
-        is_busy = error.errcode == -1 and not isinstance(error, WeComUnreachable)
-        return _BUSY_DELAYS if is_busy else _DELAYS[error.retry_class]
+        if error.is_spent:
+            return ()
+        return _BUSY_DELAYS if error.is_busy else _DELAYS[error.retry_class]
     if isinstance(error, TryAgain):
         return error.delays
     return () if isinstance(error, ScrmError) else _BUG_DELAYS

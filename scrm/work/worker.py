@@ -1,6 +1,7 @@
 """Runs durable work: one loop per lane, which wakes on commit, on the clock, and every few seconds anyway."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from datetime import datetime
@@ -11,10 +12,10 @@ from sqlalchemy import Connection
 
 from scrm.clock import Clock, monotonic
 from scrm.db import Database
-from scrm.wecom.pacing import in_bulk
+from scrm.wecom.pacing import in_background, in_bulk
 from scrm.work import queue
 from scrm.work.metrics import WORK_SECONDS, WORK_TOTAL
-from scrm.work.retry import next_try
+from scrm.work.retry import is_held, next_try
 
 log = structlog.get_logger()
 
@@ -137,7 +138,8 @@ class Worker:
             execute = self._executors.get(item.kind)
             if execute is None:
                 raise LookupError(f"nobody does work of kind {item.kind!r}")
-            await execute(self._context, item)
+            with in_background():
+                await execute(self._context, item)
             await self._db.together(_finish_many, item.id)
         except Exception as error:
             outcome = await self._fail(item, error)
@@ -147,11 +149,11 @@ class Worker:
             WORK_SECONDS.labels(item.kind).observe(monotonic() - started)
 
     async def _fail(self, item: queue.Claimed, error: Exception) -> str:
-        due_at = next_try(error, item.attempts, self._clock.now(), item.give_up_at)
+        due_at = next_try(error, item.attempts, self._clock.now(), item.give_up_at, jitter=random.random())  # noqa: S311 - no secret
         text = _text(error)
         try:
             if due_at is None:
-                await self._db.write(queue.bury, item.id, error=text)
+                await self._db.write(queue.bury, item.id, error=text, held=is_held(error))
                 log.error("work.dead", kind=item.kind, item=item.id, attempts=item.attempts, error=text)
                 return "dead"
             await self._db.write(queue.repeat, item.id, due_at=due_at, error=text)

@@ -146,11 +146,11 @@ async def test_an_unknown_event_is_kept_counted_and_shown(world: World) -> None:
 
 
 async def test_a_handler_that_fails_leaves_its_event_in_the_queue(world: World, wecom: Any) -> None:
-    wecom.say("externalcontact/get", *[60020] * 3)
+    wecom.say("externalcontact/get", *[6000] * 3)
     await world.add(WelcomeCode="")
     (item,) = await world.rows(work_item)
     assert (item.kind, item.state, item.attempts) == ("contact.refresh", 0, 1)
-    assert "60020" in item.last_error
+    assert "6000" in item.last_error
     await world.pass_time(hours=2)
     await world.pass_time(hours=2)
     await world.pass_time(hours=2)

@@ -56,7 +56,7 @@ async def test_one_kind_is_retried_together_and_the_others_stay(manager: Visitor
     other = await _bury(world, kind="sop.remind", error="WeComError: message/send: 60020 not allow from ip: 1.2.3.4")
     page = await manager.get("/console/work?kind=sop.remind")
     assert "企业微信返回错误 60020" in page
-    assert "“体检”页会逐项核对" in page
+    assert "到“体检”重新检查" in page
     assert "KeyError" not in page
     response = await manager.send("/console/work/retry", kind="sop.event")
     assert response.headers["Location"] == "/console/work?revived=3"

@@ -30,7 +30,7 @@ async def test_the_night_begins_once_whoever_ticks_and_is_done_as_work(shop: Sho
 
 async def test_work_that_is_repeated_does_only_what_was_not_done(shop: Shop) -> None:
     shop.befriend("one")
-    shop.sandbox.faults.fail_next("externalcontact/get_follow_user_list", 48002, 2)
+    shop.sandbox.faults.fail_next("externalcontact/get_follow_user_list", 45036, 2)
     await shop.services.db.write(runs.ask, ["members", "tags", "contacts"], now=shop.clock.now())
     assert not await shop.services.db.write(runs.ask, ["contacts", "tags", "members"], now=shop.clock.now())
     await shop.services.worker.drain()

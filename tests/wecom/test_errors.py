@@ -50,7 +50,7 @@ PATIENCE: dict[RetryClass, tuple[float | None, int]] = {
     RetryClass.LATER: (10, 3),
     RetryClass.RELATION: (None, 1),
     RetryClass.PARAMETER: (None, 1),
-    RetryClass.CONFIGURATION: (60, 2),
+    RetryClass.CONFIGURATION: (None, 1),
     RetryClass.MEDIA: (1, 2),
     RetryClass.RESTART: (60, 2),
 }
@@ -110,7 +110,7 @@ def test_an_unknown_code_is_not_tried_again_and_says_where_to_look_it_up() -> No
     assert next_try(error, 1, FakeClock().now(), None) is None
 
 
-def test_a_busy_wecom_is_asked_three_times_in_a_row_and_a_dead_line_is_tried_for_longer() -> None:
+def test_a_busy_wecom_is_asked_three_times_and_a_dead_line_is_tried_for_longer() -> None:
     now = FakeClock().now()
 
     def waits(error: WeComError) -> list[float]:
@@ -119,8 +119,11 @@ def test_a_busy_wecom_is_asked_three_times_in_a_row_and_a_dead_line_is_tried_for
             found.append((due_at - now).total_seconds())
         return found
 
-    assert waits(WeComError(-1))[:3] == [1, 2, 300]
+    assert waits(WeComError(-1)) == [1, 2]
     assert waits(WeComError(45033))[:4] == [1, 2, 4, 15]
+    earlier = [next_try(WeComError(45033), 3, now, None, jitter=part / 10) for part in range(10)]
+    assert all(now + timedelta(seconds=3) < due_at <= now + timedelta(seconds=4) for due_at in earlier if due_at)
+    assert len(set(earlier)) == 10
     assert waits(WeComUnreachable("TimeoutError"))[:4] == [1, 2, 4, 15]
     assert waits(WindowFull("externalcontact/list", 37.5))[0] == 37.5
     assert next_try(WindowFull("x", 3600), 1, now, now + timedelta(seconds=60)) is None

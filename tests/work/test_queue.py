@@ -157,7 +157,7 @@ def test_each_class_of_error_has_its_patience() -> None:
     assert seconds(WeComError(45033), 3) == 4
     assert seconds(WeComError(45009)) == 60
     assert seconds(WeComError(45035)) == 1
-    assert seconds(WeComError(60020)) == 60
+    assert seconds(WeComError(60020)) is None
     assert seconds(WeComError(84061)) is None
     assert seconds(WeComError(40058)) is None
     assert seconds(WeComError(40007)) == 1

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from scrm.doctor.checks import access, backup, callbacks, domain_file, house, permissions
+from scrm.doctor.checks import access, backup, callbacks, domain_file, house, permissions, stops
 from scrm.doctor.findings import Finding
 from scrm.doctor.look import Look
 
@@ -29,6 +29,7 @@ CHECKS = (
     Check("token", _ACCESS, "企业 ID 与 Secret", access.token),
     Check("trusted_ip", _ACCESS, "企业可信 IP", access.trusted_ip),
     Check("app", _ACCESS, "应用", access.app),
+    Check("stops", _ACCESS, "停下的调用", stops.stopped),
     Check("visible_range", _ACCESS, "应用可见范围", access.visible_range),
     Check("clock", _ACCESS, "服务器时钟", access.clock),
     Check("trusted_domain", _ACCESS, "可信域名", access.trusted_domain),

@@ -1,4 +1,4 @@
-"""Reserved.
+"""What WeCom refuses until an administrator has acted, and the work that waits for it.
 
 Revision ID: 0039
 Revises: 0038
@@ -6,15 +6,33 @@ Revises: 0038
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+from alembic import op
+
 revision = "0039"
 down_revision = "0038"
 branch_labels = None
 depends_on = None
 
+_HELD = sa.text("held AND state = 2")
+
 
 def upgrade() -> None:
-    """Nothing yet."""
+    op.create_table(
+        "wecom_stop",
+        sa.Column("app_hash", sa.String(length=64), nullable=False),
+        sa.Column("scope", sa.String(length=120), nullable=False),
+        sa.Column("errcode", sa.Integer(), nullable=False),
+        sa.Column("errmsg", sa.String(length=300), nullable=False),
+        sa.Column("path", sa.String(length=120), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("app_hash", "scope", name=op.f("pk_wecom_stop")),
+    )
+    op.add_column("work_item", sa.Column("held", sa.Boolean(), server_default=sa.text("false"), nullable=False))
+    op.create_index("ix_work_item_held", "work_item", ["id"], sqlite_where=_HELD, postgresql_where=_HELD)
 
 
 def downgrade() -> None:
-    """Nothing yet."""
+    op.drop_index("ix_work_item_held", table_name="work_item")
+    op.drop_column("work_item", "held")
+    op.drop_table("wecom_stop")
