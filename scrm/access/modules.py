@@ -53,7 +53,7 @@ _LISTED = (VIEW, EDIT, EXPORT)
 
 MODULES: tuple[Module, ...] = (
     _page("today", "", "今日", "/console/", rights=(VIEW,), is_whole=True),
-    _page("customers", "客户", "客户列表", "/console/customers", api=("/api/v1/customers", "/api/v1/relations"), rights=_FULL, words={ERASE: "导出全部资料或删除"}),
+    _page("customers", "客户", "客户列表", "/console/customers", "/console/search", api=("/api/v1/customers", "/api/v1/relations"), rights=_FULL, words={ERASE: "导出全部资料或删除"}),
     _page("tags", "客户", "企业标签", "/console/tags", "/console/tags-library"),
     _page("segments", "客户", "人群包", "/console/segments", rights=_LISTED, is_whole=True),
     _page("merge", "客户", "合并客户", "/console/merge", api=("/api/v1/merges",), is_whole=True),

@@ -10,6 +10,7 @@ import "./sidebar/copy-text.js";
 import "./console/media-upload.js";
 import "./console/text-editor.js";
 import "./console/customer-filter.js";
+import "./console/global-search.js";
 
 // Only where there is a board: dragging is 13 kB that no other page needs.
 if (document.querySelector("board-editor")) import("./console/board.js");
