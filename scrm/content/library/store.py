@@ -35,6 +35,7 @@ from scrm.content.library.models import (
     script_version,
 )
 from scrm.db import UtcDateTime, upsert
+from scrm.db.bulk import among_given, listed
 from scrm.profiles.models import member
 
 COMPANY = ""
@@ -278,24 +279,48 @@ def find_usable(conn: Connection, userid: str, script_id: int, now: datetime) ->
 
 def search_usable(conn: Connection, userid: str, typed: str, now: datetime, *, limit: int) -> list[Row[Any]]:
     """By Chinese, pinyin or first letters of the title; then by words of the text, as far as there is room."""
-    owners = (COMPANY, userid)
-    ids = search_ids(conn, owners, typed, limit=limit * 4)
+    ids = search_ids(conn, (COMPANY, userid), typed, limit=limit * 4)
     order = {script_id: place for place, script_id in enumerate(ids)}
-    rows = list(conn.execute(_with_habits(userid).where(script.c.id.in_(ids), is_usable(now)))) if ids else []
+    values = {"userid": userid, "now": now, "ids": listed(conn, ids)}
+    rows = list(conn.execute(_found_by_title(conn.dialect.name), values)) if ids else []
     rows.sort(key=lambda row: (-(row.my_uses or 0), order[row.id]))
     wanted = typed.strip()
     # Letters that name a title already are pinyin, not words of a text.
     if wanted and len(rows) < limit and not (rows and wanted.isascii()):
-        newest = select(script.c.id).where(script.c.owner.in_(owners), is_usable(now), script.c.id.not_in(ids))
-        looked = newest.order_by(script.c.id.desc()).limit(_LOOKED_THROUGH).subquery()
-        said = _with_habits(userid).where(script.c.id.in_(select(looked.c.id)), _says(wanted))
-        rows += conn.execute(said.limit(limit - len(rows)))
+        values |= {"wanted": wanted.lower(), "room": limit - len(rows)}
+        rows += conn.execute(_found_by_text(conn.dialect.name), values)
     return rows[:limit]
 
 
-def _says(wanted: str) -> ColumnElement[bool]:
+@cache
+def _found_by_title(dialect: str) -> Select[Any]:
+    return _with_habits(_USERID).where(among_given(dialect, script.c.id, "ids"), is_usable(_NOW))
+
+
+@cache
+def _found_by_text(dialect: str) -> Select[Any]:
+    """Among the newest, but for those found already."""
+    # No index by owner: those of one owner would all be sorted, instead of the newest taken from the end.
+    owner = func.coalesce(script.c.owner, COMPANY)
+    owners = or_(owner == COMPANY, owner == _USERID)
+    newest = select(script.c.id, script.c.text).where(
+        owners, is_usable(_NOW), ~among_given(dialect, script.c.id, "ids")
+    )
+    looked = newest.order_by(script.c.id.desc()).limit(_LOOKED_THROUGH).subquery()
+    says = (
+        select(looked.c.id).where(_says(dialect, looked.c.text)).order_by(looked.c.id.desc()).limit(bindparam("room"))
+    )
+    return _with_habits(_USERID).where(script.c.id.in_(says)).order_by(script.c.id.desc())
+
+
+_USERID: Any = bindparam("userid", type_=String)
+_NOW: Any = bindparam("now", type_=UtcDateTime)
+
+
+def _says(dialect: str, said: ColumnElement[str]) -> Any:
     """Letters of either size; without a pattern to read, which costs most of the time."""
-    return func.lower(script.c.text).contains(wanted.lower(), autoescape=True)
+    place_of = func.strpos if dialect == "postgresql" else func.instr
+    return place_of(func.lower(said), bindparam("wanted", type_=String)) > 0
 
 
 def search_ids(conn: Connection, owners: Sequence[str], typed: str, *, limit: int) -> list[int]:
@@ -324,7 +349,7 @@ def _beginning() -> Select[Any]:
     )
 
 
-def _with_habits(userid: str, *, is_inner: bool = False) -> Select[Any]:
+def _with_habits(userid: Any, *, is_inner: bool = False) -> Select[Any]:
     mine = and_(script_habit.c.script_id == script.c.id, script_habit.c.userid == userid)
     columns = (script, script_habit.c.liked_at, script_habit.c.uses.label("my_uses"))
     return select(*columns).join_from(script, script_habit, mine, isouter=not is_inner)
