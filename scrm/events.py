@@ -30,6 +30,14 @@ event = Table(
     Column("correlation", String(40), nullable=False, server_default=text("''")),
     Index("ix_event_person_id", "person_id", "occurred_at"),
     Index("ix_event_name", "name", "occurred_at", "person_id"),
+    # Who entered and left a segment, the newest first.
+    Index(
+        "ix_event_segment",
+        "key",
+        "id",
+        sqlite_where=text("name IN ('segment.entered', 'segment.left')"),
+        postgresql_where=text("name IN ('segment.entered', 'segment.left')"),
+    ),
 )
 
 

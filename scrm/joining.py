@@ -162,6 +162,7 @@ MOVERS: tuple[Mover, ...] = (
     Mover("send", "发送记录"),
     Mover("mass_message_target", "群发名单"),
     Mover("way_add", "渠道添加记录"),
+    Mover("report_add", "渠道成效"),
     Mover("transfer_customer", "客户继承"),
     Mover("missed_callback", "补漏记录"),
     Mover("kf_visitor", "微信客服访客"),
@@ -182,6 +183,7 @@ MOVERS: tuple[Mover, ...] = (
     Mover("pool_entry", "公海"),
     Mover("pool_pick", "公海领取记录"),
     Mover("bulk_item", "批量操作结果"),
+    Mover("person_value", "RFM 与生命周期", counted=True),
     Mover("person_stat", "订单汇总", counted=True),
 )
 
