@@ -585,16 +585,15 @@ def change_send(conn: Connection, once: str, **values: Any) -> None:
     conn.execute(update(send).where(send.c.once == once).values(**values))
 
 
-def list_sends(conn: Connection, external_userid: str, *, limit: int = 200) -> list[Row[Any]]:
-    """Everything that went out to a contact, or should have, the newest first."""
-    return list(
-        conn.execute(
-            select(send)
-            .where(send.c.external_userid == external_userid)
-            .order_by(send.c.decided_at.desc(), send.c.id.desc())
-            .limit(limit)
-        )
-    )
+def list_sends(
+    conn: Connection, external_userid: str, *, before: tuple[datetime, int] | None = None, limit: int = 200
+) -> list[Row[Any]]:
+    """Everything that went out to a contact, or should have, the newest first; `before`: decided_at and id."""
+    query = select(send).where(send.c.external_userid == external_userid)
+    if before is not None:
+        at, last_id = before
+        query = query.where(or_(send.c.decided_at < at, and_(send.c.decided_at == at, send.c.id < last_id)))
+    return list(conn.execute(query.order_by(send.c.decided_at.desc(), send.c.id.desc()).limit(limit)))
 
 
 def list_welcomes(conn: Connection, playbook_key: str, userid: str, external_userid: str) -> list[Row[Any]]:
@@ -647,7 +646,13 @@ def get_task_with_names(conn: Connection, task_id: int) -> Row[Any]:
 
 
 def list_tasks_with_names(conn: Connection, task_ids: Collection[int]) -> list[Row[Any]]:
-    return list(conn.execute(_with_names(select(task)).where(task.c.id.in_(list(task_ids)))))
+    return list(conn.execute(_tasks_with_names(conn.dialect.name), {"ids": listed(conn, task_ids)}))
+
+
+@cache
+def _tasks_with_names(dialect: str) -> Select[Any]:
+    """Built once: to build it costs several times as much as to run it."""
+    return _with_names(select(task)).where(among_given(dialect, task.c.id, "ids"))
 
 
 def list_contact_tasks(conn: Connection, userid: str, external_userid: str, since: datetime) -> list[Row[Any]]:
