@@ -1,8 +1,8 @@
-"""`python -m bench [callbacks] [entry] [events] [imports] [hooks] [rehearsal] [segments] [sidebar] [steps] [sync] [welcome]`: measure all, or what is named; exit code 1 when a goal is missed."""
+"""`python -m bench [callbacks] [entry] [events] [imports] [hooks] [rehearsal] [reports] [segments] [sidebar] [steps] [sync] [welcome]`: measure all, or what is named; exit code 1 when a goal is missed."""
 
 import sys
 
-from bench import callbacks, entry, events, hooks, imports, rehearsal, segments, sidebar, steps, sync, welcome
+from bench import callbacks, entry, events, hooks, imports, rehearsal, reports, segments, sidebar, steps, sync, welcome
 from bench.figures import machine, say
 
 BENCHMARKS = {
@@ -12,6 +12,7 @@ BENCHMARKS = {
     "imports": imports.main,
     "hooks": hooks.main,
     "rehearsal": rehearsal.main,
+    "reports": reports.main,
     "segments": segments.main,
     "sidebar": sidebar.main,
     "steps": steps.main,

@@ -62,6 +62,7 @@ from scrm.membership import points
 from scrm.moments import publish as moments
 from scrm.moments import results as moment_results
 from scrm.profiles import mark_tags, refresh_member, search, tags
+from scrm.reports import adds as report_adds
 from scrm.schedule import Schedule
 from scrm.segments import refresh as segments
 from scrm.services import SERVICES, Services
@@ -335,6 +336,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(tally.TICK_SECONDS, lambda: tally.tick(services), "sop.tally")
     schedule.every(HOUR_SECONDS, lambda: why.tick(services), "sop.refusals")
     schedule.every(TICK_SECONDS, lambda: search.tick(services.db), "profiles.search")
+    schedule.every(report_adds.TICK_SECONDS, lambda: report_adds.tick(services), "reports.adds")
     schedule.every(webhooks.TICK_SECONDS, lambda: webhooks.tick(services), "webhooks.tick")
     schedule.every(daily.TICK_SECONDS, lambda: daily.tick(services), "backup.daily")
     await services.worker.start()

@@ -13,6 +13,8 @@ def _text(name: str, length: int) -> Column[str]:
     return Column(name, String(length), nullable=False, server_default=text("''"))
 
 
+IS_PURCHASE = "paid_at IS NOT NULL AND paid_fen > 0 AND NOT is_test AND payment_status <> 'partially_paid'"
+
 orders = Table(
     "orders",
     metadata,
@@ -80,13 +82,13 @@ orders = Table(
         sqlite_where=text("person_id IS NOT NULL"),
         postgresql_where=text("person_id IS NOT NULL"),
     ),
-    # What was paid in a period, for reports.
+    # What was bought in a period, for reports: scrm.commerce.totals.is_purchase.
     Index(
-        "ix_orders_paid_at",
+        "ix_orders_purchase",
         "paid_at",
         "person_id",
-        sqlite_where=text("paid_at IS NOT NULL"),
-        postgresql_where=text("paid_at IS NOT NULL"),
+        sqlite_where=text(IS_PURCHASE),
+        postgresql_where=text(IS_PURCHASE),
     ),
     # Orders that wait for their person; nobody looks for the others this way.
     Index(
@@ -113,6 +115,18 @@ orders = Table(
         sqlite_where=text("person_id IS NULL AND phone_tail <> ''"),
         postgresql_where=text("person_id IS NULL AND phone_tail <> ''"),
     ),
+)
+
+# What was bought in each hour since 1970, kept in the transaction that changes an order (scrm.commerce.hours).
+order_hour = Table(
+    "order_hour",
+    metadata,
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),
+    Column("channel", String(24), primary_key=True),
+    _fen("orders"),
+    _fen("paid_fen"),
+    _fen("refunded_fen"),
+    sqlite_with_rowid=False,
 )
 
 order_line = Table(

@@ -60,6 +60,7 @@ way_add = Table(
     Index("ix_way_add_state", "state", "added_at"),
     Index("ix_way_add_added_at", "added_at"),
     Index("ix_way_add_pair", "external_userid", "userid"),
+    Index("ix_way_add_person_id", "person_id", "added_at"),
 )
 
 acquisition_link = Table(

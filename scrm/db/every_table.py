@@ -4,6 +4,7 @@ from scrm import allowances, audit, credentials, events, sessions, stops
 from scrm.access import models as access
 from scrm.api import models as api
 from scrm.callbacks import models as callbacks
+from scrm.commerce import hours as hours
 from scrm.commerce import models as commerce
 from scrm.commerce.hooks import models as hooks
 from scrm.commerce.pulls import models as pulls
@@ -22,6 +23,7 @@ from scrm.privacy import models as privacy
 from scrm.profiles import custom_field_tables, erased, merge_tables, notes, stop_list, timeline
 from scrm.profiles import models as profiles
 from scrm.profiles import search as search
+from scrm.reports import models as reports
 from scrm.segments import models as segments
 from scrm.sidebar import models as sidebar
 from scrm.sop import board_tables, calendar_tables, mass_step_models, notice_tables, result_tables
@@ -67,6 +69,7 @@ FEATURES = (
     profiles,
     pulls,
     rehearsals,
+    reports,
     segments,
     result_tables,
     sessions,

@@ -37,9 +37,10 @@ def _upgrade(conn: Connection, revision: str) -> None:
     config.attributes["connection"] = conn
     command.upgrade(config, revision)
     if revision == "head":
-        from scrm.db.every_table import search
+        from scrm.db.every_table import hours, search
 
         search.install(conn)
+        hours.install(conn)
 
 
 def _with_connection(url: str, act: Callable[[Connection], None]) -> None:

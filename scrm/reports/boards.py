@@ -67,7 +67,7 @@ class Channel:
 class Overview:
     figures: list[Figure]
     days: list[Day]
-    shops: Sequence[Row[Any]]
+    shops: list[trade.Shop]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Somebody who came through several channels belongs to the first of the period, s
 What happened after the period is left out: a period and the one before it are then measured alike.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,27 +14,18 @@ from sqlalchemy import type_coerce as coerce
 
 from scrm.commerce.models import orders
 from scrm.contact_ways.models import way_add
+from scrm.db.bulk import among
 from scrm.db.tables import to_millis
 from scrm.events import event
-from scrm.profiles.conditions_events import SPOKE
 from scrm.profiles.models import person_stat
+from scrm.reports import adds
+from scrm.reports.buying import KEPT_FEN, PURCHASE, TALKED
 from scrm.reports.period import Period
 from scrm.reports.whose import Whose
 from scrm.sop.models import enrolment
 
-# What is known of a customer's words: chats with members are not archived, their marks stand for them.
-TALKED = (*SPOKE, "talk.noted", "talk.answered")
-KEPT_DAYS = 7
+KEPT_DAYS = adds.KEPT_DAYS
 _DAY = timedelta(days=1) // timedelta(milliseconds=1)
-
-# Really paid in full, with real money, and no test: scrm.commerce.totals.is_purchase.
-PURCHASE: ColumnElement[bool] = and_(
-    orders.c.paid_at.is_not(None),
-    orders.c.paid_fen > 0,
-    orders.c.is_test.is_(False),
-    orders.c.payment_status != "partially_paid",
-)
-KEPT_FEN = case((orders.c.paid_fen > orders.c.refunded_fen, orders.c.paid_fen - orders.c.refunded_fen), else_=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +50,34 @@ class Counts:
 
 
 def count(conn: Connection, period: Period, whose: Whose, now: datetime) -> dict[str, Counts]:
-    """By state; '' are those who came without a channel."""
-    relations = {row.state: row for row in conn.execute(_relations(period, whose, now))}
-    persons = {row.state: row for row in conn.execute(_persons(period, whose))}
-    return {state: _joined(row, persons.get(state)) for state, row in relations.items()}
+    """By state; '' are those who came without a channel. What report_add does not know yet is counted as it is."""
+    pending = adds.find_pending(conn)
+    if pending is None:
+        return count_live(conn, period, whose, now)
+    kept = adds.count(conn, period, whose, now, without=pending)
+    counts = {row.state: _counts(row._mapping) for row in kept}
+    if pending:
+        for state, more in count_live(conn, period, whose, now, pending).items():
+            counts[state] = counts.get(state, Counts()) + more
+    return counts
 
 
-def _joined(relations: Any, persons: Any) -> Counts:
-    found = dict(relations._mapping) | (dict(persons._mapping) if persons is not None else {})
+def count_live(
+    conn: Connection, period: Period, whose: Whose, now: datetime, only: Collection[int] | None = None
+) -> dict[str, Counts]:
+    """The same from events, enrolments and orders; of these persons only, if they are given."""
+    came_in = _came_in(period, whose)
+    if only is not None:
+        came_in = and_(came_in, among(conn, way_add.c.person_id, sorted(only)))
+    relations = {row.state: row for row in conn.execute(_relations(came_in, period, now))}
+    persons = {row.state: row for row in conn.execute(_persons(came_in, period))}
+    return {
+        state: _counts({**row._mapping, **(persons[state]._mapping if state in persons else {})})
+        for state, row in relations.items()
+    }
+
+
+def _counts(found: Any) -> Counts:
     return Counts(**{each.name: int(found.get(each.name) or 0) for each in fields(Counts)})
 
 
@@ -75,7 +86,7 @@ def _came_in(period: Period, whose: Whose) -> ColumnElement[bool]:
     return and_(at >= period.since, at < period.until, whose.has_member(way_add.c.userid))
 
 
-def _relations(period: Period, whose: Whose, now: datetime) -> Select[Any]:
+def _relations(came_in: ColumnElement[bool], period: Period, now: datetime) -> Select[Any]:
     """`aged` were added seven days ago or more, `kept` of them lasted seven days."""
     added, lost = coerce(way_add.c.added_at, BigInteger), coerce(way_add.c.lost_at, BigInteger)
     is_aged = added <= to_millis(now) - KEPT_DAYS * _DAY
@@ -88,19 +99,19 @@ def _relations(period: Period, whose: Whose, now: datetime) -> Select[Any]:
             func.count(case((is_aged, 1))).label("aged"),
             func.count(case((and_(is_aged, lasted), 1))).label("kept"),
         )
-        .where(_came_in(period, whose))
+        .where(came_in)
         .group_by(way_add.c.state)
     )
 
 
-def _came(period: Period, whose: Whose) -> Subquery:
+def _came(came_in: ColumnElement[bool]) -> Subquery:
     """One row for each customer: where and when they first came in the period."""
     by_time = func.row_number().over(
         partition_by=way_add.c.person_id, order_by=(way_add.c.added_at, way_add.c.event_id)
     )
     ranked = (
         select(way_add.c.person_id, way_add.c.state, way_add.c.added_at, by_time.label("place"))
-        .where(_came_in(period, whose))
+        .where(came_in)
         .subquery("ranked")
     )
     first = select(ranked.c.person_id, ranked.c.state, ranked.c.added_at).where(ranked.c.place == 1)
@@ -156,8 +167,8 @@ def _within(came: Subquery, days: int) -> ColumnElement[bool]:
     return coerce(orders.c.paid_at, BigInteger) < coerce(came.c.added_at, BigInteger) + days * _DAY
 
 
-def _persons(period: Period, whose: Whose) -> Select[Any]:
-    came = _came(period, whose)
+def _persons(came_in: ColumnElement[bool], period: Period) -> Select[Any]:
+    came = _came(came_in)
     return (
         select(
             came.c.state,
@@ -182,7 +193,7 @@ STAGES: dict[str, Callable[[Subquery, Period], ColumnElement[bool]]] = {
 
 def people(period: Period, whose: Whose, stage: str = "", state: str | None = None) -> Select[Any]:
     """Numbers of the customers who came, of one channel if `state` is given, who reached the stage."""
-    came = _came(period, whose)
+    came = _came(_came_in(period, whose))
     query = select(came.c.person_id).outerjoin(person_stat, person_stat.c.person_id == came.c.person_id)
     if stage:
         query = query.where(STAGES[stage](came, period))

@@ -1,21 +1,21 @@
 """What was bought and who left in a period: one statement for each, served by the indexes on time."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, and_, case, column, func, select, values
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, and_, case, column, func, select, values
 from sqlalchemy import type_coerce as coerce
 
-from scrm.commerce.models import orders
+from scrm.commerce.hours import HOUR
+from scrm.commerce.models import order_hour, orders
 from scrm.contact_ways.ledger import LOST
 from scrm.contact_ways.models import way_add
 from scrm.db.tables import to_millis
 from scrm.events import event
 from scrm.profiles.models import person_stat
-from scrm.reports.cohort import PURCHASE
+from scrm.reports.buying import PURCHASE
 from scrm.reports.period import Period, bounds
 from scrm.reports.whose import Whose
 
@@ -60,28 +60,62 @@ def _first_in(period: Period, whose: Whose) -> ColumnElement[bool]:
 
 
 def count(conn: Connection, period: Period, whose: Whose) -> Trade:
-    sums = conn.execute(
-        select(func.count(), func.sum(orders.c.paid_fen), func.sum(orders.c.refunded_fen)).where(
-            _paid_in(period, whose)
-        )
-    ).one()
+    sums = [sum(column) for column in zip(*_by_channel(conn, period, whose).values(), strict=True)] or [0, 0, 0]
     each = select(func.count().label("orders")).where(_paid_in(period, whose), orders.c.person_id.is_not(None))
     buyer = each.group_by(orders.c.person_id).subquery("buyer")
     buyers = conn.execute(select(func.count(), func.count(case((buyer.c.orders >= 2, 1)))).select_from(buyer)).one()
     first = conn.scalar(select(func.count()).select_from(person_stat).where(_first_in(period, whose)))
-    lost = conn.scalar(select(func.count()).select_from(event).where(_lost_in(period, whose)))
-    return Trade(*(int(value or 0) for value in (*sums, *buyers, first, lost)))
+    return Trade(*(int(value or 0) for value in (*sums, *buyers, first, count_lost(conn, period, whose))))
 
 
-def by_shop(conn: Connection, period: Period, whose: Whose) -> Sequence[Row[Any]]:
+def count_lost(conn: Connection, period: Period, whose: Whose) -> int:
+    return conn.scalar(select(func.count()).select_from(event).where(_lost_in(period, whose))) or 0
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """A channel of sale."""
+
+    channel: str
+    orders: int
+    paid_fen: int
+
+
+def by_shop(conn: Connection, period: Period, whose: Whose) -> list[Shop]:
     """Orders and money of each channel of sale, the most money first."""
-    paid = func.sum(orders.c.paid_fen).label("paid_fen")
-    return conn.execute(
-        select(orders.c.channel, func.count().label("orders"), paid)
-        .where(_paid_in(period, whose))
-        .group_by(orders.c.channel)
-        .order_by(paid.desc())
-    ).all()
+    found = [Shop(channel, sums[0], sums[1]) for channel, sums in _by_channel(conn, period, whose).items()]
+    return sorted(found, key=lambda shop: (-shop.paid_fen, shop.channel))
+
+
+def _by_channel(conn: Connection, period: Period, whose: Whose) -> dict[str, tuple[int, int, int]]:
+    """(orders, paid, refunded) of each channel of sale: whole hours as they are kept, what is beside them counted."""
+    since, until = to_millis(period.since), to_millis(period.until)
+    first, last = -(-since // HOUR), until // HOUR
+    found: dict[str, tuple[int, int, int]] = {}
+
+    def add(rows: Any) -> None:
+        for channel, *sums in rows:
+            known = found.get(channel, (0, 0, 0))
+            found[channel] = (known[0] + int(sums[0]), known[1] + int(sums[1]), known[2] + int(sums[2]))
+
+    def between(start: int, stop: int) -> Any:
+        at = coerce(orders.c.paid_at, BigInteger)
+        sums = (func.count(), func.sum(orders.c.paid_fen), func.sum(orders.c.refunded_fen))
+        query = select(orders.c.channel, *sums).where(
+            at >= start, at < stop, PURCHASE, whose.has_person(orders.c.person_id)
+        )
+        return conn.execute(query.group_by(orders.c.channel))
+
+    if not whose.is_whole or first >= last:
+        add(between(since, until))
+        return found
+    hour = order_hour.c
+    kept = select(hour.channel, func.sum(hour.orders), func.sum(hour.paid_fen), func.sum(hour.refunded_fen))
+    add(conn.execute(kept.where(hour.hour >= first, hour.hour < last, hour.orders > 0).group_by(hour.channel)))
+    for start, stop in ((since, first * HOUR), (last * HOUR, until)):
+        if start < stop:
+            add(between(start, stop))
+    return found
 
 
 def by_day(conn: Connection, period: Period, whose: Whose, zone: ZoneInfo) -> list[Day]:
@@ -94,19 +128,26 @@ def by_day(conn: Connection, period: Period, whose: Whose, zone: ZoneInfo) -> li
     )
 
     def of_day(what: ColumnElement[Any], at: ColumnElement[Any], *where: ColumnElement[bool]) -> ColumnElement[Any]:
-        moment = coerce(at, BigInteger)
-        query = select(what).where(moment >= table.c.start, moment < table.c.stop, *where)
+        moment, unit = coerce(at, BigInteger), HOUR if at is order_hour.c.hour else 1
+        query = select(what).where(moment >= table.c.start // unit, moment < table.c.stop // unit, *where)
         return query.correlate(table).scalar_subquery()
 
     bought = (PURCHASE, whose.has_person(orders.c.person_id))
+    is_kept = whose.is_whole and not any(to_millis(midnight) % HOUR for day in days for midnight in day[1:])
+
+    def traded(kept: ColumnElement[Any], counted: ColumnElement[Any]) -> ColumnElement[Any]:
+        if is_kept:
+            return of_day(func.sum(kept), order_hour.c.hour)
+        return of_day(counted, orders.c.paid_at, *bought)
+
     rows = conn.execute(
         select(
             of_day(func.count(way_add.c.event_id), way_add.c.added_at, whose.has_member(way_add.c.userid)),
             of_day(
                 func.count(event.c.id), event.c.occurred_at, event.c.name.in_(LOST), whose.has_member(event.c.userid)
             ),
-            of_day(func.count(orders.c.id), orders.c.paid_at, *bought),
-            of_day(func.sum(orders.c.paid_fen), orders.c.paid_at, *bought),
+            traded(order_hour.c.orders, func.count(orders.c.id)),
+            traded(order_hour.c.paid_fen, func.sum(orders.c.paid_fen)),
         )
         .select_from(table)
         .order_by(table.c.number)

@@ -21,6 +21,10 @@ class Whose:
     reader: Scope = EVERYONE
     chosen: Scope = EVERYONE
 
+    @property
+    def is_whole(self) -> bool:
+        return not self._narrow
+
     def has_member(self, userid: ColumnElement[Any]) -> ColumnElement[bool]:
         return and_(true(), *(reaches_member(each, userid) for each in self._narrow))
 

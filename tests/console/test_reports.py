@@ -7,20 +7,23 @@ from typing import Any
 
 import pytest
 from python_calamine import CalamineWorkbook
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from scrm.access.roles import made_of
 from scrm.access.store import save_role
+from scrm.commerce import hours
 from scrm.commerce.canonical import read_order
 from scrm.commerce.store import save_orders
 from scrm.contact_ways.models import contact_way
 from scrm.events import Event, record
 from scrm.profiles import store as profiles
 from scrm.profiles.models import external_contact
+from scrm.reports import adds
 from scrm.reports.boards import Channel, order_channels, stages
 from scrm.reports.cohort import Counts
 from scrm.reports.lines import draw, round_top
 from scrm.reports.measures import BY_KEY, MEASURES, OF_CHANNEL, Counted
+from scrm.reports.models import report_add
 from scrm.reports.trade import Trade
 from scrm.settings import Shop
 from scrm.sop.models import enrolment
@@ -151,6 +154,47 @@ async def test_channels_add_up_and_each_customer_belongs_to_the_first(march: Wor
     assert page.text.index("618 直播间") < page.text.index("=1+1 包裹卡")
     turned = await manager.get(f"/console/reports/channels?{SPAN}&sort=first_rate")
     assert turned.text.index("=1+1 包裹卡") < turned.text.index("618 直播间")
+
+
+async def test_what_is_kept_says_what_a_recount_says(march: World, manager: Visitor) -> None:
+    async def read() -> list[str]:
+        asked = [f"?{SPAN}", f"/channels?{SPAN}", "/channels?from=2026-03-20&to=2026-03-20", f"?{SPAN}&who=m:wanghao"]
+        return [(await manager.get(f"/console/reports{query}")).text for query in asked]
+
+    def differing(conn: Connection) -> tuple[int, int, int]:
+        return adds.find_differences(conn)[0], hours.recount(conn), len(conn.execute(select(report_add)).all())
+
+    live = await read()
+    assert await march.services.db.read(adds.find_pending) is None
+    await adds.tick(march.services)
+    assert await march.services.db.read(adds.find_pending) == set()
+    assert await march.services.db.write(differing) == (0, 0, 4)
+    assert await read() == live
+    # News are counted at once, before the tick has seen them; an order that comes late, its refund, a word, a loss.
+    march.clock.move_to(at(31, 11))
+    await march.services.db.write(_come_late, march)
+    pending = await march.services.db.read(adds.find_pending)
+    assert pending is not None
+    assert len(pending) == 2
+    news = await read()
+    assert news != live
+    assert "¥230.00" in news[1]
+    # Two minutes later the tick has them, and nothing else is said.
+    march.clock.move_to(at(31, 12))
+    await adds.tick(march.services)
+    assert await march.services.db.read(adds.find_pending) == set()
+    assert await march.services.db.write(differing) == (0, 0, 4)
+    march.clock.move_to(at(31, 11))
+    assert await read() == news
+
+
+def _come_late(conn: Connection, world: World) -> None:
+    """TWICE bought for 120 on the 24th and has 20 of it back; EARLY speaks."""
+    late = {"channel": "youzan", "status": "paid", "order_no": "A9", "paid_fen": 12_000, "refunded_fen": 2_000}
+    told = read_order({**late, "paid_at": at(24).isoformat(), "buyer_ref": {"wx_unionid": "oUnion双双"}})
+    save_orders(conn, [told], now=at(31), vault=world.services.vault, route="api")
+    who = conn.execute(external_contact.select().where(external_contact.c.external_userid == EARLY)).one()
+    record(conn, [Event("talk.noted", at(31), person_id=who.person_id, once="early")], now=at(31, 11))
 
 
 async def test_a_number_leads_to_its_people(march: World, manager: Visitor) -> None:

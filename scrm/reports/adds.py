@@ -1,0 +1,270 @@
+"""What became of each add, kept beside the ledger, so that a year is counted in one pass over narrow rows.
+
+A tick follows the events and enrolments that have come and reckons the rows of their persons anew; it also goes through
+the ledger for ever, so that what no event told is found too. Whose news it has not seen yet are counted as they are
+when a report is opened (scrm.reports.cohort): a report never waits for the tick, and never differs from a recount.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from itertools import takewhile
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    union_all,
+)
+from sqlalchemy import type_coerce as coerce
+
+from scrm.commerce.models import orders
+from scrm.contact_ways.models import way_add
+from scrm.db import Priority, upsert
+from scrm.db.bulk import among
+from scrm.db.tables import to_millis
+from scrm.events import event
+from scrm.profiles.models import person_stat
+from scrm.reports.buying import KEPT_FEN, PURCHASE, TALKED
+from scrm.reports.models import report_add, report_cursor
+from scrm.reports.period import Period
+from scrm.reports.whose import Whose
+from scrm.services import Services
+from scrm.sop.models import enrolment
+
+TICK_SECONDS = 30.0
+SLICE = 1_000
+# A row with a lower id may be committed later than one with a higher; no transaction takes that long.
+BEHIND = timedelta(minutes=2)
+# Of more persons with news the reports are counted without these rows.
+MOST_PENDING = 5_000
+KEPT_DAYS = 7
+_DAY = timedelta(days=1) // timedelta(milliseconds=1)
+_FOLLOWED: Sequence[tuple[str, Table, Any]] = (
+    ("event", event, event.c.received_at),
+    ("enrolment", enrolment, enrolment.c.enrolled_at),
+)
+# The ledger's slow round, and the first one, which must be through before the rows are used.
+_ROUND, _WHOLE = "round", "whole"
+
+
+async def tick(services: Services) -> int:
+    """Follow what has come; the first time, everything there is. Returns how many persons were reckoned anew."""
+    total = 0
+    while done := await services.db.write_as(Priority.IMPORT, follow, services.clock.now()):
+        total += done
+        if done < SLICE:
+            break
+    return total
+
+
+def follow(conn: Connection, now: datetime) -> int:
+    """A slice of the news and of the round; at least SLICE when there is more to do at once."""
+    cursors = _cursors(conn, now)
+    done = sum(_follow(conn, name, table, moment, cursors[name], now) for name, table, moment in _FOLLOWED)
+    ids = select(way_add.c.event_id, way_add.c.person_id).where(way_add.c.event_id > cursors[_ROUND])
+    rows = conn.execute(ids.order_by(way_add.c.event_id).limit(SLICE)).all()
+    refresh(conn, {row.person_id for row in rows})
+    is_through = len(rows) < SLICE
+    _move(conn, _ROUND, 0 if is_through else rows[-1].event_id)
+    if is_through and _WHOLE not in cursors:
+        _move(conn, _WHOLE, 1)
+        return done
+    return done if _WHOLE in cursors else SLICE
+
+
+def _cursors(conn: Connection, now: datetime) -> dict[str, int]:
+    """Ours until the transaction ends. News from before the first round are what the round finds."""
+    query = select(report_cursor)
+    if conn.dialect.name == "postgresql":
+        query = query.with_for_update()
+    found = {row.name: row.at_id for row in conn.execute(query)}
+    if _ROUND not in found:
+        for name, table, moment in _FOLLOWED:
+            newest = conn.scalar(select(func.max(table.c.id))) or 0
+            young = select(func.min(table.c.id)).where(table.c.id > newest - MOST_PENDING, moment > now - BEHIND)
+            found[name] = (conn.scalar(young) or newest + 1) - 1
+            _move(conn, name, found[name])
+        found[_ROUND] = 0
+    return found
+
+
+def _move(conn: Connection, name: str, at_id: int) -> None:
+    statement = upsert(report_cursor, conn).values(name=name, at_id=at_id)
+    conn.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"at_id": at_id}))
+
+
+def _follow(conn: Connection, name: str, table: Table, moment: Any, after: int, now: datetime) -> int:
+    query = select(table.c.id, table.c.person_id, moment.label("at")).where(table.c.id > after)
+    rows = conn.execute(query.order_by(table.c.id).limit(SLICE)).all()
+    old = list(takewhile(lambda row: row.at <= now - BEHIND, rows))
+    if not old:
+        return 0
+    refresh(conn, {row.person_id for row in old if row.person_id is not None})
+    _move(conn, name, old[-1].id)
+    return len(old)
+
+
+def refresh(conn: Connection, person_ids: Collection[int]) -> None:
+    """Reckon the rows of these persons anew."""
+    if not person_ids:
+        return
+    ids = sorted(person_ids)
+    theirs = select(way_add.c.event_id).where(among(conn, way_add.c.person_id, ids))
+    gone = or_(among(conn, report_add.c.person_id, ids), report_add.c.event_id.in_(theirs))
+    conn.execute(delete(report_add).where(gone))
+    names = [column.name for column in report_add.c]
+    conn.execute(report_add.insert().from_select(names, reckon(among(conn, way_add.c.person_id, ids))))
+
+
+def reckon(which: ColumnElement[bool]) -> Select[Any]:
+    """The rows of report_add as they should be, for these rows of the ledger."""
+    earlier = way_add.alias("earlier")
+    before = or_(
+        earlier.c.added_at < way_add.c.added_at,
+        and_(earlier.c.added_at == way_add.c.added_at, earlier.c.event_id < way_add.c.event_id),
+    )
+    person_id, since, first_paid = way_add.c.person_id, way_add.c.added_at, person_stat.c.first_paid_at
+    told = (event.c.person_id == person_id, event.c.occurred_at >= since, event.c.name.in_(TALKED))
+    begun = (enrolment.c.person_id == person_id, enrolment.c.enrolled_at >= since, enrolment.c.is_holdout.is_(False))
+    bought = (orders.c.person_id == person_id, PURCHASE)
+    later = (*bought, orders.c.paid_at >= since)
+
+    def least(column: Any, *where: ColumnElement[bool]) -> Any:
+        return select(func.min(column)).where(*where).correlate(way_add, person_stat).scalar_subquery()
+
+    def of_buyer(what: Any, *where: ColumnElement[bool], otherwise: int | None = None) -> Any:
+        # Nothing is looked up for those who never paid.
+        looked = select(what).where(*where).correlate(way_add, person_stat).scalar_subquery()
+        found = looked if otherwise is None else func.coalesce(looked, otherwise)
+        return case((person_stat.c.paid_orders > 0, found), else_=otherwise)
+
+    def within(days: int) -> ColumnElement[bool]:
+        return coerce(orders.c.paid_at, BigInteger) < coerce(since, BigInteger) + days * _DAY
+
+    is_new = first_paid >= since
+    kept = func.sum(KEPT_FEN)
+    return (
+        select(
+            way_add.c.state,
+            since,
+            way_add.c.event_id,
+            person_id,
+            way_add.c.userid,
+            way_add.c.lost_at,
+            select(func.max(earlier.c.added_at))
+            .where(earlier.c.person_id == person_id, before)
+            .correlate(way_add)
+            .scalar_subquery(),
+            least(event.c.occurred_at, *told),
+            least(enrolment.c.enrolled_at, *begun),
+            case((is_new, first_paid)),
+            case((is_new, least(orders.c.paid_at, *bought, orders.c.paid_at > first_paid))),
+            of_buyer(func.max(orders.c.paid_at), *later),
+            of_buyer(kept, *later, otherwise=0),
+            of_buyer(kept, *later, within(30), otherwise=0),
+            of_buyer(kept, *later, within(90), otherwise=0),
+        )
+        .outerjoin(person_stat, person_stat.c.person_id == person_id)
+        .where(which)
+    )
+
+
+def find_pending(conn: Connection) -> set[int] | None:
+    """Persons whose news the rows do not tell yet; None when the rows are not to be used."""
+    cursors = {row.name: row.at_id for row in conn.execute(select(report_cursor))}
+    if _WHOLE not in cursors:
+        return None
+    came = way_add.alias("came")
+    news = union_all(
+        *(
+            select(table.c.person_id)
+            .where(table.c.id > cursors[name], exists().where(came.c.person_id == table.c.person_id))
+            .limit(MOST_PENDING + 1)
+            .subquery(name)
+            .select()
+            for name, table, _ in _FOLLOWED
+        )
+    )
+    rows = conn.scalars(news).all()
+    return None if len(rows) > MOST_PENDING else set(rows)
+
+
+def count(
+    conn: Connection, period: Period, whose: Whose, now: datetime, *, without: Collection[int]
+) -> Sequence[Row[Any]]:
+    """A row for each channel with the names of cohort.Counts, of all persons but those."""
+    rows = _rows(conn, period, whose, without)
+    add = rows.c
+    added, lost = coerce(add.added_at, BigInteger), coerce(add.lost_at, BigInteger)
+    is_aged = added <= to_millis(now) - KEPT_DAYS * _DAY
+    lasted = or_(add.lost_at.is_(None), lost >= added + KEPT_DAYS * _DAY)
+    until = period.until
+
+    def number(name: str, *where: ColumnElement[bool]) -> ColumnElement[int]:
+        return func.count(case((and_(*where), 1))).label(name)
+
+    def money(name: str, what: Any) -> ColumnElement[int]:
+        return func.sum(case((add.is_first, what), else_=0)).label(name)
+
+    later = (orders.c.person_id == add.person_id, orders.c.paid_at >= add.added_at, orders.c.paid_at < until, PURCHASE)
+    until_then = select(func.coalesce(func.sum(KEPT_FEN), 0)).where(*later).correlate(rows).scalar_subquery()
+    query = select(
+        add.state,
+        func.count().label("adds"),
+        number("ended", add.lost_at < until),
+        number("aged", is_aged),
+        number("kept", is_aged, lasted),
+        number("people", add.is_first),
+        number("talked", add.is_first, add.talked_at < until),
+        number("entered", add.is_first, add.entered_at < until),
+        number("bought", add.is_first, add.bought_at < until),
+        number("again", add.is_first, add.bought_at < until, add.again_at < until),
+        # Who has bought after the period too is looked up.
+        money("net_fen", case((add.paid_at >= until, until_then), else_=add.net_fen)),
+        money("net_30_fen", add.net_30_fen),
+        money("net_90_fen", add.net_90_fen),
+    )
+    return conn.execute(query.group_by(add.state)).all()
+
+
+def _rows(conn: Connection, period: Period, whose: Whose, without: Collection[int]) -> Any:
+    """The period's rows, channel by channel along the key; `is_first` is a customer's first among them."""
+    after = report_add.alias("after")
+    states = select(func.min(report_add.c.state).label("state")).cte("states", recursive=True)
+    following = select(func.min(after.c.state)).where(after.c.state > states.c.state).scalar_subquery()
+    states = states.union_all(select(following).where(states.c.state.is_not(None)))
+    at = report_add.c.added_at
+    chosen = [report_add.c.state == states.c.state, at >= period.since, at < period.until]
+    if without:
+        chosen.append(~among(conn, report_add.c.person_id, sorted(without)))
+    if whose.is_whole:
+        is_first = or_(report_add.c.earlier_at.is_(None), report_add.c.earlier_at < period.since)
+        return select(report_add, is_first.label("is_first")).select_from(states).where(*chosen).subquery("rows_of")
+    # Adds of others do not count: the first is the first among those within reach.
+    by_time = func.row_number().over(partition_by=report_add.c.person_id, order_by=(at, report_add.c.event_id))
+    chosen.append(whose.has_member(report_add.c.userid))
+    ranked = select(report_add, by_time.label("number")).select_from(states).where(*chosen).subquery("ranked")
+    return select(ranked, (ranked.c.number == 1).label("is_first")).subquery("rows_of")
+
+
+def find_differences(conn: Connection, after: int = 0, limit: int = SLICE) -> tuple[int, int]:
+    """How many rows of a slice of the ledger differ from a recount, and where the next slice begins (0: the end)."""
+    ids = select(way_add.c.event_id).where(way_add.c.event_id > after).order_by(way_add.c.event_id).limit(limit)
+    found = list(conn.scalars(ids))
+    if not found:
+        return 0, 0
+    kept = {tuple(row) for row in conn.execute(select(report_add).where(among(conn, report_add.c.event_id, found)))}
+    counted = {tuple(row) for row in conn.execute(reckon(among(conn, way_add.c.event_id, found)))}
+    differing = {row[2] for row in kept ^ counted}
+    return len(differing), found[-1]
