@@ -13,7 +13,7 @@ from scrm.wecom.windows import (
     Grant,
     Limit,
     counts_from,
-    fair_part,
+    part_of,
     seconds_until_room,
     slot_of,
 )
@@ -39,18 +39,22 @@ class DatabaseLedger:
 
     db: Database
 
-    async def take(self, keys: Sequence[str], limits: Sequence[Limit], count: int, *, now: datetime) -> Grant:
-        return await self.db.write_as(Priority.CALLBACK, take, keys, limits, count, now=now)
+    async def take(
+        self, keys: Sequence[str], limits: Sequence[Limit], count: int, *, now: datetime, whole: bool = False
+    ) -> Grant:
+        return await self.db.write_as(Priority.CALLBACK, take, keys, limits, count, now=now, whole=whole)
 
 
-def take(conn: Connection, keys: Sequence[str], limits: Sequence[Limit], count: int, *, now: datetime) -> Grant:
-    """Count up to `count` calls for each key, as many as every limit leaves room for."""
+def take(
+    conn: Connection, keys: Sequence[str], limits: Sequence[Limit], count: int, *, now: datetime, whole: bool = False
+) -> Grant:
+    """Count up to `count` calls for each key, as many as every limit leaves room for; `whole` all or none."""
     keys = sorted(keys)
     _hold(conn, keys)
     slot, room, wait = slot_of(now), count, 0.0
     for limit in limits:
         most_taken, oldest = _most_taken(conn, keys, int(counts_from(limit, now)))
-        room = min(room, fair_part(limit.most - most_taken))
+        room = min(room, part_of(limit.most - most_taken, room, whole=whole))
         if most_taken >= limit.most:
             wait = max(wait, seconds_until_room(limit, oldest, now))
     if room <= 0:

@@ -260,6 +260,7 @@ def wecom_app(settings: Settings) -> App:
         timeout_seconds=wecom.timeout_seconds,
         read_concurrency=wecom.read_concurrency,
         welcome_concurrency=wecom.welcome_concurrency,
+        account_cap=wecom.account_cap,
     )
 
 

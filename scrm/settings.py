@@ -81,6 +81,7 @@ class WeComSettings(_Section):
     read_concurrency: int = Field(5, ge=1)
     welcome_concurrency: int = Field(64, ge=1)
     name_budget_ms: int = Field(250, ge=0)
+    account_cap: int = Field(200, ge=1)
 
     @field_validator("encoding_aes_key")
     @classmethod

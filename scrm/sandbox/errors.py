@@ -86,6 +86,7 @@ TEXTS = {
     45002: "content size out of limit",
     45008: "article count out of limit",
     45009: "api freq out of limit",
+    50100: "invalid page cursor",
     45033: "api concurrent out of limit",
     45035: "concurrent write conflict",
     48002: "api forbidden",

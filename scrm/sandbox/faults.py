@@ -58,7 +58,11 @@ class Faults:
     no_contact_permission: bool = False  # 48002
     limits_enforced: bool = True  # rates and parallel calls; the counts go on without
     calls_per_minute: int = 10_000
+    ip_calls_per_minute: int = 20_000  # one address and one endpoint
     parallel_calls: int = 50
+    account_cap: int = 200  # app messages a day: so many times 200, the surplus is dropped without a word
+    cursor_life_seconds: int = 3600  # an older cursor of a list is 50100
+    wrong_secrets_until_ban: int = 20  # of one address in an hour; then gettoken is shut for it for an hour
     no_welcome_code: bool = False  # an administrator has set a welcome for the member
     consent_missing: bool = False  # 41053
     unconfirmed_contacts_unreadable: bool = False  # 84061 until the member confirms a half-added contact

@@ -29,6 +29,7 @@ ESCAPED_CONTROL = re.compile(rb"\\u00[01][0-9a-fA-F]")
 MOST_UPLOADED = 21 * 1024 * 1024
 WRONG_JSON = "Warning: wrong json format. "
 DROPS = 20
+IP_CALLS_PER_HOUR = 600_000
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,24 @@ class _Window:
     in_hour: int = 0
     blocked_until: datetime | None = None
 
+    def count(self, now: datetime, per_minute: int, per_hour: int) -> bool:
+        """One call more; True when it is one too many, or comes while the block lasts."""
+        if self.blocked_until and now < self.blocked_until:
+            return True
+        if now - self.minute >= timedelta(minutes=1):
+            self.minute, self.in_minute = now, 0
+        if now - self.hour >= timedelta(hours=1):
+            self.hour, self.in_hour = now, 0
+        self.in_minute += 1
+        self.in_hour += 1
+        if self.in_hour > per_hour:
+            self.blocked_until = now + timedelta(hours=1)
+        elif self.in_minute > per_minute:
+            self.blocked_until = now + timedelta(minutes=1)
+        else:
+            return False
+        return True
+
 
 @dataclass
 class Gateway:
@@ -106,9 +125,11 @@ class Gateway:
             if trouble and trouble.kind in INSTEAD_OF_WORK:
                 answer = _instead_of_work(request, trouble)
             else:
-                answer = await self._run(path, endpoint, call)
+                answer = await self._run(path, endpoint, call, request.remote or "127.0.0.1")
         except Refusal as refusal:
             self.usage[path].refused += 1
+            if path == "gettoken" and refusal.errcode == 40001:
+                self._count_wrong_secret(request.remote or "127.0.0.1", call.now)
             answer = self._refusal(refusal, endpoint, request.remote or "127.0.0.1")
         named = trouble.kind if trouble else ""
         if isinstance(answer, web.Response):
@@ -141,11 +162,11 @@ class Gateway:
         call = Call(self.world, self.identity, self.faults, self.config, now, query, body, raw, upload)
         return call, warning
 
-    async def _run(self, path: str, endpoint: Endpoint, call: Call) -> Json | web.Response:
+    async def _run(self, path: str, endpoint: Endpoint, call: Call, remote: str) -> Json | web.Response:
         if endpoint.needs_token:
             self.identity.check_token(call.query.get("access_token", ""), call.now)
             self._check_rights(endpoint)
-        self._check_rate(path, endpoint, call.now)
+        self._check_rates(path, endpoint, remote, call.now)
         with self._seat(path), self._exclusive(path, endpoint, call):
             await SystemClock().sleep(self.faults.answer_delay_ms / 1000)
             if errcode := self.faults.take_errcode(path):
@@ -160,25 +181,21 @@ class Gateway:
         if endpoint.is_about_contacts and self.faults.no_contact_permission:
             raise Refusal(48002)
 
-    def _check_rate(self, path: str, endpoint: Endpoint, now: datetime) -> None:
-        """10,000 a minute and 150,000 an hour; whoever goes beyond is shut out for as long (doc 90312)."""
-        window = self._windows.setdefault(path, _Window(now, now))
-        if window.blocked_until and now < window.blocked_until and self.faults.limits_enforced:
+    def _check_rates(self, path: str, endpoint: Endpoint, remote: str, now: datetime) -> None:
+        """Those of the corp and of the address; whoever goes beyond one is shut out for as long (doc 90312)."""
+        corp = self._window(path, now).count(now, self.faults.calls_per_minute, endpoint.calls_per_hour)
+        address = self._window(f"{path} {remote}", now).count(now, self.faults.ip_calls_per_minute, IP_CALLS_PER_HOUR)
+        if (corp or address) and self.faults.limits_enforced:
             raise Refusal(45009)
-        if now - window.minute >= timedelta(minutes=1):
-            window.minute, window.in_minute = now, 0
-        if now - window.hour >= timedelta(hours=1):
-            window.hour, window.in_hour = now, 0
-        window.in_minute += 1
-        window.in_hour += 1
-        if window.in_hour > endpoint.calls_per_hour:
-            window.blocked_until = now + timedelta(hours=1)
-        elif window.in_minute > self.faults.calls_per_minute:
-            window.blocked_until = now + timedelta(minutes=1)
-        else:
-            return
-        if self.faults.limits_enforced:
-            raise Refusal(45009)
+
+    def _window(self, key: str, now: datetime) -> _Window:
+        return self._windows.setdefault(key, _Window(now, now))
+
+    def _count_wrong_secret(self, remote: str, now: datetime) -> None:
+        """Wrong secrets many times, and the address is shut out for an hour (doc 90313)."""
+        window = self._window(f"wrong secret {remote}", now)
+        if window.count(now, self.faults.wrong_secrets_until_ban, self.faults.wrong_secrets_until_ban):
+            self._window(f"gettoken {remote}", now).blocked_until = now + timedelta(hours=1)
 
     @contextmanager
     def _seat(self, path: str) -> Iterator[None]:

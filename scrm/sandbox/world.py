@@ -180,6 +180,7 @@ class World:
     contact_ways: dict[str, ContactWay] = field(default_factory=dict)
     chats: dict[tuple[str, str], list[Message]] = field(default_factory=dict)
     app_messages: dict[str, list[AppMessage]] = field(default_factory=dict)
+    app_messages_by_day: dict[str, int] = field(default_factory=dict)  # person-times
     welcome_codes: dict[str, WelcomeCode] = field(default_factory=dict)
     tag_groups: list[TagGroup] = field(default_factory=list)
     acquisition: AcquisitionState = field(default_factory=AcquisitionState)

@@ -36,6 +36,7 @@ _PASSING = (
     RetryClass.CONFLICT,
     RetryClass.LATER,
     RetryClass.CONFIGURATION,
+    RetryClass.RESTART,
 )
 
 # Told with the source and where it stands; `is_over` at its end.

@@ -29,6 +29,7 @@ class App:
     timeout_seconds: float = 5.0
     read_concurrency: int = 5
     welcome_concurrency: int = 64
+    account_cap: int = 200
 
     def __repr__(self) -> str:
         return f"App(corp_id={self.corp_id!r}, agent_id={self.agent_id})"
@@ -75,7 +76,7 @@ class Calls:
         self._http = http
         self.clock = clock
         self._tokens = tokens or MemoryTokens()
-        self._windows = Windows(ledger or MemoryLedger(), clock, app.corp_id)
+        self._windows = Windows(ledger or MemoryLedger(), clock, app.corp_id, app.account_cap)
         self._paces: dict[str, Pace] = {
             "externalcontact/send_welcome_msg": Pace(app.welcome_concurrency),
             "message/send": Pace(16),

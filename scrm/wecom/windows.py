@@ -8,7 +8,7 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any, Protocol
 
@@ -68,6 +68,12 @@ KEYED: dict[str, tuple[Callable[[dict[str, Any]], list[str]], tuple[Limit, ...]]
     "externalcontact/remind_groupmsg_send": (_group_message, (Limit(3, DAY),)),
 }
 
+# App messages of a natural day: so many person-times for each account of the corp (doc 90312).
+PER_ACCOUNT_AND_DAY = 200
+_CHINA = timezone(timedelta(hours=8))
+# What "@all", a department or a tag stands for is not known here: nobody counts it as less than everybody.
+_EVERYBODY = ("toparty", "totag")
+
 # How long WeCom shuts an endpoint that answered 45009; it does not say which window was full.
 _CLOSED_SECONDS = (MINUTE, HOUR, DAY)
 
@@ -79,6 +85,11 @@ def _own_limits(path: str, body: dict[str, Any]) -> Iterator[tuple[list[str], tu
         keys_of, limits = KEYED[path]
         if keys := [f"{path}:{key}" for key in dict.fromkeys(keys_of(body))]:
             yield keys, limits
+
+
+def _person_times(body: dict[str, Any], account_cap: int) -> int:
+    reaches_all = body.get("touser") == "@all" or any(body.get(name) for name in _EVERYBODY)
+    return account_cap if reaches_all else len(set(_receivers(body)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +104,10 @@ class Grant:
 class Ledger(Protocol):
     """Counts calls by key for everybody who shares a limit."""
 
-    async def take(self, keys: Sequence[str], limits: Sequence[Limit], count: int, *, now: datetime) -> Grant:
-        """Count up to `count` calls for each of the keys, as many as all of them have room for."""
+    async def take(
+        self, keys: Sequence[str], limits: Sequence[Limit], count: int, *, now: datetime, whole: bool = False
+    ) -> Grant:
+        """Count up to `count` calls for each of the keys, as many as all of them have room for; `whole` all or none."""
         ...
 
 
@@ -113,9 +126,11 @@ def seconds_until_room(limit: Limit, oldest_slot: int, now: datetime) -> float:
     return max(0.05, oldest_slot - counts_from(limit, now))
 
 
-def fair_part(left: int) -> int:
-    """Nobody takes more than half of what is left: what others do not use in time is lost to all."""
-    return min(left, max(1, left // 2))
+def part_of(left: int, count: int, *, whole: bool) -> int:
+    """Nobody takes more than half of what is left, as what others do not use in time is lost to all; or all or none."""
+    if whole:
+        return count if count <= left else 0
+    return min(count, left, max(1, left // 2))
 
 
 class MemoryLedger:
@@ -124,15 +139,17 @@ class MemoryLedger:
     def __init__(self) -> None:
         self._taken: dict[str, dict[int, int]] = defaultdict(dict)
 
-    async def take(self, keys: Sequence[str], limits: Sequence[Limit], count: int, *, now: datetime) -> Grant:
+    async def take(
+        self, keys: Sequence[str], limits: Sequence[Limit], count: int, *, now: datetime, whole: bool = False
+    ) -> Grant:
         slot, room, wait = slot_of(now), count, 0.0
         for key in keys:
             taken = self._forget(key, limits, now)
             for limit in limits:
                 counted = [at for at in taken if at > counts_from(limit, now)]
                 left = limit.most - sum(taken[at] for at in counted)
-                room = min(room, fair_part(left))
-                if left <= 0:
+                room = min(room, part_of(left, room, whole=whole))
+                if left <= 0 and counted:
                     wait = max(wait, seconds_until_room(limit, min(counted), now))
         if room <= 0:
             return Grant(0, slot, wait)
@@ -151,8 +168,8 @@ class MemoryLedger:
 class Windows:
     """The gate in front of every call of one corp and app."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, corp: str) -> None:
-        self._ledger, self._clock, self._corp = ledger, clock, corp
+    def __init__(self, ledger: Ledger, clock: Clock, corp: str, account_cap: int = 200) -> None:
+        self._ledger, self._clock, self._corp, self._account_cap = ledger, clock, corp, account_cap
         self._pockets: dict[str, _Pocket] = defaultdict(_Pocket)
         self._gates: dict[tuple[str, bool], _Gate] = {}
         self._closed: dict[str, tuple[datetime, int]] = {}
@@ -175,6 +192,19 @@ class Windows:
                 gate.waiting -= 1
         for keys, limits in _own_limits(path, body):
             await self._wait_for(partial(self._take, keys, limits), path, until)
+        if path == "message/send":
+            await self._take_from_the_day(path, body)
+
+    async def _take_from_the_day(self, path: str, body: dict[str, Any]) -> None:
+        """WeCom drops what is beyond the day's person-times without a word: it waits for the next day instead."""
+        now = self._clock.now()
+        today = now.astimezone(_CHINA)
+        count = _person_times(body, self._account_cap)
+        limit = Limit(self._account_cap * PER_ACCOUNT_AND_DAY, DAY)
+        key = self._key(f"{path}:{body.get('agentid', '')}:{today.date().isoformat()}")
+        if count and not (await self._ledger.take([key], (limit,), count, now=now, whole=True)).count:
+            midnight = today.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+            raise WindowFull(path, (midnight - today).total_seconds() + 1)
 
     def close(self, path: str) -> float:
         """WeCom said 45009: nothing more until its window is over. Returns the seconds of rest."""

@@ -135,3 +135,32 @@ async def test_the_address_book_shows_members_by_department(wecom: Wecom) -> Non
     assert (await wecom.call("user/simplelist", {"department_id": "9"}))["errcode"] == 60123
     assert (await wecom.call("user/get", {"userid": "LINA"}))["name"] == "李娜"
     assert (await wecom.call("user/get", {"userid": "nobody"}))["errcode"] == 60111
+
+
+async def test_one_address_has_a_limit_of_its_own_and_wrong_secrets_shut_it_out_for_an_hour(wecom: Wecom) -> None:
+    await wecom.token()
+    wecom.sandbox.faults.ip_calls_per_minute = 2
+    answers = [(await wecom.call("getcallbackip"))["errcode"] for _ in range(4)]
+    assert answers == [0, 0, 45009, 45009]
+    wecom.clock.advance(timedelta(seconds=61))
+    assert (await wecom.call("getcallbackip"))["errcode"] == 0
+
+    wecom.sandbox.faults.heal()
+    for _ in range(21):
+        assert (await wecom.gettoken(corpid=CORP_ID, corpsecret="wrong"))["errcode"] == 40001
+    assert (await wecom.gettoken(corpid=CORP_ID, corpsecret=SECRET))["errcode"] == 45009
+    wecom.clock.advance(timedelta(hours=1, seconds=1))
+    assert (await wecom.gettoken(corpid=CORP_ID, corpsecret=SECRET))["errcode"] == 0
+
+
+async def test_the_cursor_of_a_list_is_opaque_and_dies(wecom: Wecom) -> None:
+    while len((await wecom.call("externalcontact/list_contact_way"))["contact_way"]) < 3:
+        await wecom.call("externalcontact/add_contact_way", type=1, scene=2, user=["lina"])
+    first = await wecom.call("externalcontact/list_contact_way", limit=2)
+    again = await wecom.call("externalcontact/list_contact_way", limit=2, cursor=first["next_cursor"])
+    assert (len(first["contact_way"]), len(again["contact_way"]), again["next_cursor"]) == (2, 1, "")
+    assert (await wecom.call("externalcontact/list_contact_way", cursor="made up"))["errcode"] == 40058
+    wecom.clock.advance(timedelta(hours=1))
+    wecom.access_token = ""
+    answer = await wecom.call("externalcontact/list_contact_way", limit=2, cursor=first["next_cursor"])
+    assert answer["errcode"] == 50100

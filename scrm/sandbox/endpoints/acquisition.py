@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from ..acquisition import Link
 from ..call import Call
+from ..cursors import next_cursor, read_cursor
 from ..errors import Refusal
 from ..world import Json
 
@@ -76,8 +77,8 @@ def get(call: Call) -> Json:
 def list_link(call: Call) -> Json:
     """The ids of valid links, page by page."""
     ids = list(call.world.acquisition.links)
-    first, limit = _first(call), min(max(call.number("limit", 100), 1), 100)
-    return {"link_id_list": ids[first : first + limit], "next_cursor": _next(first + limit, len(ids))}
+    (first,), limit = read_cursor(call), min(max(call.number("limit", 100), 1), 100)
+    return {"link_id_list": ids[first : first + limit], "next_cursor": next_cursor(call, first + limit, len(ids))}
 
 
 def delete_link(call: Call) -> Json:
@@ -90,7 +91,7 @@ def delete_link(call: Call) -> Json:
 def customer(call: Call) -> Json:
     """Who came through a link, page by page."""
     link = _find(call)
-    first, limit = _first(call), min(max(call.number("limit", 1000), 1), 1000)
+    (first,), limit = read_cursor(call), min(max(call.number("limit", 1000), 1), 1000)
     rows = [
         {
             "external_userid": one.external_userid,
@@ -100,7 +101,7 @@ def customer(call: Call) -> Json:
         }
         for one in link.customers[first : first + limit]
     ]
-    return {"customer_list": rows, "next_cursor": _next(first + limit, len(link.customers))}
+    return {"customer_list": rows, "next_cursor": next_cursor(call, first + limit, len(link.customers))}
 
 
 def quota(call: Call) -> Json:
@@ -135,14 +136,3 @@ def get_chat_info(call: Call) -> Json:
     state = next((one.state for one in link.customers if one.external_userid == external_userid), "") if link else ""
     info = {"recv_msg_cnt": 3, "link_id": link_id, "state": state}
     return {"userid": userid, "external_userid": external_userid, "chat_info": info}
-
-
-def _first(call: Call) -> int:
-    cursor = call.text("cursor")
-    if cursor and not cursor.isdigit():
-        raise Refusal(40058, "invalid Request Parameter, invalid cursor")
-    return int(cursor or 0)
-
-
-def _next(first: int, total: int) -> str:
-    return str(first) if first < total else ""

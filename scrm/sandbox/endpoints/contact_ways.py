@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from ..call import Call
+from ..cursors import next_cursor, read_cursor
 from ..errors import Refusal
 from ..world import ContactWay, Json
 
@@ -104,19 +105,15 @@ def list_contact_way(call: Call) -> Json:
     end = call.number("end_time", int(call.now.timestamp()))
     start = call.number("start_time", int((call.now - timedelta(days=90)).timestamp()))
     limit = min(max(call.number("limit", 100), 1), 1000)
-    cursor = call.text("cursor")
+    (first,) = read_cursor(call)
     ways = [
         way
         for way in call.world.contact_ways.values()
         if not way.is_temp and start <= int(way.created_at.timestamp()) <= end
     ]
-    if cursor and not cursor.isdigit():
-        raise Refusal(40058, "invalid Request Parameter, invalid cursor")
-    first = int(cursor or 0)
-    more = first + limit < len(ways)
     return {
         "contact_way": [{"config_id": way.config_id} for way in ways[first : first + limit]],
-        "next_cursor": str(first + limit) if more else "",
+        "next_cursor": next_cursor(call, first + limit, len(ways)),
     }
 
 

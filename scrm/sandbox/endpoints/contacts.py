@@ -1,9 +1,7 @@
 """Customers and their relations to members."""
 
-import base64
-import binascii
-
 from ..call import Call, read_text
+from ..cursors import make_cursor, read_cursor
 from ..errors import Refusal
 from ..world import Json, Pair, WechatUser
 
@@ -86,13 +84,13 @@ def batch_get_by_user(call: Call) -> Json:
 
 
 def _page(call: Call, userids: list[str], limit: int) -> tuple[list[Pair], str]:
-    """The relations from the cursor on, and the cursor behind them; it is never empty before the very end."""
-    number, start = _read_cursor(call.text("cursor"))
+    """The relations from the cursor on, and the cursor behind them (which member, how many of theirs are done)."""
+    number, start = read_cursor(call, 2)
     page: list[Pair] = []
     while number < len(userids):
         for pair in call.world.pairs_after(userids[number], start):
             if len(page) == limit:
-                return page, _make_cursor(number, start)
+                return page, make_cursor(call, number, start)
             start += 1
             if call.can_use(pair):
                 page.append(pair)
@@ -106,21 +104,6 @@ def _row(call: Call, pair: Pair) -> Json:
         "external_contact": external_contact(call, user),
         "follow_info": {**_relation(pair), "tag_id": list(pair.tag_ids)},
     }
-
-
-def _make_cursor(number: int, start: int) -> str:
-    """Opaque to the caller: which member of the call, and how many of theirs are done."""
-    return base64.urlsafe_b64encode(f"after:{number}:{start}".encode()).decode()
-
-
-def _read_cursor(text: str) -> tuple[int, int]:
-    if not text:
-        return 0, 0
-    try:
-        number, start = base64.urlsafe_b64decode(text).decode().removeprefix("after:").split(":")
-        return int(number), int(start)
-    except (binascii.Error, ValueError):
-        raise Refusal(40058, "invalid Request Parameter, invalid cursor") from None
 
 
 def remark(call: Call) -> Json:

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta, timezone
 
 from ..call import Call
+from ..cursors import next_cursor, read_cursor
 from ..errors import Refusal
 from ..group_chats import Group, JoinWay, details
 from ..world import Json
@@ -26,17 +27,14 @@ def list_groups(call: Call) -> Json:
     if status not in range(4):
         raise Refusal(40058, "invalid Request Parameter, status_filter must be 0 to 3")
     owners = _owners(call)
-    cursor = call.text("cursor")
-    if cursor and not cursor.isdigit():
-        raise Refusal(40058, "invalid Request Parameter, invalid cursor")
+    (first,) = read_cursor(call)
     found = [
         group
         for group in call.world.group_chats.groups.values()
         if group.dismissed_at is None and _is_wanted(call, group, status, owners)
     ]
-    first = int(cursor or 0)
     rows = [{"chat_id": group.chat_id, "status": group.status} for group in found[first : first + limit]]
-    return {"group_chat_list": rows, "next_cursor": str(first + limit) if first + limit < len(found) else ""}
+    return {"group_chat_list": rows, "next_cursor": next_cursor(call, first + limit, len(found))}
 
 
 def _is_wanted(call: Call, group: Group, status: int, owners: set[str]) -> bool:

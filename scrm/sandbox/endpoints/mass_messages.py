@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from ..call import Call, read_text
+from ..cursors import next_cursor, read_cursor
 from ..errors import Refusal
 from ..sending import REMINDED_WITHIN, REMINDERS, Delivery, MassMessage
 from ..world import Json, Pair, PairState
@@ -198,12 +199,8 @@ def cut_page(call: Call, items: Sequence[T], *, default: int, most: int) -> tupl
     """One page and the cursor of the next; a limit beyond the most falls back to the default."""
     limit = call.number("limit", default)
     limit = limit if 0 < limit <= most else default
-    cursor = call.text("cursor")
-    if cursor and not cursor.isdigit():
-        raise Refusal(40058, "invalid Request Parameter, cursor")
-    begin = int(cursor or 0)
-    rest = begin + limit < len(items)
-    return items[begin : begin + limit], str(begin + limit) if rest else ""
+    (begin,) = read_cursor(call)
+    return items[begin : begin + limit], next_cursor(call, begin + limit, len(items))
 
 
 def _moment(call: Call, name: str) -> datetime:

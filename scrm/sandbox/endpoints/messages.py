@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 from ..call import Call, read_text
 from ..errors import Refusal
@@ -12,6 +13,9 @@ from .cards import INTERACTIVE, check_card
 RECALL_LIFE = timedelta(hours=24)
 RESPONSE_LIFE = timedelta(hours=72)
 PER_MEMBER_AND_MINUTE = 30
+PER_MEMBER_AND_HOUR = 1000
+PER_ACCOUNT_AND_DAY = 200
+CHINA = ZoneInfo("Asia/Shanghai")
 TEXT_BYTES = 2048
 
 
@@ -129,10 +133,26 @@ def _is_repeat(call: Call, answer: Json) -> bool:
 
 def _put(call: Call, member: Member, msgid: str, body: Json) -> None:
     inbox = call.world.app_messages.setdefault(member.userid, [])
-    minute_ago = call.now - timedelta(minutes=1)
-    # More than 30 in a minute are dropped without a word (doc 90312).
-    if sum(1 for message in inbox[-PER_MEMBER_AND_MINUTE:] if message.at > minute_ago) < PER_MEMBER_AND_MINUTE:
-        inbox.append(AppMessage(msgid, call.now, body))
+    # What is beyond a limit is dropped without a word (doc 90312).
+    if _is_full(call, inbox) or not _take_from_the_day(call):
+        return
+    inbox.append(AppMessage(msgid, call.now, body))
+
+
+def _is_full(call: Call, inbox: list[AppMessage]) -> bool:
+    """30 a minute and 1000 an hour for one member."""
+    limits = ((PER_MEMBER_AND_MINUTE, timedelta(minutes=1)), (PER_MEMBER_AND_HOUR, timedelta(hours=1)))
+    return any(len(inbox) >= most and inbox[-most].at > call.now - span for most, span in limits)
+
+
+def _take_from_the_day(call: Call) -> bool:
+    """The app's person-times of a natural day in China: the accounts of the corp times 200."""
+    day = call.now.astimezone(CHINA).date().isoformat()
+    taken = call.world.app_messages_by_day.get(day, 0)
+    if taken >= call.faults.account_cap * PER_ACCOUNT_AND_DAY:
+        return False
+    call.world.app_messages_by_day[day] = taken + 1
+    return True
 
 
 def make_response_code(call: Call, msgid: str) -> str:

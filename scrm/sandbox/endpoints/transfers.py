@@ -1,6 +1,7 @@
 """Handing customers and groups to another member (docs 92125, 94088, 94081, 94082, 92124, 95703, 92127)."""
 
 from ..call import Call
+from ..cursors import next_cursor, read_cursor
 from ..errors import Refusal
 from ..transfers import MOST_IN_QUARTER, Transfer
 from ..world import Json, PairState
@@ -83,9 +84,8 @@ def _results(call: Call, resigned: bool) -> Json:
         {"external_userid": row.external_userid, "status": row.status, "takeover_time": row.takeover_time}
         for row in newest.values()
     ]
-    start = int(call.text("cursor") or 0) if call.text("cursor").isdigit() else 0
-    more = start + 1000 < len(rows)
-    return {"customer": rows[start : start + 1000], "next_cursor": str(start + 1000) if more else ""}
+    (start,) = read_cursor(call)
+    return {"customer": rows[start : start + 1000], "next_cursor": next_cursor(call, start + 1000, len(rows))}
 
 
 def get_unassigned_list(call: Call) -> Json:
@@ -97,13 +97,9 @@ def get_unassigned_list(call: Call) -> Json:
         {"handover_userid": userid, "external_userid": contact, "dimission_time": int(at.timestamp())}
         for (userid, contact), at in call.world.transfers.unassigned.items()
     ]
-    start = int(call.text("cursor")) if call.text("cursor").isdigit() else 0
-    more = start + size < len(rows)
-    return {
-        "info": rows[start : start + size],
-        "is_last": not more,
-        "next_cursor": str(start + size) if more else "",
-    }
+    (start,) = read_cursor(call)
+    cursor = next_cursor(call, start + size, len(rows))
+    return {"info": rows[start : start + size], "is_last": not cursor, "next_cursor": cursor}
 
 
 def onjob_group_transfer(call: Call) -> Json:
