@@ -1,10 +1,10 @@
 """Coupons that an order says it used: redeemed when it is paid, given back when it comes to nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, literal_column, or_, select, update
 
 from scrm.commerce import coupons, coupons_lifecycle
 from scrm.commerce.canonical import CouponUse, Order
@@ -33,6 +33,17 @@ def follow(conn: Connection, saved: Iterable[tuple[Order, int]], *, now: datetim
             list(rows.values()),
         )
     settle(conn, {order_id for _, order_id in pairs}, now=now)
+
+
+def settle_new(conn: Connection, order_ids: Sequence[int], *, now: datetime) -> None:
+    """`settle` for orders that say nothing of coupons themselves: a till may have told one of their numbers."""
+    waiting = select(coupon_issue.c.id).where(coupon_issue.c.order_id.is_(None), _HAS_NUMBER).limit(1)
+    if conn.execute(waiting).first() is not None:
+        settle(conn, set(order_ids), now=now)
+
+
+# Said in words, so that the index of those that wait is used.
+_HAS_NUMBER: ColumnElement[bool] = literal_column("coupon_issue.order_no <> ''")
 
 
 def _as_typed(use: CouponUse) -> str:

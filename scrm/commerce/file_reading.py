@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from scrm.commerce.canonical import Order, find_implausible, find_nul
 from scrm.commerce.connectors import Connector, Context, Parser
 from scrm.commerce.connectors.reader import Line, Sheet, read_id, read_moment
-from scrm.commerce.fresh import Columns, Prepared, Preparer
+from scrm.commerce.prepared import Prepared, Preparer
 from scrm.commerce.spool import Spool
 from scrm.db.vault import Vault
 from scrm.errors import Invalid
@@ -35,9 +35,8 @@ class Chunk:
     """What a piece of the file came to; `share` is how much of the file has been read, from 0 to 1."""
 
     share: float
-    good: list[Prepared]
+    good: Prepared
     bad: list[Bad]
-    columns: Columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ class _FileReader:
         while piece := list(islice(items, CHUNK)):
             good = self._preparer.prepare([item for item in piece if isinstance(item, Order)])
             bad = [item for item in piece if isinstance(item, Bad)]
-            yield Chunk(_LOOKING + (1 - _LOOKING) * self._share(), good, bad, self._preparer.columns)
+            yield Chunk(_LOOKING + (1 - _LOOKING) * self._share(), good, bad)
 
     def _share(self) -> float:
         return self._parser.sheet.bytes_read / self._parser.sheet.size
@@ -104,7 +103,7 @@ class _FileReader:
                 fresh, groups = fresh + self._main.see(pending), groups + len(pending)
                 pending.clear()
                 if groups % (_SEE * 10) == 0:
-                    yield Chunk(_LOOKING * self._share(), [], [], self._preparer.columns)
+                    yield Chunk(_LOOKING * self._share(), self._preparer.prepare([]), [])
         fresh, groups = fresh + self._main.see(pending), groups + len(pending)
         survey.refuse_damage()
         self._is_scattered = fresh < groups

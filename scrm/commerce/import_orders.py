@@ -18,7 +18,8 @@ from scrm.commerce import store
 from scrm.commerce.connectors import KNOWN_HEADINGS, Connector, Parser, find_connector, recognise
 from scrm.commerce.connectors.reader import Line, Scratch, Sheet, clean, open_sheet
 from scrm.commerce.file_reading import Bad, Chunk, Reading
-from scrm.commerce.fresh import Columns, Outcome, Prepared, save_prepared
+from scrm.commerce.fresh import Outcome, save_prepared
+from scrm.commerce.prepared import Prepared
 from scrm.commerce.reading_process import chunks_of
 from scrm.db import Database, Priority
 from scrm.db.serving import Turn, in_turns
@@ -151,33 +152,29 @@ class _Import:
         counts.rejected += len(chunk.bad)
         counts.orders += len(chunk.bad)
         counts.reasons += [item.reason for item in chunk.bad[: _SHOWN - len(counts.reasons)]]
-        counts.examples += [item.key[2] for item in chunk.good[: 3 - len(counts.examples)]]
+        counts.examples += chunk.good.order_no[: 3 - len(counts.examples)]
 
     async def _save(self, chunk: Chunk) -> None:
         """What an earlier run has kept is passed over; its figures are ours already."""
         start = min(max(self._skip - self._done, 0), len(chunk.good))
         self._done += start
-        async for turn in in_turns(self.into.db.url, self.into.clock, chunk.good[start:]):
-            await self._save_at_once(turn, chunk.columns)
+        async for turn in in_turns(self.into.db.url, self.into.clock, range(start, len(chunk.good))):
+            await self._save_at_once(turn, chunk.good.part(turn.rows))
 
-    async def _save_at_once(self, turn: Turn[Prepared], columns: Columns) -> None:
+    async def _save_at_once(self, turn: Turn[int], batch: Prepared) -> None:
         into = self.into
         how = {"now": into.clock.now(), "vault": into.vault, "only_new": into.only_new}
         done = self._done + len(turn.rows)
         try:
-            outcome = await into.db.write_as(
-                Priority.IMPORT, turn.timed(self._keep), turn.rows, columns, done=done, **how
-            )
+            outcome = await into.db.write_as(Priority.IMPORT, turn.timed(self._keep), batch, done=done, **how)
         except _Undo as undo:
             outcome = undo.outcome
         self._done = done
         self._add(outcome)
 
-    def _keep(
-        self, conn: Connection, /, batch: Sequence[Prepared], columns: Columns, *, done: int, **how: Any
-    ) -> Outcome:
+    def _keep(self, conn: Connection, /, batch: Prepared, *, done: int, **how: Any) -> Outcome:
         """The chunk, and in the same transaction how far we are."""
-        outcome = save_prepared(conn, batch, columns, **how)
+        outcome = save_prepared(conn, batch, **how)
         if self.into.dry_run:
             raise _Undo(outcome)
         figures = self.counts.as_dict()

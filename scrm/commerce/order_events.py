@@ -54,7 +54,7 @@ def _is_stub(row: Row) -> bool:
 
 def is_history(row: Row, now: datetime) -> bool:
     """Whether all of an order lies behind us: it comes from a file, or nothing happened to it for three days."""
-    moments = [row[name] for name in _TIME.values() if row[name] is not None]
+    moments = [row[name] for name in TIME_OF.values() if row[name] is not None]
     return row["route"] == "file" or (bool(moments) and max(moments) < now - HISTORY)
 
 
@@ -84,7 +84,9 @@ _SEQUENCE = (
     "order.cancelled",
     "order.closed",
 )
-_TIME = {
+# What is told of parcels, too.
+OF_PARCELS = frozenset(("order.shipped", "order.delivered"))
+TIME_OF = {
     "order.created": "ordered_at",
     "order.paid": "paid_at",
     "order.shipped": "shipped_at",
@@ -102,8 +104,35 @@ def tell(
     if not news:
         return
     key = event_key(row)
-    common = {
-        "order_id": row["id"],
+    common = {"order_id": row["id"], **facts_of(row, lines)}
+    cases = {case["refund_no"]: case for case in refunds}
+    for name, number in in_sequence(news):
+        facts = dict(common)
+        if number:
+            facts |= _case_facts(cases[number])
+        elif name in OF_PARCELS and shipments:
+            facts |= {"carrier": shipments[0]["carrier_name"], "parcel_tail": shipments[0]["tracking_no"][-4:]}
+            facts["parcels"] = len(shipments)
+        occurred_at = _occurred_at(name, row, cases.get(number)) or now
+        if row["route"] == "file" or occurred_at < now - HISTORY:
+            facts["historic"] = True
+        once = once_of(name, key, number)
+        yield Event(name=name, occurred_at=occurred_at, person_id=row["person_id"], key=key, facts=facts, once=once)
+
+
+def in_sequence(news: set[tuple[str, str]]) -> list[tuple[str, str]]:
+    """In the order in which such things happen."""
+    return sorted(news, key=lambda told: (_SEQUENCE.index(told[0]), told[1]))
+
+
+def once_of(name: str, key: str, number: str = "") -> str:
+    """The key under which this is told once."""
+    return _short(f"{name}:{key}:{number}" if number else f"{name}:{key}", 200)
+
+
+def facts_of(row: Row, lines: list[Row]) -> dict[str, Any]:
+    """What every event of an order says of it."""
+    return {
         "order_no": row["order_no"],
         "channel": row["channel"],
         "shop_key": row["shop_key"],
@@ -115,26 +144,13 @@ def tell(
         "lines": len(lines),
         **_goods(lines),
     }
-    cases = {case["refund_no"]: case for case in refunds}
-    for name, number in sorted(news, key=lambda told: (_SEQUENCE.index(told[0]), told[1])):
-        facts = dict(common)
-        if number:
-            facts |= _case_facts(cases[number])
-        elif name in ("order.shipped", "order.delivered") and shipments:
-            facts |= {"carrier": shipments[0]["carrier_name"], "parcel_tail": shipments[0]["tracking_no"][-4:]}
-            facts["parcels"] = len(shipments)
-        occurred_at = _occurred_at(name, row, cases.get(number)) or now
-        if row["route"] == "file" or occurred_at < now - HISTORY:
-            facts["historic"] = True
-        once = _short(f"{name}:{key}:{number}" if number else f"{name}:{key}", 200)
-        yield Event(name=name, occurred_at=occurred_at, person_id=row["person_id"], key=key, facts=facts, once=once)
 
 
 def _goods(lines: list[Row]) -> dict[str, Any]:
     """The line that most was paid for, as playbooks of one product know it, and the codes of all."""
-    main = max(lines, key=lambda line: (not line["is_gift"], line["paid_fen"]), default=None)
-    if main is None:
+    if not lines:
         return {}
+    main = lines[0] if len(lines) == 1 else max(lines, key=lambda line: (not line["is_gift"], line["paid_fen"]))
     codes = [code for line in lines if (code := line["merchant_sku"] or line["platform_sku_id"])]
     said = {
         "sku": main["merchant_sku"] or main["platform_sku_id"],
@@ -156,7 +172,7 @@ def _occurred_at(name: str, row: Row, case: Row | None) -> datetime | None:
     if case is not None:
         moment = case["created_at"] if name == "refund.opened" else case["finished_at"] or case["created_at"]
     else:
-        moment = row[_TIME[name]]
+        moment = row[TIME_OF[name]]
     return moment or row["platform_updated_at"]
 
 

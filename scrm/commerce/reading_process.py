@@ -14,7 +14,7 @@ from typing import IO, Any
 from scrm.commerce.connectors import KNOWN_HEADINGS, Connector
 from scrm.commerce.connectors.reader import Line, Scratch, Sheet, open_sheet
 from scrm.commerce.file_reading import Bad, Chunk, Reading, read_chunks
-from scrm.commerce.fresh import Columns, Prepared
+from scrm.commerce.prepared import packed, unpacked
 from scrm.errors import Invalid, ScrmError
 
 # Below this many bytes starting a process costs more than it brings.
@@ -88,18 +88,17 @@ async def _frame(stream: asyncio.StreamReader) -> Chunk | None:
 
 
 def _chunk(values: list[Any]) -> Chunk:
-    share, good, bad, columns = values
+    share, good, bad = values
     return Chunk(
         share,
-        [Prepared._make(item) for item in good],
+        unpacked(good),
         [Bad(tuple(map(Line._make, lines)), tuple(map(Line._make, details)), reason) for lines, details, reason in bad],
-        Columns._make(columns),
     )
 
 
 def _flat(chunk: Chunk) -> tuple[Any, ...]:
     bad = [(tuple(map(tuple, one.lines)), tuple(map(tuple, one.details)), one.reason) for one in chunk.bad]
-    return ("chunk", chunk.share, [tuple(item) for item in chunk.good], bad, tuple(chunk.columns))
+    return ("chunk", chunk.share, packed(chunk.good), bad)
 
 
 def main() -> None:

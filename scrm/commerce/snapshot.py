@@ -1,16 +1,18 @@
 """An order as it came, turned into the rows we keep: texts cut to their columns, private values sealed and masked."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
+from operator import attrgetter
+from typing import Any
 
 import msgspec
 
 from scrm.commerce import models
 from scrm.commerce.canonical import Line, Order, Payment, Receiver, Refund, Shipment, allocate
-from scrm.commerce.merge import Row
+from scrm.commerce.merge import TIMES, Row
 from scrm.db.vault import Vault, cover_phones, mask_phone
 from scrm.profiles.phones import is_masked, is_virtual_phone, mask_name, normalise_phone
 
@@ -40,74 +42,108 @@ class Snapshot:
 
 def digests(orders: Iterable[Order], vault: Vault) -> list[str]:
     """Keyed hashes of whole messages: equal digests are the same message; 48 hex characters each."""
+    return marks([_encode(order) for order in orders], vault)
+
+
+def marks(encoded: Iterable[bytes], vault: Vault) -> list[str]:
+    """`digests` of orders that have been written out as JSON already."""
     key = vault.sign("order digest", "v1").encode()
-    return [blake2b(_encode(order), digest_size=24, key=key).hexdigest() for order in orders]
+    return [blake2b(text, digest_size=24, key=key).hexdigest() for text in encoded]
+
+
+_AS_THEY_COME = (
+    "channel",
+    "shop_key",
+    "order_no",
+    "parent_order_no",
+    "status",
+    "payment_status",
+    "fulfillment_status",
+    "aftersale_status",
+    "currency",
+    "goods_fen",
+    "freight_fen",
+    "discount_fen",
+    "platform_discount_fen",
+    "payable_fen",
+    "is_gift",
+    "is_test",
+)
+_TEXTS = ("buyer_note", "seller_note")
+_PICKED = (*_AS_THEY_COME, *TIMES, "platform_updated_at", "raw_status", *_TEXTS)
+_pick = attrgetter(*_PICKED)
+
+
+def columns_of(
+    orders: Sequence[Order], vault: Vault, *, route: str, digests: Sequence[str], now: datetime
+) -> dict[str, list[Any]]:
+    """The rows of orders, column by column: what most orders share is looked at once."""
+    many = len(orders)
+    columns = by_column(_PICKED, [_pick(order) for order in orders])
+    for name in (*TIMES, "platform_updated_at"):
+        columns[name] = [_whole(moment) if moment is not None else None for moment in columns[name]]
+    for name in _TEXTS:
+        columns[name] = [_cut(f"orders.{name}", cover_phones(text)) if text else "" for text in columns[name]]
+    columns["raw_status"] = [_cut("orders.raw_status", text) for text in columns["raw_status"]]
+    buyers = [_Buyer(order, vault) for order in orders]
+    columns |= {
+        "person_id": [None] * many,
+        "bound_by": [""] * many,
+        "paid_fen": [_paid_fen(order) for order in orders],
+        "refunded_fen": [0] * many,
+        "buyer_unionid": [order.buyer_ref.get("wx_unionid", "")[:64] for order in orders],
+        "buyer_phone_lookup": [buyer.phone_lookup for buyer in buyers],
+        "buyer_name_mask": [buyer.name_mask for buyer in buyers],
+        "no_tail": [tail_of(no) for no in columns["order_no"]],
+        "phone_tail": [buyer.phone_tail for buyer in buyers],
+        "buyer_ref": [buyer.ids for buyer in buyers],
+        "receiver_mask": [buyer.receiver_mask for buyer in buyers],
+        "receiver_sealed": [buyer.receiver_sealed for buyer in buyers],
+        "route": [route] * many,
+        "version": [_version(order) for order in orders],
+        "digest": list(digests),
+        "first_seen_at": [now] * many,
+        "last_seen_at": [now] * many,
+    }
+    return columns
+
+
+def by_column(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
+    """Rows turned into columns; empty ones where there is no row."""
+    if not rows:
+        return {name: [] for name in names}
+    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
 
 def take(order: Order, vault: Vault, *, route: str, digest: str, now: datetime) -> Snapshot:
     """The rows of an order; `now` stands in where a live message forgot to say when."""
-    private = _Buyer(order, vault)
-    row: Row = {
-        "channel": order.channel,
-        "shop_key": order.shop_key,
-        "order_no": order.order_no,
-        "person_id": None,
-        "bound_by": "",
-        "parent_order_no": order.parent_order_no,
-        "status": order.status,
-        "payment_status": order.payment_status,
-        "fulfillment_status": order.fulfillment_status,
-        "aftersale_status": order.aftersale_status,
-        "raw_status": _cut("orders.raw_status", order.raw_status),
-        "currency": order.currency,
-        "goods_fen": order.goods_fen,
-        "freight_fen": order.freight_fen,
-        "discount_fen": order.discount_fen,
-        "platform_discount_fen": order.platform_discount_fen,
-        "payable_fen": order.payable_fen,
-        "paid_fen": _paid_fen(order),
-        "refunded_fen": 0,
-        "ordered_at": _whole(order.ordered_at),
-        "paid_at": _whole(order.paid_at),
-        "shipped_at": _whole(order.shipped_at),
-        "delivered_at": _whole(order.delivered_at),
-        "completed_at": _whole(order.completed_at),
-        "closed_at": _whole(order.closed_at),
-        "platform_updated_at": _whole(order.platform_updated_at),
-        "buyer_unionid": order.buyer_ref.get("wx_unionid", "")[:64],
-        "buyer_phone_lookup": private.phone_lookup,
-        "buyer_name_mask": private.name_mask,
-        "no_tail": tail_of(order.order_no),
-        "phone_tail": private.phone_tail,
-        "buyer_ref": private.ids,
-        "receiver_mask": private.receiver_mask,
-        "receiver_sealed": private.receiver_sealed,
-        "buyer_note": _cut("orders.buyer_note", cover_phones(order.buyer_note)),
-        "seller_note": _cut("orders.seller_note", cover_phones(order.seller_note)),
-        "is_gift": order.is_gift,
-        "is_test": order.is_test,
-        "route": route,
-        "version": _version(order),
-        "digest": digest,
-        "first_seen_at": now,
-        "last_seen_at": now,
-    }
-    stated = {
+    columns = columns_of((order,), vault, route=route, digests=(digest,), now=now)
+    row: Row = {name: column[0] for name, column in columns.items()}
+    return Snapshot(
+        row=row,
+        lines=None if order.lines is None else line_rows(order.lines, row["paid_fen"]),
+        payments=None if order.payments is None else [payment_row(payment) for payment in order.payments],
+        shipments=None if order.shipments is None else [shipment_row(parcel) for parcel in order.shipments],
+        refunds=None if order.refunds is None else [refund_row(case) for case in order.refunds],
+        stated=stated_in(order, route, now),
+        external_userid=external_userid_of(order),
+    )
+
+
+def stated_in(order: Order, route: str, now: datetime) -> Row:
+    """What `merge.complete` wants to know of the message itself."""
+    return {
         "refunded_fen": order.refunded_fen,
         "payment_status": order.payment_status,
         "fulfillment_status": order.fulfillment_status,
         "aftersale_status": order.aftersale_status,
-        "moment": _whole(_moment(order, route, now)),
+        "moment": moment_of(order, route, now),
     }
-    return Snapshot(
-        row=row,
-        lines=None if order.lines is None else _lines(order.lines, row["paid_fen"]),
-        payments=None if order.payments is None else [_payment(payment) for payment in order.payments],
-        shipments=None if order.shipments is None else [_shipment(parcel) for parcel in order.shipments],
-        refunds=None if order.refunds is None else [_refund(case) for case in order.refunds],
-        stated=stated,
-        external_userid=order.buyer_ref.get("wecom_external_userid") or order.buyer_ref.get("external_userid", ""),
-    )
+
+
+def external_userid_of(order: Order) -> str:
+    """The buyer's id with WeCom, as whoever sent the order names it."""
+    return order.buyer_ref.get("wecom_external_userid") or order.buyer_ref.get("external_userid", "")
 
 
 def tail_of(order_no: str) -> str:
@@ -133,7 +169,7 @@ def settle(row: Row) -> Row:
 
 def _cut(column: str, text: str) -> str:
     """PostgreSQL refuses NUL and what is too long."""
-    return text.replace("\0", "")[: _WIDTH[column]] if text else ""
+    return (text.replace("\0", "") if "\0" in text else text)[: _WIDTH[column]] if text else ""
 
 
 def _whole(moment: datetime | None) -> datetime | None:
@@ -152,12 +188,12 @@ def _version(order: Order) -> int:
     return int(value) if value and value.isdecimal() and len(value) <= 18 else 0
 
 
-def _moment(order: Order, route: str, now: datetime) -> datetime:
+def moment_of(order: Order, route: str, now: datetime) -> datetime | None:
     """When what the order says became true, if it does not tell: live messages are fresh, files are not."""
     if route != "file":
-        return order.platform_updated_at or now
+        return _whole(order.platform_updated_at or now)
     told = (order.closed_at, order.completed_at, order.delivered_at, order.shipped_at, order.paid_at, order.ordered_at)
-    return next((moment for moment in told if moment is not None), now)
+    return _whole(next((moment for moment in told if moment is not None), now))
 
 
 def _paid_fen(order: Order) -> int | None:
@@ -169,12 +205,14 @@ def _paid_fen(order: Order) -> int | None:
 class _Buyer:
     """The buyer's and receiver's private values, each in the only form in which it may be kept."""
 
-    __slots__ = ("ids", "name_mask", "phone_lookup", "phone_tail", "receiver_mask", "receiver_sealed")
+    __slots__ = ("_seen", "ids", "name_mask", "phone_lookup", "phone_tail", "receiver_mask", "receiver_sealed")
 
     def __init__(self, order: Order, vault: Vault) -> None:
         ids: dict[str, str] = {}
+        self._seen: tuple[str, str | None] = ("", None)
         self.phone_lookup = self.phone_tail = self.name_mask = self.receiver_sealed = ""
         self.receiver_mask = _cut("orders.receiver_mask", order.receiver_mask)
+        self.ids = ids
         for name, value in order.buyer_ref.items():
             if not value:
                 continue
@@ -184,24 +222,32 @@ class _Buyer:
             if name in _NAME_NAMES and not self.name_mask:
                 self.name_mask = _cut("orders.buyer_name_mask", mask_name(value))
             ids[name] = mask_name(value)[:200] if name == "name" else value[:200]
-        self.ids = ids
         if order.receiver is not None:
             self._receiver(order.receiver, vault)
         self.phone_tail = _phone_tail(self.receiver_mask) or _phone_tail(ids.get("mobile_mask", ""))
 
     def _phone(self, text: str, ids: dict[str, str], vault: Vault) -> None:
-        phone = normalise_phone(text)
+        phone = self._normalised(text)
         if phone is not None:
             self.phone_lookup = self.phone_lookup or vault.lookup(phone)
             ids["mobile_mask"] = mask_phone(phone)
         elif is_masked(text) and not is_virtual_phone(text):
             ids.setdefault("mobile_mask", text[:20])
 
+    def _normalised(self, text: str) -> str | None:
+        """Buyer and receiver mostly have one phone."""
+        if text != self._seen[0]:
+            self._seen = text, normalise_phone(text)
+        return self._seen[1]
+
     def _receiver(self, receiver: Receiver, vault: Vault) -> None:
-        phone = normalise_phone(receiver.phone)
-        place = "".join((receiver.province, receiver.city, receiver.district))
-        shown = (mask_name(receiver.name), mask_phone(phone) if phone else _masked(receiver.phone), place)
-        self.receiver_mask = _cut("orders.receiver_mask", " ".join(part for part in shown if part))
+        phone = self._normalised(receiver.phone)
+        shown = [
+            mask_name(receiver.name),
+            mask_phone(phone) if phone else _masked(receiver.phone),
+            f"{receiver.province}{receiver.city}{receiver.district}",
+        ]
+        self.receiver_mask = _cut("orders.receiver_mask", " ".join(filter(None, shown)))
         if any(text and not is_masked(text) for text in (receiver.name, receiver.phone, receiver.address)):
             self.receiver_sealed = vault.seal(_encode(_shortened(receiver)).decode())
 
@@ -209,7 +255,7 @@ class _Buyer:
 def _shortened(receiver: Receiver) -> Receiver:
     """At most 160 characters a field, so that the sealed text fits its column."""
     values = msgspec.structs.astuple(receiver)
-    if max(map(len, values)) <= 160:
+    if len("".join(values)) <= 160 or max(map(len, values)) <= 160:
         return receiver
     return Receiver(**dict(zip(Receiver.__struct_fields__, (text[:160] for text in values), strict=True)))
 
@@ -220,7 +266,7 @@ def _masked(phone: str) -> str:
     return phone[:20] if is_masked(phone) else f"****{phone[-2:]}"
 
 
-def _lines(lines: list[Line], paid_fen: int | None) -> list[Row]:
+def line_rows(lines: list[Line], paid_fen: int | None) -> list[Row]:
     rows = [_line(line, position) for position, line in enumerate(lines)]
     if len(lines) == 1:
         if lines[0].paid_fen is None:
@@ -266,7 +312,7 @@ def _make_unique(rows: list[Row]) -> None:
             row["line_key"] = f"{key[:110]}.{seen[key]}"
 
 
-def _payment(payment: Payment) -> Row:
+def payment_row(payment: Payment) -> Row:
     return {
         "pay_key": payment.pay_key,
         "method": payment.method,
@@ -276,7 +322,7 @@ def _payment(payment: Payment) -> Row:
     }
 
 
-def _shipment(parcel: Shipment) -> Row:
+def shipment_row(parcel: Shipment) -> Row:
     return {
         "carrier_code": parcel.carrier_code,
         "tracking_no": parcel.tracking_no,
@@ -290,7 +336,7 @@ def _shipment(parcel: Shipment) -> Row:
     }
 
 
-def _refund(case: Refund) -> Row:
+def refund_row(case: Refund) -> Row:
     return {
         "refund_no": case.refund_no,
         "type": case.type,

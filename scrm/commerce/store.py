@@ -11,7 +11,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Table, case, delete, func, literal_column, select, text, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, literal_column, select, text, update
 
 from scrm import events
 from scrm.commerce import coupons_in_orders
@@ -33,7 +33,8 @@ from scrm.commerce.order_events import event_key, is_history, reached, tell, tol
 from scrm.commerce.snapshot import Snapshot, digests, keys, settle, take
 from scrm.commerce.totals import NOTHING, SUMS, TIMES, Change, Share, share_of
 from scrm.db import upsert
-from scrm.db.bulk import among, insert_rows, new_ids, update_rows
+from scrm.db.bulk import among, insert_columns, insert_rows, new_ids, update_rows
+from scrm.db.tables import to_millis
 from scrm.db.vault import Vault
 from scrm.errors import Conflict, NotFound
 from scrm.profiles.erased import Buyer, forget_buyer, when_buyers_erased
@@ -433,30 +434,37 @@ def _follow(conn: Connection, steps: list[_Step], now: datetime, correlation: st
 def move_totals(conn: Connection, changes: dict[int, Change]) -> None:
     """Add each person's change to what person_stat says of them."""
     recounted = sorted(person_id for person_id, change in changes.items() if change.needs_recount)
+    names = SUMS + TIMES
     added = [
-        {"person_id": person_id, **change.values()}
+        (person_id, *(_plain(values[name]) for name in names))
         for person_id, change in sorted(changes.items())
-        if not change.needs_recount
+        if not change.needs_recount and (values := change.values())
     ]
-    if added:
-        conn.execute(_add_totals(conn), added)
+    add_totals(conn, added)
     for person_id in recounted:
         recount(conn, person_id)
 
 
-def _add_totals(conn: Connection) -> Any:
-    statement = upsert(person_stat, conn)
-    new, old = statement.excluded, person_stat.c
-    sums = {name: old[name] + new[name] for name in SUMS}
-    times = {}
-    for name in TIMES:
-        stays = old[name] < new[name] if name.startswith("first") else old[name] > new[name]
-        times[name] = case((stays, old[name]), else_=_either(name, new))
-    return statement.on_conflict_do_update(index_elements=["person_id"], set_=sums | times)
+def _plain(value: Any) -> Any:
+    return to_millis(value) if isinstance(value, datetime) else value
 
 
-def _either(name: str, new: Any) -> Any:
-    return func.coalesce(new[name], person_stat.c[name])
+def add_totals(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Add to person_stat: (person, each of SUMS, each of TIMES in ms), one row a person, in the order of persons."""
+    if rows:
+        columns = zip(*rows, strict=True)
+        insert_columns(conn, person_stat, dict(zip(("person_id", *SUMS, *TIMES), columns, strict=True)), end=_ADDED_UP)
+
+
+def _extreme_of(name: str) -> str:
+    old, new = f"person_stat.{name}", f"excluded.{name}"
+    sign = "<" if name.startswith("first") else ">"
+    return f"{name} = CASE WHEN {old} {sign} {new} THEN {old} ELSE coalesce({new}, {old}) END"
+
+
+_ADDED_UP = "ON CONFLICT (person_id) DO UPDATE SET " + ", ".join(
+    [f"{name} = person_stat.{name} + excluded.{name}" for name in SUMS] + [_extreme_of(name) for name in TIMES]
+)
 
 
 def count_totals(conn: Connection, person_id: int) -> dict[str, Any]:

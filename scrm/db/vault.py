@@ -34,7 +34,7 @@ class Vault:
         self._head = f"2.{self.key_id}."
         self._newest_lookup = _derive(current, b"scrm lookup v1")
         self._first_lookup = _derive(secret_key, b"scrm lookup v1")
-        self.chain: tuple[bytes, ...] = (self._first_lookup,)
+        self.look_up_by(())
 
     def __reduce__(self) -> tuple[object, ...]:
         """A process that imports gets the same keys."""
@@ -69,14 +69,18 @@ class Vault:
 
     def lookup(self, value: str) -> str:
         """64 hex characters; equal values give equal texts, and nobody without the key can test a guess."""
-        digest = hmac.digest(self.chain[0], value.encode(), "sha256")
-        for key in self.chain[1:]:
-            digest = hmac.digest(key, digest, "sha256")
+        digest = value.encode()
+        for inner, outer in self._hmacs:
+            within, around = inner.copy(), outer.copy()
+            within.update(digest)
+            around.update(within.digest())
+            digest = around.digest()
         return digest.hex()
 
     def look_up_by(self, chain: Sequence[bytes]) -> None:
         """From now on look-ups go through these keys, the oldest first; none stands for the secret_key's alone."""
-        self.chain = tuple(chain) or (self._first_lookup,)
+        self.chain: tuple[bytes, ...] = tuple(chain) or (self._first_lookup,)
+        self._hmacs = [_begun_hmac(key) for key in self.chain]
 
     @property
     def newest_lookup(self) -> bytes:
@@ -95,6 +99,12 @@ def _rebuild(secret_key: str, data_key: str, old_keys: tuple[str, ...], chain: t
     vault = Vault(secret_key, data_key=data_key, old_keys=old_keys)
     vault.look_up_by(chain)
     return vault
+
+
+def _begun_hmac(key: bytes) -> tuple["hashlib._Hash", "hashlib._Hash"]:
+    """HMAC-SHA-256 (RFC 2104) as far as the key goes, inside and outside: a look-up goes on from there in half the time."""
+    block = key.ljust(64, b"\0") if len(key) <= 64 else hashlib.sha256(key).digest().ljust(64, b"\0")
+    return tuple(hashlib.sha256(bytes(byte ^ pad for byte in block)) for pad in (0x36, 0x5C))  # type: ignore[return-value]
 
 
 def hash_again(lookup: str, key: bytes) -> str:

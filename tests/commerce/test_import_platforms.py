@@ -29,7 +29,7 @@ def read(path: Path) -> tuple[str, dict[str, Order], list[Bad]]:
         sheets = [open_sheet(path, KNOWN_HEADINGS, scratch)]
         connector = recognise(sheets)
         chunks = list(read_chunks(reading, connector, sheets, scratch.path))
-    orders = [msgspec.json.decode(item.encoded, type=Order) for chunk in chunks for item in chunk.good]
+    orders = [msgspec.json.decode(text, type=Order) for chunk in chunks for text in chunk.good.encoded]
     return connector.key, {order.order_no: order for order in orders}, [bad for chunk in chunks for bad in chunk.bad]
 
 

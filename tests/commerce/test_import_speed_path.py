@@ -11,9 +11,10 @@ from sqlalchemy import Connection, select
 from scrm.commerce import import_orders as importing
 from scrm.commerce import reading_process, store
 from scrm.commerce.canonical import Order
-from scrm.commerce.fresh import Preparer, save_prepared
+from scrm.commerce.fresh import save_prepared
 from scrm.commerce.import_orders import Into, import_orders
 from scrm.commerce.models import order_line, orders, payment, refund, shipment
+from scrm.commerce.prepared import Preparer
 from scrm.db import Database
 from scrm.db.vault import Vault
 from scrm.events import event
@@ -68,7 +69,7 @@ async def test_the_short_way_ends_where_the_usual_way_ends(db: Database, vault: 
     counts = await import_orders(into, [written(tmp_path / "a.csv", 60)])
     assert (counts.orders, counts.created, counts.rejected) == (60, 60, 0)
     short = await db.read(everything)
-    batch = [msgspec.json.decode(item.encoded, type=Order) for item in _prepared(vault, tmp_path / "a.csv")]
+    batch = [msgspec.json.decode(text, type=Order) for text in _prepared(vault, tmp_path / "a.csv")]
     await db.write(clean_orders)
     await db.write(store.save_orders, batch, now=NOW, vault=vault, route="file")
     assert await db.read(everything) == short
@@ -82,7 +83,11 @@ def _prepared(vault: Vault, path: Path) -> list[Any]:
     with Scratch() as scratch:
         sheets = [open_sheet(path, KNOWN_HEADINGS, scratch)]
         reading = Reading("", ZoneInfo("Asia/Shanghai"), vault, NOW)
-        return [item for chunk in read_chunks(reading, recognise(sheets), sheets, scratch.path) for item in chunk.good]
+        return [
+            item
+            for chunk in read_chunks(reading, recognise(sheets), sheets, scratch.path)
+            for item in chunk.good.encoded
+        ]
 
 
 async def test_a_process_of_its_own_reads_the_same(
@@ -141,11 +146,11 @@ async def test_only_new_leaves_known_orders_alone(sqlite_url: str, vault: Vault)
         first = Order(channel="jd", order_no="1", status="paid", ordered_at=NOW, paid_fen=100)
         later = Order(channel="jd", order_no="1", status="completed", ordered_at=NOW, paid_fen=100)
         batch = preparer.prepare([first])
-        await db.write(save_prepared, batch, preparer.columns, now=NOW, vault=vault)
+        await db.write(save_prepared, batch, now=NOW, vault=vault)
         batch = preparer.prepare([later])
-        outcome = await db.write(save_prepared, batch, preparer.columns, now=NOW, vault=vault, only_new=True)
+        outcome = await db.write(save_prepared, batch, now=NOW, vault=vault, only_new=True)
         assert (outcome.created, outcome.updated, outcome.unchanged) == (0, 0, 1)
-        outcome = await db.write(save_prepared, batch, preparer.columns, now=NOW, vault=vault)
+        outcome = await db.write(save_prepared, batch, now=NOW, vault=vault)
         assert outcome.updated == 1
     finally:
         await db.close()
