@@ -102,6 +102,7 @@ def test_secrets_and_personal_data_are_covered() -> None:
     assert audit.masked("title", "周年庆") == "周年庆"
     assert audit.masked("unionid", ["oAbc"]) == ["o***"]
     assert len(audit.masked("text", "长" * 100_000)) < 21_000
+    assert audit.masked("text", " " * 19_992 + "13800136620").startswith(" " * 19_992 + "138****6……")
 
 
 async def fill(db: Database, count: int) -> None:
