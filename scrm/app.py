@@ -49,6 +49,7 @@ from scrm.contact_ways import pages as way_pages
 from scrm.content.media import copies
 from scrm.content.media import links as media_links
 from scrm.credentials import DatabaseTokens
+from scrm.customer_lists import bulk, bulk_store, export
 from scrm.db import Database
 from scrm.db.vault_keys import use_chain, vault_of
 from scrm.doctor.checks import domain_file
@@ -65,6 +66,7 @@ from scrm.profiles import mark_tags, refresh_member, search, tags
 from scrm.reports import adds as report_adds
 from scrm.schedule import Schedule
 from scrm.segments import refresh as segments
+from scrm.segments import rfm_refresh
 from scrm.services import SERVICES, Services
 from scrm.settings import Settings
 from scrm.sidebar import pages as sidebar_pages
@@ -164,6 +166,7 @@ EXECUTORS: Mapping[str, Execute] = {
     oa_keep.FOLLOWER: oa_api.run_follower,
     **hooks.EXECUTORS,
     import_jobs.KIND: import_jobs.run_import,
+    bulk_store.KIND: bulk.run_bulk,
     backups.KIND: backups.run_make,
     mass_plan.PREPARE: mass_plan.run_prepare,
     mass_plan.CREATE: dispatch.run_create,
@@ -177,6 +180,7 @@ EXECUTORS: Mapping[str, Execute] = {
     radar.NOTICE: radar_notices.run_notice,
     lives.KIND: lives.run_moved,
     segments.KIND: segments.run_refresh,
+    rfm_refresh.KIND: rfm_refresh.run_refresh,
     rehearsals.KIND: rehearsals.run_rehearsal,
 }
 
@@ -330,9 +334,11 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(callbacks_sweep.TICK_SECONDS, lambda: callbacks_sweep.tick(services), "callbacks.sweep")
     schedule.every(pre_tags.TICK_SECONDS, lambda: pre_tags.tick(services), "imports.pre_tags")
     schedule.every(HOUR_SECONDS, lambda: import_jobs.tick(services), "imports.clear")
+    schedule.every(HOUR_SECONDS, lambda: export.tick(services), "customers.clear")
     schedule.every(HOUR_SECONDS, lambda: api_once.tick(services), "api.answers_clear")
     schedule.every(HOUR_SECONDS, lambda: rehearsals.tick(services), "sop.rehearsals_clear")
     schedule.every(SLOW_SECONDS, lambda: tracking.tick(services), "tracking.settle")
+    schedule.every(rfm_refresh.TICK_SECONDS, lambda: rfm_refresh.tick(services), "rfm.refresh")
     schedule.every(segments.TICK_SECONDS, lambda: segments.tick(services), "segments.refresh")
     schedule.every(tally.TICK_SECONDS, lambda: tally.tick(services), "sop.tally")
     schedule.every(HOUR_SECONDS, lambda: why.tick(services), "sop.refusals")

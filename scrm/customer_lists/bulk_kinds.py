@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from scrm.access.modules import EDIT, EXPORT
+from scrm.profiles.words import Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,25 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
+def may_begin(kind: Kind, may: Callable[[str, str], bool]) -> bool:
+    """Besides the right of its own, whoever changes customers needs that of the list."""
+    return may(kind.module, kind.right) and may("customers", EXPORT if kind.right == EXPORT else EDIT)
+
+
 def offered_to(may: Callable[[str, str], bool]) -> list[Kind]:
-    """Those for which somebody has the right."""
-    return [each for each in KINDS.values() if may(each.module, each.right)]
+    """Those that somebody may begin."""
+    return [each for each in KINDS.values() if may_begin(each, may)]
+
+
+STATES: Mapping[str, Word] = {
+    "gathering": Word("正在准备", "info"),
+    "running": Word("进行中", "info"),
+    "done": Word("已完成", "good"),
+    "cancelled": Word("已取消", "warn"),
+    "failed": Word("没有执行", "bad"),
+}
+RESULTS: Mapping[str, Word] = {
+    "waiting": Word("等待中"),
+    "done": Word("完成", "good"),
+    "refused": Word("没有成功", "bad"),
+}

@@ -1,0 +1,134 @@
+"""Customers as a file: the columns somebody looks at, written row by row into XLSX or CSV beside the other files."""
+
+import asyncio
+import csv
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import xlsxwriter  # type: ignore[import-untyped]
+from sqlalchemy import Row
+
+from scrm.customer_lists import bulk_store, columns
+from scrm.customer_lists.columns import Cell, Column, Shown
+from scrm.customer_lists.people import Customer, list_these
+from scrm.services import Services
+
+SUFFIXES = ("xlsx", "csv")
+TYPES = {"csv": "text/csv", "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}
+_CHUNK = 500
+_KEPT = timedelta(days=7)
+# What a spreadsheet would run as a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def folder_of(services: Services) -> Path:
+    return services.settings.content.media_dir.parent / "exports"
+
+
+async def run(services: Services, job: Row[Any]) -> None:
+    """Write the file of a job; broken off it is begun anew, and is there only when it is whole."""
+    if job.state != "running":
+        return
+    folder, name = folder_of(services), f"customers-{job.id}.{job.choice['suffix']}"
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    chosen = columns.chosen(job.choice["columns"])
+    shown = Shown(services.settings.shop.zone, services.clock.now())
+    unfinished = folder / f"{name}.part"
+    written = after = 0
+    with _open(unfinished, job.choice["suffix"]) as sheet:
+        await asyncio.to_thread(sheet.write, _heading(chosen))
+        while ids := await services.db.read(bulk_store.list_people, job.id, after=after, limit=_CHUNK):
+            people = await services.db.read(list_these, ids)
+            for row in await asyncio.to_thread(_rows, people, chosen, shown):
+                sheet.write(row)
+            written, after = written + len(people), ids[-1]
+            now_there = await services.db.write(_note, job.id, written)
+            if now_there != "running":
+                break
+            await services.worker.give_way()
+    if (await services.db.read(bulk_store.get_job, job.id)).state != "running":
+        with suppress(FileNotFoundError):
+            await asyncio.to_thread(unfinished.unlink)
+        return
+    await asyncio.to_thread(unfinished.replace, folder / name)
+    await services.db.write(bulk_store.finish_export, job.id, name, written, now=services.clock.now())
+
+
+def _note(conn: Any, job_id: int, written: int) -> str:
+    bulk_store.change(conn, job_id, done=written)
+    return str(bulk_store.get_job(conn, job_id).state)
+
+
+def _heading(chosen: Sequence[Column]) -> list[Cell]:
+    return ["客户", "备注", *(each.title for each in chosen), "客户 ID", "编号"]
+
+
+def _rows(people: Sequence[Customer], chosen: Sequence[Column], shown: Shown) -> list[list[Cell]]:
+    return [
+        [
+            one.name,
+            one.remark,
+            *(each.cell(one, shown) for each in chosen),
+            one.contact.external_userid if one.contact is not None else "",
+            one.person.id,
+        ]
+        for one in people
+    ]
+
+
+class _Sheet(Protocol):
+    def write(self, row: Sequence[Cell]) -> None: ...
+
+
+class _Csv:
+    """With a byte order mark, so that Excel reads it."""
+
+    def __init__(self, out: Any) -> None:
+        self._writer = csv.writer(out)
+
+    def write(self, row: Sequence[Cell]) -> None:
+        self._writer.writerow([_harmless(cell) for cell in row])
+
+
+def _harmless(cell: Cell) -> Cell:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+
+
+class _Xlsx:
+    """Rows go to the disk as they come: memory does not grow with them."""
+
+    def __init__(self, book: Any) -> None:
+        self._page, self._bold, self._number = book.add_worksheet("客户"), book.add_format({"bold": True}), 0
+        self._page.set_column(0, 20, 16)
+        self._page.freeze_panes(1, 0)
+
+    def write(self, row: Sequence[Cell]) -> None:
+        for place, cell in enumerate(row):
+            if isinstance(cell, str):
+                self._page.write_string(self._number, place, cell, None if self._number else self._bold)
+            elif cell is not None:
+                self._page.write_number(self._number, place, cell)
+        self._number += 1
+
+
+@contextmanager
+def _open(path: Path, suffix: str) -> Iterator[_Sheet]:
+    if suffix == "csv":
+        with path.open("w", encoding="utf-8-sig", newline="") as out:
+            yield _Csv(out)
+        return
+    with xlsxwriter.Workbook(str(path), {"constant_memory": True}) as book:
+        yield _Xlsx(book)
+
+
+async def tick(services: Services) -> None:
+    """Files of a week ago go, and jobs of a quarter ago with what became of each."""
+    now = services.clock.now()
+    files = await services.db.write(bulk_store.forget_files, before=now - _KEPT)
+    files += await services.db.write(bulk_store.forget_old, now=now)
+    for name in files:
+        with suppress(FileNotFoundError):
+            await asyncio.to_thread((folder_of(services) / name).unlink)
