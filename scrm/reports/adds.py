@@ -5,6 +5,7 @@ the ledger for ever, so that what no event told is found too. Whose news it has 
 when a report is opened (scrm.reports.cohort): a report never waits for the tick, and never differs from a recount.
 """
 
+import json
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -14,11 +15,12 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
-    Row,
     Select,
     Table,
+    Text,
     and_,
     case,
+    cast,
     delete,
     exists,
     func,
@@ -201,61 +203,83 @@ def find_pending(conn: Connection) -> set[int] | None:
 
 
 def count(
-    conn: Connection, period: Period, whose: Whose, now: datetime, *, without: Collection[int]
-) -> Sequence[Row[Any]]:
-    """A row for each channel with the names of cohort.Counts, of all persons but those."""
-    rows = _rows(conn, period, whose, without)
-    add = rows.c
-    added, lost = coerce(add.added_at, BigInteger), coerce(add.lost_at, BigInteger)
-    is_aged = added <= to_millis(now) - KEPT_DAYS * _DAY
-    lasted = or_(add.lost_at.is_(None), lost >= added + KEPT_DAYS * _DAY)
-    until = period.until
-
-    def number(name: str, *where: ColumnElement[bool]) -> ColumnElement[int]:
-        return func.count(case((and_(*where), 1))).label(name)
-
-    def money(name: str, what: Any) -> ColumnElement[int]:
-        return func.sum(case((add.is_first, what), else_=0)).label(name)
-
-    later = (orders.c.person_id == add.person_id, orders.c.paid_at >= add.added_at, orders.c.paid_at < until, PURCHASE)
-    until_then = select(func.coalesce(func.sum(KEPT_FEN), 0)).where(*later).correlate(rows).scalar_subquery()
-    query = select(
-        add.state,
-        func.count().label("adds"),
-        number("ended", add.lost_at < until),
-        number("aged", is_aged),
-        number("kept", is_aged, lasted),
-        number("people", add.is_first),
-        number("talked", add.is_first, add.talked_at < until),
-        number("entered", add.is_first, add.entered_at < until),
-        number("bought", add.is_first, add.bought_at < until),
-        number("again", add.is_first, add.bought_at < until, add.again_at < until),
-        # Who has bought after the period too is looked up.
-        money("net_fen", case((add.paid_at >= until, until_then), else_=add.net_fen)),
-        money("net_30_fen", add.net_30_fen),
-        money("net_90_fen", add.net_90_fen),
+    conn: Connection,
+    period: Period,
+    whose: Whose,
+    now: datetime,
+    *,
+    without: Collection[int],
+    names: Collection[str] = (),
+) -> dict[str, dict[str, int]]:
+    """For each channel the numbers that cohort.Counts names, of all persons but those."""
+    chosen = [report_add.c.added_at >= period.since, report_add.c.added_at < period.until]
+    if without:
+        chosen.append(~among(conn, report_add.c.person_id, sorted(without)))
+    if not whose.is_whole:
+        return _count_ranked([*chosen, whose.has_member(report_add.c.userid)], period, now, conn)
+    is_first = or_(report_add.c.earlier_at.is_(None), report_add.c.earlier_at < period.since)
+    sums = _sums(report_add, is_first, period, now)
+    sums = {name: each for name, each in sums.items() if not names or name in names}
+    # Channel by channel along the key: grouping would sort every row once more.
+    states = _states()
+    together = func.json_array if conn.dialect.name == "sqlite" else func.json_build_array
+    numbers = select(cast(together(*sums.values()), Text)).where(report_add.c.state == states.c.state, *chosen)
+    rows = conn.execute(
+        select(states.c.state, numbers.correlate(states).scalar_subquery()).where(states.c.state.is_not(None))
     )
-    return conn.execute(query.group_by(add.state)).all()
+    found = {state: dict(zip(sums, json.loads(told), strict=True)) for state, told in rows}
+    return {state: numbers for state, numbers in found.items() if numbers["adds"]}
 
 
-def _rows(conn: Connection, period: Period, whose: Whose, without: Collection[int]) -> Any:
-    """The period's rows, channel by channel along the key; `is_first` is a customer's first among them."""
+def _states() -> Any:
+    """Every channel there is, by steps along the key."""
     after = report_add.alias("after")
     states = select(func.min(report_add.c.state).label("state")).cte("states", recursive=True)
     following = select(func.min(after.c.state)).where(after.c.state > states.c.state).scalar_subquery()
-    states = states.union_all(select(following).where(states.c.state.is_not(None)))
-    at = report_add.c.added_at
-    chosen = [report_add.c.state == states.c.state, at >= period.since, at < period.until]
-    if without:
-        chosen.append(~among(conn, report_add.c.person_id, sorted(without)))
-    if whose.is_whole:
-        is_first = or_(report_add.c.earlier_at.is_(None), report_add.c.earlier_at < period.since)
-        return select(report_add, is_first.label("is_first")).select_from(states).where(*chosen).subquery("rows_of")
-    # Adds of others do not count: the first is the first among those within reach.
-    by_time = func.row_number().over(partition_by=report_add.c.person_id, order_by=(at, report_add.c.event_id))
-    chosen.append(whose.has_member(report_add.c.userid))
-    ranked = select(report_add, by_time.label("number")).select_from(states).where(*chosen).subquery("ranked")
-    return select(ranked, (ranked.c.number == 1).label("is_first")).subquery("rows_of")
+    return states.union_all(select(following).where(states.c.state.is_not(None)))
+
+
+def _count_ranked(
+    chosen: Sequence[ColumnElement[bool]], period: Period, now: datetime, conn: Connection
+) -> dict[str, dict[str, int]]:
+    """Adds of other members do not count: a customer's first is the first among those within reach."""
+    by_time = (report_add.c.added_at, report_add.c.event_id)
+    place = func.row_number().over(partition_by=report_add.c.person_id, order_by=by_time)
+    rows = select(report_add, place.label("place")).where(*chosen).subquery("rows_of")
+    sums = _sums(rows, rows.c.place == 1, period, now)
+    query = select(rows.c.state, *(each.label(name) for name, each in sums.items())).group_by(rows.c.state)
+    return {row.state: {name: row._mapping[name] for name in sums} for row in conn.execute(query)}
+
+
+def _sums(rows: Any, is_first: ColumnElement[bool], period: Period, now: datetime) -> dict[str, ColumnElement[Any]]:
+    add, until = rows.c, period.until
+    added, lost = coerce(add.added_at, BigInteger), coerce(add.lost_at, BigInteger)
+    is_aged = added <= to_millis(now) - KEPT_DAYS * _DAY
+    lasted = or_(add.lost_at.is_(None), lost >= added + KEPT_DAYS * _DAY)
+
+    def number(*where: ColumnElement[bool]) -> ColumnElement[int]:
+        return func.count(case((and_(*where), 1)))
+
+    def money(what: Any) -> ColumnElement[int]:
+        return func.sum(case((is_first, what), else_=0))
+
+    later = (orders.c.person_id == add.person_id, orders.c.paid_at >= add.added_at, orders.c.paid_at < until, PURCHASE)
+    until_then = select(func.coalesce(func.sum(KEPT_FEN), 0)).where(*later).correlate(rows).scalar_subquery()
+    return {
+        "adds": func.count(),
+        "ended": number(add.lost_at < until),
+        "aged": number(is_aged),
+        "kept": number(is_aged, lasted),
+        "people": number(is_first),
+        "talked": number(is_first, add.talked_at < until),
+        "entered": number(is_first, add.entered_at < until),
+        "bought": number(is_first, add.bought_at < until),
+        "again": number(is_first, add.bought_at < until, add.again_at < until),
+        # Who has bought after the period too is looked up.
+        "net_fen": money(case((add.paid_at >= until, until_then), else_=add.net_fen)),
+        "net_30_fen": money(add.net_30_fen),
+        "net_90_fen": money(add.net_90_fen),
+    }
 
 
 def find_differences(conn: Connection, after: int = 0, limit: int = SLICE) -> tuple[int, int]:

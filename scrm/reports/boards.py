@@ -79,35 +79,31 @@ class ChannelBoard:
 
 
 def load_overview(conn: Connection, asked: Asked, whose: Whose, now: datetime, zone: ZoneInfo) -> Overview:
-    counted, before, _ = _count_both(conn, asked, whose, now)
+    def look(period: Period) -> Counted:
+        by_state = cohort.count(conn, period, whose, now, cohort.COMING)
+        return Counted(sum(by_state.values(), Counts()), trade.count(conn, period, whose))
+
     return Overview(
-        compare(OVERVIEW, counted, before),
+        compare(OVERVIEW, look(asked.period), look(asked.before) if asked.before else None),
         trade.by_day(conn, asked.period, whose, zone),
         trade.by_shop(conn, asked.period, whose),
     )
 
 
 def load_channels(conn: Connection, asked: Asked, whose: Whose, now: datetime, zone: ZoneInfo) -> ChannelBoard:
-    counted, before, by_state = _count_both(conn, asked, whose, now)
+    def look(period: Period) -> tuple[Counted, dict[str, Counts]]:
+        by_state = cohort.count(conn, period, whose, now)
+        lost = Trade(lost=trade.count_lost(conn, period, whose))
+        return Counted(sum(by_state.values(), Counts()), lost), by_state
+
+    counted, by_state = look(asked.period)
     scans = None if whose != Whose() else _count_scans(conn, asked.period)
     return ChannelBoard(
-        compare(CHANNELS, counted, before),
+        compare(CHANNELS, counted, look(asked.before)[0] if asked.before else None),
         trade.by_day(conn, asked.period, whose, zone),
         stages(counted.came, scans),
         _list_channels(conn, by_state),
     )
-
-
-def _count_both(
-    conn: Connection, asked: Asked, whose: Whose, now: datetime
-) -> tuple[Counted, Counted | None, dict[str, Counts]]:
-    by_state = cohort.count(conn, asked.period, whose, now)
-    counted = Counted(sum(by_state.values(), Counts()), trade.count(conn, asked.period, whose))
-    if asked.before is None:
-        return counted, None, by_state
-    earlier = cohort.count(conn, asked.before, whose, now)
-    before = Counted(sum(earlier.values(), Counts()), trade.count(conn, asked.before, whose))
-    return counted, before, by_state
 
 
 def compare(measures: Sequence[Measure], counted: Counted, before: Counted | None) -> list[Figure]:

@@ -1,6 +1,6 @@
 """What counts as a purchase and as a customer's word, as conditions; everything that reports count goes by these."""
 
-from sqlalchemy import Boolean, ColumnElement, case, literal_column
+from sqlalchemy import ColumnElement, case, literal_column
 
 from scrm.commerce.models import orders
 from scrm.profiles.conditions_events import SPOKE
@@ -12,7 +12,6 @@ TALKED = (*SPOKE, "talk.noted", "talk.answered")
 # Said in words, so that the index of purchases is used.
 PURCHASE: ColumnElement[bool] = literal_column(
     "(orders.paid_at IS NOT NULL AND orders.paid_fen > 0 AND NOT orders.is_test"
-    " AND orders.payment_status <> 'partially_paid')",
-    Boolean(),
+    " AND orders.payment_status <> 'partially_paid')"
 )
 KEPT_FEN = case((orders.c.paid_fen > orders.c.refunded_fen, orders.c.paid_fen - orders.c.refunded_fen), else_=0)
