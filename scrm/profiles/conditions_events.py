@@ -127,6 +127,7 @@ EVENTS = {
     "manual.started": N_("手动开始了 SOP"),
     "segment.entered": N_("进入人群包"),
     "segment.left": N_("离开人群包"),
+    "rfm.moved": N_("RFM 客户群变动"),
 }
 # Kinds of events that the shop's own programs and pages tell of.
 OWN_EVENT = re.compile(r"custom\.[a-z][a-z0-9_.]{0,39}")

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, exists, select
+from sqlalchemy import ColumnElement, Connection
 
-from scrm.profiles.fields import OPERATORS, Asked
+from scrm.profiles.fields import OPERATORS, Asked, is_among
+
+__all__ = ["Asked", "is_among"]
 
 Spec = Mapping[str, Any]
 
@@ -40,17 +42,6 @@ class Leaf:
     needs: Callable[[Spec], str] = lambda spec: ""
     # Its part of the published JSON Schema.
     schema: Mapping[str, Any] = field(default_factory=dict)
-
-
-def is_among(asked: Asked, whose: Select[Any]) -> ColumnElement[bool]:
-    """Whether a person of the audience is one of `whose` ids, which are found once for all.
-
-    PostgreSQL scans the whole set for each person when NOT IN outgrows its memory; NOT EXISTS it joins.
-    """
-    if not asked.joins:
-        return asked.person_id.in_(whose)
-    found = whose.subquery()
-    return exists(select(1).select_from(found).where(found.c[0] == asked.person_id))
 
 
 def other_keys(spec: Spec, *allowed: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
@@ -14,6 +14,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     FromClause,
+    Select,
     and_,
     case,
     cast,
@@ -119,12 +120,25 @@ class Asked:
     joins: bool = False
 
 
+def is_among(asked: Asked, whose: Select[Any]) -> ColumnElement[bool]:
+    """Whether a person of the audience is one of `whose` ids, which are found once for all.
+
+    PostgreSQL scans the whole set for each person when NOT IN outgrows its memory; NOT EXISTS it joins.
+    """
+    if not asked.joins:
+        return asked.person_id.in_(whose)
+    found = whose.subquery()
+    return exists(select(1).select_from(found).where(found.c[0] == asked.person_id))
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """`value` is the SQL of it for a person; `rows` where a person may have several (any of them may fit).
 
     `is_single` says that the rows are one at most, `number` what numbers are compared with where `value` is text,
     `of_run` finds the rows of a run's relation, `stat` is the column of person_stat, 0 or NULL where there is none.
+    `owner` is the column of a single row that names its person: whose rows fit is asked as a set. `blank` is what those
+    without a value are called.
     """
 
     key: str
@@ -137,6 +151,8 @@ class Field:
     number: ColumnElement[Any] | None = None
     of_run: Callable[[Asked], tuple[FromClause, ColumnElement[bool]]] | None = None
     stat: str = ""
+    owner: ColumnElement[int] | None = None
+    blank: str = ""
 
 
 class DefinedKey(str):
@@ -357,6 +373,8 @@ def compare(known: Field, op: str, value: Any, asked: Asked) -> ColumnElement[bo
     `value` is a value (or a list for `in` and `not_in`) that `read_value` made.
     """
     has_rows = known.rows is not None or known.of_run is not None
+    if known.blank and op in _EQUAL:
+        return _compare_with_blank(known, op, value if isinstance(value, list) else [value], asked)
     if op in ("ne", "not_in") and has_rows and not known.is_single:
         return not_(compare(known, "eq" if op == "ne" else "in", value, asked))
     if op == "missing":
@@ -368,8 +386,19 @@ def compare(known: Field, op: str, value: Any, asked: Asked) -> ColumnElement[bo
         return and_(found.is_not(None), fits) if known.stat.endswith("_at") else fits
     if not has_rows:
         return func.coalesce(fits, nothing())
+    if asked.is_audience and known.owner is not None:
+        return is_among(asked, select(known.owner).where(fits))
     source, which = rows_of(known, asked)
     return exists(select(1).select_from(source).where(which, fits))
+
+
+def _compare_with_blank(known: Field, op: str, values: list[Any], asked: Asked) -> ColumnElement[bool]:
+    """Who has no value has the blank one: everybody is somewhere, and the opposite is everybody else."""
+    plain = replace(known, blank="")
+    told = [value for value in values if value != ""]
+    fits = [compare(plain, "in", told, asked)] if told else []
+    fits += [compare(plain, "missing", None, asked)] if len(told) < len(values) else []
+    return not_(or_(*fits)) if op in ("ne", "not_in") else or_(*fits)
 
 
 def rows_of(known: Field, asked: Asked) -> tuple[FromClause, ColumnElement[bool]]:

@@ -46,7 +46,7 @@ KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "radar": ("雷达", ("message.radar_opened",)),
     "coupon": ("优惠券", ("coupon.",)),
-    "member": ("会员", ("points.", "level.")),
+    "member": ("会员", ("points.", "level.", "rfm.")),
     "message": ("消息", ("task.", "card.", "script.", "mass_message.", "kf.", "oa.", "talk.", "case.")),
     "follow_up": ("跟进", ("note.", "stage.", "staff.")),
     "journey": ("剧本", ("date.", "schedule.", "manual.", "segment.", "live.", "form.", "stock.")),
@@ -79,6 +79,7 @@ _BY_US = (
     "coupon.expir",
     "points.expir",
     "level.",
+    "rfm.",
     "person.merged",
     "identity.merged",
     "mass_message.",
@@ -158,7 +159,7 @@ def _of_kind(kind: str) -> Any:
 
 def _place(conn: Connection, before: str) -> tuple[datetime, int]:
     millis, dot, number = before.partition(".")
-    if dot and _is_number(millis) and _is_number(number):
+    if dot and _is_number(millis) and _is_number(number, 18):
         return from_millis(int(millis)), int(number)
     if not dot and _is_number(before):
         row = conn.execute(select(event.c.occurred_at, event.c.id).where(event.c.id == int(before))).one_or_none()
@@ -167,8 +168,8 @@ def _place(conn: Connection, before: str) -> tuple[datetime, int]:
     raise ValueError(f"参数 before：收到“{before[:40]}”，需要上一页给出的编号")
 
 
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 14
+def _is_number(text: str, most: int = 14) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= most
 
 
 # The shop's own kinds -------------------------------------------------------------------------------------------------
@@ -310,6 +311,11 @@ def _staged(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
     return Line("person", _("{who}改了客户阶段", who=who), f"{before} → {after}" if facts else "")
 
 
+def _revalued(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
+    before, after = facts.get("from") or _("未分类"), facts.get("to") or _("未分类")
+    return Line("dot", _("RFM 客户群变动"), f"{before} → {after} {facts.get('letters', '')}".strip())
+
+
 def _radar(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
     seconds = int(facts.get("seconds") or 0)
     told = _("看了 {n} 秒", n=seconds) if seconds else _("{who}发的", who=who)
@@ -358,6 +364,7 @@ _LINES: dict[str, Callable[..., Line]] = {
     "note.added": _noted,
     "note.deleted": _plain("note", N_("{who}删除了一条跟进记录")),
     "stage.changed": _staged,
+    "rfm.moved": _revalued,
     "staff.promised": _plain("clock", N_("{who}答应了客户一件事")),
     "staff.kept": _plain("done", N_("{who}兑现了答应的事")),
     "staff.cancelled": _plain("clock", N_("{who}取消了答应的事")),

@@ -8,11 +8,15 @@ from sqlalchemy import BigInteger, ColumnElement, case, func, literal, or_, sele
 from scrm.commerce import models as commerce
 from scrm.membership import models as membership
 from scrm.profiles.fields import Field, Kind, PersonId, month_day
+from scrm.segments import models as segments
+from scrm.segments.rfm import TITLES
+from scrm.segments.stages import AIPL, AWARE, LIFE, POTENTIAL
 
 points_account = membership.points_account.alias("asked_points")
 member_level = membership.member_level.alias("asked_level")
 next_level = membership.member_level.alias("next_level")
 coupon_issue = commerce.coupon_issue.alias("counted_coupon")
+person_value = segments.person_value.alias("asked_value")
 orders = commerce.orders.alias("counted_order")
 
 _DAY_MILLIS = 86_400_000
@@ -76,7 +80,33 @@ def _paid_orders(*, in_promotion: bool) -> Any:
     return value
 
 
+def _valued(key: str, title: str, kind: Kind, column: str, **more: Any) -> Field:
+    """Of the last night's computation: one row of person_value for a person."""
+    kept = person_value.c[column]
+    # Nothing is 0 or empty there.
+    nothing: Any = "" if kind is Kind.CHOICE else 0
+    typed = kept if kind is Kind.CHOICE else type_coerce(kept, BigInteger)
+    value = func.nullif(typed, nothing, type_=typed.type)
+    mine = lambda person_id: (person_value, person_value.c.person_id == person_id)  # noqa: E731
+    return Field(
+        key, title, kind, lambda person_id, now: value, mine, is_single=True, owner=person_value.c.person_id, **more
+    )
+
+
+_CLASSES = {title: code for code, title in TITLES.items()}
+_LIFE = {**{title: key for key, title in LIFE.items()}, POTENTIAL: ""}
+_AIPL = {**{title: key for key, title in AIPL.items()}, AWARE: ""}
+
 FIELDS = (
+    _valued("rfm.class", "RFM 客户群", Kind.CHOICE, "rfm", choices=_CLASSES),
+    _valued("rfm.r", "R 得分（最近下单）", Kind.NUMBER, "r"),
+    _valued("rfm.f", "F 得分（订单数）", Kind.NUMBER, "f"),
+    _valued("rfm.m", "M 得分（金额）", Kind.NUMBER, "m"),
+    _valued("rfm.orders", "统计周期内有效订单数", Kind.NUMBER, "orders"),
+    _valued("rfm.paid", "统计周期内净消费（元）", Kind.YUAN, "fen"),
+    _valued("life.stage", "生命周期", Kind.CHOICE, "life", choices=_LIFE, blank=POTENTIAL),
+    _valued("life.aipl", "AIPL 阶段", Kind.CHOICE, "aipl", choices=_AIPL, blank=AWARE),
+    _valued("life.cycle_days", "复购周期（天，中位数）", Kind.NUMBER, "cycle_days"),
     Field("points.available", "可用积分", Kind.NUMBER, _account("available")),
     Field("points.growth", "成长值", Kind.NUMBER, _account("growth")),
     Field("points.level", "会员等级", Kind.TEXT, _level),

@@ -81,7 +81,9 @@ person_value = Table(
     Column("life", String(8), nullable=False, server_default=text("''")),
     Column("aipl", String(1), nullable=False, server_default=text("''")),
     Column("changed_at", UtcDateTime, nullable=False),
-    Index("ix_person_value_rfm", "rfm", "person_id", sqlite_where=text("rfm <> ''"), postgresql_where=text("rfm <> ''")),
+    Index(
+        "ix_person_value_rfm", "rfm", "person_id", sqlite_where=text("rfm <> ''"), postgresql_where=text("rfm <> ''")
+    ),
     Index("ix_person_value_life", "life", "person_id"),
     Index("ix_person_value_aipl", "aipl", "person_id"),
 )

@@ -82,6 +82,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "schedule.due": ("2026-12-31T20:00", {"cron": "0 10 * * 1", "segment": "vip", "fire": "x"}),
     "segment.entered": ("vip", {"segment": "vip"}),
     "segment.left": ("vip", {"segment": "vip"}),
+    "rfm.moved": ("001", {"from": "重要价值客户", "to": "重要挽留客户", "letters": "R2 F1 M5"}),
     "manual.started": ("2026-12-31T20:00:00", {"playbook": "new-customer", "by": "lina"}),
 }
 WANTED = {

@@ -36,6 +36,12 @@ TRIGGERS = (
         asks=("cron", "segment"),
     ),
     Trigger("segment.entered", "客户进入人群包", _SEGMENT, ("person+year",)),
+    Trigger(
+        "rfm.moved",
+        "RFM 客户群变动",
+        {"to": "到哪一类，如 重要挽留客户", "from": "从哪一类"},
+        ("batch", "person+year"),
+    ),
     Trigger("segment.left", "客户离开人群包", _SEGMENT, ("person+year",)),
     Trigger("manual.started", "员工或系统手动开始", {"by": "谁开始的"}, ("batch", "person+year")),
 )
