@@ -21,6 +21,7 @@ from scrm.sessions import SignedIn
 from web.languages import LANG_COOKIE, language_of
 from web.render import render
 from web.texts import LANGUAGES, N_, _, speaking
+from web.texts.kept import retold
 
 log = structlog.get_logger()
 
@@ -189,7 +190,7 @@ _HTTP_TEXTS = {
 def _answer(
     request: web.Request, status: int, code: str, text: str, details: dict[str, object] | None = None
 ) -> web.Response:
-    text = text or _("请求无法处理")
+    text = retold(text) or _("请求无法处理")
     if request.path.startswith("/api/"):
         return _problem(status, code, text, details or {})
     if request.path.startswith("/hooks/") or wants_json(request):

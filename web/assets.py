@@ -37,6 +37,7 @@ def asset(name: str) -> str:
 def routes() -> list[web.AbstractRouteDef]:
     """`/static/dist/*` cached for ever, because names change with the content; the rest of `/static` revalidates."""
     return [
+        web.get("/favicon.ico", _icon),
         web.get("/static/dist/{file}", _built_file),
         web.get("/static/texts/{file}", _texts_file),
         web.static("/static", STATIC),
@@ -47,6 +48,12 @@ def texts_script() -> str:
     """Where the islands' texts are in the reader's language; empty for Chinese, which they speak by themselves."""
     language = LANGUAGE.get()
     return "" if language == CHINESE else f"/static/texts/{catalogue.script(language).name}"
+
+
+async def _icon(request: web.Request) -> web.FileResponse:
+    """Browsers ask for it by themselves, once a day."""
+    headers = {"Cache-Control": "public, max-age=86400", "X-Content-Type-Options": "nosniff"}
+    return web.FileResponse(STATIC / "icon.svg", headers=headers)
 
 
 async def _texts_file(request: web.Request) -> web.Response:

@@ -8,6 +8,7 @@ from scrm.commerce.words import channel
 from scrm.profiles import timeline
 from scrm.profiles.timeline import Line
 from web.texts import N_, _
+from web.texts.kept import retold
 
 
 def tell(name: str, facts: Mapping[str, Any], who: str, own: Any = None) -> Line:
@@ -42,7 +43,7 @@ _WELCOMES = {
 def tell_welcome(outcome: str, text: str, reason: str) -> Line:
     """A welcome of the send ledger: what was said, or why nothing was."""
     line = _WELCOMES.get(outcome) or Line("alert", N_("欢迎语没有发出"))
-    return line._replace(title=_(line.title), detail=text if outcome == "sent" else reason)
+    return line._replace(title=_(line.title), detail=text if outcome == "sent" else retold(reason))
 
 
 def days_since(moment: datetime, now: datetime) -> int:

@@ -17,6 +17,7 @@ from scrm.sop.content import with_files
 from scrm.sop.recheck import Rules, recheck
 from scrm.sop.shelf import house_of, playbooks_of
 from web.texts import N_, _
+from web.texts.kept import retold
 
 # A second tap within this time, before the first has been confirmed, would send twice.
 SENDING = timedelta(seconds=60)
@@ -306,11 +307,11 @@ def _ended_words(task: Row[Any]) -> str:
     if task.state == "sent":
         return _("这条待办已经发送过了。")
     if task.state == "withdrawn":
-        return _(str(task.reason)) if task.reason else _("这条待办已撤回。")
+        return retold(str(task.reason)) if task.reason else _("这条待办已撤回。")
     state = _(WORDS.get(task.state, N_("已结束")))
     if not task.reason:
         return _("这条待办{state}", state=state)
-    return _("这条待办{state}：{reason}", state=state, reason=_(str(task.reason)))
+    return _("这条待办{state}：{reason}", state=state, reason=retold(str(task.reason)))
 
 
 def _stale(

@@ -66,8 +66,11 @@ document.addEventListener("sheet:done", () => {
   });
 });
 
-// <input data-picks="id"> chooses that radio button when somebody fills it.
-document.addEventListener("input", (event) => {
-  const picked = document.getElementById((event.target.dataset && event.target.dataset.picks) || "");
-  if (picked) picked.checked = true;
+// <fieldset data-only-when="id"> is there as long as that radio button is chosen.
+document.addEventListener("change", (event) => {
+  const form = event.target.closest && event.target.closest("form");
+  if (!form) return;
+  form.querySelectorAll("[data-only-when]").forEach((part) => {
+    part.hidden = part.disabled = !document.getElementById(part.dataset.onlyWhen).checked;
+  });
 });
