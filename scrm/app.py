@@ -8,7 +8,7 @@ import structlog
 from aiohttp import web
 
 import web.render as rendering
-from scrm import http, joining, listening, login, operations
+from scrm import http, joining, listening, login, operations, renaming
 from scrm.allowances import DatabaseLedger
 from scrm.api import auth as api_auth
 from scrm.api import coupons as api_coupons
@@ -133,6 +133,7 @@ EXECUTORS: Mapping[str, Execute] = {
     **replay.EXECUTORS,
     refresh.KIND: refresh.run_refresh,
     refresh_member.KIND: refresh_member.run_refresh_member,
+    renaming.KIND: renaming.run_rename,
     refresh_group_chat.KIND: refresh_group_chat.run_refresh,
     sync_runs.KIND: sync_runs.run_asked,
     repairs.CHECK_KIND: repairs.run_check_added,

@@ -87,6 +87,7 @@ WORK_KINDS = {
     "callbacks.replay": "重放一批回调",
     "contact.refresh": "更新客户资料",
     "member.refresh": "更新员工资料",
+    "member.rename": "员工换账号",
     "sync.run": "核对企业微信数据",
     "hooks.apply": "保存推送来的订单",
     "hooks.fetch": "按单号拉取订单",

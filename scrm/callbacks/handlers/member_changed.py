@@ -4,7 +4,9 @@ from scrm.callbacks.coalesced import fetch_soon
 from scrm.callbacks.router import Callback, Router
 from scrm.profiles.refresh_member import KIND
 from scrm.profiles.store import find_member, save_member_left
+from scrm.renaming import KIND as KIND_RENAME
 from scrm.wecom.events import MemberChanged
+from scrm.work import queue
 
 router = Router()
 
@@ -14,6 +16,8 @@ router = Router()
 async def member_changed(callback: Callback) -> None:
     """Which fields are sent depends on who is asked and since when: none of them is relied on."""
     event = MemberChanged.of(callback.event)
+    if event.userid and event.new_userid:
+        await _rename(callback, event.userid, event.new_userid)
     for userid in {event.userid, event.new_userid} - {""}:
         await _refresh(callback, userid)
 
@@ -41,6 +45,13 @@ async def app_opened(callback: Callback) -> None:
     member = await callback.services.db.read(find_member, userid)
     if member is None or not member.is_active:
         await _refresh(callback, userid)
+
+
+async def _rename(callback: Callback, userid: str, new_userid: str) -> None:
+    """Before anything is asked about the new name: it follows in a moment."""
+    payload = {"userid": userid, "new_userid": new_userid}
+    item = queue.Item(lane="event", kind=KIND_RENAME, payload=payload, correlation=callback.correlation)
+    await callback.services.db.write(queue.add, item, now=callback.services.clock.now())
 
 
 async def _refresh(callback: Callback, userid: str) -> None:
