@@ -29,6 +29,7 @@ from scrm.sandbox.seeding import Seed, seed
 from scrm.sandbox.talking import add_kf_account
 from scrm.services import Services
 from scrm.settings import Settings, load_settings
+from scrm.shipped import shipped
 from scrm.wechat import store as wechat
 from scrm.wechat.keywords import fold
 from scrm.work import queue
@@ -39,7 +40,6 @@ GROUPS = {
     "vip": (f"{SHOP}会员福利群", "lina", {"xuqing": 46, "laozhou": 12}),
     "trial": ("新品试用群", "wanghao", {"xuqing": 5}),
 }
-_PROJECT = Path(__file__).parent.parent
 
 MEMBERS = {
     "lina": ("李娜", "导购", "member"),
@@ -135,7 +135,6 @@ def _until_afternoon(now: datetime, settings: Settings) -> timedelta:
 
 def _settings(url: str, directory: Path) -> Settings:
     sandbox = f"{url}/sandbox"
-    playbooks = Path("config/playbooks")
     return load_settings(
         environ={},
         server={"public_url": url},
@@ -151,7 +150,7 @@ def _settings(url: str, directory: Path) -> Settings:
             "login_base": sandbox,
         },
         security={"secret_key": secrets.token_urlsafe(32)},
-        playbooks={"dir": str(playbooks if playbooks.is_dir() else _PROJECT / playbooks), "managers": ["chenlan"]},
+        playbooks={"dir": str(shipped("playbooks")), "managers": ["chenlan"]},
         shop={"name": SHOP},
         content={"media_dir": str(directory / "media")},
         backup={"dir": str(directory / "backups")},

@@ -23,6 +23,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from scrm.errors import WrongUse
+from scrm.shipped import shipped
 
 _AES_KEY = re.compile(r"[A-Za-z0-9]{43}")
 
@@ -130,7 +131,7 @@ Limit = Annotated[int | Literal["none"], BeforeValidator(_is_limit)]
 class Playbooks(_Section):
     """Where playbooks are read from at start."""
 
-    dir: Path = Path("config/playbooks")
+    dir: Path = Field(default_factory=lambda: shipped("playbooks"))
     quiet: str = "21:30-09:00"
     # Above these a manager approves a text before it is published: people in 30 days, coupons' face value in yuan.
     approval_audience: int = 500

@@ -100,7 +100,7 @@ def test_the_example_file_names_every_setting_with_its_default() -> None:
         model: Any = field.annotation
         assert set(shown[section]) == set(model.model_fields), section
         for key, setting in model.model_fields.items():
-            default = setting.default
+            default = setting.get_default(call_default_factory=True)
             if setting.is_required():
                 continue
             plain = default.get_secret_value() if hasattr(default, "get_secret_value") else default

@@ -21,6 +21,7 @@ from scrm.clock import SystemClock
 from scrm.db import Database
 from scrm.errors import NotFound, WrongUse
 from scrm.settings import Settings, load_settings
+from scrm.shipped import shipped
 from scrm.sop import beside, diff, estimates, library, lifecycle, lifecycle_store, migrate_runs
 from scrm.sop import published as publishing
 from scrm.sop.drafts import Terms
@@ -31,7 +32,6 @@ from scrm.sop.rehearsal import cli as rehearsal_cli
 from scrm.sop.schema import Playbook
 from scrm.sop.shelf import terms_from
 
-DIRECTORY = Path("config/playbooks")
 _MEDIA_LIST = "素材清单.txt"
 _MOST_FILES = 1000
 _MOST_BYTES = 1_000_000
@@ -366,7 +366,7 @@ def _directory() -> Path:
     except WrongUse:
         if (named := os.environ.get("SCRM_CONFIG")) and not Path(named).is_file():
             raise
-        return DIRECTORY
+        return shipped("playbooks")
 
 
 # Without a database nobody knows what the library holds.

@@ -11,6 +11,7 @@ from scrm.doctor.look import Look
 from scrm.errors import NotFound
 from scrm.services import SERVICES
 from scrm.settings import Settings
+from scrm.shipped import PACKED
 
 routes = web.RouteTableDef()
 NAME = re.compile(r"WW_verify_[A-Za-z0-9]{8,32}\.txt")
@@ -18,8 +19,9 @@ _WHERE = "企微管理后台 → 应用管理 → 自建 → 你的应用 → �
 
 
 def folder(settings: Settings) -> Path:
-    """The file lies beside the playbooks' directory, with the other settings."""
-    return settings.playbooks.dir.parent
+    """The file lies beside the shop's own playbooks, with the other settings."""
+    own = settings.playbooks.dir.parent
+    return Path("config") if own == PACKED else own
 
 
 async def domain_file(look: Look) -> Finding:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scrm.errors import NotFound
 from scrm.services import Services
+from scrm.shipped import shipped
 from scrm.sop.outward import secret_for
 from scrm.sop.plans import store
 from scrm.sop.plans.parse import parse_plan
@@ -15,8 +16,6 @@ from scrm.sop.plans.schema import Plan
 from scrm.sop.plans.words import STATES, coming
 from scrm.sop.published import list_files, read_text
 from scrm.sop.reading import PlaybookErrors
-
-DIRECTORY = Path("config/plans")
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -93,7 +92,7 @@ def _read(files: Iterable[Path]) -> tuple[list[tuple[str, Plan]], list[str]]:
     """The sound plans by file name, and a line for each problem of the others."""
     found: list[tuple[str, Plan]] = []
     lines: list[str] = []
-    named = list(files) or ([DIRECTORY] if DIRECTORY.is_dir() else [])
+    named = list(files) or [place for place in [shipped("plans")] if place.is_dir()]
     paths = [path for each in named for path in (list_files(each) if each.is_dir() else [each])]
     if not paths:
         return [], ["没有找到计划文件：请写出文件名，或把 YAML 放进 config/plans"]
