@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 from sqlalchemy import Connection, select
 
 from scrm.api.operation import operation
-from scrm.api.parameters import PAGED, Page, decode, page_of_few
+from scrm.api.parameters import PAGED_BY_KEY, Page, decode, page_of_few
 from scrm.commerce import coupons, coupons_batches, coupons_figures, coupons_in_orders, coupons_lifecycle
 from scrm.errors import NotFound
 from scrm.profiles import redirects
@@ -144,7 +144,7 @@ async def void(request: web.Request) -> Coupon:
 
 
 @routes.get("/api/v1/coupon_batches")
-@operation("券批次和它们的数据，按批次的编号排", query=PAGED)
+@operation("券批次和它们的数据，按批次的编号排", query=PAGED_BY_KEY)
 async def list_batches(request: web.Request) -> Page[CouponBatchWithFigures]:
     services = request.app[SERVICES]
 

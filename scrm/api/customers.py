@@ -8,7 +8,7 @@ from msgspec import Struct
 from sqlalchemy import Connection
 
 from scrm.api.operation import operation
-from scrm.api.parameters import CURSOR, LIMIT, PAGED, Page, Text, person_id_of
+from scrm.api.parameters import LIMIT, PAGED_BY_PLACE, PLACE, Page, Text, person_id_of
 from scrm.commerce.words import channel
 from scrm.errors import NotFound
 from scrm.profiles import redirects, store, timeline
@@ -111,16 +111,13 @@ async def get_customer(request: web.Request) -> Customer:
 
 
 @routes.get(r"/api/v1/customers/{person_id:\d+}/timeline")
-@operation("客户动态，新的在前", query=(_KIND, *PAGED), errors=(404,))
+@operation("客户动态，新的在前", query=(_KIND, *PAGED_BY_PLACE), errors=(404,))
 async def get_timeline(request: web.Request) -> Page[Happening]:
-    person_id, limit, cursor = person_id_of(request), LIMIT.read_size(request), CURSOR.read(request)
+    person_id, limit, cursor = person_id_of(request), LIMIT.read_size(request), PLACE.read_text(request)
     kinds = [kind for kind in _KIND.read(request).split(",") if kind][:20]
 
     def look(conn: Connection) -> Page[Happening]:
-        try:
-            feed = timeline.list_feed(conn, redirects.follow(conn, person_id), kinds=kinds, before=cursor, limit=limit)
-        except ValueError:
-            raise CURSOR.strange(cursor) from None
+        feed = timeline.list_feed(conn, redirects.follow(conn, person_id), kinds=kinds, before=cursor, limit=limit)
         own = timeline.find_event_types(conn, {row.name for row in feed.rows})
         return Page([_happening(row, own.get(row.name)) for row in feed.rows], feed.next)
 

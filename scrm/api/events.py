@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from scrm import events
 from scrm.api.operation import Each, operation
-from scrm.api.parameters import PAGED, Page, decode, page_of_few
+from scrm.api.parameters import PAGED_BY_KEY, SAYS_SOMETHING, Page, decode, page_of_few
 from scrm.errors import Invalid
 from scrm.http import require_keepable
 from scrm.profiles import identities, redirects, timeline
@@ -41,10 +41,42 @@ OUTSIDE = frozenset(
 FACT_TYPES = {"text": "文字", "number": "数字", "money": "金额（整数分）", "date": "日期时间", "bool": "是否"}
 
 
-# By our id, or by identities of KINDS with their `scope`.
-Who = dict[str, str | int]
+_Id = Annotated[int, Meta(ge=1, lt=2**62)]
+
+
+class Nobody(Invalid):
+    """Whoever is meant is nobody we know."""
+
+    status = 404
+    code = "not_found"
+
+
+class Who(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Somebody by our id, or by identities, of which the surest counts; `scope` is the app of an openid."""
+
+    id: _Id | None = None
+    person_id: _Id | None = None
+    external_userid: str = ""
+    wecom_external_userid: str = ""
+    unionid: str = ""
+    wx_unionid: str = ""
+    openid: str = ""
+    wx_openid: str = ""
+    oa_openid: str = ""
+    external_ref: str = ""
+    member_no: str = ""
+    member_card: str = ""
+    mobile_e164: str = ""
+    mobile: str = ""
+    phone: str = ""
+    scope: str = ""
+
+
 NOBODY = '缺少 person：如 {"external_userid": "wm…"}、{"unionid": "…"}、{"phone": "…"} 或 {"id": 12}'
 FactType = Literal["text", "number", "money", "date", "bool"]
+
+
+_FactKey = Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]{0,39}$")]
 
 
 class EventType(Struct):
@@ -59,9 +91,9 @@ class EventType(Struct):
 class EventTypeWanted(Struct, kw_only=True):
     """`sentence` is what the timeline says: "预约了{product}的试用"."""
 
-    title: Annotated[str, Meta(min_length=1, max_length=60)]
+    title: Annotated[str, Meta(max_length=60, extra_json_schema=SAYS_SOMETHING)]
     sentence: Annotated[str, Meta(max_length=200)] | None = None
-    facts: Annotated[dict[str, FactType], Meta(max_length=MOST_FACTS)] | None = None
+    facts: Annotated[dict[_FactKey, FactType], Meta(max_length=MOST_FACTS)] | None = None
 
 
 class EventTold(Struct, kw_only=True):
@@ -101,7 +133,7 @@ class SavedEvents(Struct):
 
 
 @routes.get("/api/v1/event_types")
-@operation("自有事件的定义", query=PAGED)
+@operation("自有事件的定义", query=PAGED_BY_KEY)
 async def list_types(request: web.Request) -> Page[EventType]:
     rows = await request.app[SERVICES].db.read(timeline.list_event_types)
     return page_of_few(
@@ -110,7 +142,11 @@ async def list_types(request: web.Request) -> Page[EventType]:
 
 
 @routes.put("/api/v1/event_types/{name}")
-@operation("定义自有事件：标题、动态里的句子、字段类型", body=EventTypeWanted)
+@operation(
+    "定义自有事件：标题、动态里的句子、字段类型",
+    body=EventTypeWanted,
+    path={"name": r"^custom\.[a-z][a-z0-9_.]{0,39}$"},
+)
 async def save_type(request: web.Request) -> EventType:
     """The name is `custom.` and small letters, digits, `_` or `.`."""
     services, name = request.app[SERVICES], request.match_info["name"]
@@ -165,14 +201,21 @@ class _Told:
 async def save_events(request: web.Request) -> SavedEvents:
     """Names are `custom.*` or one of OUTSIDE."""
     services = request.app[SERVICES]
-    body = decode(await request.read(), Any, "一个事件或事件的列表")
-    if not isinstance(body, list | dict):
-        raise Invalid(f"请求体应为一个事件（对象）或事件的列表，收到 {str(body)[:40]}")
-    listed = body if isinstance(body, list) else [body]
+    listed = _listed(await request.read())
     if len(listed) > MOST:
         raise Invalid(f"一次最多 {MOST} 个事件，收到 {len(listed)} 个")
     answers = await services.db.write(_save_all, listed, services, services.clock.now())
     return SavedEvents(answers, _count(answers))
+
+
+def _listed(body: bytes) -> list[Any]:
+    try:
+        read = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Invalid("请求体应为 JSON：一个事件或事件的列表") from None
+    if not isinstance(read, list | dict):
+        raise Invalid(f"请求体应为一个事件（对象）或事件的列表，收到 {str(read)[:40]}")
+    return read if isinstance(read, list) else [read]
 
 
 def _count(answers: list[EventAnswer]) -> EventCounts:
@@ -280,13 +323,13 @@ def _is_date(text: str) -> bool:
 
 
 def find_person(conn: Connection, who: Mapping[str, Any], services: Services) -> int:
-    """By our id, else by the surest identity that is somebody's; raises Invalid when it is nobody's."""
+    """By our id, else by the surest identity that is somebody's; raises Nobody."""
     number = who.get("id", who.get("person_id"))
     if isinstance(number, int) and not isinstance(number, bool) and 0 < number < 2**62:
         person_id = redirects.follow(conn, number)
         if get_person(conn, person_id) is not None:
             return person_id
-        raise Invalid(f"没有客户 {number}")
+        raise Nobody(f"没有客户 {number}")
     unknown = [key for key in who if key not in KINDS and key != "scope"]
     if unknown:
         raise Invalid(f"person 里的“{str(unknown[0])[:40]}”不认识，可用的有 id、{'、'.join(KINDS)}")
@@ -301,4 +344,4 @@ def find_person(conn: Connection, who: Mapping[str, Any], services: Services) ->
         found = identities.find_owner(conn, claim.kind, claim.value, claim.scope)
         if found is not None:
             return redirects.follow(conn, found)
-    raise Invalid("没有找到这位客户：person 里的身份都不属于任何人")
+    raise Nobody("没有找到这位客户：person 里的身份都不属于任何人")

@@ -9,12 +9,12 @@ from sqlalchemy import Connection
 
 from scrm.api import store
 from scrm.api.operation import operation
-from scrm.api.parameters import MOST_DIGITS, PAGED, Choice, Page, decode, page_of_few
+from scrm.api.parameters import MOST_DIGITS, PAGED_BY_KEY, SAYS_SOMETHING, Choice, Page, decode, page_of_few
 from scrm.commerce.models import orders
 from scrm.errors import NotFound
 from scrm.profiles import custom_fields
 from scrm.profiles import store as profiles
-from scrm.profiles.custom_field_values import CustomField, Entity
+from scrm.profiles.custom_field_values import CustomField, Entity, Type
 from scrm.profiles.custom_fields import Change, Definition, Shown, Subject
 from scrm.services import SERVICES
 
@@ -28,9 +28,9 @@ _Text = Annotated[str, Meta(max_length=500)]
 class FieldWanted(Struct, kw_only=True):
     """A field as a program defines it; `type` and `key` are settled at the beginning."""
 
-    entity: Annotated[str, Meta(max_length=20)] = "person"
-    title: Annotated[str, Meta(max_length=40)]
-    type: Annotated[str, Meta(max_length=20)]
+    entity: Annotated[str, Meta(max_length=20, extra_json_schema={"enum": list(Entity)})] = "person"
+    title: Annotated[str, Meta(max_length=40, extra_json_schema=SAYS_SOMETHING)]
+    type: Annotated[str, Meta(max_length=20, extra_json_schema={"enum": list(Type)})]
     key: Annotated[str, Meta(max_length=40)] = ""
     hint: _Text = ""
     is_required: bool = False
@@ -96,7 +96,7 @@ _WANTED = '{"entity": "person", "title": "肤质", "type": "select", …}'
 
 
 @routes.get("/api/v1/fields")
-@operation("自定义字段", query=(ENTITY, *PAGED))
+@operation("自定义字段", query=(ENTITY, *PAGED_BY_KEY))
 async def list_fields(request: web.Request) -> Page[Field]:
     found = await request.app[SERVICES].db.read(custom_fields.list_fields, ENTITY.read(request) or None)
     return page_of_few(request, found, _describe, lambda field: f"{field.entity}.{field.key}")

@@ -65,7 +65,7 @@ class GroupChatWithMembers(GroupChat, kw_only=True):
 @operation("客户群，新的在前", query=(OWNER, TAG, STATE, *PAGED))
 async def list_group_chats(request: web.Request) -> Page[GroupChat]:
     owner, tag, is_dismissed = OWNER.read(request), TAG.read(request), _STATES[STATE.read(request)]
-    before, limit = CURSOR.read_number(request), LIMIT.read_size(request)
+    before, limit = CURSOR.read(request), LIMIT.read_size(request)
 
     def look(conn: Connection) -> Page[GroupChat]:
         found = store.list_groups(conn, owner=owner, tag=tag, is_dismissed=is_dismissed, before=before, limit=limit)

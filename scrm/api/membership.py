@@ -11,7 +11,7 @@ from scrm.api.operation import operation
 from scrm.api.parameters import CURSOR, LIMIT, PAGED, decode, page_of, person_id_of
 from scrm.errors import NotFound
 from scrm.membership import points, store
-from scrm.membership.rules import REASONS
+from scrm.membership.rules import GIVEN, REASONS
 from scrm.profiles import redirects
 from scrm.profiles.store import get_person
 from scrm.services import SERVICES
@@ -21,12 +21,15 @@ routes = web.RouteTableDef()
 _PATH = r"/api/v1/customers/{person_id:\d+}/points"
 
 
+_AMOUNT = {"minimum": -points.MOST, "maximum": points.MOST, "not": {"const": 0}}
+
+
 class Movement(Struct, kw_only=True, forbid_unknown_fields=True):
     """What a program sends; the same `business_key` moves points once."""
 
     business_key: Annotated[str, Meta(min_length=1, max_length=120)]
-    points: int
-    reason: Annotated[str, Meta(max_length=24)] = "api"
+    points: Annotated[int, Meta(extra_json_schema=_AMOUNT)]
+    reason: Annotated[str, Meta(max_length=24, extra_json_schema={"enum": list(GIVEN)})] = "api"
     note: Annotated[str, Meta(max_length=200)] = ""
 
 
@@ -79,7 +82,7 @@ class Points(Struct, kw_only=True):
 @routes.get(_PATH)
 @operation("积分、成长值、等级和积分流水", query=PAGED, errors=(404,))
 async def show_points(request: web.Request) -> Points:
-    person_id, before, limit = person_id_of(request), CURSOR.read_number(request), LIMIT.read_size(request)
+    person_id, before, limit = person_id_of(request), CURSOR.read(request), LIMIT.read_size(request)
     return await request.app[SERVICES].db.read(_look, person_id, before, limit)
 
 

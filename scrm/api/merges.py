@@ -63,7 +63,7 @@ async def list_merges(request: web.Request) -> Page[Merge]:
     rows = await request.app[SERVICES].db.read(
         merge.list_merges,
         person_id=PERSON_ID.read(request),
-        before=CURSOR.read_number(request),
+        before=CURSOR.read(request),
         limit=limit + 1,
     )
     return page_of(rows, limit, _describe)

@@ -43,6 +43,7 @@ _ERRORS = {
     429: "太频繁，等 Retry-After 秒再试",
 }
 _EVERYWHERE = (400, 401, 403, 422, 429)
+_NO_NUL = r"^[^\u0000]*$"
 _NAME = re.compile(r"{(\w+)(?::((?:[^{}]|{[^{}]*})+))?}")
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
@@ -63,16 +64,30 @@ class Schemas:
         types = [kind for one in told for kind in (one.answer, _type_of(one.body)) if kind not in (None, type(None))]
         found, components = msgspec.json.schema_components(types, ref_template=_REF)
         self._found = list(zip(types, found, strict=True))
-        self.components: dict[str, Any] = {**msgspec.json.decode(msgspec.json.encode(components)), "Error": ERROR}
+        self.components: dict[str, Any] = {**_keepable(components), "Error": ERROR}
 
     def of(self, kind: Any) -> dict[str, Any]:
-        return next(schema for each, schema in self._found if each is kind or each == kind)
+        return next(_keepable(schema) for each, schema in self._found if each is kind or each == kind)
+
+
+def _keepable(schema: Any) -> Any:
+    """The same in plain JSON, each text without the NUL that no database keeps."""
+    if isinstance(schema, list | tuple):
+        return [_keepable(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    told = {str(name): _keepable(each) for name, each in schema.items()}
+    if told.get("type") == "string" and not {"pattern", "enum", "const", "format"} & told.keys():
+        told["pattern"] = _NO_NUL
+    if told.get("type") == "object" and "additionalProperties" in told and "propertyNames" not in told:
+        told["propertyNames"] = {"pattern": _NO_NUL}
+    return told
 
 
 def described(method: str, pattern: str, told: Operation, schemas: Schemas) -> tuple[str, dict[str, Any]]:
     """The path as OpenAPI writes it, and what it says of this method."""
     path = _NAME.sub(r"{\1}", pattern)
-    named = [_of_path(name, rule) for name, rule in _NAME.findall(pattern)]
+    named = [_of_path(name, rule, told.path.get(name, "")) for name, rule in _NAME.findall(pattern)]
     asked = [_of_query(one) for one in told.query]
     need = need_of(method.upper(), path)
     one: dict[str, Any] = {"operationId": _id_of(method, path), "summary": told.summary, "tags": ["接口说明"]}
@@ -119,9 +134,9 @@ def _of_query(one: Parameter) -> dict[str, Any]:
     return {"name": one.name, "in": "query", "description": one.says, **required, "schema": one.schema()}
 
 
-def _of_path(name: str, rule: str) -> dict[str, Any]:
-    """What a name of the address may be: the route's own rule says it."""
-    schema: dict[str, Any] = {"type": "string", "minLength": 1}
+def _of_path(name: str, rule: str, pattern: str) -> dict[str, Any]:
+    """What a name of the address may be: the route's own rule says it, or the handler's."""
+    schema: dict[str, Any] = {"type": "string", "minLength": 1, "pattern": pattern or r"^[^\u0000-\u001f\u007f/]+$"}
     if rule.startswith(r"\d"):
         schema = {"type": "integer", "minimum": 0, "maximum": 10**MOST_DIGITS - 1}
     elif rule and re.fullmatch(r"[a-z_|]+", rule):

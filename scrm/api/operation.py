@@ -9,7 +9,7 @@ each other.
 """
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial, wraps
@@ -25,6 +25,7 @@ Act = Callable[[web.Request], Awaitable[Any]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _ATTRIBUTE = "operation"
+_NO_PATTERNS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Operation:
     body: Any
     status: int
     errors: tuple[int, ...]
+    path: Mapping[str, str]
 
 
 def operation(
@@ -60,12 +62,17 @@ def operation(
     body: Any = None,
     status: int = 200,
     errors: tuple[int, ...] = (),
+    path: Mapping[str, str] = _NO_PATTERNS,
     is_private: bool = False,
 ) -> Callable[[Act], Handler]:
-    """Makes a handler of a function that returns its answer; `is_private`: nobody on the way may keep it."""
+    """Makes a handler of a function that returns its answer.
+
+    `path` has the patterns of names in the address that only the handler checks; `is_private`: nobody on the way may
+    keep the answer.
+    """
 
     def made(act: Act) -> Handler:
-        told = Operation(summary, get_type_hints(act)["return"], says, query, body, status, errors)
+        told = Operation(summary, get_type_hints(act)["return"], says, query, body, status, errors, path)
         headers = {"Cache-Control": "no-store"} if is_private else {}
 
         @wraps(act)

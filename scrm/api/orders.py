@@ -11,7 +11,7 @@ from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
 
 from scrm.api.operation import Each, operation
-from scrm.api.parameters import PAGED, Page, Text, page_of_few
+from scrm.api.parameters import PAGED_BY_KEY, Page, Text, page_of_few
 from scrm.commerce import store
 from scrm.commerce.canonical import MOST_ORDERS, Order, read_items, read_order, unknown_fields
 from scrm.db import Priority
@@ -198,7 +198,7 @@ async def save_orders(request: web.Request) -> SavedOrders:
 
 
 @routes.get("/api/v1/orders")
-@operation("按平台与单号查订单；不同店铺可能用同一个单号", query=(CHANNEL, ORDER_NO, *PAGED))
+@operation("按平台与单号查订单；不同店铺可能用同一个单号", query=(CHANNEL, ORDER_NO, *PAGED_BY_KEY))
 async def find_orders(request: web.Request) -> Page[FoundOrder]:
     order_no, channel = ORDER_NO.read(request), CHANNEL.read(request) or None
     services: Services = request.app[SERVICES]

@@ -18,13 +18,14 @@ from scrm.http import require_keepable
 MOST_DIGITS = 18
 MOST = 200
 _DEFAULT = 50
+# Control characters stand in no name, and PostgreSQL keeps no NUL.
+_PLAIN = r"[^\u0000-\u001f\u007f]"
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-
-# Milliseconds of a time that the database can hold, and an id.
-_PLACE = re.compile(r"([0-9]{1,14})\.([0-9]{1,18})")
+# A text of a body that may not be blank: handlers say it in better words than a pattern does.
+SAYS_SOMETHING = {"pattern": rf"^[^\u0000-\u0020\u007f]{_PLAIN}*$"}
 
 
 # The query ------------------------------------------------------------------------------------------------------------
@@ -49,20 +50,24 @@ class Text:
     name: str
     says: str
     is_required: bool = False
+    least: int = 0
     most: int = 128
 
     def read(self, request: web.Request) -> str:
         """Empty when it is not given; raises Invalid when it must be."""
-        text = request.query.get(self.name, "").strip()
+        text = request.query.get(self.name, "")
         if self.is_required and not text:
             raise Invalid(f"缺少参数 {self.name}（{self.says}）")
-        if len(text) > self.most:
-            raise Invalid(f"参数 {self.name}：收到 {len(text)} 个字符，最多 {self.most} 个")
-        return text
+        if re.fullmatch(self._pattern, text) is None:
+            raise Invalid(f"参数 {self.name}：收到“{text[:40]}”，需要 {self.least} 到 {self.most} 个可见的字符")
+        return text.strip()
+
+    @property
+    def _pattern(self) -> str:
+        return f"{_PLAIN}{{{self.least or int(self.is_required)},{self.most}}}"
 
     def schema(self) -> dict[str, Any]:
-        least = {"minLength": 1} if self.is_required else {}
-        return {"type": "string", **least, "maxLength": self.most}
+        return {"type": "string", "pattern": f"^{self._pattern}$"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,7 @@ class Choice:
         return text
 
     def schema(self) -> dict[str, Any]:
-        return {"type": "string", "enum": list(self.words)}
+        return {"type": "string", "enum": ["", *self.words]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +101,8 @@ class Number:
 
     def read(self, request: web.Request) -> int | None:
         """None when it is not given; raises Invalid for anything else than a number."""
-        text = request.query.get(self.name, "")
-        if not text:
+        text = request.query.get(self.name)
+        if text is None:
             return None
         if not (text.isascii() and text.isdigit()):
             raise Invalid(f"参数 {self.name}：收到“{text[:40]}”，需要非负整数")
@@ -120,9 +125,11 @@ class Day:
     is_required: bool = False
 
     def read(self, request: web.Request) -> date | None:
-        text = request.query.get(self.name, "")
+        text = request.query.get(self.name)
+        if text is None:
+            return None
         try:
-            return date.fromisoformat(text) if text else None
+            return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007
         except ValueError:
             raise Invalid(f"参数 {self.name}：收到“{text[:40]}”，应写成 2026-03-05") from None
 
@@ -140,30 +147,47 @@ class Page(Struct, Generic[T]):
     next_cursor: str | None
 
 
-class _Cursor(Text):
+@dataclass(frozen=True, slots=True)
+class _Cursor:
     """Where a page begins; what stands in it is the list's own business."""
 
-    __slots__ = ()
+    pattern: str
+    name: str = "cursor"
+    says: str = "上一页回答里的 next_cursor；不填从头开始"
+    is_required: bool = False
 
-    def read_number(self, request: web.Request) -> int | None:
-        """For lists that go by a number."""
-        text = self.read(request)
-        if text and not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
-            raise self.strange(text)
+    def read_text(self, request: web.Request) -> str:
+        """Empty for the first page."""
+        text = request.query.get(self.name, "")
+        if re.fullmatch(self.pattern, text) is None:
+            raise Invalid(f"参数 {self.name}：收到“{text[:40]}”，应为上一页回答里的 next_cursor")
+        return text
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": f"^{self.pattern}$"}
+
+
+class _NumberCursor(_Cursor):
+    """For lists that go by a number."""
+
+    def read(self, request: web.Request) -> int | None:
+        text = self.read_text(request)
         return int(text) if text else None
 
-    def read_place(self, request: web.Request) -> tuple[datetime, int] | None:
-        """For lists that go by a moment and, within it, by a number: "<milliseconds>.<id>"."""
-        text = self.read(request)
-        if not text:
-            return None
-        found = _PLACE.fullmatch(text)
-        if found is None:
-            raise self.strange(text)
-        return from_millis(int(found[1])), int(found[2])
 
-    def strange(self, text: str) -> Invalid:
-        return Invalid(f"参数 {self.name}：收到“{text[:40]}”，应为上一页回答里的 next_cursor")
+class _PlaceCursor(_Cursor):
+    """For lists that go by a moment and, within it, by a number: "<milliseconds>.<id>"."""
+
+    def read(self, request: web.Request) -> tuple[datetime, int] | None:
+        millis, _, number = self.read_text(request).partition(".")
+        return (from_millis(int(millis)), int(number)) if millis else None
+
+
+class _KeyCursor(_Cursor):
+    """For lists that go by a key."""
+
+    def read(self, request: web.Request) -> str:
+        return self.read_text(request)
 
 
 class _Limit(Number):
@@ -175,9 +199,11 @@ class _Limit(Number):
         return min(self.read(request) or _DEFAULT, MOST)
 
 
-CURSOR = _Cursor("cursor", "上一页回答里的 next_cursor；不填从头开始")
 LIMIT = _Limit("limit", f"一页最多几条，默认 {_DEFAULT}，最多给 {MOST}", least=1)
-PAGED = (CURSOR, LIMIT)
+CURSOR = _NumberCursor("([0-9]{1,18})?")
+PLACE = _PlaceCursor(r"([0-9]{1,14}\.[0-9]{1,18})?")
+KEY = _KeyCursor("([!-~]{1,128})?")
+PAGED, PAGED_BY_PLACE, PAGED_BY_KEY = (CURSOR, LIMIT), (PLACE, LIMIT), (KEY, LIMIT)
 
 
 def page_of(
@@ -196,7 +222,7 @@ def page_of_few(
     request: web.Request, rows: Iterable[R], describe: Callable[[R], T], key: Callable[[R], str]
 ) -> Page[T]:
     """A page of a list that is short and read whole, such as what the shop has set up: by its keys, in their order."""
-    after, limit = CURSOR.read(request), LIMIT.read_size(request)
+    after, limit = KEY.read(request), LIMIT.read_size(request)
     left = sorted((row for row in rows if not after or key(row) > after), key=key)
     return page_of(left[: limit + 1], limit, describe, key)
 
@@ -207,7 +233,7 @@ def page_of_few(
 def decode(body: bytes, kind: type[T], example: str) -> T:
     """A body as its type; raises Invalid with what was expected and what is wrong with it."""
     try:
-        asked = msgspec.json.decode(body, type=kind)
+        asked = msgspec.convert(_whole(msgspec.json.decode(body)), kind)
     except msgspec.ValidationError as error:
         raise Invalid(f"请求体应为 {example}（{error}）") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -216,16 +242,23 @@ def decode(body: bytes, kind: type[T], example: str) -> T:
     return asked
 
 
+def _whole(value: Any) -> Any:
+    """1.0 is a whole number in JSON Schema, and not in Python."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    return {name: _whole(each) for name, each in value.items()} if isinstance(value, dict) else value
+
+
 def _require_keepable(value: Any) -> None:
+    """Also deep inside."""
     if isinstance(value, dict):
         require_keepable(value)
-        for each in value.values():
-            _require_keepable(each)
     elif isinstance(value, list):
-        for each in value:
-            _require_keepable(each)
-            if isinstance(each, str):
-                require_keepable({each[:40]: each})
+        require_keepable({str(each)[:40]: each for each in value if isinstance(each, str)})
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _require_keepable(each)
 
 
 def person_id_of(request: web.Request) -> int:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, select
 
 from scrm.api.operation import operation
-from scrm.api.parameters import PAGED, Day, Page, Text, page_of_few, person_id_of
+from scrm.api.parameters import PAGED_BY_KEY, Day, Page, Text, page_of_few, person_id_of
 from scrm.errors import Invalid, NotFound
 from scrm.profiles import redirects
 from scrm.profiles.store import get_person
@@ -156,7 +156,7 @@ PLAYBOOK = Text("playbook", "剧本的编号", is_required=True, most=64)
 
 
 @routes.get("/api/v1/playbooks")
-@operation("剧本的状态和当前版本", query=PAGED)
+@operation("剧本的状态和当前版本", query=PAGED_BY_KEY)
 async def list_playbooks(request: web.Request) -> Page[PlaybookState]:
     rows = await request.app[SERVICES].db.read(lambda conn: conn.execute(select(playbook_table)).all())
     return page_of_few(request, rows, _state, lambda row: str(row.key))

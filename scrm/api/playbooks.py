@@ -2,13 +2,15 @@
 
 from typing import Annotated, Any
 
+import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 from sqlalchemy import Connection
 
-from scrm.api.events import Who, find_person
+from scrm.api.events import NOBODY, Who, find_person
 from scrm.api.operation import operation
 from scrm.api.parameters import decode
+from scrm.errors import Invalid
 from scrm.profiles.store import find_member
 from scrm.services import SERVICES
 from scrm.sop.enrol import Rules
@@ -23,7 +25,7 @@ _MOST_FACTS = 50
 class Start(Struct, kw_only=True):
     """Whom to start a playbook for; the same `request_id` told again starts nothing."""
 
-    person: Annotated[Who, Meta(min_length=1)]
+    person: Annotated[Who, Meta(extra_json_schema={"minProperties": 1})]
     userid: Annotated[str, Meta(max_length=64)] = ""
     facts: Annotated[dict[str, Any], Meta(max_length=_MOST_FACTS)] | None = None
     request_id: Annotated[str, Meta(max_length=100)] = ""
@@ -52,12 +54,14 @@ async def start(request: web.Request) -> StartedRun:
         f'{{"person": {{"external_userid": "wm…"}}}}，可加 userid（最多 64 个字符）、request_id（最多 100 个）、'
         f"facts（对象，最多 {_MOST_FACTS} 个键）",
     )
+    if asked.person == Who():
+        raise Invalid(NOBODY)
     rules, now = Rules(playbooks_of(services), house_of(services)), services.clock.now()
 
     def write(conn: Connection) -> Started:
         member = find_member(conn, asked.userid) if asked.userid else None
         by = By("api", member.userid if member is not None else "", once=asked.request_id)
-        person_id = find_person(conn, asked.person, services)
+        person_id = find_person(conn, msgspec.to_builtins(asked.person), services)
         return start_by_hand(conn, rules, key, person_id, by, now, facts=asked.facts or {})
 
     started = await services.db.write(write)

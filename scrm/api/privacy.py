@@ -1,11 +1,11 @@
 """/api/v1/customers/{id}/private, export, erase, optout: for programs whose key was made for it."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from scrm.access.roles import FIELDS
 from scrm.api.auth import CALLER
@@ -22,11 +22,10 @@ from scrm.services import SERVICES
 routes = web.RouteTableDef()
 
 
-REASON = Text("reason", "为什么要看，至少 2 个字，和密钥的名称一起留下记录", is_required=True, most=200)
+REASON = Text("reason", "为什么要看，至少 2 个字，和密钥的名称一起留下记录", is_required=True, least=2, most=200)
 
 _WHY = Text("reason", "为什么要导出，和密钥的名称一起留下记录", most=200)
-# {"promo": true, ...}
-Flag = Literal["all", "promo", "mass", "chat", "birthday", "live"]
+_Flags = Annotated[dict[str, bool], Meta(min_length=1, extra_json_schema={"propertyNames": {"enum": list(FLAGS)}})]
 
 
 class Private(Struct):
@@ -118,16 +117,14 @@ async def post_erase(request: web.Request) -> Erased:
 
 
 @routes.put(r"/api/v1/customers/{person_id:\d+}/optout")
-@operation("修改客户的退订项，没写的不变", says="生效的退订项", body=dict[Flag, bool], errors=(404,))
+@operation("修改客户的退订项，没写的不变", says="生效的退订项", body=_Flags, errors=(404,))
 async def put_optout(request: web.Request) -> OptOut:
     services = request.app[SERVICES]
     body = decode(
         await request.read(),
-        dict[str, bool],
+        _Flags,
         f'{{"promo": true}} 这样的退订项：可用的有 {"、".join(FLAGS)}，值为 true 或 false',
     )
-    if not body:
-        raise Invalid(f"请求体里没有退订项：可用的有 {'、'.join(FLAGS)}")
     raised = await services.db.write(
         set_optout, person_id_of(request), body, actor=_actor(request[CALLER]), now=services.clock.now()
     )

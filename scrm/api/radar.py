@@ -117,7 +117,7 @@ def _make(conn: Connection, asked: LinkWanted, services: Services) -> RadarLink:
 @routes.get("/api/v1/radar/contents")
 @operation("雷达内容与打开、阅读统计，新的在前", query=PAGED)
 async def list_contents(request: web.Request) -> Page[RadarContent]:
-    before, limit = CURSOR.read_number(request), LIMIT.read_size(request)
+    before, limit = CURSOR.read(request), LIMIT.read_size(request)
     rows = await request.app[SERVICES].db.read(lambda conn: radar.list_contents(conn, before=before, limit=limit + 1))
     return page_of(rows, limit, _content)
 

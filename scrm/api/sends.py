@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from scrm.api.customers import EXTERNAL_USERID
 from scrm.api.operation import operation
-from scrm.api.parameters import CURSOR, LIMIT, PAGED, Page, page_of
+from scrm.api.parameters import LIMIT, PAGED_BY_PLACE, PLACE, Page, page_of
 from scrm.db.tables import to_millis
 from scrm.services import SERVICES
 from scrm.sop import store
@@ -38,11 +38,11 @@ class Send(Struct, kw_only=True):
 
 
 @routes.get("/api/v1/sends")
-@operation("发送账本：欢迎语、提醒、一键发送，新的在前", query=(EXTERNAL_USERID, *PAGED))
+@operation("发送账本：欢迎语、提醒、一键发送，新的在前", query=(EXTERNAL_USERID, *PAGED_BY_PLACE))
 async def list_sends(request: web.Request) -> Page[Send]:
     external_userid, limit = EXTERNAL_USERID.read(request), LIMIT.read_size(request)
     rows = await request.app[SERVICES].db.read(
-        store.list_sends, external_userid, before=CURSOR.read_place(request), limit=limit + 1
+        store.list_sends, external_userid, before=PLACE.read(request), limit=limit + 1
     )
     return page_of(rows, limit, _describe, lambda row: f"{to_millis(row.decided_at)}.{row.id}")
 

@@ -56,7 +56,7 @@ async def list_tasks(request: web.Request) -> Page[Task]:
         external_userid=CONTACT.read(request) or None,
         state=STATE.read(request) or None,
         now=now,
-        before=CURSOR.read_number(request),
+        before=CURSOR.read(request),
         limit=limit + 1,
     )
     return page_of(rows, limit, lambda row: _describe(row, now))

@@ -82,8 +82,8 @@ async def _take(request: web.Request) -> dict[str, Any]:
 class TokenIdentity(Struct, kw_only=True):
     """`kind` is one of docs/tracking.md; `scope` is the app of an openid."""
 
-    kind: str
-    value: str | int
+    kind: Annotated[str, Meta(extra_json_schema={"enum": list(reading.KINDS)})]
+    value: Annotated[str, Meta(min_length=1, max_length=128)] | int
     scope: str = ""
     appid: str = ""
 

@@ -9,11 +9,24 @@ from sqlalchemy import Row
 
 from scrm.api.auth import CALLER
 from scrm.api.operation import operation
-from scrm.api.parameters import CURSOR, LIMIT, MOST_DIGITS, PAGED, Choice, Page, decode, page_of, page_of_few
+from scrm.api.parameters import (
+    CURSOR,
+    LIMIT,
+    MOST_DIGITS,
+    PAGED,
+    PAGED_BY_KEY,
+    SAYS_SOMETHING,
+    Choice,
+    Page,
+    decode,
+    page_of,
+    page_of_few,
+)
 from scrm.errors import NotFound
+from scrm.profiles.conditions_events import EVENTS, OWN_EVENT
 from scrm.services import SERVICES
 from scrm.webhooks import store
-from scrm.webhooks.wanted import new_secret, read_wanted
+from scrm.webhooks.wanted import WHOLE, new_secret, read_wanted
 
 routes = web.RouteTableDef()
 
@@ -21,7 +34,12 @@ _ONE = r"/api/v1/webhooks/{id:\d+}"
 _STATES = ("waiting", "done", "failed")
 _EXAMPLE = '{"title": "数据仓库", "url": "https://…", "events": ["order.paid", "refund.*"]}'
 
-_Events = list[Annotated[str, Meta(max_length=48)]]
+_Url = Annotated[str, Meta(max_length=500, extra_json_schema={"pattern": r"^https://[a-z0-9]{1,60}(/[!-~]*)?$"})]
+# The same rules in words are read_wanted's.
+_EVENT = {"anyOf": [{"enum": [*WHOLE, *EVENTS]}, {"pattern": f"^{OWN_EVENT.pattern}$"}]}
+_Events = Annotated[
+    list[Annotated[str, Meta(extra_json_schema=_EVENT)]], Meta(extra_json_schema={"minItems": 1, "maxItems": 60})
+]
 
 
 State = Literal["on", "paused"]
@@ -30,16 +48,16 @@ State = Literal["on", "paused"]
 class Subscription(Struct, kw_only=True, forbid_unknown_fields=True):
     """A new one; events are names, "order.*" for a whole family, "*" for everything."""
 
-    title: Annotated[str, Meta(min_length=1, max_length=80)]
-    url: Annotated[str, Meta(max_length=500)]
+    title: Annotated[str, Meta(max_length=80, extra_json_schema=SAYS_SOMETHING)]
+    url: _Url
     events: _Events
 
 
 class WebhookChange(Struct, kw_only=True, forbid_unknown_fields=True):
     """What is not named stays."""
 
-    title: Annotated[str, Meta(min_length=1, max_length=80)] | None = None
-    url: Annotated[str, Meta(max_length=500)] | None = None
+    title: Annotated[str, Meta(max_length=80, extra_json_schema=SAYS_SOMETHING)] | None = None
+    url: _Url | None = None
     events: _Events | None = None
     state: State | None = None
 
@@ -87,7 +105,7 @@ STATE = Choice("state", "waiting 等待，done 已送达，failed 失败", _STAT
 
 
 @routes.get("/api/v1/webhooks")
-@operation("事件推送的订阅，没有签名密钥", query=PAGED)
+@operation("事件推送的订阅，没有签名密钥", query=PAGED_BY_KEY)
 async def list_webhooks(request: web.Request) -> Page[Webhook]:
     rows = await request.app[SERVICES].db.read(store.list_webhooks)
     return page_of_few(request, rows, _describe, lambda row: f"{row.id:018d}")
@@ -149,7 +167,7 @@ async def drop_webhook(request: web.Request) -> None:
 @operation("推送记录，新的在前", query=(STATE, *PAGED), errors=(404,))
 async def list_deliveries(request: web.Request) -> Page[Delivery]:
     services, webhook_id, state = request.app[SERVICES], _number(request, "id"), STATE.read(request)
-    before, limit = CURSOR.read_number(request), LIMIT.read_size(request)
+    before, limit = CURSOR.read(request), LIMIT.read_size(request)
     await services.db.read(store.get_webhook, webhook_id)
     rows = await services.db.read(store.list_deliveries, webhook_id, state=state, before=before, limit=limit + 1)
     return page_of(rows, limit, _delivery)

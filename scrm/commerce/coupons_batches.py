@@ -18,8 +18,8 @@ _KEY = re.compile(r"[a-z0-9][a-z0-9_\-]{0,63}")
 class Batch(Struct, kw_only=True, forbid_unknown_fields=True):
     """What a batch says; money in fen, `valid_hours` from the issue on."""
 
-    key: Annotated[str, Meta(max_length=64)]
-    title: Annotated[str, Meta(max_length=80)]
+    key: Annotated[str, Meta(max_length=64, extra_json_schema={"pattern": f"^{_KEY.pattern}$"})]
+    title: Annotated[str, Meta(max_length=80, extra_json_schema={"pattern": r"[^\u0000-\u0020]"})]
     kind: Literal["generated", "pool", "link"] = "generated"
     benefit: Literal["amount", "percent", "gift", "freight"] = "amount"
     face_fen: Annotated[int, Meta(ge=0, le=10**9)] = 0
