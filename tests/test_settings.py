@@ -91,7 +91,8 @@ def test_a_file_that_is_not_toml_is_one_line(tmp_path: Path) -> None:
         load_settings({"SCRM_CONFIG": "/nowhere"})
 
 
-def test_the_example_file_names_every_setting_with_its_default() -> None:
+def test_the_example_file_names_every_setting_with_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parent.parent)
     text = (Path(__file__).parent.parent / "config/scrm.example.toml").read_text("utf-8")
     shown = tomllib.loads("\n".join(line.removeprefix("# ") if " = " in line else line for line in text.splitlines()))
     for section, field in Settings.model_fields.items():
