@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -180,6 +181,7 @@ _FREE_TEXT = frozenset(
     ("title", "spec", "raw_status", "buyer_note", "seller_note", "receiver", "receiver_mask", "carrier_name", "reason")
 )
 _MOMENTS = tuple(name for name in Order.__struct_fields__ if name.endswith("_at"))
+_moments_of = attrgetter(*_MOMENTS)
 _PART_MOMENTS = (
     ("payments", ("paid_at",)),
     ("shipments", ("shipped_at", "delivered_at", "state_at")),
@@ -225,8 +227,7 @@ def read_order(item: Any) -> Order:
 
 def find_implausible(order: Order) -> tuple[str, datetime] | None:
     """The first time that no order can have, with its path; None when all are from 2000 to 2099."""
-    for name in _MOMENTS:
-        moment = getattr(order, name)
+    for name, moment in zip(_MOMENTS, _moments_of(order), strict=True):
         if moment is not None and not is_plausible(moment):
             return name, moment
     for part, names in _PART_MOMENTS:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -223,23 +224,24 @@ def _adjacent(sheet: Sheet, place: int) -> Iterator[tuple[str, list[Line]]]:
         yield current, group
 
 
-_NEVER_NEGATIVE = (
-    ("paid_fen", "实付金额"),
-    ("payable_fen", "应付金额"),
-    ("refunded_fen", "退款金额"),
-    ("goods_fen", "商品金额"),
-    ("freight_fen", "运费"),
-    ("discount_fen", "优惠金额"),
-    ("platform_discount_fen", "平台优惠"),
-)
+_NEVER_NEGATIVE = {
+    "paid_fen": "实付金额",
+    "payable_fen": "应付金额",
+    "refunded_fen": "退款金额",
+    "goods_fen": "商品金额",
+    "freight_fen": "运费",
+    "discount_fen": "优惠金额",
+    "platform_discount_fen": "平台优惠",
+}
+_amounts = attrgetter(*_NEVER_NEGATIVE)
 
 
 def _check(order: Order) -> None:
     """What the columns cannot hold or nobody can mean."""
     if len(order.order_no) > 80 or len(order.parent_order_no) > 80 or len(order.shop_key) > 80:
         raise ValueError("订单编号、主订单号和店铺编号最多 80 个字符")
-    for name, title in _NEVER_NEGATIVE:
-        if (getattr(order, name) or 0) < 0:
+    for amount, title in zip(_amounts(order), _NEVER_NEGATIVE.values(), strict=True):
+        if amount is not None and amount < 0:
             raise ValueError(f"“{title}”不能是负数")
     for line in order.lines or ():
         if len(line.line_key) > 120:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from functools import lru_cache
 
 from scrm.commerce.canonical import Line as OrderLine
 from scrm.commerce.canonical import Order, Receiver, Shipment
@@ -19,8 +19,6 @@ from scrm.commerce.connectors.reader import (
     value_of,
 )
 from scrm.errors import Invalid
-
-T = TypeVar("T")
 
 ORDER_NAMES: Mapping[str, tuple[str, ...]] = {
     "order_no": ("order_no", "订单编号", "订单号"),
@@ -143,6 +141,9 @@ def fit_names(sheet: Sheet, names: Mapping[str, Sequence[str]]) -> Parser:
     )
 
 
+_OF_LINES = frozenset(("title", "spec", "sku", "item", "line_key", "qty"))
+# In which "-" and "无" may be meant.
+_FREE_TEXT = frozenset(("status", "buyer_note", "seller_note", "title", "spec"))
 _Money = list[tuple[str, Callable[[str], int | None], int]]
 
 
@@ -158,7 +159,10 @@ class _Orders:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._blank = dict.fromkeys(ORDER_NAMES, "")
-        self._columns = [(name, place) for name in ORDER_NAMES if (place := reader.place(name)) is not None]
+        placed = [(name, place) for name in ORDER_NAMES if (place := reader.place(name)) is not None]
+        cleaned = [(name, place, clean if name in _FREE_TEXT else value_of) for name, place in placed]
+        self._columns = [one for one in cleaned if one[0] not in _OF_LINES]
+        self._line_columns = [one for one in cleaned if one[0] in _OF_LINES]
         self._time_names = [name for name in (*_TIMES, "updated_at") if reader.has(name)]
         money = [(f"{name}_fen", *column) for name in _MONEY for column in _money_columns(reader, name)]
         self._order_money = [column for column in money if column[0] not in _LINE_MONEY]
@@ -168,34 +172,35 @@ class _Orders:
         cells = self._order_cells(rows)
         times = self._times(cells, context)
         updated_at = times.pop("updated_at", None)
-        raw_status = clean(cells["status"])
+        raw_status = cells["status"]
         lines = [line for row in rows if (line := self._line(row)) is not None]
         return Order(
-            channel=_channel(value_of(cells["channel"])),
-            shop_key=value_of(cells["shop_key"]) or context.shop_key,
+            channel=_channel(cells["channel"]),
+            shop_key=cells["shop_key"] or context.shop_key,
             order_no=read_id(cells["order_no"]),
             parent_order_no=read_id(cells["parent_order_no"]),
             status=_status(raw_status, times),  # type: ignore[arg-type]
             raw_status=raw_status,
-            currency=value_of(cells["currency"]).upper() or "CNY",
+            currency=cells["currency"].upper() or "CNY",
             platform_updated_at=updated_at or context.exported_at,
             buyer_ref=_buyer(cells),
             receiver=_receiver(cells),
-            buyer_note=clean(cells["buyer_note"]),
-            seller_note=clean(cells["seller_note"]),
+            buyer_note=cells["buyer_note"],
+            seller_note=cells["seller_note"],
             lines=lines or None,
-            shipments=_shipments(cells),
+            shipments=_shipments(cells) if cells["tracking_no"] else None,
             **self._fen_of(rows[0], self._order_money),  # type: ignore[arg-type]
             **times,  # type: ignore[arg-type]
         )
 
     def _order_cells(self, rows: Sequence[Line]) -> dict[str, str]:
-        """Order columns by name, from the first row that fills them."""
+        """Order columns by name, from the first row that fills them, without their wrapping."""
         cells = self._blank.copy()
         for row in reversed(rows):
-            for name, place in self._columns:
-                if cell := row.cells[place]:
-                    cells[name] = cell
+            raw = row.cells
+            for name, place, read in self._columns:
+                if cell := raw[place]:
+                    cells[name] = read(cell)
         return cells
 
     def _times(self, cells: dict[str, str], context: Context) -> dict[str, datetime | None]:
@@ -208,17 +213,21 @@ class _Orders:
         return times
 
     def _line(self, row: Line) -> OrderLine | None:
-        get = self._reader.get
-        title, sku = clean(get(row, "title")), value_of(get(row, "sku"))
+        cells = {name: read(cell) if (cell := row.cells[place]) else "" for name, place, read in self._line_columns}
+        get = cells.get
+        title, sku = get("title", ""), get("sku", "")
         if not title and not sku:
             return None
-        qty = _told("qty", read_count, get(row, "qty"))
+        try:
+            qty = read_count(get("qty", ""))
+        except ValueError as error:
+            raise ValueError(f"“{_TITLES['qty']}”{error}") from None
         amounts = self._fen_of(row, self._line_money)
         return OrderLine(
-            line_key=read_id(get(row, "line_key")),
+            line_key=read_id(get("line_key", "")),
             title=title or sku,
-            spec=clean(get(row, "spec")),
-            platform_item_id=value_of(get(row, "item"))[:80],
+            spec=get("spec", ""),
+            platform_item_id=get("item", "")[:80],
             merchant_sku=sku[:80],
             qty=1 if qty is None else qty,
             unit_price_fen=amounts.get("unit_price_fen"),
@@ -230,16 +239,13 @@ class _Orders:
         amounts: dict[str, int | None] = {}
         for field, read, place in columns:
             cell = row.cells[place]
-            if cell and amounts.get(field) is None:
-                amounts[field] = _told(field, read, cell)
+            if not cell or amounts.get(field) is not None:
+                continue
+            try:
+                amounts[field] = read(cell)
+            except ValueError as error:
+                raise ValueError(f"“{_TITLES[field.removesuffix('_fen')]}”{error}") from None
         return amounts
-
-
-def _told(name: str, read: Callable[[str], T], cell: str) -> T:
-    try:
-        return read(cell)
-    except ValueError as error:
-        raise ValueError(f"“{_TITLES.get(name.removesuffix('_fen'), name)}”{error}") from None
 
 
 def _read_whole_fen(cell: str) -> int | None:
@@ -249,6 +255,7 @@ def _read_whole_fen(cell: str) -> int | None:
     return int(text) if text else None
 
 
+@lru_cache(maxsize=64)
 def _channel(text: str) -> str:
     channel = CHANNELS.get(text, text.lower()) or "mall"
     if not (channel.isascii() and channel.replace("_", "").isalnum() and channel[0].isalpha() and len(channel) <= 24):
@@ -274,33 +281,32 @@ def _status(text: str, times: dict[str, datetime | None]) -> str:
 
 
 def _buyer(cells: dict[str, str]) -> dict[str, str]:
-    names = {
-        "wx_unionid": "unionid",
-        "wecom_external_userid": "external_userid",
-        "mobile_e164": "mobile",
-        "nick": "nick",
+    ids = {
+        "wx_unionid": cells["unionid"],
+        "wecom_external_userid": cells["external_userid"],
+        "mobile_e164": cells["mobile"] or cells["receiver_phone"],
+        "nick": cells["nick"],
     }
-    ids = {kind: value_of(cells[name]) for kind, name in names.items()}
-    if not ids["mobile_e164"]:
-        ids["mobile_e164"] = value_of(cells["receiver_phone"])
     return {kind: value for kind, value in ids.items() if value}
 
 
 def _receiver(cells: dict[str, str]) -> Receiver | None:
-    values: dict[str, Any] = {
-        "name": value_of(cells["receiver"]),
-        "phone": value_of(cells["receiver_phone"]) or value_of(cells["mobile"]),
-        "province": value_of(cells["province"]),
-        "city": value_of(cells["city"]),
-        "district": value_of(cells["district"]),
-        "address": value_of(cells["address"]),
-    }
-    return Receiver(**values) if values["name"] or values["address"] or values["phone"] else None
+    name, address, phone = cells["receiver"], cells["address"], cells["receiver_phone"] or cells["mobile"]
+    if not (name or address or phone):
+        return None
+    return Receiver(
+        name=name,
+        phone=phone,
+        province=cells["province"],
+        city=cells["city"],
+        district=cells["district"],
+        address=address,
+    )
 
 
 def _shipments(cells: dict[str, str]) -> list[Shipment] | None:
     number = read_id(cells["tracking_no"])
-    return [Shipment(tracking_no=number[:80], carrier_name=value_of(cells["carrier"]))] if number else None
+    return [Shipment(tracking_no=number[:80], carrier_name=cells["carrier"])] if number else None
 
 
 _KNOWN = [heading for names in (ORDER_NAMES, _FEN_NAMES) for group in names.values() for heading in group]

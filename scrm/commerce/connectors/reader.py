@@ -57,13 +57,15 @@ def value_of(cell: str) -> str:
     """A cleaned cell in which every way of writing "nothing" is empty; not for free text."""
     if not cell:
         return ""
-    text = clean(cell)
+    text = cell if cell[0] not in _WRAPPING and cell[-1] not in _BLANK else clean(cell)
     return "" if text in _EMPTY else text
 
 
 _PLAIN_MONEY = re.compile(r"\d{1,11}(?:\.\d{1,2})?", re.ASCII)
 
 
+# Amounts, counts and times repeat within a row and from row to row; what cannot be read is not remembered.
+@lru_cache(maxsize=16384)
 def read_fen(cell: str) -> int | None:
     """Money in yuan as fen, rounded half up; None for an empty cell. Raises ValueError in the reader's words."""
     text = value_of(cell)
@@ -82,6 +84,7 @@ def read_fen(cell: str) -> int | None:
     return int(fen)
 
 
+@lru_cache(maxsize=1024)
 def read_count(cell: str) -> int | None:
     """A whole number of pieces; None for an empty cell. Raises ValueError in the reader's words."""
     text = value_of(cell).replace(",", "")
