@@ -26,6 +26,7 @@ from scrm.api import playbook_results as api_playbook_results
 from scrm.api import playbooks as api_playbooks
 from scrm.api import privacy as api_privacy
 from scrm.api import radar as api_radar
+from scrm.api import rates as api_rates
 from scrm.api import sends as api_sends
 from scrm.api import shipments as api_shipments
 from scrm.api import tasks as api_tasks
@@ -282,6 +283,7 @@ def build_app(
         middlewares=[endpoint.straight_in, *http.MIDDLEWARES, api_auth.require_api_key],
         client_max_size=settings.server.body_limit,
     )
+    app.on_response_prepare.append(api_rates.tell)
     app[SERVICES] = services
     app[endpoint.CRYPTO] = CallbackCrypto(
         settings.wecom.token.get_secret_value(),

@@ -141,12 +141,15 @@ async def show_errors(request: web.Request, handler: Handler) -> web.StreamRespo
     except web.HTTPException as error:
         if error.status < 400 or request.path.startswith("/callbacks/"):
             raise
-        return _answer(
+        answer = _answer(
             request,
             error.status,
             error.reason.lower().replace(" ", "_"),
             _(_HTTP_TEXTS.get(error.status, "请求无法处理")),
         )
+        if "Allow" in error.headers:
+            answer.headers["Allow"] = error.headers["Allow"]
+        return answer
     except Exception as error:
         number = secrets.token_hex(4)
         log.exception("http.failed", path=request.path, number=number, error=type(error).__name__)

@@ -407,7 +407,7 @@ class Outward(_Section):
 class Api(_Section):
     """How other programs may use /api."""
 
-    # Requests of one key in a minute, in each process.
+    # Requests of one key in a minute, in all processes together.
     per_minute: int = Field(600, ge=1)
 
 

@@ -27,10 +27,8 @@ async def require_api_key(request: web.Request, handler: Handler) -> web.StreamR
         return await handler(request)
     services = request.app[SERVICES]
     caller = request[CALLER] = await _find_caller(request, services)
-    limits = rates.take(services, _key_of(request))
-    response = await _answer(request, handler, caller)
-    response.headers.update(limits)
-    return response
+    request[rates.HEADERS] = await rates.take(services, _key_of(request))
+    return await _answer(request, handler, caller)
 
 
 async def _answer(request: web.Request, handler: Handler, caller: store.Caller) -> web.StreamResponse:

@@ -1,6 +1,6 @@
 """Keys with which other programs come in, and what they were answered."""
 
-from sqlalchemy import Boolean, Column, Index, SmallInteger, String, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, Index, SmallInteger, String, Table, Text, text
 
 from scrm.db.tables import Json, UtcDateTime, metadata
 
@@ -23,6 +23,18 @@ api_key = Table(
     Column("created_by", String(100), nullable=False, server_default=text("''")),
     Column("expires_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
+    # Whose customers it reaches: all, or those of one member (own) or of the member's departments (department).
+    Column("reach", String(12), nullable=False, server_default=text("'all'")),
+    Column("userid", String(64), nullable=False, server_default=text("''")),
+)
+
+# How much a key may still ask: the moment at which its minute's worth is all there again.
+api_rate = Table(
+    "api_rate",
+    metadata,
+    Column("key_hash", String(64), primary_key=True),
+    Column("full_at_ms", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # What a POST with an Idempotency-Key was answered, for a day.

@@ -54,6 +54,8 @@ IDEMPOTENCY_KEY = {
 _LIMITS = {
     "RateLimit-Limit": {"description": "每分钟最多几次", "schema": {"type": "integer"}},
     "RateLimit-Remaining": {"description": "现在还能连着问几次", "schema": {"type": "integer"}},
+    "RateLimit-Reset": {"description": "几秒后恢复到每分钟的全部次数", "schema": {"type": "integer"}},
+    "RateLimit-Policy": {"description": "例如 600;w=60：60 秒 600 次", "schema": {"type": "string"}},
 }
 
 

@@ -48,8 +48,3 @@ class Limiter:
         while len(self._buckets) > _MOST_KNOWN:
             self._buckets.popitem(last=False)
         return waits
-
-    def left(self, sender: str) -> int:
-        """How many may come at once, after the last `take`."""
-        level, _ = self._buckets.get(sender, (float(self._per_minute), 0.0))
-        return int(level)
