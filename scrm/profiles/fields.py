@@ -257,6 +257,10 @@ def _followed_days(person_id: PersonId, now: datetime) -> ColumnElement[Any]:
     return gone // literal(_DAY_MILLIS, BigInteger)
 
 
+def _archive_agreed(person_id: PersonId, now: datetime) -> ColumnElement[Any]:
+    return case((follow_user.c.archive_agreed_at.is_not(None), literal(1, BigInteger)), else_=literal(0, BigInteger))
+
+
 def _relation(asked: Asked) -> tuple[FromClause, ColumnElement[bool]]:
     mine = and_(
         follow_user.c.external_userid == asked.external_userid,
@@ -317,11 +321,22 @@ FIELDS: list[Field] = [
     Field("follow.userid", "跟进员工", Kind.TEXT, _column(follow_user.c.userid), _living),
     Field("follow.remark", "备注名", Kind.TEXT, _column(follow_user.c.remark), _living),
     Field("follow.days", "添加天数", Kind.NUMBER, _followed_days, _living),
+    Field(
+        "follow.archive_agreed", "会话存档", Kind.NUMBER, _archive_agreed, _living, choices={"未同意": 0, "已同意": 1}
+    ),
     # Of a run: the relation it speaks in, and the member who speaks.
     Field("relation.state", "本次跟进的渠道码 state", Kind.TEXT, _column(follow_user.c.state), of_run=_relation),
     Field("relation.add_way", "本次跟进的添加方式", Kind.NUMBER, _whole(follow_user.c.add_way), of_run=_relation),
     Field("relation.remark", "本次跟进的备注名", Kind.TEXT, _column(follow_user.c.remark), of_run=_relation),
     Field("relation.days", "本次跟进的添加天数", Kind.NUMBER, _followed_days, of_run=_relation),
+    Field(
+        "relation.archive_agreed",
+        "本次跟进的会话存档",
+        Kind.NUMBER,
+        _archive_agreed,
+        of_run=_relation,
+        choices={"未同意": 0, "已同意": 1},
+    ),
     Field("member.userid", "本次跟进的员工", Kind.TEXT, _column(member.c.userid), of_run=_member),
     Field("member.name", "员工姓名", Kind.TEXT, _column(member.c.name), of_run=_member),
     Field("member.role", "员工角色", Kind.TEXT, _column(member.c.role), choices=_ROLES, of_run=_member),

@@ -154,6 +154,8 @@ follow_user = Table(
     Column("oper_userid", String(64), nullable=False, server_default=text("''")),
     # The member has not confirmed yet (add_half_external_contact).
     Column("is_half", Boolean, nullable=False, server_default=text("false")),
+    # Since when the customer agrees to the archiving of this chat; None: not that we know.
+    Column("archive_agreed_at", UtcDateTime),
     Column("followed_at", UtcDateTime, nullable=False),
     # Who ended it: '' (it lives), 'customer' (one-way now) or 'member'.
     Column("ended_by", String(10), nullable=False, server_default=text("''")),

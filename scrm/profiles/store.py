@@ -340,6 +340,16 @@ def _save_follow_user(conn: Connection, contact: Contact, follow: dict[str, Any]
     _save_tags(conn, userid, contact.external_userid, follow.get("tags") or [])
 
 
+def note_archiving_agreed(conn: Connection, userid: str, external_userid: str, at: datetime) -> None:
+    """The first consent stands, however often and in whatever order it is told."""
+    mine = and_(
+        follow_user.c.external_userid == external_userid,
+        func.lower(follow_user.c.userid) == userid.lower(),
+        or_(follow_user.c.archive_agreed_at.is_(None), follow_user.c.archive_agreed_at > at),
+    )
+    conn.execute(update(follow_user).where(mine).values(archive_agreed_at=at))
+
+
 def _save_tags(conn: Connection, userid: str, external_userid: str, tags: Iterable[dict[str, Any]]) -> None:
     pair = and_(follow_user_tag.c.userid == userid, follow_user_tag.c.external_userid == external_userid)
     told: dict[str, dict[str, Any]] = {}

@@ -325,6 +325,7 @@ def _radar(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
 _LINES: dict[str, Callable[..., Line]] = {
     "contact.added": _added,
     "contact.confirmed": _plain("person", N_("{who}通过了好友申请")),
+    "contact.archiving_agreed": _plain("person", N_("同意与{who}的会话存档")),
     "contact.lost_by_customer": _plain("leave", N_("删除了{who}")),
     "contact.lost_by_member": _plain("leave", N_("{who}删除了客户")),
     "group.joined": _plain("person", N_("加入客户群")),

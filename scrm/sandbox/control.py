@@ -37,6 +37,7 @@ class Control:
             "confirm": self.confirm,
             "say": self.say,
             "delete_member": self.delete_member,
+            "agree_to_archiving": self.agree_to_archiving,
             "delete_contact": self.delete_contact,
             "edit_contact": self.edit_contact,
             "card": self.card,
@@ -132,6 +133,11 @@ class Control:
     async def delete_member(self, body: Json) -> Json:
         """{user, userid}"""
         await self.sandbox.delete_member(_text(body, "user"), _text(body, "userid"))
+        return {}
+
+    async def agree_to_archiving(self, body: Json) -> Json:
+        """{user, userid}"""
+        await self.sandbox.agree_to_archiving(_text(body, "user"), _text(body, "userid"))
         return {}
 
     async def delete_contact(self, body: Json) -> Json:

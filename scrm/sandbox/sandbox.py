@@ -210,6 +210,16 @@ class Sandbox:
         self.world.touch()
         self._push("顾客删除员工", "change_external_contact", "del_follow_user", self._ids(pair))
 
+    async def agree_to_archiving(self, wechat_user_key: str, userid: str) -> None:
+        """The customer agrees to the archiving of the chat: event msg_audit_approved, with a code while it is of use."""
+        pair = self.get_pair(userid, self.get_wechat_user(wechat_user_key).external_userid)
+        if pair.state not in SETTLED:
+            raise Conflict("你们还不是好友，重新扫码添加后才能同意。")
+        fields = self._ids(pair)
+        if not pair.has_chatted and not self.faults.no_welcome_code:
+            fields.append(("WelcomeCode", self._make_welcome_code(pair)))
+        self._push("顾客同意会话存档", "change_external_contact", "msg_audit_approved", fields)
+
     # What members do
 
     async def confirm(self, userid: str, external_userid: str) -> None:

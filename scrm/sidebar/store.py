@@ -138,6 +138,7 @@ def _relations() -> Select[Any]:
             f.external_userid,
             f.ended_by,
             f.followed_at,
+            f.archive_agreed_at,
             member.c.name.label("member_name"),
             contact_way.c.title.label("channel_title"),
         )

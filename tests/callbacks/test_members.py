@@ -6,7 +6,8 @@ import pytest
 
 from scrm.callbacks.models import inbox_event
 from scrm.events import event
-from scrm.profiles.models import follow_user, member
+from scrm.profiles.conditions import Whom, holds_for
+from scrm.profiles.models import external_contact, follow_user, member
 from tests.fakes import wecom as fake
 from tests.world import XIAOMAN, World
 
@@ -63,6 +64,29 @@ async def test_a_customers_consent_to_archiving_is_no_second_add(world: World) -
     await world.add(change_type="msg_audit_approved", WelcomeCode="", State="")
     names = [row.name for row in await world.rows(event)]
     assert (names.count("contact.added"), names.count("contact.archiving_agreed")) == (1, 1)
+
+
+async def test_consent_to_archiving_stays_with_the_relation_and_can_be_asked_for(world: World) -> None:
+    async def fits(value: str, field: str = "follow.archive_agreed") -> bool:
+        tree = {"field": field, "op": "eq", "value": value}
+        (contact,) = await world.rows(external_contact)
+        whom = Whom(0, contact.person_id, userid="lina", external_userid=XIAOMAN)
+        return await world.services.db.read(holds_for, tree, whom, world.clock.now())
+
+    await world.add(WelcomeCode="")
+    assert [await fits("未同意"), await fits("已同意")] == [True, False]
+    world.clock.advance(hours=1)
+    agreed_at = world.clock.now()
+    # Before we know the relation's details, twice, and in another spelling.
+    world.wecom.say("externalcontact/get", 84061)
+    await world.add(change_type="msg_audit_approved", userid="LINA", WelcomeCode="", State="")
+    world.clock.advance(hours=1)
+    await world.add(change_type="msg_audit_approved", WelcomeCode="", State="")
+    await world.lose()
+    await world.add(WelcomeCode="again")
+    assert [row.archive_agreed_at for row in await world.rows(follow_user)] == [agreed_at]
+    assert [await fits("未同意"), await fits("已同意")] == [False, True]
+    assert await fits("已同意", "relation.archive_agreed")
 
 
 async def test_a_transfer_that_failed_is_told_on_the_timeline_and_ends_nothing(world: World) -> None:

@@ -77,6 +77,18 @@ async def test_deletions_and_edits_name_the_two_and_nothing_else(wecom: Wecom) -
         assert not {"State", "WelcomeCode", "Source"} & told[kind].keys()
 
 
+async def test_consent_to_archiving_brings_a_code_while_one_is_of_use(wecom: Wecom) -> None:
+    external_userid, code = await wecom.scan()
+    await wecom.control("agree_to_archiving", user="xiaoman", userid="lina")
+    await wecom.sandbox.say("lina", external_userid, "你好", sender="customer")
+    await wecom.control("agree_to_archiving", user="xiaoman", userid="lina")
+    await wecom.sandbox.settle()
+    told = [fields(event) for event in wecom.app.events if "msg_audit_approved" in event]
+    assert [bool(each.get("WelcomeCode")) for each in told] == [True, False]
+    assert told[0]["WelcomeCode"] != code
+    assert not any("State" in each for each in told)
+
+
 async def test_a_failing_app_is_told_four_times_in_new_envelopes_with_the_same_text(wecom: Wecom) -> None:
     wecom.app.statuses = [500, 503, 404, 500]
     await wecom.scan()

@@ -6,7 +6,7 @@ from contextlib import suppress
 import structlog
 from sqlalchemy import Connection
 
-from scrm.callbacks.handlers.refresh import learn_contact
+from scrm.callbacks.handlers.refresh import ARCHIVING_AGREED, learn_contact
 from scrm.callbacks.metrics import WELCOME_SECONDS, WELCOMES
 from scrm.callbacks.router import Callback, Router
 from scrm.profiles.store import Details
@@ -46,7 +46,7 @@ async def contact_added(callback: Callback) -> None:
 def _tells(callback: Callback, prepared: welcome.Prepared) -> str:
     """Consent comes to a relation that began with an add of its own."""
     if callback.event.change_type == "msg_audit_approved":
-        return "contact.archiving_agreed"
+        return ARCHIVING_AGREED
     return prepared.tells
 
 

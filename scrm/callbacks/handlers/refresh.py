@@ -19,6 +19,7 @@ from scrm.wecom.errors import RetryClass, WeComError
 from scrm.work import queue
 
 KIND = "contact.refresh"
+ARCHIVING_AGREED = "contact.archiving_agreed"
 
 
 async def learn_contact(callback: Callback, tells: str, facts: Mapping[str, Any], details: Details | None) -> None:
@@ -115,6 +116,8 @@ def keep(conn: Connection, learnt: Learnt, vault: Vault, now: datetime) -> None:
         joining.learn_contact(conn, contact.person_id, details, vault=vault, now=now)
     if added is not None and not _is_over(conn, learnt.external_userid, added):
         told = _added_event(learnt.external_userid, contact.person_id, added)
+        if told.name == ARCHIVING_AGREED:
+            profiles.note_archiving_agreed(conn, told.userid, told.external_userid, told.occurred_at)
         publish(conn, [told], now=now, correlation=learnt.correlation)
 
 

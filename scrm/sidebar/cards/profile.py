@@ -67,6 +67,7 @@ class Profile:
     followed_at: datetime
     days: int
     is_half: bool
+    archive_agreed_at: datetime | None
     has_left: bool
     tags: list[str]
     followers: list[Follower]
@@ -101,6 +102,7 @@ def load(conn: Connection, visit: Visit) -> Profile:
         followed_at=mine.followed_at,
         days=words.days_since(mine.followed_at, visit.now),
         is_half=mine.is_half,
+        archive_agreed_at=own.archive_agreed_at,
         has_left=mine.ended_by == "customer",
         tags=_tags(mine, picture.tags),
         followers=_followers(mine, picture.relations),

@@ -1,4 +1,4 @@
-"""What WeCom refuses until an administrator has acted, and the work that waits for it.
+"""What WeCom refuses until an administrator has acted, and the work that waits for it; consent to archiving.
 
 Revision ID: 0039
 Revises: 0038
@@ -29,10 +29,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("app_hash", "scope", name=op.f("pk_wecom_stop")),
     )
     op.add_column("work_item", sa.Column("held", sa.Boolean(), server_default=sa.text("false"), nullable=False))
+    op.add_column("follow_user", sa.Column("archive_agreed_at", sa.BigInteger(), nullable=True))
     op.create_index("ix_work_item_held", "work_item", ["id"], sqlite_where=_HELD, postgresql_where=_HELD)
 
 
 def downgrade() -> None:
     op.drop_index("ix_work_item_held", table_name="work_item")
+    op.drop_column("follow_user", "archive_agreed_at")
     op.drop_column("work_item", "held")
     op.drop_table("wecom_stop")
