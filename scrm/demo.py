@@ -22,7 +22,10 @@ from scrm.demo_scripts import furnish_library
 from scrm.group_chats.refresh import want_refresh
 from scrm.http import COOKIE
 from scrm.listening import bound, listening, until_stopped
-from scrm.profiles.store import save_member, set_role
+from scrm.profiles import custom_fields
+from scrm.profiles.custom_field_values import Entity, Type
+from scrm.profiles.custom_fields import Definition
+from scrm.profiles.store import ensure_contact, save_member, set_role
 from scrm.sandbox import Sandbox, SandboxConfig, gathering
 from scrm.sandbox.config import OfficialAccountConfig
 from scrm.sandbox.seeding import Seed, seed
@@ -51,6 +54,12 @@ CHANNELS = {
     "parcel-a": ("包裹卡 A 批", "包裹卡", ["lina", "wanghao"]),
     "store-xuhui": ("徐汇店台卡", "门店", ["wanghao"]),
 }
+FIELDS = (
+    Definition(
+        "肤质", Type.SELECT, "skin", hint="问过再填，推荐和话术都看它", options=("干性", "油性", "混合", "敏感")
+    ),
+    Definition("常用色号", Type.TEXT, "shade"),
+)
 KF_WELCOME = f"您好，这里是{SHOP}，请问有什么可以帮您？"
 # What customers ask most, in customer service and at the Official Account.
 REPLIES = {
@@ -238,6 +247,17 @@ def _furnish(conn: Connection, services: Services, sandbox: Sandbox) -> None:
     for keyword, (match, answer) in REPLIES.items():
         wechat.save_reply(conn, fold(keyword), match, answer, "both", now=now)
     save_orders(conn, [read_order(item) for item in _orders(now)], now=now, vault=services.vault, route="file")
+    _define_fields(conn, sandbox, now)
+
+
+def _define_fields(conn: Connection, sandbox: Sandbox, now: datetime) -> None:
+    """What a beauty shop notes of a person, filled in for an old friend."""
+    for field in FIELDS:
+        custom_fields.define(conn, Entity.PERSON, field, now)
+    xuqing = ensure_contact(conn, sandbox.get_wechat_user("xuqing").external_userid, now=now)
+    by = custom_fields.Change("sidebar", "lina", now)
+    noted = {"skin": "干性", "shade": "02 自然色"}
+    custom_fields.set_values(conn, Entity.PERSON, (xuqing.person_id,), noted, by, person_id=xuqing.person_id)
 
 
 def _meet_old_friends(conn: Connection, sandbox: Sandbox, now: datetime) -> None:
@@ -262,6 +282,8 @@ def _orders(now: datetime) -> list[dict[str, Any]]:
         _order(now, "doudian", "6932210045781203311", xiaoman, 2, [("积雪草修护面膜 5 片", "", 3, 6900)], "shipped"),
         _order(now, "tmall", "3981027745560763", xuqing, 40, [("玻尿酸保湿霜 50g", "滋润型", 1, 26800)], "completed"),
         _order(now, "jd", "287120045331", None, 9, [("男士控油洁面 100g", "", 2, 7900)], "shipped", phone="13800136620"),
+        # Nobody's yet: 徐晴 bought it with her mother's phone, and tells the number in the chat.
+        _order(now, "doudian", "6932210045781209986", None, 1, [("旅行装三件套", "滋润型", 1, 15900)], "shipped", phone="13917720098"),
     ]  # fmt: skip
 
 

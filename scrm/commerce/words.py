@@ -60,7 +60,7 @@ _REFUND_KINDS = {
     "reissue": N_("补发"),
     "repair": N_("维修"),
 }
-_BINDINGS = {"unionid": N_("自动认出（微信）"), "phone": N_("自动认出（手机号）")}
+_BINDINGS = {"unionid": N_("凭微信认出"), "phone": N_("凭手机号认出")}
 COUPON_STATES = {
     "issued": Word(N_("已发放"), "good"),
     "redeemed": Word(N_("已核销"), "info"),
