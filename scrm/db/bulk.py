@@ -14,6 +14,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     DefaultClause,
+    Integer,
     String,
     Table,
     Text,
@@ -39,7 +40,7 @@ def insert_rows(conn: Connection, table: Table, rows: Sequence[dict[str, Any]], 
     columns = [table.columns[name] for name in rows[0]]
     end = " ON CONFLICT DO NOTHING" if skip_known else ""
     if _takes_lists(conn):
-        conn.exec_driver_sql(f"{_insert_lists(table, columns)}{end}", tuple(_lists(columns, rows)))
+        conn.exec_driver_sql(f"{_insert_lists(table, columns)}{end}", _parameters(columns, rows))
     else:
         statement = f"{_insert(table, columns)} VALUES {_places(columns)}{end}"
         conn.exec_driver_sql(statement, list(zip(*_lists(columns, rows), strict=True)))
@@ -51,20 +52,12 @@ def insert_columns(conn: Connection, table: Table, columns: Mapping[str, Sequenc
     What a column's default says anyway is left out; `end` is SQL behind the rows, such as ON CONFLICT.
     """
     told = {name: values for name, values in columns.items() if not _is_default(table.columns[name], values)}
-    into = f"INSERT INTO {table.name} ({', '.join(told)})"
-    if not _takes_lists(conn):
-        statement = f"{into} VALUES ({', '.join('?' * len(told))}) {end}"
+    into = [table.columns[name] for name in told]
+    if _takes_lists(conn):
+        conn.exec_driver_sql(f"{_insert_lists(table, into)} {end}", _written(into, told.values()))
+    else:
+        statement = f"{_insert(table, into)} VALUES {_places(into)} {end}"
         conn.exec_driver_sql(statement, list(zip(*told.values(), strict=True)))
-        return
-    kinds = [_list_type(table.columns[name]) for name in told]
-    picked = ", ".join(
-        f"v{place}::jsonb" if isinstance(table.columns[name].type, JSON) else f"v{place}"
-        for place, name in enumerate(told)
-    )
-    lists = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(kinds, 1))
-    names = ", ".join(f"v{place}" for place in range(len(told)))
-    statement = f"{into} SELECT {picked} FROM unnest({lists}) AS given({names}) {end}"  # noqa: S608 - own names
-    conn.exec_driver_sql(statement, tuple(told.values()))
 
 
 def _is_default(column: Column[Any], values: Sequence[Any]) -> bool:
@@ -93,7 +86,7 @@ def insert_new(
     columns = [table.columns[name] for name in rows[0]]
     end = f" ON CONFLICT ({', '.join(unique)}) DO NOTHING RETURNING {', '.join(wanted)}"
     if _takes_lists(conn):
-        made = conn.exec_driver_sql(f"{_insert_lists(table, columns)}{end}", tuple(_lists(columns, rows)))
+        made = conn.exec_driver_sql(f"{_insert_lists(table, columns)}{end}", _parameters(columns, rows))
         return list(made.all())
     found: list[Any] = []
     at_once = _MOST_PLACES // len(columns)
@@ -123,7 +116,7 @@ def update_rows(
         *given, last = _given(columns)
         settings = ", ".join(f"{column.name} = {each}" for column, each in zip(columns, given, strict=False))
         which = f"{_unnested(columns)} WHERE {table.name}.{key} = {last}{rest}"
-        conn.exec_driver_sql(f"UPDATE {table.name} SET {settings} FROM {which}", tuple(_lists(columns, rows)))  # noqa: S608 - own names
+        conn.exec_driver_sql(f"UPDATE {table.name} SET {settings} FROM {which}", _parameters(columns, rows))  # noqa: S608 - own names
     else:
         settings = ", ".join(f"{column.name} = ?" for column in columns[:-1])
         statement = f"UPDATE {table.name} SET {settings} WHERE {key} = ?{rest}"  # noqa: S608 - own names
@@ -160,15 +153,32 @@ def _given(columns: Sequence[Column[Any]]) -> list[str]:
 
 
 def _unnested(columns: Sequence[Column[Any]]) -> str:
-    lists = ", ".join(f"${number}::{_list_type(column)}[]" for number, column in enumerate(columns, 1))
+    lists = ", ".join(f"${number}::{_list_cast(column)}" for number, column in enumerate(columns, 1))
     return f"unnest({lists}) AS given({', '.join(f'v{number}' for number in range(len(columns)))})"
 
 
-def _list_type(column: Column[Any]) -> str:
+def _list_cast(column: Column[Any]) -> str:
     """As text what has a length, too: a cast would cut it without a word."""
     if isinstance(column.type, String | JSON):
-        return "text"
-    return str(column.type.compile(dialect=_POSTGRESQL))
+        return "text[]"
+    cast = f"{column.type.compile(dialect=_POSTGRESQL)}[]"
+    return f"text::{cast}" if _is_written_out(column) else cast
+
+
+def _is_written_out(column: Column[Any]) -> bool:
+    return isinstance(column.type, Integer | UtcDateTime)
+
+
+def _parameters(columns: Sequence[Column[Any]], rows: Sequence[dict[str, Any]]) -> tuple[Any, ...]:
+    return _written(columns, _lists(columns, rows))
+
+
+def _written(columns: Sequence[Column[Any]], lists: Iterable[Sequence[Any]]) -> tuple[Any, ...]:
+    """asyncpg asks of each number of a list whether it is a list itself: numbers go as one text, {1,2,NULL}."""
+    return tuple(
+        f"{{{_dumps(values)[1:-1].decode()}}}" if _is_written_out(column) else values
+        for column, values in zip(columns, lists, strict=True)
+    )
 
 
 def _lists(columns: Sequence[Column[Any]], rows: Sequence[dict[str, Any]]) -> list[Sequence[Any]]:
