@@ -9,6 +9,7 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from scrm.console.condition_forms import OF_SEGMENTS, answer_of, read_posted, shown
+from scrm.console.condition_texts import read_text
 from scrm.console.door import MANAGER, for_managers, page
 from scrm.errors import Invalid, NotFound, ScrmError
 from scrm.profiles.conditions import Problem
@@ -41,7 +42,8 @@ async def list_segments(request: web.Request) -> web.StreamResponse:
 async def show_new(request: web.Request) -> web.StreamResponse:
     template = find_template(request.query.get("template", ""))
     if template is None:
-        return await _form(request, forms.Written(), None)
+        # A page that shows some people leads here with the condition that finds them.
+        return await _form(request, forms.Written(), read_text(request.query.get("if", "")))
     said = forms.Written(template.title, template.is_exclusion)
     return await _form(request, said, template.condition, template=template)
 

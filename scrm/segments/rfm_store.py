@@ -22,7 +22,7 @@ from sqlalchemy import (
     type_coerce,
 )
 
-from scrm import events
+from scrm import audit, events
 from scrm.commerce.models import IS_PURCHASE, orders
 from scrm.db import upsert
 from scrm.db.bulk import among, insert_columns
@@ -48,6 +48,8 @@ def find_rules(conn: Connection) -> Row[Any] | None:
 
 def save_rules(conn: Connection, rules: Rules, *, now: datetime, by: str) -> None:
     """The next tick computes by them."""
+    before = find_rules(conn)
+    audit.changed(conn, "rfm_rules", "", None if before is None else before.rules, rules.plain())
     row = {"id": 1, "rules": rules.plain(), "changed_at": now, "changed_by": by}
     put = upsert(rfm_rules, conn).values(**row)
     conn.execute(
@@ -95,28 +97,39 @@ def _has_class() -> ColumnElement[bool]:
 
 
 class Where(NamedTuple):
-    """Which square of the grid; what is not said is any."""
+    """Which square of the grid, or which stage; what is not said is any."""
 
     rfm: str = ""
     r: int = 0
     f: int = 0
     m: int = 0
+    life: str = ""
+    aipl: str = ""
 
 
 def list_people(conn: Connection, where: Where, *, after: int = 0, limit: int = 50) -> list[Row[Any]]:
     """Who stands there, in the order of their ids."""
     value = person_value.c
-    wanted = [value[name] == number for name in ("r", "f", "m") if (number := getattr(where, name))]
-    if where.rfm:
-        wanted.append(value.rfm == where.rfm)
+    said = {name: each for name, each in where._asdict().items() if each}
     found = (
         select(person_value, person.c.name)
         .join(person, person.c.id == value.person_id)
-        .where(_has_class(), value.person_id > after, *wanted)
+        .where(value.person_id > after, *(value[name] == each for name, each in said.items()))
         .order_by(value.person_id)
         .limit(limit)
     )
-    return list(conn.execute(found))
+    return list(conn.execute(found if said.keys() & {"life", "aipl"} else found.where(_has_class())))
+
+
+def count_stages(conn: Connection) -> dict[str, dict[str, int]]:
+    """Persons by life cycle and by AIPL, those without a row as the blank one."""
+    everybody = int(conn.execute(select(func.count()).select_from(person)).scalar_one())
+    told = {}
+    for name in ("life", "aipl"):
+        counted = select(person_value.c[name], func.count()).group_by(person_value.c[name])
+        found = {row[0]: int(row[1]) for row in conn.execute(counted) if row[0]}
+        told[name] = {**found, "": everybody - sum(found.values())}
+    return told
 
 
 # What was bought ------------------------------------------------------------------------------------------------------
