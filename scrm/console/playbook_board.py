@@ -1,27 +1,24 @@
 """剧本画板: a draft as days and steps, changed by mouse, finger or keyboard; the text stays the one truth."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from aiohttp import web
 from sqlalchemy import Connection
 
-from scrm.console import store
+from scrm.console import playbook_tests, store
 from scrm.console.door import MANAGER, for_managers, page
 from scrm.console.playbook_board_view import Asked, digest_of, find_text, load
 from scrm.errors import Conflict, Invalid
 from scrm.profiles.phones import normalise_phone
 from scrm.services import SERVICES
-from scrm.sop import draft_locks, drafts, lifecycle_store, rehearse
+from scrm.sop import draft_locks, drafts, lifecycle_store
 from scrm.sop import published as publishing
-from scrm.sop.board import acts, starting
+from scrm.sop.board import acts, starting, trials
 from scrm.sop.board.model import write_path
 from scrm.sop.board.said import Said
-from scrm.sop.rehearsed_tests import Result
-from scrm.sop.schema import Playbook
-from scrm.sop.shelf import playbooks_of, terms_of
 from web.render import render
 
 routes = web.RouteTableDef()
@@ -30,17 +27,24 @@ _OF = "/console/playbooks/{key:[a-z0-9][a-z0-9_-]{0,63}}/board"
 _FOUND = 8
 # Acts after which the panel goes along with what was made or moved.
 _LEADING = frozenset({"add", "copy", "move", "shift"})
-# One after the other: a month that passes in a test keeps a core busy.
-_TESTING = asyncio.Semaphore(1)
 
 
 @routes.get(_OF)
 @for_managers
 async def show(request: web.Request) -> web.StreamResponse:
     """The board, with what `show` names beside it."""
-    services = request.app[SERVICES]
-    values = await services.db.read(load, services, _asked(request, request.query))
+    values = await _load(request, _asked(request, request.query))
     return await page(request, "playbook_board.html", active="playbooks", **values)
+
+
+async def _load(request: web.Request, asked: Asked) -> dict[str, Any]:
+    """The board with what came of its tests, as far as they were played."""
+    services = request.app[SERVICES]
+    values = await services.db.read(load, services, asked)
+    results = playbook_tests.find(services, values["text"])
+    board = values["board"]
+    steps = [card.id for card in board.cards()] if board is not None else []
+    return values | {"results": results, "failing": playbook_tests.failing_steps(results, steps), "trials": trials}
 
 
 @routes.post("/console/playbooks/new/board")
@@ -119,7 +123,7 @@ def _asked(request: web.Request, values: Mapping[str, Any]) -> Asked:
 
 async def _fragments(request: web.Request, asked: Asked) -> web.StreamResponse:
     services = request.app[SERVICES]
-    values = await services.db.read(load, services, asked)
+    values = await _load(request, asked)
     return render(
         request,
         "console/playbook_board_parts.html",
@@ -135,24 +139,17 @@ async def _fragments(request: web.Request, asked: Asked) -> web.StreamResponse:
 @routes.post(f"{_OF}/tests")
 @for_managers
 async def run_tests(request: web.Request) -> web.StreamResponse:
-    """Play the tests of the draft."""
-    services, key = request.app[SERVICES], request.match_info["key"]
-
-    def look(conn: Connection) -> drafts.Checked:
-        return drafts.check(conn, find_text(conn, key)[0], key, terms_of(services))
-
-    playbook = (await services.db.read(look)).playbook
-    if playbook is None:
-        raise Invalid("剧本还有要改的地方，改好才能跑测试")
-    named = [other for other in playbooks_of(services).current.values() if other.key in playbook.source]
-    async with _TESTING:
-        found = await asyncio.to_thread(_play, playbook, named)
-    return render(request, "console/playbook_board_tests.html", tests=playbook.tests, played=found)
+    """Play the tests of the draft; the board comes back with what came of them."""
+    await playbook_tests.play(request.app[SERVICES], request.match_info["key"], anew=True)
+    return await _fragments(request, _asked(request, await request.post()))
 
 
-def _play(playbook: Playbook, beside: Sequence[Playbook]) -> dict[str, Result]:
-    """By name. In a loop of its own: pages go on while weeks pass in the tests."""
-    return {result.name: result for result in asyncio.run(rehearse.run_tests(playbook, beside))}
+@routes.get(f"{_OF}/tests")
+@for_managers
+async def show_tests(request: web.Request) -> web.StreamResponse:
+    """For who is about to publish: every test with what came of it."""
+    results = await playbook_tests.play(request.app[SERVICES], request.match_info["key"])
+    return render(request, "console/playbook_board_tests.html", key=request.match_info["key"], results=results)
 
 
 @routes.get(f"{_OF}/customers")

@@ -10,25 +10,21 @@ from sqlalchemy import Connection, Row
 
 from scrm.access.scope import may_reach
 from scrm.commerce.coupons_figures import list_batches
+from scrm.console import condition_forms, reading, store
 from scrm.console import playbook_board_words as say
-from scrm.console import reading, store
 from scrm.console.words import STEP_CHANNELS
 from scrm.content.attachments import MEDIA_KINDS
 from scrm.content.media.store import list_originals
 from scrm.content.variables import FALLBACKS, VARIABLES
 from scrm.errors import NotFound
-from scrm.profiles.conditions import FLAGS
-from scrm.profiles.custom_conditions import list_condition_fields
-from scrm.profiles.fields import OPERATORS, OPERATORS_OF
 from scrm.profiles.tags import list_library
-from scrm.segments.leaves_coupons import STATES
 from scrm.segments.store import list_segments
 from scrm.services import Services
 from scrm.sessions import SignedIn
 from scrm.sop import diff, draft_locks, drafts, library, lifecycle_store, placing, results, timing
 from scrm.sop import published as publishing
 from scrm.sop.actions import ACTIONS
-from scrm.sop.board import conditions, starting
+from scrm.sop.board import starting
 from scrm.sop.board.model import Board, Card, read_board, read_path, write_path
 from scrm.sop.board.preview import Bubble, Whom, preview
 from scrm.sop.board.said import UNITS, split_duration
@@ -126,9 +122,17 @@ def _told(
         "person": _whom(conn, asked),
         "may_see_customers": asked.member.may("customers"),
         "channels": STEP_CHANNELS,
+        "show_condition": condition_forms.shown,
+        "first_day": _next_monday(services),
         **_choices(conn, services),
         **_previewed(conn, services, asked, board, card, checked),
     }
+
+
+def _next_monday(services: Services) -> str:
+    """Where a new test begins: on a day that has nothing special."""
+    today = services.clock.now().astimezone(services.settings.shop.zone).date()
+    return (today + timedelta(days=7 - today.weekday())).isoformat()
 
 
 def _figures(
@@ -147,7 +151,6 @@ def _figures(
 
 def _choices(conn: Connection, services: Services) -> dict[str, Any]:
     """What the controls of the panel offer."""
-    fields = list(list_condition_fields(conn))
     return {
         "trigger_groups": say.trigger_groups(),
         "event_groups": say.event_groups(),
@@ -158,13 +161,6 @@ def _choices(conn: Connection, services: Services) -> dict[str, Any]:
         "files": [(row.kind, row.filename) for row in list_originals(conn)],
         "file_kinds": MEDIA_KINDS,
         "others": [(each.key, each.title) for each in playbooks_of(services).current.values()],
-        "fields": fields,
-        "operators": OPERATORS,
-        "operators_of": {known.key: OPERATORS_OF[known.kind] for known in fields},
-        "choices_of": {known.key: list(known.choices) for known in fields if known.choices},
-        "flags": FLAGS,
-        "coupon_states": STATES,
-        "joints": conditions.JOINTS,
         "actions": {action.name: action.title for action in ACTIONS},
         "variables": {key: names[0] for key, names in VARIABLES.items()},
         "fallbacks": FALLBACKS,

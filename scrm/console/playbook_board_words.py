@@ -6,9 +6,7 @@ from typing import Any
 
 from scrm.console import reading
 from scrm.profiles.conditions import EVENTS
-from scrm.segments.conditions import check_condition
 from scrm.sop import run_keys, timing
-from scrm.sop.board.conditions import Row, Rows, show_rows
 from scrm.sop.board.model import Board, Card, write_path
 from scrm.sop.board.said import split_duration
 from scrm.sop.results import Figures
@@ -314,16 +312,6 @@ def show_cron(data: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def show_condition(tree: Any) -> Rows:
-    """The rows of a condition, with an empty one to go on with."""
-    rows = show_rows(None if tree == "none" else tree)
-    return Rows(rows.joint, (*rows.rows, Row()), rows.more)
-
-
-def is_sound(tree: Any) -> bool:
-    return not check_condition(tree)
-
-
 def days_of(series_days: Sequence[Any]) -> Iterator[tuple[str, str]]:
     """(key, title) of the days that a step may go to."""
     seen = set()
@@ -333,4 +321,4 @@ def days_of(series_days: Sequence[Any]) -> Iterator[tuple[str, str]]:
             yield day.key, day.title
 
 
-__all__ = ["Words", "show_rows", "split_duration", "write_path"]
+__all__ = ["Words", "split_duration", "write_path"]

@@ -45,6 +45,7 @@ from scrm.sop.rehearsed_tests import (
     Result,
     Staff,
     WrongTest,
+    came_of,
     compare,
     read_given,
     read_moment,
@@ -165,7 +166,7 @@ async def run_test(playbook: Playbook, test: dict[str, Any], path: Path, beside:
         rehearsal = await rehearse(playbook, test, path, beside)
     except (WrongTest, ScrmError) as error:
         return Result(name, line, [str(error)], [])
-    return Result(name, line, compare(test["expect"], rehearsal), rehearsal.story)
+    return Result(name, line, compare(test["expect"], rehearsal), rehearsal.story, came_of(rehearsal))
 
 
 async def rehearse(playbook: Playbook, test: dict[str, Any], path: Path, beside: Sequence[Playbook] = ()) -> Rehearsal:

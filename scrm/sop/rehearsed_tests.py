@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from scrm.sop import timing
 
-_GIVEN = re.compile(r"(\S+)\s+@(\S+)(?:\s+(\S+))?")
+GIVEN = re.compile(r"(\S+)\s+@(\S+)(?:\s+(\S+))?")
 # What somebody does to the customer's data, written without `event`.
 ACTS = {"set": "改字段", "tag": "打标签", "untag": "去标签", "segment": "进入人群包", "leave_segment": "离开人群包"}
 OUTCOMES = ("sent", "done", "skipped", "dropped", "failed", "expired", "withdrawn")
@@ -69,12 +69,13 @@ class Rehearsal:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One test: `problems` is empty when everything came as expected."""
+    """One test: `problems` is empty when everything came as expected; `came` is what it could have expected."""
 
     name: str
     line: int
     problems: list[str]
     story: list[str]
+    came: dict[str, Any] = field(default_factory=dict)
 
 
 # Reading --------------------------------------------------------------------------------------------------------------
@@ -95,7 +96,7 @@ def _read_one(item: Any, zone: ZoneInfo) -> Given:
             return Given(str(item["event"]), read_moment(item["at"], zone), str(item.get("key", "")), facts)
         if act:
             return Given(act, read_moment(item["at"], zone), "", facts)
-    found = _GIVEN.fullmatch(item.strip()) if isinstance(item, str) else None
+    found = GIVEN.fullmatch(item.strip()) if isinstance(item, str) else None
     if found is None:
         raise WrongTest(
             f"看不懂 given 里的“{item}”，请写成 order.paid @2026-03-02T09:00，"
@@ -140,6 +141,13 @@ def _after(text: Any) -> timedelta | None:
         return timing.parse_duration(str(text))
     except ValueError as error:
         raise WrongTest(f"staff 的 confirms_after：{error}，或写 never") from None
+
+
+def came_of(found: Rehearsal) -> dict[str, Any]:
+    """What came of a test, as its `expect` would be written."""
+    listed = {key: found.named(key) for key in (*OUTCOMES, *LISTS) if key not in ("sent", "tasks")}
+    came = {"sent": found.named("sent"), **{key: names for key, names in listed.items() if names}}
+    return came | ({"run": found.run} if found.run else {})
 
 
 # Comparing ------------------------------------------------------------------------------------------------------------

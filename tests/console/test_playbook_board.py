@@ -1,5 +1,6 @@
 """剧本画板: what is done on it becomes text, kept at once; what the board cannot read stays as it was written."""
 
+import json
 from pathlib import Path as File
 from typing import Any
 
@@ -7,7 +8,9 @@ import aiohttp
 import pytest
 
 from scrm.sop import drafts, lifecycle_store
+from scrm.sop.board import trials
 from scrm.sop.board.model import Card, read_board, read_path, write_path
+from scrm.sop.board.said import Said
 from scrm.sop.board.spots import list_comments
 from scrm.sop.parse import parse_playbook
 from scrm.sop.reading import Known
@@ -95,17 +98,15 @@ async def test_a_new_playbook_is_made_without_a_line_of_text(board: Board) -> No
     await board.put("", "cap", cap__mode="own", cap__gap="12", cap__gap_unit="h", cap__per_week="3")
     await board.put("", "max_pushes", max_pushes="4")
     await board.put("", "holdout", holdout="5")
-    await board.put(
-        "", "exit_if", **condition("exit_if", "any", what__0="event:order.paid", what__1="flag:optout.promo")
-    )
-    await board.put("", "enter_if", **condition("enter_if", "all", what__0="field:person.paid_orders", value__0="0"))
+    await board.put("", "exit_if", **condition("exit_if", {"any": [{"event": "order.paid"}, {"flag": "optout.promo"}]}))
+    await board.put("", "enter_if", **condition("enter_if", {"field": "person.paid_orders", "op": "eq", "value": 0}))
     await board.do("add", kind="T", to="steps", index="1", day="D1")
     await board.put("task", "title", title="问一句用得怎么样")
     await board.put("task", "text", item="content", text="{{ 客户称呼 }}好：\n用得怎么样？  ")
     await board.put("task", "late", late="drop")
     await board.put("task", "ttl", ttl="4", ttl_unit="h")
     await board.put("task", "when", when__mode="day", when__number="1", when__from="10:00", when__to="11：30")
-    await board.put("task", "if", **condition("if", "all", what__0="no_reply"))
+    await board.put("task", "if", **condition("if", {"no_reply": True}))
     await board.do("add", kind="branch", to="steps", index="2")
     await board.do("add", kind="M", to="steps/2/branch/0/steps", day="D3")
     await board.do("add", kind="X", to="steps/2/branch/1/else", day="D3")
@@ -138,10 +139,9 @@ async def test_a_new_playbook_is_made_without_a_line_of_text(board: Board) -> No
     assert board.key in playbooks_of(board.visitor.world.services).current
 
 
-def condition(prefix: str, joint: str, **rows: str) -> dict[str, str]:
-    numbers = {name.rpartition("__")[2] for name in rows}
-    named = {f"{prefix}.{name.rpartition('__')[2]}.{name.rpartition('__')[0]}": value for name, value in rows.items()}
-    return {f"{prefix}.rows": str(len(numbers)), f"{prefix}.joint": joint, **named}
+def condition(prefix: str, tree: Any) -> dict[str, Any]:
+    """What the builder posts."""
+    return {f"{prefix}.tree": json.dumps(tree)}
 
 
 async def test_steps_move_over_days_and_into_arms_with_their_comments(manager: Visitor) -> None:
@@ -286,11 +286,71 @@ async def test_the_tests_of_a_draft_are_played_beside_it(manager: Visitor) -> No
     tests = text.index("tests:")
     shortened = text[:tests] + text[tests : text.index("  - name: 提醒已经在导购手里")]
     await board.do("restore", source=shortened.replace("run: goal", "run: done"))
-    response = await board.post("/tests")
+    response = await board.post("/tests", show="tests")
     page = Page(response.status, await response.text())
     assert "通过 一直没下单" in page
     assert "没通过 券提醒之前下了单" in page
     assert "run 期望 done，实际 goal" in page
+    assert "测试 2 1 个没通过" in page  # where the board's foot leads to them
+    before = await manager.get(f"{board.of}/tests")
+    assert "1 个没通过" in before
+    assert "run 期望 done，实际 goal" in before
+    assert f"{board.of}/tests" in (await manager.get(f"/console/playbooks/{board.key}/review")).html
+
+
+async def test_a_test_is_written_played_and_agreed_with_in_a_form(board: Board) -> None:
+    await board.do("add_item", at="", field="test", kind="2026-03-09")
+    form = {
+        "item": "tests/0",
+        "name": "加了就付款",
+        "given__rows": "3",
+        "given__0__what": "contact.added",
+        "given__0__at": "2026-03-09T10:00",
+        "given__1__what": "order.paid",
+        "given__1__at": "2026-03-09T11:00",
+        "given__2__what": "",
+        "answers": "after",
+        "after": "10",
+        "after_unit": "m",
+        "until": "2026-03-12T10:00",
+        "expect__keys": "sent",
+        "run": "done",
+        "expect__add": "",
+    }
+    await board.do("put", at="", field="test", **form)
+    (test,) = read_source(await board.text()).plain()["tests"]
+    assert test["given"] == ["contact.added @2026-03-09T10:00", "order.paid @2026-03-09T11:00"]
+    page = Page(200, await (await board.post("/tests", show="tests")).text())
+    for words in (
+        "1 个没通过",
+        "sent 期望 无，实际 hello",
+        "run 期望 done，实际 goal",
+        "这样才对，按结果改期望",
+        "测试没通过 加了就付款",
+    ):
+        assert words in page, words
+    came = next(str(found["data-came"]) for _, found in page.tags if "data-came" in found)
+    await board.put("", "test_came", item="tests/0", came=came)
+    page = Page(200, await (await board.post("/tests", show="tests")).text())
+    assert "都通过" in page
+    assert "测试没通过" not in page
+    refused = await board.do("put", 422, at="", field="test", **{**form, "given__1__at": ""})
+    assert "请写这件事发生在什么时候" in refused
+    await board.do("remove_item", at="", item="tests/0")
+    assert "tests" not in (await board.text()).replace("tests: []", "")
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_a_tests_form_that_nobody_touched_changes_nothing(text: str) -> None:
+    for number, test in enumerate(read_source(text).plain().get("tests", [])):
+        trial = trials.show(test)
+        said = {"name": [trial.name], "until": [trial.until], "answers": [trial.answers], "run": [trial.run]}
+        said |= {"after": [trial.after[0]], "after_unit": [trial.after[1]], "given.rows": [str(len(trial.happenings))]}
+        for row, each in enumerate(trial.happenings):
+            said |= {f"given.{row}.{name}": [getattr(each, name)] for name in ("what", "at", "key", "value", "more")}
+        said["expect.keys"] = [wish.key for wish in trial.wishes]
+        said |= {f"expect.{wish.key}": list(wish.names) for wish in trial.wishes} | {"expect.more": [trial.more]}
+        assert trials.read(Said(said), ("tests", number), test) == [], test["name"]
 
 
 async def test_a_text_that_is_no_text_is_shown_the_way_to_its_mend(board: Board) -> None:

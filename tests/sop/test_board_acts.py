@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from scrm.console.condition_forms import shown
+from scrm.errors import Invalid
 from scrm.sop.actions import ACTIONS
 from scrm.sop.board import starting
 from scrm.sop.board.acts import perform
-from scrm.sop.board.conditions import read_rows, show_rows
+from scrm.sop.board.conditions import read_tree
 from scrm.sop.board.model import read_board, write_path
 from scrm.sop.board.said import Said, split_duration
 from scrm.sop.channels import CHANNELS
@@ -61,25 +63,16 @@ def test_every_trigger_can_be_chosen(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_conditions_come_back_from_their_rows_as_they_were(name: str) -> None:
+def test_conditions_come_back_from_the_builder_as_they_were(name: str) -> None:
     for tree in conditions_in({key: part for key, part in PLAIN[name].items() if key != "tests"}):
-        shown = show_rows(tree)
-        form = {"if.rows": str(len(shown.rows)), "if.joint": shown.joint, "if.more": shown.more}
-        for number, row in enumerate(shown.rows):
-            parts = {"what": row.what, "op": row.op, "value": row.value, "within": row.within}
-            form |= {f"if.{number}.{part}": text for part, text in parts.items()}
-            form |= {f"if.{number}.not": "1"} if row.is_not else {}
-        back = read_rows(Said({key: [value] for key, value in form.items()}), "if")
-        assert normal(back) == normal(tree)
+        assert read_tree(Said({"if.tree": [shown(tree)["tree"]]}), "if") == tree
+    assert read_tree(Said({"if.tree": [shown(None)["tree"]]}), "if") is None
 
 
-def normal(tree: Any) -> Any:
-    """Groups of one are what they hold; rows come before what rows cannot say."""
-    for joint in ("all", "any"):
-        if isinstance(tree.get(joint), list):
-            parts = [normal(part) for part in tree[joint]]
-            return parts[0] if len(parts) == 1 else {joint: sorted(parts, key=str)}
-    return tree
+def test_what_no_builder_makes_is_refused() -> None:
+    for text in ("[", "[1]", '"words"', "9" * 70_000):
+        with pytest.raises(Invalid, match="条件没有完整地传过来"):
+            read_tree(Said({"if.tree": [text]}), "if")
 
 
 def test_a_new_part_of_each_kind_is_sound_wherever_it_is_put() -> None:

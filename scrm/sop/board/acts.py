@@ -342,7 +342,7 @@ def _append(text: str, to: Path, value: Any) -> str:
 def _remove_item(text: str, board: Board, said: Said) -> Done:
     """`item` is the place below the part."""
     at, item = read_path(said.one("at")), read_path(said.one("item"))
-    if not item or item[0] not in ("content", "do", "coupons", "coupon", "trigger"):
+    if not item or item[0] not in ("content", "do", "coupons", "coupon", "trigger", "tests"):
         raise Invalid("画板不认识这一项，请刷新页面再试")
     edits: list[Edit] = [((*at, *item), DROP)]
     variants = item[:-1] if len(item) == 3 and item[-2] == "variants" else ()

@@ -11,7 +11,7 @@ from scrm.errors import Invalid
 from scrm.profiles.conditions import EVENTS, OWN_EVENT
 from scrm.sop import dates, run_keys, schedules
 from scrm.sop.actions import find_action
-from scrm.sop.board import conditions
+from scrm.sop.board import conditions, trials
 from scrm.sop.board.model import read_path
 from scrm.sop.board.said import Said
 from scrm.sop.board.spots import Path, value_at
@@ -75,7 +75,7 @@ def _unless(path: Path, name: str, usual: str) -> Reader:
 
 def _condition(path: Path, prefix: str, *, when_empty: Any = DROP) -> Reader:
     def read(said: Said, data: Mapping[str, Any]) -> list[Edit]:
-        tree = conditions.read_rows(said, prefix)
+        tree = conditions.read_tree(said, prefix)
         return [(path, when_empty if tree is None else tree)]
 
     return read
@@ -520,6 +520,23 @@ def _each_name(said: Said, data: Mapping[str, Any]) -> Iterator[Edit]:
     yield ("name",), name
 
 
+def _test(said: Said, data: Mapping[str, Any]) -> list[Edit]:
+    at = _item(said, "tests")
+    return trials.read(said, at, value_at(data, at))
+
+
+def _test_came(said: Said, data: Mapping[str, Any]) -> list[Edit]:
+    return trials.read_came(said, _item(said, "tests"))
+
+
+def _add_test(said: Said, data: Mapping[str, Any]) -> list[Edit]:
+    """`kind` is the day on which it begins."""
+    wanted, tests = data.get("trigger"), data.get("tests")
+    event = str(wanted.get("event") or "") if isinstance(wanted, Mapping) else ""
+    number = len(tests) + 1 if isinstance(tests, list) else 1
+    return [(("tests", "+"), trials.begun(event, said.one("kind"), number))]
+
+
 OF_PARTS: Mapping[str, Reader] = {
     "title": _title,
     "id": _plain("id", "编号", required=True),
@@ -572,10 +589,13 @@ OF_HEAD: Mapping[str, Reader] = {
     "optout": _unless(("guards", "optout"), "optout", ""),
     "approval": _whole(("approval", "audience"), "approval", "审批线", 10**8),
     "coupon": _coupon,
+    "test": _test,
+    "test_came": _test_came,
 }
 ADDERS: Mapping[str, Reader] = {
     "attachment": _add_attachment,
     "variant": _add_variant,
     "act": _add_act,
     "coupon": _add_coupon,
+    "test": _add_test,
 }

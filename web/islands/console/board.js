@@ -108,6 +108,7 @@ class BoardEditor extends HTMLElement {
       const isOpen = this.panel.hasAttribute("data-open");
       const isSame = panel.dataset.shown === this.shown;
       const top = this.panel.scrollTop;
+      if (isSame) this.unfold(panel);
       this.swap(made, "board-panel");
       this.panel.toggleAttribute("data-open", isOpen);
       if (isSame) this.panel.scrollTop = top;
@@ -119,6 +120,14 @@ class BoardEditor extends HTMLElement {
     this.mark();
     const again = held && document.querySelector(held);
     if (again && again !== document.activeElement) again.focus({ preventScroll: true });
+  }
+
+  // What was folded open stays so, and what was closed.
+  unfold(panel) {
+    for (const old of this.panel.querySelectorAll("details[id]")) {
+      const fold = panel.querySelector(`#${old.id}`);
+      if (fold) fold.open = fold.open || old.open;
+    }
   }
 
   swap(made, id) {
@@ -162,6 +171,8 @@ class BoardEditor extends HTMLElement {
     else if ((button = on("[data-clear]"))) this.clear(button);
     else if ((button = on("[data-insert]"))) this.insert(button);
     else if ((button = on("[data-person]"))) this.choose(button.dataset.person);
+    else if ((button = on("[data-drop-row]"))) this.dropRow(button);
+    else if ((button = on("[data-put]"))) this.putButton(button);
     else if ((button = on("[data-run-tests]"))) this.runTests(button);
     else if ((button = on("[data-add-group]"))) this.addGroup(button);
     else if ((button = on("[data-act]"))) this.act(button);
@@ -203,6 +214,20 @@ class BoardEditor extends HTMLElement {
     const select = this.form.querySelector(`[name="${button.dataset.clear}"]`);
     select.value = "";
     this.put(select);
+  }
+
+  // A line of a group goes, and the group is saved without it.
+  dropRow(button) {
+    const group = button.closest("[data-field]");
+    button.closest("[data-row]").remove();
+    this.typed = null;
+    this.send("put", this.said(group.querySelector("[name]")), { group });
+  }
+
+  putButton(button) {
+    const { put, item, came } = button.dataset;
+    this.flush();
+    this.send("put", [["at", this.form.dataset.at], ["field", put], ["item", item], ["came", came]]);
   }
 
   change(event) {
@@ -481,13 +506,15 @@ class BoardEditor extends HTMLElement {
     await this.queue;
     button.disabled = true;
     button.textContent = "正在跑…";
-    const answer = await this.fetch(`${this.of}/tests`, { method: "POST" });
+    const body = new URLSearchParams([["show", this.shown], ["person", this.person]]);
+    const answer = await this.fetch(`${this.of}/tests`, { method: "POST", body });
     const html = answer ? await answer.text() : "";
-    button.disabled = false;
-    button.textContent = "再跑一遍";
-    if (!answer || !answer.ok) { this.complain(null, words(html)); return; }
-    const made = new DOMParser().parseFromString(html, "text/html");
-    document.getElementById("board-tests").replaceChildren(...made.body.childNodes);
+    if (answer && answer.ok) this.place(html, { fresh: true });
+    else {
+      button.disabled = false;
+      button.textContent = "跑一遍测试";
+      this.complain(null, words(html));
+    }
   }
 }
 
