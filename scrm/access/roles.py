@@ -49,7 +49,9 @@ def _all_but(*without: str, of: Iterable[str] = EVERY_RIGHT) -> frozenset[str]:
 
 _NO_ACTS = {right(key, what) for key in BY_KEY for what in (APPROVE, EXPORT, REVEAL, ERASE)}
 # What an operator only looks at: money, people's points, who follows whom.
-_LOOKED_AT = {right(key, EDIT) for key in ("customers", "merge", "transfers", "membership", "own_fields", "orders")}
+_LOOKED_AT = {
+    right(key, EDIT) for key in ("customers", "merge", "transfers", "pool", "membership", "own_fields", "orders")
+}
 
 BUILT_IN: Mapping[str, Role] = {
     role.key: role

@@ -1,5 +1,6 @@
 """客户: everybody we know, found by name, remark, phone, order number or id; and one person's whole story."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
@@ -48,7 +49,7 @@ async def customers(request: web.Request) -> web.StreamResponse:
             "problems": narrowed.problems,
             "views": kept,
             "view": view,
-            "columns": columns.chosen(view.columns if view else views.load_columns(conn, member.userid)),
+            "columns": _columns(wanted, view.columns if view else views.load_columns(conn, member.userid)),
             "choices": choices,
             "said": filters.told(wanted, choices.names()),
         }
@@ -66,6 +67,12 @@ async def customers(request: web.Request) -> web.StreamResponse:
     if request.headers.get("HX-Target") == "found":
         return render(request, "console/customers_found.html", member=member, now=now, **values)
     return await page(request, "customers.html", active="customers", **values)
+
+
+def _columns(wanted: filters.Wanted, keys: Sequence[str]) -> list[columns.Column]:
+    """The chosen ones; of those who left also when."""
+    chosen = [each.key for each in columns.chosen(keys)]
+    return columns.chosen([*chosen, "lost"] if wanted.friend == "lost" else chosen)
 
 
 def narrowed_by(services: Services, wanted: filters.Wanted) -> filters.Narrowed:
@@ -168,7 +175,12 @@ async def customer(request: web.Request) -> web.StreamResponse:
     kind, before = request.query.get("kind", ""), request.query.get("before", "")
     values = await services.db.read(_look, person_id, kind, before, services.clock.now())
     titles = step_titles(services, values["runs"])
-    return await page(request, "customer.html", active="customers", titles=titles, **values)
+    acts = [each for each in bulk_kinds.offered_to(request[MANAGER].may) if each.key in _FOR_ONE]
+    return await page(request, "customer.html", active="customers", titles=titles, acts=acts, **values)
+
+
+# What is done with many can be done with one from the page.
+_FOR_ONE = ("tag", "transfer", "playbook")
 
 
 def _look(conn: Connection, person_id: int, kind: str, before: str, now: datetime) -> dict[str, Any]:

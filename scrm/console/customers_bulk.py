@@ -115,6 +115,8 @@ def _choices(conn: Connection, services: Services, kind: Kind, member: SignedIn)
             return {"takers": transfers.list_takers(conn)}
         case "playbook":
             return {"playbooks": list_startable(Rules(playbooks_of(services), house_of(services)))}
+        case "pool":
+            return {}
     return {"titles": [each.title for each in columns.chosen(views.load_columns(conn, member.userid))]}
 
 
@@ -205,6 +207,8 @@ def _read_choice(
             if (found := offered.get(str(form.get("playbook", "")))) is None:
                 raise Invalid("请选择要开始的剧本；只有正在运行、由员工手动开始的剧本可选")
             return {"playbook": found.key, "title": found.title}
+        case "pool":
+            return {}
     suffix = str(form.get("suffix", ""))
     if suffix not in export.SUFFIXES:
         raise Invalid("请选择文件格式")
@@ -334,4 +338,4 @@ def choice_words(job: Row[Any]) -> str:
     choice: Mapping[str, Any] = job.choice
     if "tags" in choice:
         return "、".join(choice["tags"])
-    return str(choice.get("name") or choice.get("title") or choice.get("suffix", "").upper())
+    return str(choice.get("name") or choice.get("title") or choice.get("suffix", "").upper() or KINDS[job.kind].title)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from scrm.access.scope import Scope
-from scrm.customer_lists import relations
+from scrm.customer_lists import pool, relations
 from scrm.customer_lists.bulk_store import Outcome
 from scrm.errors import ScrmError
 from scrm.profiles import tags
@@ -154,8 +154,14 @@ def _begin(
 def _handed(one: relations.Relation, failed: str | None) -> Outcome:
     """`failed` is None when the customer is on the way already, empty when all is well."""
     if failed is None:
-        return Outcome(one.person_id, False, "这位客户正在转接中，等这一次有结果后再试", one.userid)
+        return Outcome(one.person_id, False, relations.ON_THE_WAY, one.userid)
     return Outcome(one.person_id, not failed, failed or "已提交，24 小时内客户没有拒绝就会接替", one.userid)
+
+
+def put_into_pool(conn: Connection, errand: Errand, person_ids: Sequence[int]) -> list[Outcome]:
+    """Nobody is responsible for them until somebody picks them."""
+    new = pool.put(conn, list(person_ids), by=errand.by_name, now=errand.now)
+    return [Outcome(each, True, "" if each in new else "本来就在公海里") for each in person_ids]
 
 
 # How many persons are taken at a time, by kind; an export is no act: it writes a file.
@@ -164,4 +170,5 @@ ACTS: Mapping[str, tuple[Act, int]] = {
     "untag": (remove_tags, 200),
     "playbook": (start_playbook, 50),
     "transfer": (hand_over, 1000),
+    "pool": (put_into_pool, 200),
 }

@@ -15,19 +15,18 @@ class Kind:
     title: str
     module: str
     right: str
-    # What is done, as the list of jobs says it.
-    done: str
     most: int = 200_000
 
 
 KINDS: Mapping[str, Kind] = {
     each.key: each
     for each in (
-        Kind("tag", "打标签", "customers", EDIT, "打标签"),
-        Kind("untag", "去标签", "customers", EDIT, "去标签"),
-        Kind("transfer", "转给同事", "transfers", EDIT, "转给同事", 20_000),
-        Kind("playbook", "开始剧本", "playbooks", EDIT, "开始剧本", 20_000),
-        Kind("export", "导出", "customers", EXPORT, "导出", 500_000),
+        Kind("tag", "打标签", "customers", EDIT),
+        Kind("untag", "去标签", "customers", EDIT),
+        Kind("transfer", "转给同事", "transfers", EDIT, 20_000),
+        Kind("playbook", "开始剧本", "playbooks", EDIT, 20_000),
+        Kind("pool", "放入公海", "pool", EDIT, 20_000),
+        Kind("export", "导出", "customers", EXPORT, 500_000),
     )
 }
 

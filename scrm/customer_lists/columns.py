@@ -74,6 +74,10 @@ def _average(one: Customer) -> int:
     return int((one.person.paid_fen or 0) // max(1, one.person.paid_orders or 0))
 
 
+def _lost_at(one: Customer) -> datetime | None:
+    return max((each.ended_at for each in one.follows if each.ended_by == "customer" and each.ended_at), default=None)
+
+
 COLUMNS: Sequence[Column] = (
     _same("members", "跟进员工", _members),
     _same("owner", "负责人", lambda one: one.owner, is_usual=False),
@@ -92,6 +96,7 @@ COLUMNS: Sequence[Column] = (
     _yuan("refunded", "累计退款", lambda one: one.person.refunded_fen or 0, is_usual=False),
     _moment("ordered", "最近下单", lambda one: one.person.last_order_at, "ordered"),
     _moment("added", "添加时间", lambda one: one.added_at),
+    _moment("lost", "流失时间", _lost_at, is_usual=False),
     _moment("known", "建档时间", lambda one: one.person.created_at, "new", is_usual=False),
 )
 BY_KEY: Mapping[str, Column] = {each.key: each for each in COLUMNS}

@@ -11,6 +11,7 @@ from scrm.profiles.models import follow_user, follow_user_tag, person
 from scrm.transfers.models import transfer_customer, unassigned_contact
 
 Pair = tuple[str, str]
+ON_THE_WAY = "这位客户正在转接中，等这一次有结果后再试"
 
 
 @dataclass(frozen=True, slots=True)

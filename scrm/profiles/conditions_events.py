@@ -128,6 +128,8 @@ EVENTS = {
     "segment.entered": N_("进入人群包"),
     "segment.left": N_("离开人群包"),
     "rfm.moved": N_("RFM 客户群变动"),
+    "pool.entered": N_("进入公海"),
+    "pool.picked": N_("从公海领取"),
 }
 # Kinds of events that the shop's own programs and pages tell of.
 OWN_EVENT = re.compile(r"custom\.[a-z][a-z0-9_.]{0,39}")

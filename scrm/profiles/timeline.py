@@ -48,7 +48,7 @@ KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "coupon": ("优惠券", ("coupon.",)),
     "member": ("会员", ("points.", "level.", "rfm.")),
     "message": ("消息", ("task.", "card.", "script.", "mass_message.", "kf.", "oa.", "talk.", "case.")),
-    "follow_up": ("跟进", ("note.", "stage.", "staff.")),
+    "follow_up": ("跟进", ("note.", "stage.", "staff.", "pool.")),
     "journey": ("剧本", ("date.", "schedule.", "manual.", "segment.", "live.", "form.", "stock.")),
     "custom": ("自定义", ("custom.",)),
 }
@@ -67,6 +67,7 @@ _BY_MEMBERS = (
     "coupon.sent",
     "order.bound",
     "order.unbound",
+    "pool.picked",
     "contact.lost_by_member",
     "contact.confirmed",
     "identity.bound",
@@ -92,6 +93,7 @@ _BY_US = (
     "segment.",
     "stock.",
     "live.moved",
+    "pool.entered",
 )
 
 
@@ -311,6 +313,10 @@ def _staged(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
     return Line("person", _("{who}改了客户阶段", who=who), f"{before} → {after}" if facts else "")
 
 
+def _pooled(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
+    return Line("leave", _("进入公海"), str(facts.get("reason") or ""))
+
+
 def _revalued(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
     before, after = facts.get("from") or _("未分类"), facts.get("to") or _("未分类")
     return Line("dot", _("RFM 客户群变动"), f"{before} → {after} {facts.get('letters', '')}".strip())
@@ -366,6 +372,8 @@ _LINES: dict[str, Callable[..., Line]] = {
     "note.deleted": _plain("note", N_("{who}删除了一条跟进记录")),
     "stage.changed": _staged,
     "rfm.moved": _revalued,
+    "pool.entered": _pooled,
+    "pool.picked": _plain("person", N_("{who}从公海领取了客户")),
     "staff.promised": _plain("clock", N_("{who}答应了客户一件事")),
     "staff.kept": _plain("done", N_("{who}兑现了答应的事")),
     "staff.cancelled": _plain("clock", N_("{who}取消了答应的事")),

@@ -17,7 +17,7 @@ class CustomerFilter extends HTMLElement {
 }
 customElements.define("customer-filter", CustomerFilter);
 
-// Which rows are ticked: a page, some of it, or everybody whom the filters find.
+// Which rows are ticked: a page, some of it, or (in the list) everybody whom the filters find.
 class CustomerPicks extends HTMLElement {
   connectedCallback() {
     this.bar = this.querySelector(".picks-bar");
@@ -47,15 +47,18 @@ class CustomerPicks extends HTMLElement {
 
   meanAll(isAll) {
     const picked = this.boxes.filter((box) => box.checked);
-    this.everybody.disabled = !isAll;
-    this.everybody.value = isAll ? "1" : "";
+    if (this.everybody) {
+      this.everybody.disabled = !isAll;
+      this.everybody.value = isAll ? "1" : "";
+    }
     this.bar.hidden = !picked.length;
     this.page.checked = picked.length > 0 && picked.length === this.boxes.length;
     this.page.indeterminate = picked.length > 0 && picked.length < this.boxes.length;
     const total = document.querySelector("#found .said b");
     const all = total ? total.textContent.replace(/^共 /, "") : "";
     this.querySelector("[data-picks-count]").textContent = isAll ? `已选筛选出的全部客户 ${all}` : `已选 ${picked.length} 位`;
-    this.querySelector("[data-picks-all]").hidden = isAll || picked.length < this.boxes.length;
+    const more = this.querySelector("[data-picks-all]");
+    if (more) more.hidden = isAll || picked.length < this.boxes.length;
   }
 }
 customElements.define("customer-picks", CustomerPicks);
