@@ -50,7 +50,7 @@ from scrm.contact_ways import pages as way_pages
 from scrm.content.media import copies
 from scrm.content.media import links as media_links
 from scrm.credentials import DatabaseTokens
-from scrm.customer_lists import bulk, bulk_store, export
+from scrm.customer_lists import bulk, bulk_store, export, pool
 from scrm.db import Database
 from scrm.db.vault_keys import use_chain, vault_of
 from scrm.doctor.checks import domain_file
@@ -338,6 +338,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(pre_tags.TICK_SECONDS, lambda: pre_tags.tick(services), "imports.pre_tags")
     schedule.every(HOUR_SECONDS, lambda: import_jobs.tick(services), "imports.clear")
     schedule.every(HOUR_SECONDS, lambda: export.tick(services), "customers.clear")
+    schedule.every(pool.TICK_SECONDS, lambda: pool.tick(services), "pool.tick")
     schedule.every(HOUR_SECONDS, lambda: api_once.tick(services), "api.answers_clear")
     schedule.every(HOUR_SECONDS, lambda: rehearsals.tick(services), "sop.rehearsals_clear")
     schedule.every(SLOW_SECONDS, lambda: tracking.tick(services), "tracking.settle")
