@@ -17,16 +17,20 @@ from scrm.api import events as api_events
 from scrm.api import fields as api_fields
 from scrm.api import group_chats as api_group_chats
 from scrm.api import hooks as api_hooks
+from scrm.api import members as api_members
 from scrm.api import membership as api_membership
 from scrm.api import merges as api_merges
 from scrm.api import once as api_once
 from scrm.api import openapi as api_openapi
 from scrm.api import orders as api_orders
+from scrm.api import people as api_people
 from scrm.api import playbook_results as api_playbook_results
 from scrm.api import playbooks as api_playbooks
 from scrm.api import privacy as api_privacy
 from scrm.api import radar as api_radar
 from scrm.api import rates as api_rates
+from scrm.api import runs as api_runs
+from scrm.api import segments as api_segments
 from scrm.api import sends as api_sends
 from scrm.api import shipments as api_shipments
 from scrm.api import tasks as api_tasks
@@ -63,11 +67,11 @@ from scrm.mass_messages import plan as mass_plan
 from scrm.membership import points
 from scrm.moments import publish as moments
 from scrm.moments import results as moment_results
-from scrm.profiles import mark_tags, refresh_member, search, tags
+from scrm.profiles import mark_tags, refresh_member, remarks, search, tags
 from scrm.reports import adds as report_adds
 from scrm.schedule import Schedule
+from scrm.segments import freeze, rfm_refresh
 from scrm.segments import refresh as segments
-from scrm.segments import rfm_refresh
 from scrm.services import SERVICES, Services
 from scrm.settings import Settings
 from scrm.sidebar import pages as sidebar_pages
@@ -155,6 +159,7 @@ EXECUTORS: Mapping[str, Execute] = {
     **webhooks.EXECUTORS,
     **group_ends.EXECUTORS,
     tags.MARK: mark_tags.run_mark,
+    remarks.WRITE: remarks.run_write,
     mark_tags.LIBRARY: mark_tags.run_library,
     transfers.ASK: ask.run_ask,
     transfers.POLL: ask.run_poll,
@@ -182,6 +187,7 @@ EXECUTORS: Mapping[str, Execute] = {
     radar.NOTICE: radar_notices.run_notice,
     lives.KIND: lives.run_moved,
     segments.KIND: segments.run_refresh,
+    freeze.KIND: freeze.run_freeze,
     rfm_refresh.KIND: rfm_refresh.run_refresh,
     rehearsals.KIND: rehearsals.run_rehearsal,
 }
@@ -197,9 +203,13 @@ ROUTES = (
     api_privacy.routes,
     api_hooks.routes,
     api_customers.routes,
+    api_people.routes,
     api_fields.routes,
     api_events.routes,
     api_playbooks.routes,
+    api_runs.routes,
+    api_segments.routes,
+    api_members.routes,
     api_playbook_results.routes,
     api_group_chats.routes,
     api_coupons.routes,

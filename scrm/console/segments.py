@@ -1,22 +1,25 @@
 """人群包: who is in them and why, and the forms that make and change them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 from aiohttp import web
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from scrm.console.condition_forms import OF_SEGMENTS, answer_of, read_posted, shown
 from scrm.console.condition_texts import read_text
-from scrm.console.door import MANAGER, for_managers, page
+from scrm.console.door import MANAGER, before_of, for_managers, page
 from scrm.errors import Invalid, NotFound, ScrmError
 from scrm.profiles.conditions import Problem
 from scrm.profiles.redirects import follow
+from scrm.profiles.search import find_named
 from scrm.profiles.store import find_contact
-from scrm.segments import audience, forms, refresh, store
-from scrm.segments.conditions import explain, holds
+from scrm.segments import audience, forms, freeze, refresh, store
+from scrm.segments.conditions import holds
+from scrm.segments.explained import explain_tree
 from scrm.segments.templates import TEMPLATES, Template, find_template
 from scrm.services import SERVICES
 from scrm.work import queue
@@ -26,6 +29,7 @@ routes = web.RouteTableDef()
 
 KEY = r"{key:[\w\-]{1,64}}"
 SAMPLE = 10
+PAGE = 50
 
 
 @routes.get("/console/segments")
@@ -96,26 +100,97 @@ async def show(request: web.Request) -> web.StreamResponse:
     def look(conn: Connection) -> dict[str, Any]:
         row, now = store.get_segment(conn, request.match_info["key"]), services.clock.now()
         tree = row.condition if row.kind == "dynamic" else {"segment": row.key}
-        found: dict[str, Any] = {"row": row, "leaves": [], "why": None, "customer": customer}
+        found: dict[str, Any] = {"row": row, "customer": customer, "why": None}
+        found["tree"] = explain_tree(conn, tree, 0, now) if row.kind == "dynamic" else None
         found["sample"] = audience.sample(conn, tree, now, limit=SAMPLE)
-        if row.kind == "dynamic":
-            found["leaves"] = explain(conn, tree, 0, now)
-            found["joint"] = {"all": "同时满足", "any": "满足任意一条"}.get(next(iter(tree), ""), "满足")
+        found["days"] = store.list_days(conn, row.key)
+        found["moved"] = store.list_moved(conn, row.key, limit=SAMPLE + 1)
+        found["others"] = [each for each in store.list_segments(conn) if each.key != row.key]
         if customer:
             found["why"] = _why(conn, tree, customer, now)
         return found
 
     values = await services.db.read(look)
-    return await page(request, "segment.html", active="segments", **values)
+    return await page(request, "segment.html", active="segments", **values, line=_line(values["days"]))
 
 
-def _why(conn: Connection, tree: Any, customer: str, now: Any) -> dict[str, Any]:
+def _why(conn: Connection, tree: Any, customer: str, now: datetime) -> dict[str, Any]:
+    """For the one who is meant; several of that name are offered to choose from."""
     contact = find_contact(conn, customer)
-    if contact is None and not customer.isdigit():
-        return {"problem": f"没有客户“{customer}”，请写客户编号或 external_userid"}
-    person_id = contact.person_id if contact is not None else follow(conn, int(customer[:18]))
-    is_in = holds(conn, tree, person_id, now)
-    return {"problem": "", "person_id": person_id, "is_in": is_in, "leaves": explain(conn, tree, person_id, now)}
+    if contact is not None:
+        people = [contact.person_id]
+    elif customer.isascii() and customer.isdigit():
+        people = [follow(conn, int(customer[:18]))]
+    else:
+        people = find_named(conn, customer, limit=SAMPLE + 1)
+    if not people:
+        return {"problem": f"没有名字或备注里有“{customer[:40]}”的客户，也可以写客户编号或 external_userid"}
+    named = store.list_names(conn, people[:SAMPLE])
+    if not named:
+        return {"problem": f"没有编号为 {customer[:18]} 的客户"}
+    if len(people) > 1:
+        return {"problem": "", "choices": named, "is_cut": len(people) > SAMPLE}
+    told = explain_tree(conn, tree, people[0], now)
+    return {"problem": "", "choices": [], "person": named[0], "is_in": holds(conn, tree, people[0], now), "tree": told}
+
+
+def _line(days: Sequence[Row[Any]]) -> str:
+    """The members of each day as the points of a line in a field of 600 by 80."""
+    if len(days) < 2:
+        return ""
+    most = max(row.members for row in days) or 1
+    step = 600 / (len(days) - 1)
+    return " ".join(f"{number * step:.0f},{78 - row.members * 74 / most:.0f}" for number, row in enumerate(days))
+
+
+@routes.get(f"/console/segments/{KEY}/moved")
+@for_managers
+async def show_moved(request: web.Request) -> web.StreamResponse:
+    """Everybody who entered and left, as far back as it is known."""
+    before, key = before_of(request), request.match_info["key"]
+
+    def look(conn: Connection) -> dict[str, Any]:
+        row = store.get_segment(conn, key)
+        return {"row": row, "moved": store.list_moved(conn, key, before=before, limit=PAGE + 1)}
+
+    found = await request.app[SERVICES].db.read(look)
+    rest = found["moved"][PAGE:]
+    found["moved"] = found["moved"][:PAGE]
+    return await page(
+        request, "segment_moved.html", active="segments", **found, next=found["moved"][-1].id if rest else 0
+    )
+
+
+@routes.post(f"/console/segments/{KEY}/freeze")
+@for_managers
+async def freeze_now(request: web.Request) -> web.StreamResponse:
+    """A list of who is in it now."""
+    services, form = request.app[SERVICES], await request.post()
+    key = f"list-{uuid4().hex[:8]}"
+    draft = store.Draft(key, str(form.get("title", "")))
+    ask = partial(freeze.ask, now=services.clock.now(), by=request[MANAGER].userid)
+    await services.db.write(ask, request.match_info["key"], draft)
+    raise web.HTTPSeeOther(f"/console/segments/{key}")
+
+
+@routes.get(f"/console/segments/{KEY}/compare")
+@for_managers
+async def compare(request: web.Request) -> web.StreamResponse:
+    """Two segments beside each other, by who was in them when they were computed last."""
+    key, other = request.match_info["key"], request.query.get("with", "")
+
+    def look(conn: Connection) -> dict[str, Any]:
+        one, two = store.get_segment(conn, key), store.get_segment(conn, other)
+        return {
+            "row": one,
+            "other": two,
+            "overlap": store.compare(conn, one.key, two.key),
+            "only_one": store.sample_difference(conn, one.key, two.key),
+            "only_other": store.sample_difference(conn, two.key, one.key),
+        }
+
+    found = await request.app[SERVICES].db.read(look)
+    return await page(request, "segment_compare.html", active="segments", **found)
 
 
 @routes.get(f"/console/segments/{KEY}/edit")

@@ -71,9 +71,19 @@ async def refresh(services: Services, key: str) -> Counts:
     counts = await _apply_all(services, row)
     pause = max(timedelta(seconds=row.refresh_seconds), timedelta(seconds=(monotonic() - began) * _SHARE))
     now = services.clock.now()
-    await services.db.write(store.finish, row, refresh_at=now + pause, now=now)
+    await services.db.write(_finish, services, row, counts, now + pause)
     log.info("segment.computed", segment=key, entered=counts.entered, left=counts.left)
     return counts
+
+
+def _finish(conn: Connection, services: Services, row: Row[Any], counts: Counts, refresh_at: datetime) -> None:
+    now = services.clock.now()
+    is_current = store.finish(conn, row, refresh_at=refresh_at, now=now)
+    # Who is found first was not on the way in that day.
+    entered, left = counts if row.computed_at is not None else (0, 0)
+    if is_current:
+        day = now.astimezone(services.settings.shop.zone).date()
+        store.note_day(conn, row.key, day, entered=entered, left=left)
 
 
 async def _apply_all(services: Services, row: Row[Any]) -> Counts:

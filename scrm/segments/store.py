@@ -3,10 +3,10 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import date, datetime
+from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Connection, Row, delete, func, literal, select, update
+from sqlalchemy import BigInteger, Connection, Row, delete, func, literal, select, text, update
 from sqlalchemy.types import String
 
 from scrm import audit, events
@@ -19,7 +19,7 @@ from scrm.profiles.conditions import LEAVES, Problem, check_condition, find_miss
 from scrm.profiles.custom_conditions import with_definitions as with_own_fields
 from scrm.segments.audience import audience_of
 from scrm.segments.leaves_segments import KEPT_ELSEWHERE, with_segments
-from scrm.segments.models import segment, segment_member
+from scrm.segments.models import segment, segment_day, segment_member
 
 ENTERED = "segment.entered"
 LEFT = "segment.left"
@@ -130,12 +130,92 @@ def delete_segment(conn: Connection, key: str, *, now: datetime) -> None:
     """It is nobody's from now on; what names it admits nobody. Raises NotFound."""
     get_segment(conn, key)
     conn.execute(update(segment).where(segment.c.key == key).values(deleted_at=now, refresh_at=None, members=0))
-    conn.execute(delete(segment_member).where(segment_member.c.segment_key == key))
+    for table in (segment_member, segment_day):
+        conn.execute(delete(table).where(table.c.segment_key == key))
 
 
 def _count_kept(conn: Connection) -> int:
     kept = select(func.count()).select_from(segment).where(segment.c.deleted_at.is_(None))
     return int(conn.execute(kept).scalar_one())
+
+
+# What became of it -----------------------------------------------------------------------------------------------------
+
+
+def list_moved(conn: Connection, key: str, *, before: int | None = None, limit: int = 50) -> list[Row[Any]]:
+    """Who entered and who left, the newest first: id, name, occurred_at, person_id, person_name."""
+    # As the index says it: bound names would hide that it serves.
+    named = text("event.name IN ('segment.entered', 'segment.left')")
+    event, person = events.event, models.person
+    found = (
+        select(event.c.id, event.c.name, event.c.occurred_at, event.c.person_id, person.c.name.label("person_name"))
+        .outerjoin(person, person.c.id == event.c.person_id)
+        .where(named, event.c.key == key)
+    )
+    if before is not None:
+        found = found.where(event.c.id < before)
+    return list(conn.execute(found.order_by(event.c.id.desc()).limit(limit)))
+
+
+def list_days(conn: Connection, key: str, limit: int = 30) -> list[Row[Any]]:
+    """Members at the end of each day on which it was computed, the oldest first."""
+    of = segment_day.c
+    found = conn.execute(select(segment_day).where(of.segment_key == key).order_by(of.day.desc()).limit(limit))
+    return list(found)[::-1]
+
+
+def note_day(conn: Connection, key: str, day: date, *, entered: int, left: int) -> None:
+    """Add to the row of that day; its members are those of now."""
+    members = select(segment.c.members).where(segment.c.key == key).scalar_subquery()
+    put = upsert(segment_day, conn).values(segment_key=key, day=day, members=members, entered=entered, left=left)
+    kept = segment_day.c
+    changes = {"members": put.excluded.members, "entered": kept.entered + entered, "left": kept.left + left}
+    conn.execute(put.on_conflict_do_update(index_elements=["segment_key", "day"], set_=changes))
+
+
+def list_names(conn: Connection, person_ids: Sequence[int]) -> list[Row[Any]]:
+    """id and name of those who are still there, in the order of their ids."""
+    person = models.person
+    return list(
+        conn.execute(select(person.c.id, person.c.name).where(person.c.id.in_(person_ids)).order_by(person.c.id))
+    )
+
+
+# Two beside each other --------------------------------------------------------------------------------------------------
+
+
+class Overlap(NamedTuple):
+    """How many persons are only in the one, in both, only in the other; as of their last computation."""
+
+    only_one: int
+    both: int
+    only_other: int
+
+
+def compare(conn: Connection, one: str, other: str) -> Overlap:
+    """By their lists of members; two look-ups in one index."""
+    mine, theirs = segment_member.alias("mine"), segment_member.alias("theirs")
+    shared = (
+        select(func.count())
+        .select_from(mine.join(theirs, theirs.c.person_id == mine.c.person_id))
+        .where(mine.c.segment_key == one, theirs.c.segment_key == other)
+    )
+    both = int(conn.execute(shared).scalar_one())
+    sizes = select(segment_member.c.segment_key, func.count()).where(segment_member.c.segment_key.in_([one, other]))
+    found = {row[0]: int(row[1]) for row in conn.execute(sizes.group_by(segment_member.c.segment_key))}
+    return Overlap(found.get(one, 0) - both, both, found.get(other, 0) - both)
+
+
+def sample_difference(conn: Connection, one: str, other: str, *, limit: int = 10) -> list[Row[Any]]:
+    """Some who are in the one and not in the other, the newest first: id, name."""
+    person, theirs = models.person, segment_member.alias("theirs")
+    is_there = select(1).where(theirs.c.segment_key == other, theirs.c.person_id == segment_member.c.person_id)
+    found = (
+        select(person.c.id, person.c.name)
+        .join(segment_member, segment_member.c.person_id == person.c.id)
+        .where(segment_member.c.segment_key == one, ~is_there.exists())
+    )
+    return list(conn.execute(found.order_by(person.c.id.desc()).limit(limit)))
 
 
 # Members --------------------------------------------------------------------------------------------------------------
@@ -204,6 +284,12 @@ def count_members(conn: Connection, key: str) -> int:
     members = int(conn.execute(mine).scalar_one())
     conn.execute(update(segment).where(segment.c.key == key).values(members=members))
     return members
+
+
+def finish_list(conn: Connection, key: str, *, now: datetime) -> int:
+    """A list is whole: its number and since when."""
+    conn.execute(update(segment).where(segment.c.key == key).values(computed_at=now))
+    return count_members(conn, key)
 
 
 # Computing ------------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from scrm.console.condition_forms import OF_PLAYBOOKS, OF_SEGMENTS
 from scrm.console.condition_texts import read_text, write_text
@@ -15,7 +15,7 @@ from scrm.profiles.conditions import LEAVES as LEAVES_KNOWN
 from scrm.profiles.fields import FIELDS
 from scrm.profiles.models import corp_tag, person, person_stat
 from scrm.segments import refresh
-from scrm.segments.models import segment, segment_member
+from scrm.segments.models import segment, segment_day, segment_member
 from scrm.segments.templates import TEMPLATES
 from tests.console.conftest import Visitor
 from tests.world import World
@@ -80,9 +80,56 @@ async def test_a_segment_is_made_from_a_template_computed_explained_and_changed(
     assert (await post(manager, "/console/segments/buyer-no-friend/edit", **fewer))[0] == 303
     await refresh.refresh(world.services, "buyer-no-friend")
     assert [row.person_id for row in await world.rows(segment_member)] == [903]
+    by_name = await manager.get("/console/segments/buyer-no-friend?customer=买家90")
+    assert "有几位，选一位" in by_name
+    assert "?customer=902#why" in by_name.links
+    why = await manager.get("/console/segments/buyer-no-friend?customer=买家902")
+    assert "买家902 不在里面" in why
+    assert "✗ 同时满足 ✗ 订单数 不少于 3 现为 1" in why
+    assert "✓ 除外 “发起售后”次数 不少于 1 现为 0 次" in why
+    assert "没有名字或备注里有“没这人”的客户" in await manager.get("/console/segments/buyer-no-friend?customer=没这人")
+    assert "没有编号为 77 的客户" in await manager.get("/console/segments/buyer-no-friend?customer=77")
     assert (await post(manager, "/console/segments/buyer-no-friend/refresh"))[0] == 303
     assert (await post(manager, "/console/segments/buyer-no-friend/delete"))[0] == 303
     assert "没有人群包" in (await post(manager, "/console/segments/buyer-no-friend/refresh"))[1]
+
+
+async def test_a_list_is_frozen_and_compared_and_who_came_and_went_is_told(world: World, manager: Visitor) -> None:
+    await add_buyers(world)
+    tree = json.dumps({"field": "person.orders", "op": "gte", "value": 1})
+    made = await manager.send("/console/segments/new", title="买过的", tree=tree)
+    path = made.headers["Location"]
+    key = path.rpartition("/")[2]
+    await refresh.refresh(world.services, key)
+    frozen = await manager.send(f"{path}/freeze", title="三月的买家")
+    assert frozen.status == 303
+    copy = frozen.headers["Location"]
+    await world.settle()
+    page = await manager.get(copy)
+    assert "成员 2" in page
+    assert "固定名单" in page
+    assert "还没有人进出" in page
+
+    def buy_and_return(conn: Any) -> None:
+        conn.execute(update(person_stat).where(person_stat.c.person_id == 901).values(orders=2))
+        conn.execute(update(person_stat).where(person_stat.c.person_id == 903).values(orders=0))
+
+    await world.services.db.write(buy_and_return)
+    assert await refresh.refresh(world.services, key) == (1, 1)
+    shown = await manager.get(path)
+    assert "进入 买家901" in shown
+    assert "离开 买家903" in shown
+    assert "离开 买家903" in await manager.get(f"{path}/moved")
+    assert [(row.members, row.entered, row.left) for row in await world.rows(segment_day)] == [(2, 1, 1)]
+    versus = await manager.get(f"{path}/compare?with={copy.rpartition('/')[2]}")
+    assert "只在“买过的” 1 人 买家901" in versus
+    assert "两个都在 1 人" in versus
+    assert "只在“三月的买家” 1 人 买家903" in versus
+    (less, _) = (link for link in versus.links if "new?if=" in link)
+    assert "- {not: {segment: list-" in (await manager.get(less)).html
+    again = await manager.send(f"{path}/freeze", title="三月的买家")
+    assert again.status == 409
+    assert "已有名为“三月的买家”的人群包" in await again.text()
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ from scrm.segments.conditions import Whom, explain, find_missing, holding, holdi
 from scrm.segments.models import segment, segment_member
 from scrm.segments.store import Draft
 from scrm.segments.templates import TEMPLATES
+from scrm.settings import Shop
 from scrm.sop.beside import problems as problems_beside
 from scrm.sop.published import read_file
 from scrm.work.models import work_item
@@ -61,7 +62,7 @@ class Clock:
 async def house(database_url: str) -> AsyncIterator[Any]:
     """What `refresh` reaches: a database and a clock."""
     database = Database(database_url)
-    yield SimpleNamespace(db=database, clock=Clock())
+    yield SimpleNamespace(db=database, clock=Clock(), settings=SimpleNamespace(shop=Shop(name="x")))
     await database.close()
 
 
@@ -344,7 +345,7 @@ async def test_the_command_makes_counts_computes_and_explains(
 ) -> None:
     parser = argparse.ArgumentParser()
     cli.add_parser(parser.add_subparsers())
-    house.settings = SimpleNamespace(database=SimpleNamespace(url=SecretStr(database_url)))
+    house.settings.database = SimpleNamespace(url=SecretStr(database_url))
 
     async def run(*words: str) -> str:
         arguments = parser.parse_args(["segment", *words])
