@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, literal, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, func, literal, or_, select, update
 
 from scrm.commerce.models import coupon_batch, coupon_code, coupon_issue
 from scrm.commerce.words import COUPON_STATES
@@ -422,13 +422,17 @@ def find_by_token(conn: Connection, token: str) -> Issue | None:
     return None if row is None else Issue(**row._mapping)
 
 
-def list_coupons(conn: Connection, person_id: int, *, limit: int = 50) -> list[Issue]:
-    """A person's coupons, the newest first."""
-    rows = conn.execute(
-        ISSUES.where(coupon_issue.c.person_id == person_id, coupon_issue.c.state != "released")
-        .order_by(coupon_issue.c.issued_at.desc(), coupon_issue.c.id.desc())
-        .limit(limit)
-    )
+def list_coupons(
+    conn: Connection, person_id: int, *, before: tuple[datetime, int] | None = None, limit: int = 50
+) -> list[Issue]:
+    """A person's coupons, the newest first; `before`: issued_at and id of the last one already seen."""
+    query = ISSUES.where(coupon_issue.c.person_id == person_id, coupon_issue.c.state != "released")
+    if before is not None:
+        at, last_id = before
+        query = query.where(
+            or_(coupon_issue.c.issued_at < at, and_(coupon_issue.c.issued_at == at, coupon_issue.c.id < last_id))
+        )
+    rows = conn.execute(query.order_by(coupon_issue.c.issued_at.desc(), coupon_issue.c.id.desc()).limit(limit))
     return [Issue(**row._mapping) for row in rows]
 
 

@@ -33,7 +33,7 @@ from scrm.commerce.order_events import event_key, is_history, reached, tell, tol
 from scrm.commerce.snapshot import Snapshot, digests, keys, settle, take
 from scrm.commerce.totals import NOTHING, SUMS, TIMES, Change, Share, share_of
 from scrm.db import upsert
-from scrm.db.bulk import among, insert_columns, insert_rows, new_ids, update_rows
+from scrm.db.bulk import among, each_of, insert_columns, insert_rows, new_ids, update_rows
 from scrm.db.tables import to_millis
 from scrm.db.vault import Vault
 from scrm.errors import Conflict, NotFound
@@ -324,12 +324,10 @@ def find_by_identity(conn: Connection, kind: str, values: Collection[str]) -> di
     """Person ids by the value of an identity that is the same in every shop."""
     if not values:
         return {}
-    rows = conn.execute(
-        select(identity.c.value, identity.c.person_id).where(
-            identity.c.kind == kind, identity.c.scope == "", among(conn, identity.c.value, values)
-        )
+    known = each_of(
+        conn, identity.c.value, identity.c.person_id, values, identity.c.kind == kind, identity.c.scope == ""
     )
-    return {row.value: row.person_id for row in rows}
+    return {str(value): int(person_id) for value, person_id in conn.execute(known)}
 
 
 def find_by_contact(conn: Connection, external_userids: Collection[str]) -> dict[str, int]:

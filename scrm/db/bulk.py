@@ -20,9 +20,11 @@ from sqlalchemy import (
     Text,
     any_,
     bindparam,
+    column,
     func,
     select,
     text,
+    true,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -223,6 +225,20 @@ def among(conn: Connection, column: ColumnElement[Any], values: Collection[Any])
         return column == any_(bindparam(None, list(values), type_=ARRAY(column.type)))
     listed = func.json_each(bindparam(None, _dumps(list(values)).decode(), type_=Text())).table_valued("value")
     return column.in_(select(listed.c.value))
+
+
+def each_of(conn: Connection, key: Column[Any], wanted: Column[Any], values: Collection[Any], *where: Any) -> Any:
+    """(key, wanted) of the rows with one of many keys, which with `where` are unique.
+
+    PostgreSQL looks each value up in the index. Without fresh statistics, as after a first import, it would rather read
+    all that `where` leaves, for each list anew.
+    """
+    if conn.dialect.name != "postgresql":
+        return select(key, wanted).where(*where, among(conn, key, values))
+    listed_values = func.unnest(bindparam(None, list(values), type_=ARRAY(key.type)))
+    given = listed_values.table_valued(column("value", key.type), name="given").render_derived()
+    found = select(wanted).where(*where, key == given.c.value).limit(1).lateral("found")
+    return select(given.c.value, found.c[wanted.name]).select_from(given.join(found, true()))
 
 
 def among_given(dialect: str, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
