@@ -123,6 +123,7 @@ def _stand_in(subject: Subject, number: int) -> str:
 HOLDINGS: tuple[Holding, ...] = (
     Holding("follow_user_tag", "标签", _of_contact),
     Holding("tag_wish", "待同步的标签", _of_contact),
+    Holding("remark_wish", "待写入企业微信的备注", _of_contact),
     Holding("follow_user_field", "跟进字段", _of_contact),
     Holding(
         "inbox_event",
@@ -326,6 +327,7 @@ IMPERSONAL: dict[str, str] = {
     "transfer": "members of staff",
     "transfer_group": "groups",
     "vault_key": "keys",
+    "form_made": "digests of forms; none leads back to a customer",
     "webhook": "the shop's own systems",
     "webhook_delivery": "numbers of events; what they say is read when they go out",
     "wecom_allowance": "figures",

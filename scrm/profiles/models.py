@@ -224,6 +224,21 @@ tag_wish = Table(
     Index("ix_tag_wish_wanted_at", "wanted_at"),
 )
 
+# What a member wrote of a customer, until WeCom has it.
+remark_wish = Table(
+    "remark_wish",
+    metadata,
+    Column("userid", String(64), primary_key=True),
+    Column("external_userid", String(64), primary_key=True),
+    # {remark?, description?, remark_company?}
+    Column("changes", Json, nullable=False),
+    # Why WeCom does not take it, in words; empty while it waits.
+    Column("problem", String(300), nullable=False, server_default=text("''")),
+    # Grows with each change, so that an answer to older words does not settle newer ones.
+    Column("turn", Integer, nullable=False, server_default=text("1")),
+    Column("wanted_at", UtcDateTime, nullable=False),
+)
+
 corp_tag = Table(
     "corp_tag",
     metadata,

@@ -1,15 +1,24 @@
-"""备注: the name, the words, the company and the phones that a member noted of a customer; in WeCom first, then here."""
+"""备注: the name, the words, the company and the phones that a member noted of a customer; in WeCom first, then here.
+
+Words go by durable work, and the page shows what WeCom has not taken yet.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import Connection, delete, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, select, update
 
+from scrm.db import upsert
 from scrm.errors import Conflict, Invalid
-from scrm.profiles.models import follow_user, identity
+from scrm.profiles.models import follow_user, identity, remark_wish
 from scrm.profiles.phones import normalise_phone
 from scrm.services import Services
+from scrm.wecom.errors import RetryClass, WeComError
+from scrm.work import queue
 from web.texts import N_, _
+
+WRITE = "remark.write"
 
 # WeCom's limits (doc 92115).
 FIELDS = {"remark": (N_("备注名"), 20), "description": (N_("描述"), 150), "remark_company": (N_("公司"), 20)}
@@ -42,16 +51,69 @@ def read_changes(given: Mapping[str, str], kept: Mapping[str, str]) -> dict[str,
     return changes
 
 
-async def save(services: Services, pair: Pair, changes: Mapping[str, str]) -> None:
-    """Raises WeCom's own error; then nothing has changed here."""
-    if changes:
-        await services.wecom.contacts.remark(*pair, **changes)
-        await services.db.write(_keep, pair, dict(changes))
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to stand in WeCom and does not yet; `problem` says why it never will, in words."""
+
+    changes: dict[str, str]
+    problem: str
+    turn: int
 
 
-def _keep(conn: Connection, pair: Pair, changes: dict[str, str]) -> None:
-    mine = follow_user.c.userid == pair[0], follow_user.c.external_userid == pair[1]
-    conn.execute(update(follow_user).where(*mine).values(**changes))
+def want(conn: Connection, pair: Pair, changes: Mapping[str, str], *, now: datetime) -> None:
+    """WeCom is told soon; what waits already goes with it."""
+    if not changes:
+        return
+    waiting = find_wish(conn, pair)
+    values = {"changes": {**(waiting.changes if waiting else {}), **changes}, "problem": "", "wanted_at": now}
+    conn.execute(
+        upsert(remark_wish, conn)
+        .values(userid=pair[0], external_userid=pair[1], **values)
+        .on_conflict_do_update(
+            index_elements=["userid", "external_userid"], set_={**values, "turn": remark_wish.c.turn + 1}
+        )
+    )
+    payload = {"userid": pair[0], "external_userid": pair[1]}
+    queue.add(conn, queue.Item("send", WRITE, payload, order_key=f"remark:{pair[0]}:{pair[1]}"), now=now)
+
+
+def find_wish(conn: Connection, pair: Pair) -> Wish | None:
+    row = conn.execute(select(remark_wish).where(*_pair_of(remark_wish, pair))).one_or_none()
+    return Wish(dict(row.changes), row.problem, row.turn) if row is not None else None
+
+
+async def run_write(services: Services, item: queue.Claimed) -> None:
+    """Work of kind "remark.write"; the same words twice change nothing, so an interrupted call is simply repeated.
+
+    Raises WeCom's error when trying again helps; else the wish keeps the reason.
+    """
+    pair = item.payload["userid"], item.payload["external_userid"]
+    wish = await services.db.read(find_wish, pair)
+    if wish is None or wish.problem:
+        return
+    try:
+        await services.wecom.contacts.remark(*pair, **wish.changes)
+    except WeComError as error:
+        if error.retry_class not in (RetryClass.PARAMETER, RetryClass.RELATION):
+            raise
+        await services.db.write(_refuse, pair, wish, error.text)
+        return
+    await services.db.write(_settle, pair, wish)
+
+
+def _refuse(conn: Connection, pair: Pair, wish: Wish, problem: str) -> None:
+    this = *_pair_of(remark_wish, pair), remark_wish.c.turn == wish.turn
+    conn.execute(update(remark_wish).where(*this).values(problem=problem[:300]))
+
+
+def _settle(conn: Connection, pair: Pair, wish: Wish) -> None:
+    """No event comes of calls of ours: our rows follow by themselves."""
+    conn.execute(update(follow_user).where(*_pair_of(follow_user, pair)).values(**wish.changes))
+    conn.execute(delete(remark_wish).where(*_pair_of(remark_wish, pair), remark_wish.c.turn == wish.turn))
+
+
+def _pair_of(table: Table, pair: Pair) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return table.c.userid == pair[0], table.c.external_userid == pair[1]
 
 
 async def add_mobile(services: Services, pair: Pair, text: str) -> str:

@@ -25,6 +25,7 @@ from scrm.profiles.models import (
     person,
     person_field,
     person_stat,
+    remark_wish,
     tag_wish,
 )
 from web.texts import _
@@ -254,6 +255,13 @@ _ACCESS = (
         .where(tag_wish.c.userid == follow_user.c.userid, tag_wish.c.external_userid == follow_user.c.external_userid)
         .scalar_subquery()
         .label("tag_wishes"),
+        # Whether words about it wait for WeCom, or were refused.
+        select(func.count())
+        .where(
+            remark_wish.c.userid == follow_user.c.userid, remark_wish.c.external_userid == follow_user.c.external_userid
+        )
+        .scalar_subquery()
+        .label("remark_wishes"),
     )
     .join(external_contact, external_contact.c.external_userid == follow_user.c.external_userid)
     .join(person, person.c.id == follow_user.c.person_id)

@@ -12,6 +12,7 @@ from scrm.profiles import notes
 from scrm.services import SERVICES
 from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.door import for_members, page, visit_of
+from scrm.sidebar.once import make_once, new_once
 from scrm.sidebar.sheets import back_to_sheet, behind_door, close_sheet, enter
 from web.texts import _
 
@@ -81,18 +82,21 @@ async def change(request: web.Request) -> web.StreamResponse:
 
 async def _save(request: web.Request, write: Callable[..., int], note_id: int = 0) -> web.Response:
     visit, form = visit_of(request), await request.post()
-    kind, text = str(form.get("kind", "")), str(form.get("text", ""))
+    kind, text, once = (str(form.get(name, "")) for name in ("kind", "text", "once"))
 
     @behind_door
     def keep(conn: Connection, visit: Visit) -> int:
-        return write(conn, _author(visit), notes.read_draft(kind, text), now=visit.now)
+        draft = notes.read_draft(kind, text)
+        return make_once(conn, visit, once, lambda: write(conn, _author(visit), draft, now=visit.now))
 
     try:
         new_id = await request.app[SERVICES].db.write(keep, visit)
     except ScrmError as error:
         if error.status not in (409, 422):
             raise
-        return back_to_sheet(_form(request, visit, kind=kind, text=text, note_id=note_id, problem=error.text))
+        return back_to_sheet(
+            _form(request, visit, kind=kind, text=text, note_id=note_id, once=once, problem=error.text)
+        )
     said = _("已记下跟进") if new_id else _("已改好")
     return close_sheet(await _list(request, visit, said=said, undo_delete=new_id))
 
@@ -130,7 +134,7 @@ async def _list(request: web.Request, visit: Visit, **said: Any) -> web.Response
 
 
 def _form(request: web.Request, visit: Visit, **given: Any) -> web.Response:
-    values = {"kind": "chat", "text": "", "note_id": 0, "problem": "", **given}
+    values = {"kind": "chat", "text": "", "note_id": 0, "problem": "", "once": new_once(), **given}
     return page(request, "sheets/note.html", visit=visit, kinds=notes.KINDS, most=notes.MOST_CHARACTERS, **values)
 
 

@@ -11,6 +11,7 @@ from scrm.services import SERVICES
 from scrm.sidebar.cards import tasks as task_cards
 from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.door import for_members, page, visit_of
+from scrm.sidebar.once import make_once, new_once
 from scrm.sidebar.sheets import back_to_sheet, behind_door, close_sheet, enter
 from scrm.sop import promises, store, tasks
 from web.texts import N_, _
@@ -43,7 +44,8 @@ async def make(request: web.Request) -> web.StreamResponse:
         due = _due(form, visit)
         assert visit.relation is not None  # noqa: S101 - behind the door
         author = promises.Author(visit.relation.userid, visit.external_userid, visit.person_id)
-        return promises.make(conn, author, words, due, now=visit.now)
+        once = form.get("once", "")
+        return make_once(conn, visit, once, lambda: promises.make(conn, author, words, due, now=visit.now))
 
     try:
         task_id = await request.app[SERVICES].db.write(write, visit)
@@ -166,7 +168,8 @@ async def _top(request: web.Request, visit: Visit, *, said: str, task_id: int = 
 
 def _form(request: web.Request, visit: Visit, **given: Any) -> web.Response:
     values = {"task": None, "problem": "", **given}
-    values["given"] = {"words": "", "day": "", "other": "", "clock": ""} | values.get("given", {})
+    empty = {"words": "", "day": "", "other": "", "clock": "", "once": new_once()}
+    values["given"] = empty | values.get("given", {})
     return page(
         request,
         "sheets/promise.html",

@@ -202,7 +202,10 @@ def _steps(dialect: str, *, only_sent: bool) -> Select[Any]:
 
 @cache
 def _handmade(dialect: str) -> Select[Any]:
-    """What members sent from the sidebar by their own decision, a coupon for example."""
+    """What members sent from the sidebar by their own decision, a coupon for example.
+
+    A customer's own order is no marketing: who asks where his parcel is gets a notice (P1).
+    """
     return (
         select(external_contact.c.person_id, send.c.sent_at)
         .join(send, send.c.external_userid == external_contact.c.external_userid)
@@ -211,6 +214,7 @@ def _handmade(dialect: str) -> Select[Any]:
             send.c.kind == "chat",
             send.c.task_id.is_(None),
             send.c.outcome == "sent",
+            func.coalesce(send.c.once, "").not_like("card:orders:%"),
             send.c.decided_at > bindparam("since"),
         )
     )

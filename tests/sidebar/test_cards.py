@@ -1,5 +1,6 @@
 """Order and product cards, sent in one tap."""
 
+import re
 from typing import Any
 
 import pytest
@@ -38,6 +39,22 @@ async def test_an_order_is_sent_in_words_where_its_shop_has_no_page(world: World
     assert row.outcome == "sent"
     said = words(await lina.page(f"/sidebar/contacts/{XIAOMAN}"))
     assert said.count("李娜发送了订单 3981-0277") == 1
+
+
+async def test_an_order_is_an_answer_and_goods_are_marketing(world: World, lina: Member) -> None:
+    await world.add()
+    await save(world, order("1", 2, world.clock.now()))
+    number = await order_id(world, "1")
+
+    async def count_left() -> list[str]:
+        told = words(await lina.page(f"/sidebar/contacts/{XIAOMAN}/told", htmx=True))
+        return re.findall(r"7 天营销消息 (\d+) 次", told)
+
+    before = await count_left()
+    for kind, used in (("orders", 0), ("goods", 1)):
+        released = await (await lina.tap(f"{CARDS}/{kind}/{number}/release", line="1")).json()
+        await lina.tap(f"{CARDS}/{kind}/{number}/sending", once=released["once"], ok=True)
+        assert await count_left() == [str(int(before[0]) + used)], kind
 
 
 async def test_goods_are_a_link_where_the_channel_has_one(world: World, lina: Member) -> None:

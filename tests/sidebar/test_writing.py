@@ -10,7 +10,16 @@ from sqlalchemy import Connection, update
 from scrm.events import event
 from scrm.privacy.models import privacy_act
 from scrm.profiles import notes
-from scrm.profiles.models import corp_tag, corp_tag_group, follow_user, follow_user_tag, identity, person
+from scrm.profiles.models import (
+    corp_tag,
+    corp_tag_group,
+    follow_user,
+    follow_user_tag,
+    identity,
+    person,
+    remark_wish,
+)
+from scrm.profiles.notes import note
 from scrm.sop.hand_over import hand_over
 from scrm.sop.models import task
 from tests.fakes.wecom import FakeWeCom
@@ -148,21 +157,65 @@ async def test_the_stage_is_changed_told_and_undone(world: World, lina: Member, 
     assert (await refused(lina, "stage", stage="随便写的"))[0] == 422
 
 
+# A form that is sent twice ----------------------------------------------------------------------------------------------
+
+
+async def test_a_note_and_a_promise_whose_answer_was_lost_are_made_once(
+    world: World, lina: Member, xiaoman: None
+) -> None:
+    for path, given, table in (
+        ("notes", {"kind": "chat", "text": "想要 02 色号"}, note),
+        ("promises", {"words": "查物流", "day": "2026-05-01"}, task),
+    ):
+        form = await lina.page(f"{PAGE}/{path}/new", htmx=True)
+        (once,) = re.findall(r'name="once" value="([^"]+)"', form)
+        for _ in range(2):
+            await lina.press(f"{PAGE}/{path}", once=once, **given)
+        where = (table.c.kind == "promise",) if table is task else ()
+        assert len(await world.rows(table, *where)) == 1, path
+        (other,) = re.findall(r'name="once" value="([^"]+)"', await lina.page(f"{PAGE}/{path}/new", htmx=True))
+        await lina.press(f"{PAGE}/{path}", once=other, **given)
+        assert len(await world.rows(table, *where)) == 2, "the next form makes the next thing"
+        # What has to be mended keeps its mark.
+        empty = await lina.press(f"{PAGE}/{path}", once=other, **dict.fromkeys(given, ""))
+        assert f'name="once" value="{other}"' in empty
+
+
 # Remark ---------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_remark_goes_to_wecom_first_and_back_by_undo(world: World, lina: Member, xiaoman: None) -> None:
+async def test_a_remark_is_kept_goes_to_wecom_and_back_by_undo(world: World, lina: Member, xiaoman: None) -> None:
     html = await lina.press(f"{PAGE}/remark", remark="小满 油皮", description="只用防晒", remark_company="")
+    assert "正在写进企业微信…" in words(html)
+    assert not world.wecom.called("externalcontact/remark"), "a process that is killed here forgets nothing"
+    assert 'hx-get="/sidebar/contacts/' + XIAOMAN + '/remark/state" hx-trigger="load"' in await lina.page(PAGE)
+    assert "小满 油皮" in await lina.page(f"{PAGE}/remark", htmx=True)
+    await world.settle()
     assert world.wecom.called("externalcontact/remark") == [
         {"userid": "lina", "external_userid": XIAOMAN, "remark": "小满 油皮", "description": "只用防晒"}
     ]
-    assert "已写进企业微信" in words(html)
     (row,) = await world.rows(follow_user)
     assert (row.remark, row.description) == ("小满 油皮", "只用防晒")
+    assert await world.rows(remark_wish) == []
+    assert "正在写进" not in await lina.page(f"{PAGE}/remark/state?look=0", htmx=True)
     assert "小满 油皮 @微信" in words(await lina.page(PAGE))
     await lina.press(f"{PAGE}/remark", remark="小满", description="")
+    await world.settle()
     (row,) = await world.rows(follow_user)
     assert (row.remark, row.description) == ("小满", "")
+
+
+async def test_what_changes_while_wecom_is_away_goes_with_the_next_call(
+    world: World, lina: Member, xiaoman: None
+) -> None:
+    world.wecom.say("externalcontact/remark", -1)
+    await lina.press(f"{PAGE}/remark", remark="油皮")
+    await world.settle()
+    assert "正在写进" in await lina.page(f"{PAGE}/remark/state", htmx=True)
+    await lina.press(f"{PAGE}/remark", description="只用防晒")
+    await world.pass_time(minutes=10)
+    (row,) = await world.rows(follow_user)
+    assert (row.remark, row.description) == ("油皮", "只用防晒")
 
 
 async def test_what_wecom_would_refuse_is_said_and_nothing_is_lost(world: World, lina: Member, xiaoman: None) -> None:
@@ -172,10 +225,19 @@ async def test_what_wecom_would_refuse_is_said_and_nothing_is_lost(world: World,
     assert long in html, "what was typed is still there"
     assert not world.wecom.called("externalcontact/remark")
     world.wecom.say("externalcontact/remark", 84061)
-    html = await lina.press(f"{PAGE}/remark", remark="新名字")
-    assert 'role="alert"' in html
-    assert "新名字" in html
+    await lina.press(f"{PAGE}/remark", remark="新名字")
+    await world.settle()
+    said = words(await lina.page(f"{PAGE}/remark/state", htmx=True))
+    assert "没有写进企业微信：" in said
+    assert "新名字" in said
+    sheet = await lina.page(f"{PAGE}/remark", htmx=True)
+    assert 'role="alert"' in sheet
+    assert "新名字" in sheet
     assert {row.remark for row in await world.rows(follow_user)} == {"小满"}
+    # Saved once more as it stands, it is tried once more.
+    await lina.press(f"{PAGE}/remark", remark="新名字")
+    await world.settle()
+    assert {row.remark for row in await world.rows(follow_user)} == {"新名字"}
 
 
 # Notes ----------------------------------------------------------------------------------------------------------------
