@@ -37,7 +37,10 @@ PAGE = 50
 async def list_segments(request: web.Request) -> web.StreamResponse:
     rows = await request.app[SERVICES].db.read(store.list_segments)
     made = {row.template for row in rows}
-    left = [template for template in TEMPLATES if template.key not in made]
+    left: dict[str, list[Template]] = {}
+    for template in TEMPLATES:
+        if template.key not in made:
+            left.setdefault(template.group, []).append(template)
     return await page(request, "segments.html", active="segments", rows=rows, templates=left)
 
 

@@ -17,6 +17,7 @@ class Template:
     condition: Tree
     needs: str = ""
     is_exclusion: bool = False
+    group: str = "常用"
 
 
 def _all(*parts: Tree) -> Tree:
@@ -39,6 +40,11 @@ def _dormant(key: str, days: int, until: int | None) -> Template:
         parts.append(_field("person.last_paid_days", "lt", until))
         span = f"上次付款在 {days} 到 {until} 天前"
     return Template(key, f"{days} 天沉睡", f"{span}，还是好友", _all(*parts), _ORDERS)
+
+
+def _valued(key: str, title: str, words: str, field: str, value: str) -> Template:
+    """By the last night's computation."""
+    return Template(key, title, words, _field(field, "eq", value), _ORDERS, group="RFM 与生命周期")
 
 
 TEMPLATES: tuple[Template, ...] = (
@@ -183,6 +189,21 @@ TEMPLATES: tuple[Template, ...] = (
         _all({"event": "contact.lost_by_customer", "within": "24h"}, _field("person.paid_orders", "gte", 1)),
         _ORDERS,
     ),
+    _valued("rfm-best", "重要价值客户", "最近买过、买得多、花得多", "rfm.class", "重要价值客户"),
+    _valued("rfm-keep", "重要保持客户", "买得多、花得多，最近没来", "rfm.class", "重要保持客户"),
+    _valued("rfm-rescue", "重要挽留客户", "花得多，买得少，最近没来", "rfm.class", "重要挽留客户"),
+    _valued("life-new", "新客（30 天内首单）", "第一单在 30 天以内", "life.stage", "新客"),
+    _valued("life-cooling", "正在降温", "超过自己的复购周期还没来，不到两个周期", "life.stage", "降温"),
+    _valued("life-sleeping", "沉睡客户", "两到三个复购周期没来", "life.stage", "沉睡"),
+    _valued("life-lost", "流失客户", "超过三个复购周期或 365 天没来", "life.stage", "流失"),
+    _valued(
+        "aipl-interest",
+        "有兴趣没买（AIPL 的 I）",
+        "15 天内看过、加购、进群或说过话，周期内没有订单",
+        "life.aipl",
+        "兴趣（I）",
+    ),
+    _valued("aipl-loyal", "忠诚客户（AIPL 的 L）", "周期内两单以上，或评价过", "life.aipl", "忠诚（L）"),
 )
 
 
