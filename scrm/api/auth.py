@@ -5,11 +5,14 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from scrm import audit
+from scrm.access import scope as scopes
 from scrm.access.logged import carry_out, deed_of, pattern_of
 from scrm.access.modules import ERASE, REVEAL, RIGHTS
 from scrm.access.routes import Need, need_of
 from scrm.access.senders import sender_of
 from scrm.api import once, rates, store
+from scrm.api.operation import operation_of
+from scrm.api.parameters import person_id_of
 from scrm.errors import Forbidden, Unauthorized
 from scrm.services import SERVICES, Services
 
@@ -37,10 +40,12 @@ async def _answer(request: web.Request, handler: Handler, caller: store.Caller) 
     need = need_of(request.method, pattern_of(request))
     if need is not None and not need.is_logged:
         _require_scope(caller, need)
+        await _require_reach(request, caller)
         return await handler(request)
 
     async def admitted(request: web.Request) -> web.StreamResponse:
         _require_scope(caller, need)
+        await _require_reach(request, caller)
         return await once.carry_out_once(request, handler, _key_of(request))
 
     actor = audit.Actor(f"api:{caller.name}", caller.name, sender_of(request), "api")
@@ -70,6 +75,20 @@ def _require_scope(caller: store.Caller, need: Need | None) -> None:
     if need.module and not caller.may(need.module, need.right):
         scope = f"{need.module}:{need.right}"
         raise Forbidden(f"这个密钥没有“{need.title}”的权限（{scope}）：{_WAY_OUT[need.right]}", missing_scope=scope)
+
+
+async def _require_reach(request: web.Request, caller: store.Caller) -> None:
+    """A key that reaches only some customers sees nothing of the others: where neither the address nor the handler
+    keeps to them, it does not come in at all."""
+    if caller.scope.is_whole:
+        return
+    if "person_id" in request.match_info:
+        person_id = person_id_of(request)
+        await request.app[SERVICES].db.read(scopes.require_person, caller.scope, person_id)
+        return
+    told = operation_of(request.match_info.handler)
+    if told is None or not told.is_scoped:
+        raise Forbidden("这个密钥只看一部分客户，而这个接口涉及全店：请用数据范围是“全店”的密钥")
 
 
 _MAKE = "请在后台「接口密钥」新建一个有这项权限的"

@@ -8,8 +8,19 @@ from msgspec import Meta, Struct
 from sqlalchemy import Connection, select
 
 from scrm.api.operation import operation
-from scrm.api.parameters import PAGED_BY_KEY, Page, decode, page_of_few
+from scrm.api.parameters import (
+    LIMIT,
+    PAGED_BY_KEY,
+    PAGED_BY_PLACE,
+    PLACE,
+    Page,
+    decode,
+    page_of,
+    page_of_few,
+    person_id_of,
+)
 from scrm.commerce import coupons, coupons_batches, coupons_figures, coupons_in_orders, coupons_lifecycle
+from scrm.db.tables import to_millis
 from scrm.errors import NotFound
 from scrm.profiles import redirects
 from scrm.profiles.models import external_contact
@@ -130,6 +141,24 @@ async def look(request: web.Request) -> Coupon:
 
     found = await services.db.write(find)
     return Coupon(**{**_parts(found), "state": found.state_at(services.clock.now())})
+
+
+@routes.get(r"/api/v1/customers/{person_id:\d+}/coupons")
+@operation("客户的券，新的在前", query=PAGED_BY_PLACE, errors=(404,))
+async def list_of_customer(request: web.Request) -> Page[Coupon]:
+    person_id, limit = person_id_of(request), LIMIT.read_size(request)
+    before, now = PLACE.read(request), request.app[SERVICES].clock.now()
+
+    def find(conn: Connection) -> list[coupons.Issue]:
+        return coupons.list_coupons(conn, redirects.follow(conn, person_id), before=before, limit=limit + 1)
+
+    rows = await request.app[SERVICES].db.read(find)
+    return page_of(
+        rows,
+        limit,
+        lambda row: Coupon(**{**_parts(row), "state": row.state_at(now)}),
+        lambda row: f"{to_millis(row.issued_at)}.{row.id}",
+    )
 
 
 @routes.post("/api/v1/coupons/{code}/void")

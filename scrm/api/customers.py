@@ -7,6 +7,8 @@ from aiohttp import web
 from msgspec import Struct
 from sqlalchemy import Connection
 
+from scrm.access.scope import Scope, require_contact
+from scrm.api.auth import CALLER
 from scrm.api.operation import operation
 from scrm.api.parameters import LIMIT, PAGED_BY_PLACE, PLACE, Page, Text, person_id_of
 from scrm.commerce.words import channel
@@ -98,10 +100,13 @@ _KIND = Text("kind", "类别（order、coupon……）或事件名，多个用�
 
 
 @routes.get("/api/v1/customers")
-@operation("按 external_userid 查客户：身份、好友关系、标签、累计", query=(EXTERNAL_USERID,), errors=(404,))
+@operation(
+    "按 external_userid 查客户：身份、好友关系、标签、累计", query=(EXTERNAL_USERID,), errors=(404,), is_scoped=True
+)
 async def find_customer(request: web.Request) -> Customer:
     """404 when WeCom never named it to us."""
-    return await request.app[SERVICES].db.read(_by_external_userid, EXTERNAL_USERID.read(request))
+    external_userid, scope = EXTERNAL_USERID.read(request), request[CALLER].scope
+    return await request.app[SERVICES].db.read(_by_external_userid, external_userid, scope)
 
 
 @routes.get(r"/api/v1/customers/{person_id:\d+}")
@@ -142,7 +147,8 @@ def _happening(row: Any, own: Any) -> Happening:
     )
 
 
-def _by_external_userid(conn: Connection, external_userid: str) -> Customer:
+def _by_external_userid(conn: Connection, external_userid: str, scope: Scope) -> Customer:
+    require_contact(conn, scope, external_userid)
     contact = store.find_contact(conn, external_userid)
     if contact is None:
         raise NotFound(f"没有客户 {external_userid[:64]}")

@@ -96,7 +96,7 @@ _WANTED = '{"entity": "person", "title": "肤质", "type": "select", …}'
 
 
 @routes.get("/api/v1/fields")
-@operation("自定义字段", query=(ENTITY, *PAGED_BY_KEY))
+@operation("自定义字段", query=(ENTITY, *PAGED_BY_KEY), is_scoped=True)
 async def list_fields(request: web.Request) -> Page[Field]:
     found = await request.app[SERVICES].db.read(custom_fields.list_fields, ENTITY.read(request) or None)
     return page_of_few(request, found, _describe, lambda field: f"{field.entity}.{field.key}")

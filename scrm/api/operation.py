@@ -52,6 +52,7 @@ class Operation:
     status: int
     errors: tuple[int, ...]
     path: Mapping[str, str]
+    is_scoped: bool
 
 
 def operation(
@@ -64,15 +65,17 @@ def operation(
     errors: tuple[int, ...] = (),
     path: Mapping[str, str] = _NO_PATTERNS,
     is_private: bool = False,
+    is_scoped: bool = False,
 ) -> Callable[[Act], Handler]:
     """Makes a handler of a function that returns its answer.
 
-    `path` has the patterns of names in the address that only the handler checks; `is_private`: nobody on the way may
+    `is_scoped`: the handler keeps to the caller's reach (`request[CALLER].scope`) by itself, so that keys which reach
+    only some customers may come in; where the address names a person, the door does it. `path` has the patterns of names in the address that only the handler checks; `is_private`: nobody on the way may
     keep the answer.
     """
 
     def made(act: Act) -> Handler:
-        told = Operation(summary, get_type_hints(act)["return"], says, query, body, status, errors, path)
+        told = Operation(summary, get_type_hints(act)["return"], says, query, body, status, errors, path, is_scoped)
         headers = {"Cache-Control": "no-store"} if is_private else {}
 
         @wraps(act)

@@ -9,7 +9,10 @@ from typing import Any, Literal
 import msgspec
 from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
+from sqlalchemy import Connection
 
+from scrm.access.scope import may_reach
+from scrm.api.auth import CALLER
 from scrm.api.operation import Each, operation
 from scrm.api.parameters import PAGED_BY_KEY, Page, Text, page_of_few
 from scrm.commerce import store
@@ -198,11 +201,17 @@ async def save_orders(request: web.Request) -> SavedOrders:
 
 
 @routes.get("/api/v1/orders")
-@operation("按平台与单号查订单；不同店铺可能用同一个单号", query=(CHANNEL, ORDER_NO, *PAGED_BY_KEY))
+@operation("按平台与单号查订单；不同店铺可能用同一个单号", query=(CHANNEL, ORDER_NO, *PAGED_BY_KEY), is_scoped=True)
 async def find_orders(request: web.Request) -> Page[FoundOrder]:
     order_no, channel = ORDER_NO.read(request), CHANNEL.read(request) or None
     services: Services = request.app[SERVICES]
-    views = await services.db.read(store.find_orders, channel, order_no)
+    scope = request[CALLER].scope
+
+    def look(conn: Connection) -> list[store.OrderView]:
+        views = store.find_orders(conn, channel, order_no)
+        return [view for view in views if may_reach(conn, scope, view.row["person_id"] or 0)]
+
+    views = await services.db.read(look)
     return page_of_few(request, views, describe, lambda view: f"{view.row['id']:018d}")
 
 

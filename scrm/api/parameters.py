@@ -97,6 +97,7 @@ class Number:
     name: str
     says: str
     least: int = 0
+    most: int = 10**MOST_DIGITS - 1
     is_required: bool = False
 
     def read(self, request: web.Request) -> int | None:
@@ -108,12 +109,12 @@ class Number:
             raise Invalid(f"参数 {self.name}：收到“{text[:40]}”，需要非负整数")
         if len(text) > MOST_DIGITS:
             raise Invalid(f"参数 {self.name}：收到 {len(text)} 位数字，最多 {MOST_DIGITS} 位")
-        if int(text) < self.least:
-            raise Invalid(f"参数 {self.name}：收到 {text}，至少是 {self.least}")
+        if not self.least <= int(text) <= self.most:
+            raise Invalid(f"参数 {self.name}：收到 {text}，应在 {self.least} 到 {self.most} 之间")
         return int(text)
 
     def schema(self) -> dict[str, Any]:
-        return {"type": "integer", "minimum": self.least, "maximum": 10**MOST_DIGITS - 1}
+        return {"type": "integer", "minimum": self.least, "maximum": self.most}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ class Page(Struct, Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class _Cursor:
+class Cursor:
     """Where a page begins; what stands in it is the list's own business."""
 
     pattern: str
@@ -167,7 +168,7 @@ class _Cursor:
         return {"type": "string", "pattern": f"^{self.pattern}$"}
 
 
-class _NumberCursor(_Cursor):
+class NumberCursor(Cursor):
     """For lists that go by a number."""
 
     def read(self, request: web.Request) -> int | None:
@@ -175,7 +176,7 @@ class _NumberCursor(_Cursor):
         return int(text) if text else None
 
 
-class _PlaceCursor(_Cursor):
+class PlaceCursor(Cursor):
     """For lists that go by a moment and, within it, by a number: "<milliseconds>.<id>"."""
 
     def read(self, request: web.Request) -> tuple[datetime, int] | None:
@@ -183,8 +184,8 @@ class _PlaceCursor(_Cursor):
         return (from_millis(int(millis)), int(number)) if millis else None
 
 
-class _KeyCursor(_Cursor):
-    """For lists that go by a key."""
+class TextCursor(Cursor):
+    """For lists that go by a key, or by what only they can read."""
 
     def read(self, request: web.Request) -> str:
         return self.read_text(request)
@@ -200,9 +201,9 @@ class _Limit(Number):
 
 
 LIMIT = _Limit("limit", f"一页最多几条，默认 {_DEFAULT}，最多给 {MOST}", least=1)
-CURSOR = _NumberCursor("([0-9]{1,18})?")
-PLACE = _PlaceCursor(r"([0-9]{1,14}\.[0-9]{1,18})?")
-KEY = _KeyCursor("([!-~]{1,128})?")
+CURSOR = NumberCursor("([0-9]{1,18})?")
+PLACE = PlaceCursor(r"([0-9]{1,14}\.[0-9]{1,18})?")
+KEY = TextCursor("([!-~]{1,128})?")
 PAGED, PAGED_BY_PLACE, PAGED_BY_KEY = (CURSOR, LIMIT), (PLACE, LIMIT), (KEY, LIMIT)
 
 

@@ -156,7 +156,7 @@ PLAYBOOK = Text("playbook", "剧本的编号", is_required=True, most=64)
 
 
 @routes.get("/api/v1/playbooks")
-@operation("剧本的状态和当前版本", query=PAGED_BY_KEY)
+@operation("剧本的状态和当前版本", query=PAGED_BY_KEY, is_scoped=True)
 async def list_playbooks(request: web.Request) -> Page[PlaybookState]:
     rows = await request.app[SERVICES].db.read(lambda conn: conn.execute(select(playbook_table)).all())
     return page_of_few(request, rows, _state, lambda row: str(row.key))

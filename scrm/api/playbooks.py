@@ -7,6 +7,8 @@ from aiohttp import web
 from msgspec import Meta, Struct
 from sqlalchemy import Connection
 
+from scrm.access.scope import require_person
+from scrm.api.auth import CALLER
 from scrm.api.events import NOBODY, Who, find_person
 from scrm.api.operation import operation
 from scrm.api.parameters import decode
@@ -44,6 +46,7 @@ class StartedRun(Struct):
     body=Start,
     status=201,
     errors=(404, 409),
+    is_scoped=True,
 )
 async def start(request: web.Request) -> StartedRun:
     """409 says in words why the customer is not let in."""
@@ -56,12 +59,14 @@ async def start(request: web.Request) -> StartedRun:
     )
     if asked.person == Who():
         raise Invalid(NOBODY)
+    scope = request[CALLER].scope
     rules, now = Rules(playbooks_of(services), house_of(services)), services.clock.now()
 
     def write(conn: Connection) -> Started:
         member = find_member(conn, asked.userid) if asked.userid else None
         by = By("api", member.userid if member is not None else "", once=asked.request_id)
         person_id = find_person(conn, msgspec.to_builtins(asked.person), services)
+        require_person(conn, scope, person_id)
         return start_by_hand(conn, rules, key, person_id, by, now, facts=asked.facts or {})
 
     started = await services.db.write(write)

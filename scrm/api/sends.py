@@ -5,15 +5,20 @@ from typing import Any
 
 from aiohttp import web
 from msgspec import Struct
+from sqlalchemy import Connection, Row
 
-from scrm.api.customers import EXTERNAL_USERID
+from scrm.access.scope import require_contact
+from scrm.api.auth import CALLER
 from scrm.api.operation import operation
-from scrm.api.parameters import LIMIT, PAGED_BY_PLACE, PLACE, Page, page_of
+from scrm.api.parameters import LIMIT, PAGED_BY_PLACE, PLACE, Page, Text, page_of
 from scrm.db.tables import to_millis
+from scrm.errors import Invalid
 from scrm.services import SERVICES
 from scrm.sop import store
 
 routes = web.RouteTableDef()
+
+CONTACT = Text("external_userid", "企业微信的客户编号；不填是全店", most=64)
 
 
 class Send(Struct, kw_only=True):
@@ -38,12 +43,19 @@ class Send(Struct, kw_only=True):
 
 
 @routes.get("/api/v1/sends")
-@operation("发送账本：欢迎语、提醒、一键发送，新的在前", query=(EXTERNAL_USERID, *PAGED_BY_PLACE))
+@operation("发送账本：欢迎语、提醒、一键发送，新的在前", query=(CONTACT, *PAGED_BY_PLACE), is_scoped=True)
 async def list_sends(request: web.Request) -> Page[Send]:
-    external_userid, limit = EXTERNAL_USERID.read(request), LIMIT.read_size(request)
-    rows = await request.app[SERVICES].db.read(
-        store.list_sends, external_userid, before=PLACE.read(request), limit=limit + 1
-    )
+    """Without a contact it is the whole shop's."""
+    external_userid, limit, scope = CONTACT.read(request), LIMIT.read_size(request), request[CALLER].scope
+    before = PLACE.read(request)
+    if not external_userid and not scope.is_whole:
+        raise Invalid("这个密钥只看一部分客户，请写明 external_userid")
+
+    def look(conn: Connection) -> list[Row[Any]]:
+        require_contact(conn, scope, external_userid)
+        return store.list_sends(conn, external_userid or None, before=before, limit=limit + 1)
+
+    rows = await request.app[SERVICES].db.read(look)
     return page_of(rows, limit, _describe, lambda row: f"{to_millis(row.decided_at)}.{row.id}")
 
 

@@ -12,6 +12,8 @@ from sqlalchemy import Connection, Row, func, or_, select, update
 
 from scrm import audit
 from scrm.access.modules import EDIT, ERASE, EVERY_RIGHT, REVEAL, VIEW, right
+from scrm.access.roles import ALL
+from scrm.access.scope import EVERYONE, Scope, scope_for
 from scrm.api.models import api_key
 from scrm.errors import Invalid, NotFound
 
@@ -34,10 +36,13 @@ def make_key(
     addresses: Sequence[str] = (),
     expires_at: datetime | None = None,
     by: str = "cli",
+    reach: str = ALL,
+    userid: str = "",
 ) -> str:
     """The new key, which is shown once: only its SHA-256 is kept. Without `scopes` it may what its role may.
 
-    `sees_private`: it may ask for clear values.
+    `sees_private`: it may ask for clear values. With another `reach` than all it reaches only the customers of the
+    member `userid`, or of the member's departments.
     """
     key = f"scrm_{secrets.token_urlsafe(32)}"
     values = {
@@ -47,6 +52,8 @@ def make_key(
         "scopes": None if scopes is None else sorted(set(scopes) & EVERY_RIGHT),
         "addresses": list(addresses) or None,
         "expires_at": expires_at,
+        "reach": reach,
+        "userid": userid,
     }
     conn.execute(api_key.insert().values(**values, key_hash=_hash(key), hint=key[-4:], created_by=by, created_at=now))
     told = {**values, "networks": values["addresses"]}
@@ -70,6 +77,7 @@ class Caller:
     rights: frozenset[str] = frozenset()
     addresses: tuple[str, ...] = ()
     last_used_at: datetime | None = None
+    scope: Scope = EVERYONE
 
     def may(self, module: str, what: str) -> bool:
         return right(module, what) in self.rights
@@ -111,7 +119,8 @@ def find_caller(conn: Connection, key: str, *, now: datetime | None = None) -> C
         return None
     rights = rights_of(row.role, row.scopes, row.sees_private)
     sees_private = row.sees_private or right("customers", REVEAL) in rights
-    return Caller(row.name, row.role, sees_private, rights, tuple(row.addresses or ()), row.last_used_at)
+    scope = scope_for(conn, row.userid, row.reach) if row.reach != ALL else EVERYONE
+    return Caller(row.name, row.role, sees_private, rights, tuple(row.addresses or ()), row.last_used_at, scope)
 
 
 def find_role(conn: Connection, key: str) -> str | None:

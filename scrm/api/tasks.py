@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import web
 from msgspec import Struct
 
+from scrm.api.auth import CALLER
 from scrm.api.operation import operation
 from scrm.api.parameters import CURSOR, LIMIT, PAGED, Choice, Page, Text, page_of
 from scrm.services import SERVICES
@@ -45,7 +46,7 @@ class Task(Struct, kw_only=True):
 
 
 @routes.get("/api/v1/tasks")
-@operation("员工待办，新的在前", query=(USERID, CONTACT, STATE, *PAGED))
+@operation("员工待办，新的在前", query=(USERID, CONTACT, STATE, *PAGED), is_scoped=True)
 async def list_tasks(request: web.Request) -> Page[Task]:
     """States are open, postponed, sent, skipped, expired and withdrawn (docs/playbooks 8.3)."""
     services, limit = request.app[SERVICES], LIMIT.read_size(request)
@@ -58,6 +59,7 @@ async def list_tasks(request: web.Request) -> Page[Task]:
         now=now,
         before=CURSOR.read(request),
         limit=limit + 1,
+        scope=request[CALLER].scope,
     )
     return page_of(rows, limit, lambda row: _describe(row, now))
 

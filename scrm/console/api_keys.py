@@ -5,16 +5,19 @@ from typing import Any
 
 from aiohttp import web
 from multidict import MultiMapping
+from sqlalchemy import Connection
 
 from scrm.access.modules import EDIT, ERASE, MODULES, REVEAL, VIEW, right
-from scrm.access.roles import ADMINISTRATOR
+from scrm.access.roles import ADMINISTRATOR, ALL, DEPARTMENT, OWN
 from scrm.api import store
 from scrm.console.door import MANAGER, for_managers, page
 from scrm.errors import Forbidden, Invalid, ScrmError
+from scrm.profiles.store import find_member
 from scrm.services import SERVICES
 
 routes = web.RouteTableDef()
 
+REACHES = {ALL: "全店客户", OWN: "一位员工跟进的客户", DEPARTMENT: "这位员工本部门及下级的客户"}
 # How long a key works, in days; 0 for ever.
 LIVES = {"90": "90 天", "365": "1 年", "730": "2 年", "0": "不过期"}
 # Modules that the API has addresses for.
@@ -42,6 +45,8 @@ async def make(request: web.Request) -> web.StreamResponse:
         lives = timedelta(days=wanted.pop("days"))
         ends = now + lives if lives else None
         by = request[MANAGER].userid
+        if wanted["userid"]:
+            wanted["userid"] = await services.db.read(_spelled, wanted["userid"])
         key = await services.db.write(store.make_key, role="scoped", now=now, expires_at=ends, by=by, **wanted)
     except ScrmError as problem:
         return await _show(request, form=form, problem=problem.text, status=problem.status)
@@ -54,6 +59,14 @@ async def revoke(request: web.Request) -> web.StreamResponse:
     services = request.app[SERVICES]
     await services.db.write(store.revoke_key, request.match_info["called"], now=services.clock.now())
     raise web.HTTPSeeOther("/console/api-keys")
+
+
+def _spelled(conn: Connection, userid: str) -> str:
+    """As WeCom spells it; raises Invalid for nobody's."""
+    found = find_member(conn, userid)
+    if found is None:
+        raise Invalid(f"没有账号是“{userid[:40]}”的员工，请填企业微信的账号（userid）")
+    return str(found.userid)
 
 
 def _read(request: web.Request, form: MultiMapping[Any]) -> dict[str, Any]:
@@ -69,11 +82,21 @@ def _read(request: web.Request, form: MultiMapping[Any]) -> dict[str, Any]:
     if member.role != ADMINISTRATOR and scopes - member.allowed.rights:
         raise Forbidden("你只能给出自己已有的权限，请联系管理员")
     days = str(form.get("days", "365"))
+    reach = str(form.get("reach", ALL))
+    userid = str(form.get("userid", "")).strip()[:64]
+    if reach not in REACHES:
+        raise Invalid(f"没有数据范围“{reach[:20]}”，请重新选择")
+    if reach != ALL and not userid:
+        raise Invalid("请填写员工账号：密钥只看这位员工（或所在部门）的客户")
+    if member.allowed.reach != ALL and reach == ALL:
+        raise Forbidden("你只能看一部分客户，不能建看全店的密钥，请联系管理员")
     return {
         "name": name,
         "scopes": scopes,
         "addresses": store.read_addresses(str(form.get("addresses", ""))),
         "days": int(days) if days in LIVES else 365,
+        "reach": reach,
+        "userid": userid if reach != ALL else "",
     }
 
 
@@ -98,6 +121,7 @@ async def _show(
         modules=OF_API,
         private=PRIVATE,
         lives=LIVES,
+        reaches=REACHES,
         view=VIEW,
         edit=EDIT,
         scope_words=_scope_words,
@@ -107,7 +131,11 @@ async def _show(
 
 
 def _scope_words(row: Any) -> str:
-    """What a key may, in one line."""
+    """What a key may, and with whose customers, in one line."""
+    return _rights_words(row) + ("" if row.reach == ALL else f"；只看{REACHES[row.reach]}（{row.userid}）")
+
+
+def _rights_words(row: Any) -> str:
     if row.scopes is None:
         return {"readonly": "全部只读"}.get(row.role, "全部读写") + ("，含隐私明文" if row.sees_private else "")
     parts = []

@@ -23,6 +23,7 @@ from sqlalchemy import (
     update,
 )
 
+from scrm.access.scope import EVERYONE, Scope, reaches_member
 from scrm.db import insert_for, upsert
 from scrm.db.bulk import among_given, insert_new, insert_rows, listed, update_rows
 from scrm.events import Event, event, event_of
@@ -586,10 +587,12 @@ def change_send(conn: Connection, once: str, **values: Any) -> None:
 
 
 def list_sends(
-    conn: Connection, external_userid: str, *, before: tuple[datetime, int] | None = None, limit: int = 200
+    conn: Connection, external_userid: str | None, *, before: tuple[datetime, int] | None = None, limit: int = 200
 ) -> list[Row[Any]]:
-    """Everything that went out to a contact, or should have, the newest first; `before`: decided_at and id."""
-    query = select(send).where(send.c.external_userid == external_userid)
+    """What went out to a contact, or to anybody, or should have, the newest first; `before`: decided_at and id."""
+    query = select(send)
+    if external_userid is not None:
+        query = query.where(send.c.external_userid == external_userid)
     if before is not None:
         at, last_id = before
         query = query.where(or_(send.c.decided_at < at, and_(send.c.decided_at == at, send.c.id < last_id)))
@@ -704,12 +707,13 @@ def list_tasks(
     external_userid: str | None = None,
     before: int | None = None,
     limit: int = 100,
+    scope: Scope = EVERYONE,
 ) -> list[Row[Any]]:
     """Tasks, the newest first, narrowed by what is given; `before` is the id of the last one already seen.
 
     The states are those people see: "postponed" opens later, and what ran out is "expired" before a tick says so.
     """
-    query = select(task).order_by(task.c.id.desc()).limit(limit)
+    query = select(task).where(reaches_member(scope, task.c.userid)).order_by(task.c.id.desc()).limit(limit)
     if userid is not None:
         query = query.where(func.lower(task.c.userid) == userid.lower())
     if external_userid is not None:

@@ -13,6 +13,8 @@ from scrm.app import build_app, open_services, publish_playbooks
 from scrm.group_chats import store as group_chats
 from scrm.group_chats.keep import keep
 from scrm.profiles.models import external_contact
+from scrm.profiles.store import remember_tag
+from scrm.segments.store import Draft, save_segment
 from scrm.sop.parse import parse_playbook
 from scrm.sop.published import publish
 from scrm.sop.shelf import playbooks_of
@@ -140,3 +142,5 @@ def _gather(conn: Any, now: Any) -> None:
     told = {"chat_id": "wr1", "owner": "lina", "create_time": 1772416800, "member_list": people}
     keep(conn, read_group_chat(told), now=now)
     group_chats.set_tags(conn, "wr1", ["老客"])
+    remember_tag(conn, "et1", "老客", "类别")
+    save_segment(conn, Draft("list", "名单"), now=now)

@@ -9,6 +9,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from scrm.api import sends as api_sends
 from scrm.api import tasks as api_tasks
+from scrm.api.auth import CALLER
+from scrm.api.store import Caller
 from scrm.services import SERVICES
 from scrm.sop import tasks
 from tests.fakes.clock import FakeClock
@@ -26,7 +28,12 @@ async def shop(database_url: str, aiohttp_server: Any) -> Any:
 
 @pytest.fixture
 async def client(shop: Any) -> Any:
-    app = web.Application()
+    @web.middleware
+    async def admit(request: web.Request, handler: Any) -> Any:
+        request[CALLER] = Caller("erp", "manager")
+        return await handler(request)
+
+    app = web.Application(middlewares=[admit])
     app[SERVICES] = shop.services
     app.add_routes(api_tasks.routes)
     app.add_routes(api_sends.routes)
