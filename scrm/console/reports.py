@@ -12,9 +12,10 @@ from scrm.console import store
 from scrm.console.door import before_of, for_managers, page, scope_of
 from scrm.errors import Invalid, NotFound
 from scrm.reports import boards, sheets
+from scrm.reports.every_board import SORTS
 from scrm.reports.lines import Chart, draw
 from scrm.reports.measures import OF_CHANNEL, Unit
-from scrm.reports.measures.kinds import Value
+from scrm.reports.measures.kinds import Figure, Value
 from scrm.reports.period import COMPARISONS, SPANS, Asked, read_asked
 from scrm.reports.sheets import Cell, Sheet
 from scrm.reports.trade import Day
@@ -25,7 +26,12 @@ from web.render import money
 routes = web.RouteTableDef()
 
 PAGE = 50
-BOARDS = {"overview": ("总览", "/console/reports"), "channels": ("渠道效果", "/console/reports/channels")}
+BOARDS = {
+    "overview": ("总览", "/console/reports"),
+    "channels": ("渠道效果", "/console/reports/channels"),
+    **{each.key: (each.title, f"/console/reports/board/{each.key}") for each in SORTS},
+    "rfm": ("RFM", "/console/rfm"),
+}
 # A number that was nearly nothing before has grown by more than anybody reads.
 MOST_CHANGE = 999
 _WHOLE_YUAN_FROM = 1_000_000  # fen; smaller sums are shown to the fen
@@ -49,15 +55,15 @@ class Chosen:
         return urlencode({**days, **kept, **{name: value for name, value in named.items() if value != ""}})
 
 
-def _read(request: web.Request) -> Chosen:
+def read_chosen(request: web.Request) -> Chosen:
     services, who = request.app[SERVICES], request.query.get("who", "")
     now, zone = services.clock.now(), services.settings.shop.zone
     return Chosen(read_asked(request.query, now, zone), read_whose(who, scope_of(request)), who)
 
 
-def _read_or_usual(request: web.Request) -> Chosen:
+def read_or_usual(request: web.Request) -> Chosen:
     try:
-        return _read(request)
+        return read_chosen(request)
     except Invalid as error:
         services = request.app[SERVICES]
         usual = read_asked({}, services.clock.now(), services.settings.shop.zone)
@@ -67,7 +73,7 @@ def _read_or_usual(request: web.Request) -> Chosen:
 @routes.get("/console/reports")
 @for_managers
 async def overview(request: web.Request) -> web.StreamResponse:
-    services, chosen = request.app[SERVICES], _read_or_usual(request)
+    services, chosen = request.app[SERVICES], read_or_usual(request)
     now, zone = services.clock.now(), services.settings.shop.zone
 
     def look(conn: Connection) -> dict[str, Any]:
@@ -75,13 +81,15 @@ async def overview(request: web.Request) -> web.StreamResponse:
         return {"board": board, "choices": list_choices(conn, scope_of(request))}
 
     values = await services.db.read(look)
-    return await _page(request, "overview", chosen, chart=draw_days(values["board"].days), shop_names=SHOPS, **values)
+    return await board_page(
+        request, "overview", chosen, chart=draw_days(values["board"].days), shop_names=SHOPS, **values
+    )
 
 
 @routes.get("/console/reports/channels")
 @for_managers
 async def channels(request: web.Request) -> web.StreamResponse:
-    services, chosen = request.app[SERVICES], _read_or_usual(request)
+    services, chosen = request.app[SERVICES], read_or_usual(request)
     now, zone = services.clock.now(), services.settings.shop.zone
     sort, is_up, start = _read_order(request)
 
@@ -92,7 +100,7 @@ async def channels(request: web.Request) -> web.StreamResponse:
     values = await services.db.read(look)
     board = values["board"]
     rows = boards.order_channels(board.channels, sort, is_up=is_up)
-    return await _page(
+    return await board_page(
         request,
         "channels",
         chosen,
@@ -115,12 +123,11 @@ def _read_order(request: web.Request) -> tuple[str, bool, int]:
     return sort if sort in known else OF_CHANNEL[0].key, request.query.get("up") == "1", number
 
 
-async def _page(request: web.Request, name: str, chosen: Chosen, **values: Any) -> web.Response:
+async def board_page(request: web.Request, name: str, chosen: Chosen, **values: Any) -> web.Response:
     return await page(
         request,
         f"report_{name}.html",
         active="reports",
-        board_name=name,
         boards=BOARDS,
         chosen=chosen,
         asked=chosen.asked,
@@ -128,7 +135,7 @@ async def _page(request: web.Request, name: str, chosen: Chosen, **values: Any) 
         comparisons=COMPARISONS,
         show=show,
         show_change=show_change,
-        **values,
+        **{"board_name": name, **values},
     )
 
 
@@ -143,10 +150,21 @@ def show(value: Value, unit: Unit | str) -> str:
         return "—"
     if unit == Unit.SHARE:
         return f"{value * 100:.1f}%".replace(".0%", "%")
+    if unit == Unit.TIMES:
+        return f"{value:.2f}".rstrip("0").rstrip(".")
+    if unit == Unit.MINUTES:
+        return show_minutes(value)
     if unit == Unit.MONEY:
         fen = round(value)
         return money(fen) if abs(fen) < _WHOLE_YUAN_FROM else money(round(fen, -2)).removesuffix(".00")
     return f"{value:,.0f}"
+
+
+def show_minutes(value: float) -> str:
+    """8 分钟, 3.5 小时, 2.1 天."""
+    if value < 60:
+        return f"{value:.0f} 分钟"
+    return f"{value / 60:.1f} 小时" if value < 2880 else f"{value / 1440:.1f} 天"
 
 
 def show_change(change: float, unit: Unit) -> str:
@@ -163,8 +181,8 @@ def show_change(change: float, unit: Unit) -> str:
 @for_managers
 async def people(request: web.Request) -> web.StreamResponse:
     """Those behind a number: `of`, and `channel` for one channel's."""
-    services, chosen = request.app[SERVICES], _read(request)
-    what, state = request.query.get("of", ""), request.query.get("channel")
+    services, chosen = request.app[SERVICES], read_chosen(request)
+    what, state = request.query.get("of", ""), request.query.get("channel", request.query.get("key"))
     if what not in boards.PEOPLE or (state is not None and len(state) > 64):
         raise NotFound("没有这个数字的名单，请从报表页面重新点进来")
 
@@ -182,7 +200,8 @@ async def people(request: web.Request) -> web.StreamResponse:
         return {"found": found, "before": ids[PAGE - 1] if len(ids) > PAGE else None}
 
     more: dict[str, str | int] = {"of": what}
-    query = chosen.query(**more) + (f"&{urlencode({'channel': state})}" if state is not None else "")
+    name = "key" if "key" in request.query else "channel"
+    query = chosen.query(**more) + (f"&{urlencode({name: state})}" if state is not None else "")
     return await page(
         request,
         "report_people.html",
@@ -208,22 +227,26 @@ async def export_xlsx(request: web.Request) -> web.StreamResponse:
 
 
 async def _export(request: web.Request, suffix: str) -> web.Response:
-    services, chosen, name = request.app[SERVICES], _read(request), request.match_info["name"]
+    services, chosen, name = request.app[SERVICES], read_chosen(request), request.match_info["name"]
     now, zone = services.clock.now(), services.settings.shop.zone
-    if name not in BOARDS:
+    if name not in ("overview", "channels"):
         raise NotFound("没有这份报表，请从报表页面重新导出")
 
     def look(conn: Connection) -> list[Sheet]:
         if name == "overview":
             board = boards.load_overview(conn, chosen.asked, chosen.whose, now, zone)
-            return [_figures_sheet(board.figures), _days_sheet(board.days)]
+            return [figures_sheet(board.figures), _days_sheet(board.days)]
         found = boards.load_channels(conn, chosen.asked, chosen.whose, now, zone)
         sort, is_up, _ = _read_order(request)
         rows = boards.order_channels(found.channels, sort, is_up=is_up)
-        return [_channels_sheet(rows), _figures_sheet(found.figures), _days_sheet(found.days)]
+        return [_channels_sheet(rows), figures_sheet(found.figures), _days_sheet(found.days)]
 
-    body = sheets.write(await services.db.read(look), suffix)
-    period = chosen.asked.period
+    return file_response(name, chosen, await services.db.read(look), suffix)
+
+
+def file_response(name: str, chosen: Chosen, pages: list[Sheet], suffix: str) -> web.Response:
+    """A file for the browser to keep, named by its report and days."""
+    body, period = sheets.write(pages, suffix), chosen.asked.period
     headers = {
         "Content-Type": sheets.TYPES[suffix],
         "Content-Disposition": f'attachment; filename="{name}-{period.first}-{period.last}.{suffix}"',
@@ -240,15 +263,18 @@ def plain(value: Value, unit: Unit) -> float | None:
     return round(value / 100, 2) if unit == Unit.MONEY else round(value, 4)
 
 
-def _heading(title: str, unit: Unit) -> str:
-    return f"{title}（元）" if unit == Unit.MONEY else title
+_UNITS = {Unit.MONEY: "元", Unit.MINUTES: "分钟"}
 
 
-def _figures_sheet(figures: list[boards.Figure]) -> Sheet:
+def heading(title: str, unit: Unit) -> str:
+    return f"{title}（{_UNITS[unit]}）" if unit in _UNITS else title
+
+
+def figures_sheet(figures: list[Figure]) -> Sheet:
     rows: list[list[Cell]] = [["指标", "本期", "对比期", "口径"]]
     for each in figures:
         measure, unit = each.measure, each.measure.unit
-        rows.append([_heading(measure.title, unit), plain(each.value, unit), plain(each.before, unit), measure.formula])
+        rows.append([heading(measure.title, unit), plain(each.value, unit), plain(each.before, unit), measure.formula])
     return Sheet("指标", rows)
 
 
@@ -259,10 +285,10 @@ def _days_sheet(days: list[Day]) -> Sheet:
 
 
 def _channels_sheet(rows: list[boards.Channel]) -> Sheet:
-    heading = ["渠道", "state", "类型", *(_heading(each.title, each.unit) for each in OF_CHANNEL)]
+    titles = ["渠道", "state", "类型", *(heading(each.title, each.unit) for each in OF_CHANNEL)]
     lines = [
         [row.title, row.state, row.kind]
         + [plain(value, each.unit) for value, each in zip(row.values, OF_CHANNEL, strict=True)]
         for row in rows
     ]
-    return Sheet("渠道", [heading, *lines])
+    return Sheet("渠道", [titles, *lines])

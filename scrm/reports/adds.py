@@ -231,6 +231,37 @@ def count(
     return {state: numbers for state, numbers in found.items() if numbers["adds"]}
 
 
+def rows_in(conn: Connection, period: Period, whose: Whose) -> Any:
+    """The rows of the period, those with news as they are now: for whatever else is grouped and counted."""
+    pending = find_pending(conn)
+    at, came = report_add.c.added_at, way_add.c.added_at
+    live = [came >= period.since, came < period.until, whose.has_member(way_add.c.userid)]
+    if pending is None:
+        return _named(reckon(and_(*live)))
+    kept = select(report_add).where(at >= period.since, at < period.until, whose.has_member(report_add.c.userid))
+    if not pending:
+        return kept.subquery("rows_in")
+    ids = sorted(pending)
+    news = _named(reckon(and_(*live, among(conn, way_add.c.person_id, ids))))
+    return union_all(kept.where(~among(conn, report_add.c.person_id, ids)), select(news)).subquery("rows_in")
+
+
+def _named(query: Select[Any]) -> Any:
+    columns = [each.label(name) for name, each in zip(report_add.c.keys(), query.selected_columns, strict=True)]
+    return query.with_only_columns(*columns, maintain_column_froms=True).subquery("reckoned")
+
+
+def count_by_member(conn: Connection, period: Period, whose: Whose, now: datetime) -> dict[str, dict[str, int]]:
+    """By member what `count` says by channel: a customer counts once for each member."""
+    rows = rows_in(conn, period, whose)
+    first = (rows.c.added_at, rows.c.event_id)
+    place = func.row_number().over(partition_by=(rows.c.userid, rows.c.person_id), order_by=first)
+    ranked = select(rows, place.label("place")).subquery("rows_of")
+    sums = _sums(ranked, ranked.c.place == 1, period, now)
+    query = select(ranked.c.userid, *(each.label(name) for name, each in sums.items())).group_by(ranked.c.userid)
+    return {row.userid: {name: row._mapping[name] for name in sums} for row in conn.execute(query)}
+
+
 def _states() -> Any:
     """Every channel there is, by steps along the key."""
     after = report_add.alias("after")

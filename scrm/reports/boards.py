@@ -12,33 +12,15 @@ from scrm.contact_ways.models import acquisition_step, contact_way
 from scrm.errors import NotFound
 from scrm.privacy.models import erasure
 from scrm.profiles.models import member
-from scrm.reports import cohort, trade
+from scrm.reports import board_coupons, cohort, costs, trade
 from scrm.reports.cohort import Counts
-from scrm.reports.measures import CHANNELS, OF_CHANNEL, OVERVIEW, Counted, Measure, Unit
-from scrm.reports.measures.kinds import Value
+from scrm.reports.measures import CHANNELS, OF_CHANNEL, OF_ONE_CHANNEL, OVERVIEW, Counted, Measure
+from scrm.reports.measures.kinds import Figure, Value
 from scrm.reports.period import Asked, Period
 from scrm.reports.trade import Day, Trade
 from scrm.reports.whose import Whose
 
 WITHOUT = "没有经过渠道活码"
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A measure's value in the period and in the one before; `before` is None when nothing is compared."""
-
-    measure: Measure
-    value: Value
-    before: Value
-
-    @property
-    def change(self) -> Value:
-        """A share of the value before, or the difference of two shares; None where there is nothing to compare."""
-        if self.value is None or self.before is None:
-            return None
-        if self.measure.unit is Unit.SHARE:
-            return self.value - self.before
-        return (self.value - self.before) / abs(self.before) if self.before else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +84,19 @@ def load_channels(conn: Connection, asked: Asked, whose: Whose, now: datetime, z
         compare(CHANNELS, counted, look(asked.before)[0] if asked.before else None),
         trade.by_day(conn, asked.period, whose, zone),
         stages(counted.came, scans),
-        _list_channels(conn, by_state),
+        _list_channels(conn, by_state, costs.of_period(conn, asked.period) if whose.is_whole else {}),
     )
+
+
+def load_channel(conn: Connection, state: str, asked: Asked, whose: Whose, now: datetime) -> list[Figure]:
+    """One channel's figures; what it cost is told to who sees all its customers."""
+
+    def look(period: Period) -> Counted:
+        came = cohort.count(conn, period, whose, now).get(state, Counts())
+        cost = costs.of_period(conn, period, state).get(state) if whose.is_whole else None
+        return Counted(came, Trade(), cost)
+
+    return compare(OF_ONE_CHANNEL, look(asked.period), look(asked.before) if asked.before else None)
 
 
 def compare(measures: Sequence[Measure], counted: Counted, before: Counted | None) -> list[Figure]:
@@ -137,16 +130,20 @@ def _count_scans(conn: Connection, period: Period) -> int | None:
     return None if found is None else int(found)
 
 
-def _list_channels(conn: Connection, by_state: Mapping[str, Counts]) -> list[Channel]:
+def _list_channels(conn: Connection, came: Mapping[str, Counts], spent: Mapping[str, int]) -> list[Channel]:
+    """Those from whom nobody came have a line too when they cost something."""
+    by_state = {**dict.fromkeys((state for state, fen in spent.items() if fen), Counts()), **came}
     ways = {row.state: row for row in conn.execute(select(contact_way).where(contact_way.c.state.in_(by_state)))}
     wanted = {userid.lower() for way in ways.values() for userid in way.userids[:1]}
     called = select(member.c.folded, member.c.name).where(member.c.folded.in_(wanted))
     names = {row.folded: row.name for row in conn.execute(called) if row.name}
-    return [_channel(state, counts, ways.get(state), names) for state, counts in by_state.items()]
+    return [_channel(state, counts, ways.get(state), names, spent.get(state)) for state, counts in by_state.items()]
 
 
-def _channel(state: str, counts: Counts, way: Row[Any] | None, names: Mapping[str, str]) -> Channel:
-    counted = Counted(counts, Trade())
+def _channel(
+    state: str, counts: Counts, way: Row[Any] | None, names: Mapping[str, str], cost_fen: int | None
+) -> Channel:
+    counted = Counted(counts, Trade(), cost_fen)
     return Channel(
         state,
         way.title if way is not None else f"未登记的渠道 {state}" if state else WITHOUT,
@@ -178,6 +175,9 @@ PEOPLE: Mapping[str, str] = {
     "buyers": "付款的客户",
     "repeaters": "付款 2 单及以上的客户",
     "first_buyers": "首单客户",
+    "coupon_issued": "发过券的客户",
+    "coupon_opened": "领取券的客户",
+    "coupon_redeemed": "核销券的客户",
 }
 
 
@@ -201,6 +201,8 @@ def _people(what: str, period: Period, whose: Whose, state: str | None) -> Selec
         return trade.lost(period, whose)
     if what == "first_buyers":
         return trade.first_buyers(period, whose)
+    if what.startswith("coupon_"):
+        return board_coupons.people(what, period, whose, state)
     if what in ("buyers", "repeaters"):
         return trade.buyers(period, whose, 2 if what == "repeaters" else 1)
     raise NotFound("没有这个数字的名单，请从报表页面重新点进来")

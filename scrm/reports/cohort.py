@@ -4,7 +4,7 @@ Somebody who came through several channels belongs to the first of the period, s
 What happened after the period is left out: a period and the one before it are then measured alike.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -64,7 +64,7 @@ def count(
     if pending is None:
         return count_live(conn, period, whose, now)
     kept = adds.count(conn, period, whose, now, without=pending, names=names)
-    counts = {state: _counts(numbers) for state, numbers in kept.items()}
+    counts = {state: counts_of(numbers) for state, numbers in kept.items()}
     if pending:
         for state, more in count_live(conn, period, whose, now, pending).items():
             counts[state] = counts.get(state, Counts()) + more
@@ -81,12 +81,13 @@ def count_live(
     relations = {row.state: row for row in conn.execute(_relations(came_in, period, now))}
     persons = {row.state: row for row in conn.execute(_persons(came_in, period))}
     return {
-        state: _counts({**row._mapping, **(persons[state]._mapping if state in persons else {})})
+        state: counts_of({**row._mapping, **(persons[state]._mapping if state in persons else {})})
         for state, row in relations.items()
     }
 
 
-def _counts(found: Any) -> Counts:
+def counts_of(found: Mapping[str, Any]) -> Counts:
+    """From rows or numbers by name."""
     return Counts(**{each.name: int(found.get(each.name) or 0) for each in fields(Counts)})
 
 
