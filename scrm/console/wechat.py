@@ -1,17 +1,20 @@
 """微信客服, 公众号 and 关键词回复: what customers wrote beyond WeCom, and the answers prepared for them."""
 
 import re
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from aiohttp import web
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from scrm.console.door import for_managers, page
+from scrm.content.media import store as media
 from scrm.errors import Invalid, NotFound
 from scrm.services import SERVICES
 from scrm.wechat import store
 from scrm.wechat.keywords import MOST_CHARS, fold
 from scrm.wechat.kf_sync import accounts_work
+from scrm.wechat.saying import IMAGE, LINK, MINIPROGRAM, NOTHING, most_bytes
 from scrm.wecom.errors import WeComError
 from scrm.wecom.kf import SCENE_BYTES, TEXT_BYTES
 from scrm.work import queue
@@ -25,6 +28,53 @@ STATES = {0: "未处理", 1: "自动接待", 2: "等待接待", 3: "人工接待
 _SCENE = re.compile(rf"[0-9a-zA-Z_-]{{1,{SCENE_BYTES}}}")
 
 
+# What goes with an answer ---------------------------------------------------------------------------------------------------
+
+ATTACHED = ("attach", "title", "url", "appid", "pagepath", "picture")
+KINDS = {NOTHING: "没有", LINK: "链接", MINIPROGRAM: "小程序", IMAGE: "图片"}
+_TITLE_CHARS, _URL_CHARS = 40, 2048
+_APPID = re.compile(r"wx[0-9a-f]{16}")
+
+
+def _attachment(filled: Mapping[str, str], pictures: Collection[str]) -> dict[str, str]:
+    """What was chosen to go with the words; raises Invalid in words."""
+    kind, title = filled["attach"], filled["title"]
+    if kind not in KINDS or (kind == IMAGE and not pictures):
+        raise Invalid("附带的内容不认识，请重新选择")
+    if kind in (LINK, MINIPROGRAM) and not 0 < len(title) <= _TITLE_CHARS:
+        raise Invalid(f"请填写客户看到的标题，1 到 {_TITLE_CHARS} 个字，例如“查看退货流程”")
+    if kind == LINK:
+        if not filled["url"].startswith(("https://", "http://")) or len(filled["url"]) > _URL_CHARS:
+            raise Invalid("网址不对：要以 https:// 或 http:// 开头，请从浏览器里完整复制")
+        return {"kind": kind, "title": title, "url": filled["url"]}
+    if kind == MINIPROGRAM:
+        if not _APPID.fullmatch(filled["appid"]):
+            raise Invalid("小程序 AppID 不对：是 wx 开头的 18 位，在小程序后台 → 开发管理 里复制")
+        if not filled["pagepath"]:
+            raise Invalid("请填写小程序的页面路径，例如 pages/index/index.html")
+        return {"kind": kind, "title": title, "appid": filled["appid"], "pagepath": filled["pagepath"][:1024]}
+    if kind == IMAGE:
+        if filled["picture"] not in pictures:
+            raise Invalid("请选一张图片；还没有的话，先到“素材”上传")
+        return {"kind": kind, "sha256": filled["picture"]}
+    return {}
+
+
+def _check_length(words: str, attachment: Mapping[str, Any], name: str) -> None:
+    most = most_bytes(attachment)
+    if len(words.encode()) > most:
+        beside = "带链接或小程序时" if most < TEXT_BYTES else "微信"
+        raise Invalid(f"{name}太长：{beside}最多 {most} 字节（约 {most // 3} 个汉字），请缩短")
+
+
+def _pictures(conn: Connection) -> list[Row[Any]]:
+    return media.list_originals(conn, kind="image")
+
+
+def _filled(form: Mapping[str, Any], *names: str) -> dict[str, str]:
+    return {name: str(form.get(name, "")).strip() for name in (*names, *ATTACHED)}
+
+
 # Replies by keyword -------------------------------------------------------------------------------------------------------
 
 
@@ -35,7 +85,7 @@ async def replies(request: web.Request) -> web.StreamResponse:
 
 
 async def _replies(request: web.Request, problem: str = "", filled: dict[str, str] | None = None) -> web.Response:
-    rows = await request.app[SERVICES].db.read(store.list_replies)
+    rows, pictures = await request.app[SERVICES].db.read(lambda conn: (store.list_replies(conn), _pictures(conn)))
     return await page(
         request,
         "replies.html",
@@ -46,6 +96,8 @@ async def _replies(request: web.Request, problem: str = "", filled: dict[str, st
         filled=filled or {},
         matches=MATCHES,
         channels=CHANNELS,
+        kinds=KINDS,
+        pictures=pictures,
         most_chars=MOST_CHARS,
     )
 
@@ -54,18 +106,26 @@ async def _replies(request: web.Request, problem: str = "", filled: dict[str, st
 @for_managers
 async def save_reply(request: web.Request) -> web.StreamResponse:
     services, form = request.app[SERVICES], await request.post()
-    filled = {name: str(form.get(name, "")).strip() for name in ("keyword", "match", "channel", "answer")}
+    filled = _filled(form, "keyword", "match", "channel", "answer")
+    pictures = {row.sha256 for row in await services.db.read(_pictures)}
     try:
-        keyword = _checked_reply(filled)
+        attachment = _attachment(filled, pictures)
+        keyword = _checked_reply(filled, attachment)
     except Invalid as error:
         return await _replies(request, error.text, filled)
     await services.db.write(
-        store.save_reply, keyword, filled["match"], filled["answer"], filled["channel"], now=services.clock.now()
+        store.save_reply,
+        keyword,
+        filled["match"],
+        filled["answer"],
+        filled["channel"],
+        attachment=attachment,
+        now=services.clock.now(),
     )
     raise web.HTTPSeeOther("/console/replies")
 
 
-def _checked_reply(filled: dict[str, str]) -> str:
+def _checked_reply(filled: dict[str, str], attachment: Mapping[str, Any]) -> str:
     """The keyword as it is compared."""
     keyword = fold(filled["keyword"])
     if not keyword:
@@ -74,8 +134,7 @@ def _checked_reply(filled: dict[str, str]) -> str:
         raise Invalid(f"关键词有 {len(keyword)} 个字，最多 {MOST_CHARS} 个字，请缩短")
     if not filled["answer"]:
         raise Invalid("回复是空的，请填写要回复客户的话")
-    if len(filled["answer"].encode()) > TEXT_BYTES:
-        raise Invalid(f"回复太长：微信最多 {TEXT_BYTES} 字节（约 {TEXT_BYTES // 3} 个汉字），请缩短")
+    _check_length(filled["answer"], attachment, "回复")
     if filled["match"] not in MATCHES or filled["channel"] not in CHANNELS:
         raise Invalid("匹配方式或使用范围不认识，请重新选择")
     return keyword
@@ -115,6 +174,7 @@ async def _kf(request: web.Request, problem: str = "") -> web.Response:
         problem=problem,
         asked=request.query.get("asked") == "1",
         unanswered=UNANSWERED,
+        kinds={key: text for key, text in KINDS.items() if key != IMAGE},
         session_states=STATES,
         **await request.app[SERVICES].db.read(look),
     )
@@ -132,14 +192,22 @@ async def read_accounts(request: web.Request) -> web.StreamResponse:
 @for_managers
 async def change_account(request: web.Request) -> web.StreamResponse:
     services, form, open_kfid = request.app[SERVICES], await request.post(), request.match_info["open_kfid"]
-    welcome, unanswered = str(form.get("welcome", "")).strip(), str(form.get("unanswered", ""))
-    if len(welcome.encode()) > TEXT_BYTES:
-        return await _kf(request, f"欢迎语太长：微信最多 {TEXT_BYTES} 字节（约 {TEXT_BYTES // 3} 个汉字），请缩短")
+    filled, unanswered = _filled(form, "welcome"), str(form.get("unanswered", ""))
+    welcome = filled["welcome"]
+    try:
+        attachment = _attachment(filled, ())
+        _check_length(welcome, attachment, "欢迎语")
+        if attachment and not welcome:
+            raise Invalid("欢迎语是空的：链接和小程序要跟着一句话一起发，请先填写欢迎语")
+    except Invalid as error:
+        return await _kf(request, error.text)
     if unanswered not in UNANSWERED:
         return await _kf(request, "没有匹配时的处理方式不认识，请重新选择")
     if await services.db.read(store.find_account, open_kfid) is None:
         raise NotFound("没有这个客服账号，请重新读取账号列表")
-    await services.db.write(store.change_account, open_kfid, welcome=welcome, unanswered=unanswered)
+    await services.db.write(
+        store.change_account, open_kfid, welcome=welcome, attachment=attachment, unanswered=unanswered
+    )
     raise web.HTTPSeeOther("/console/kf")
 
 

@@ -308,6 +308,10 @@ def _noted(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
     return Line("note", _("{who}写了跟进记录", who=who) + way, str(facts.get("text") or ""))
 
 
+def _said(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
+    return Line("chat", _("在微信客服里说"), str(facts.get("text") or ""))
+
+
 def _staged(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
     before, after = facts.get("from") or _("未设置"), facts.get("to") or _("未设置")
     return Line("person", _("{who}改了客户阶段", who=who), f"{before} → {after}" if facts else "")
@@ -334,6 +338,7 @@ _LINES: dict[str, Callable[..., Line]] = {
     "contact.archiving_agreed": _plain("person", N_("同意与{who}的会话存档")),
     "contact.lost_by_customer": _plain("leave", N_("删除了{who}")),
     "contact.lost_by_member": _plain("leave", N_("{who}删除了客户")),
+    "kf.message": _said,
     "group.joined": _plain("person", N_("加入客户群")),
     "group.left": _left,
     "order.created": _of_order("order", N_("下单")),

@@ -58,8 +58,10 @@ def enter(sandbox: Sandbox, user: WechatUser, account: KfAccount, scene: str = "
     _happened(sandbox, account, {"origin": 4, "msgtype": "event", "event": event})
 
 
-def write(sandbox: Sandbox, user: WechatUser, account: KfAccount, text: str) -> None:
-    """A customer's message opens the window anew, and a session that had ended."""
+def write(
+    sandbox: Sandbox, user: WechatUser, account: KfAccount, text: str, kind: str = "text", content: Json | None = None
+) -> None:
+    """A customer's message opens the window anew, and a session that had ended; `content` is of one that is no text."""
     session = account.session(user.external_userid)
     session.last_customer_at, session.sent_since = sandbox.clock.now(), 0
     if session.state == ENDED:
@@ -68,7 +70,12 @@ def write(sandbox: Sandbox, user: WechatUser, account: KfAccount, text: str) -> 
     _happened(
         sandbox,
         account,
-        {"external_userid": user.external_userid, "origin": 3, "msgtype": "text", "text": {"content": text}},
+        {
+            "external_userid": user.external_userid,
+            "origin": 3,
+            "msgtype": kind,
+            kind: {"content": text} if content is None else content,
+        },
     )
 
 
@@ -110,6 +117,9 @@ def _happened(sandbox: Sandbox, account: KfAccount, message: Json) -> None:
     token = sandbox.world.make_id("ENC", f"kftoken/{sandbox.world.next_number()}", 43)
     sandbox.world.kf.tokens[token] = now
     sandbox.tell("微信客服有新消息", "kf_msg_or_event", [("Token", token), ("OpenKfId", account.open_kfid)])
+
+
+KINDS_OF_CUSTOMERS = ("image", "voice", "video", "file", "location", "link", "miniprogram", "merged_msg")
 
 
 # The Official Account -----------------------------------------------------------------------------------------------------
@@ -228,8 +238,18 @@ def acts(sandbox: Sandbox) -> dict[str, Act]:
         return {}
 
     async def kf_say(body: Json) -> Json:
-        """{user, account?, text}"""
-        write(sandbox, user_of(body), find_account(sandbox, str(body.get("account", ""))), text_of(body))
+        """{user, account?, text} or {user, account?, msgtype, content}: a picture, a link, a mini program ..."""
+        account, kind, content = (
+            find_account(sandbox, str(body.get("account", ""))),
+            body.get("msgtype"),
+            body.get("content"),
+        )
+        if kind is None:
+            write(sandbox, user_of(body), account, text_of(body))
+        elif isinstance(content, dict) and str(kind) in KINDS_OF_CUSTOMERS:
+            write(sandbox, user_of(body), account, f"[{kind}]", str(kind), content)
+        else:
+            raise Invalid(f"msgtype 可以是 {'、'.join(KINDS_OF_CUSTOMERS)}，content 是它的内容（对象）。")
         return {}
 
     async def kf_answer(body: Json) -> Json:

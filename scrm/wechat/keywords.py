@@ -1,8 +1,9 @@
 """Which answer of the library a text gets: pure; what nobody prepared is not answered."""
 
 import unicodedata
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 MOST_CHARS = 60
 
@@ -15,6 +16,7 @@ class Reply:
     keyword: str
     match: str
     answer: str
+    attachment: Mapping[str, Any] = field(default_factory=dict)
 
 
 def fold(text: str) -> str:

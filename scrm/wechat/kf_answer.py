@@ -7,11 +7,13 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection
 
-from scrm.content.render import cut_bytes
+from scrm.content.media.copies import MESSAGE, ensure_copy
+from scrm.errors import ScrmError
 from scrm.services import Services
 from scrm.sop import store as ledger
 from scrm.wechat import store
 from scrm.wechat.keywords import Reply, find_reply
+from scrm.wechat.saying import IMAGE, Message, compose, in_words
 from scrm.wecom import kf
 from scrm.wecom.errors import RetryClass, WeComError
 from scrm.wecom.kf import ServiceState
@@ -50,16 +52,15 @@ async def run_welcome(services: Services, item: queue.Claimed) -> None:
     """Work of kind kf.welcome: once, within the twenty seconds of its code (doc 95122)."""
     payload = item.payload
     account = await services.db.read(store.find_account, payload["open_kfid"])
-    words = str(account.welcome).strip() if account is not None else ""
-    if not words:
+    if account is None or not (words := str(account.welcome).strip()):
         return
     msgid = msgid_of(f"welcome:{payload['msgid']}")
+    msgtype, content = compose(words, account.attachment)[0]
     row = _row("kf_welcome", f"kf:{msgid}", payload["external_userid"], payload["person_id"], words)
     if not await services.db.write(_intend, row, services.clock.now()):
         return
-    text = {"content": cut_bytes(words, kf.TEXT_BYTES)}
     try:
-        await services.wecom.kf.send_msg_on_event(payload["code"], msgid, "text", text)
+        await services.wecom.kf.send_msg_on_event(payload["code"], msgid, msgtype, content)
     except WeComError as error:
         await _settle_refusal(services, row["once"], error)
         return
@@ -92,19 +93,42 @@ async def run_reply(services: Services, item: queue.Claimed) -> None:
 
 
 async def _reply(services: Services, message: Any, reply: Reply) -> None:
-    msgid = msgid_of(f"reply:{message.msgid}")
-    row = _row("kf_reply", f"kf:{msgid}", message.external_userid, message.person_id, reply.answer)
-    if not await services.db.write(_intend_reply, row, message.open_kfid, reply.id, services.clock.now()):
-        return
-    text = {"content": cut_bytes(reply.answer, kf.TEXT_BYTES)}
+    """Each message of the answer takes a turn of its own; where one is refused, what comes after it is not said."""
+    picture = await _picture(services, reply)
+    for number, (msgtype, content) in enumerate(compose(reply.answer, reply.attachment, picture)):
+        key = f"reply:{message.msgid}" + (f":{number}" if number else "")
+        words = in_words(msgtype, content) if number else reply.answer
+        if not await _say(services, message, key, (msgtype, content), words, reply.id if not number else None):
+            return
+
+
+async def _picture(services: Services, reply: Reply) -> str:
+    """The media_id of the picture that goes with it; without one the words go alone."""
+    if reply.attachment.get("kind") != IMAGE:
+        return ""
     try:
-        await services.wecom.kf.send_msg(message.open_kfid, message.external_userid, msgid, "text", text)
+        return await ensure_copy(services, str(reply.attachment["sha256"]), MESSAGE)
+    except (WeComError, ScrmError) as error:
+        log.warning("kf.picture_missing", error=type(error).__name__)
+        return ""
+
+
+async def _say(services: Services, message: Any, key: str, said: Message, words: str, reply_id: int | None) -> bool:
+    msgid = msgid_of(key)
+    row = _row("kf_reply", f"kf:{msgid}", message.external_userid, message.person_id, words)
+    if not await services.db.write(_intend_reply, row, message.open_kfid, reply_id, services.clock.now()):
+        # Said before (a second try after a kill): what comes after it may still be missing.
+        known = await services.db.read(ledger.find_send, row["once"])
+        return known is not None and known.outcome == "sent"
+    try:
+        await services.wecom.kf.send_msg(message.open_kfid, message.external_userid, msgid, *said)
     except WeComError as error:
         if error.errcode in (kf.OVER_COUNT, kf.OVER_TIME):
             await services.db.write(store.close_window, message.open_kfid, message.external_userid)
         await _settle_refusal(services, row["once"], error)
-        return
+        return error.errcode == kf.DUPLICATE_MSGID
     await services.db.write(_sent, row["once"], services.clock.now())
+    return True
 
 
 async def _hand_to_people(services: Services, message: Any) -> None:
@@ -152,7 +176,7 @@ def _intend(conn: Connection, row: dict[str, Any], now: datetime) -> bool:
     return known is not None and known.outcome == "intent"
 
 
-def _intend_reply(conn: Connection, row: dict[str, Any], open_kfid: str, reply_id: int, now: datetime) -> bool:
+def _intend_reply(conn: Connection, row: dict[str, Any], open_kfid: str, reply_id: int | None, now: datetime) -> bool:
     """The intent takes one of the five turns with it, in one transaction."""
     if ledger.find_send(conn, row["once"]) is not None:
         return _intend(conn, row, now)
@@ -160,7 +184,8 @@ def _intend_reply(conn: Connection, row: dict[str, Any], open_kfid: str, reply_i
     if refused:
         ledger.add_send(conn, {**row, "decided_at": now, "outcome": "none", "reason": refused})
         return False
-    store.count_hit(conn, reply_id)
+    if reply_id is not None:
+        store.count_hit(conn, reply_id)
     return _intend(conn, row, now)
 
 

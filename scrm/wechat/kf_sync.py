@@ -11,6 +11,7 @@ from scrm.events import Event, publish
 from scrm.services import Services
 from scrm.sop import store as ledger
 from scrm.wechat import persons, store
+from scrm.wechat.saying import in_words
 from scrm.wecom.errors import WeComError
 from scrm.wecom.kf import BAD_TOKEN, CUSTOMER, KfMessage, MessagePage
 from scrm.work import queue
@@ -109,7 +110,7 @@ def _ask_who(conn: Connection, message: KfMessage, now: datetime) -> None:
 
 def _customer_spoke(conn: Connection, message: KfMessage, message_id: int, person_id: int, now: datetime) -> None:
     store.customer_spoke(conn, message.open_kfid, message.external_userid, message.sent_at, now=now)
-    facts = {"msgtype": message.msgtype, "text": cover_phones(message.text)[:200]}
+    facts = {"msgtype": message.msgtype, "text": cover_phones(in_words(message.msgtype, message.content))[:200]}
     _tell(conn, "kf.message", message, person_id, facts, now)
     if now - message.sent_at > ANSWER_WITHIN:
         return

@@ -17,6 +17,8 @@ kf_account = Table(
     _text("avatar", 512),
     # Said to who enters; empty says nothing.
     Column("welcome", Text, nullable=False, server_default=text("''")),
+    # What goes with the welcome: see scrm.wechat.saying.
+    Column("attachment", Json, nullable=False, server_default=text("'{}'")),
     # Where a question goes that no keyword answers: pool (waiting for a servicer) or none.
     Column("unanswered", String(8), nullable=False, server_default=text("'pool'")),
     Column("managed", Boolean, nullable=False, server_default=text("true")),
@@ -74,6 +76,8 @@ keyword_reply = Table(
     # exact, contains
     Column("match", String(8), nullable=False),
     Column("answer", Text, nullable=False),
+    # A link, a mini program or a picture that goes with it: see scrm.wechat.saying.
+    Column("attachment", Json, nullable=False, server_default=text("'{}'")),
     # both, kf, oa
     Column("channel", String(4), nullable=False, server_default=text("'both'")),
     Column("enabled", Boolean, nullable=False, server_default=text("true")),

@@ -10,6 +10,7 @@ from scrm.events import Event, publish
 from scrm.wechat import persons, store
 from scrm.wechat.keywords import find_reply
 from scrm.wechat.oa_messages import OaMessage
+from scrm.wechat.saying import with_address
 from scrm.work import queue
 
 FOLLOWER = "oa.follower"
@@ -61,7 +62,7 @@ def _answer(conn: Connection, message: OaMessage) -> str:
     if reply is None:
         return ""
     store.count_hit(conn, reply.id)
-    return reply.answer
+    return with_address(reply.answer, reply.attachment)
 
 
 def _follows(message: OaMessage, known: Any) -> dict[str, Any]:

@@ -176,8 +176,9 @@ def list_replies(conn: Connection) -> list[Row[Any]]:
 
 def list_enabled(conn: Connection, channel: str) -> list[Reply]:
     """What may be answered in a channel: kf or oa. A library has hundreds of rows, not more."""
-    query = select(keyword_reply.c.id, keyword_reply.c.keyword, keyword_reply.c.match, keyword_reply.c.answer).where(
-        keyword_reply.c.enabled.is_(True), keyword_reply.c.channel.in_(("both", channel))
+    table = keyword_reply.c
+    query = select(table.id, table.keyword, table.match, table.answer, table.attachment).where(
+        table.enabled.is_(True), table.channel.in_(("both", channel))
     )
     return [Reply(*row) for row in conn.execute(query)]
 
@@ -194,10 +195,18 @@ def count_hit(conn: Connection, reply_id: int) -> None:
     of=("channel", "match", "keyword"),
 )
 def save_reply(
-    conn: Connection, keyword: str, match: str, answer: str, channel: str, *, enabled: bool = True, now: datetime
+    conn: Connection,
+    keyword: str,
+    match: str,
+    answer: str,
+    channel: str,
+    *,
+    attachment: Mapping[str, Any] | None = None,
+    enabled: bool = True,
+    now: datetime,
 ) -> int:
     """A keyword of one channel and match has one answer: the same again changes it."""
-    values = {"answer": answer, "enabled": enabled, "changed_at": now}
+    values = {"answer": answer, "attachment": dict(attachment or {}), "enabled": enabled, "changed_at": now}
     return int(
         conn.execute(
             upsert(keyword_reply, conn)

@@ -9,6 +9,7 @@ from typing import Any
 from scrm.wecom.calls import Calls, Json
 
 TEXT_BYTES = 2048
+MENU_TEXT_BYTES = 1024
 SCENE_BYTES = 32
 # Shown to an agent: who wrote a message.
 CUSTOMER, SYSTEM, SERVICER = 3, 4, 5

@@ -40,6 +40,17 @@ async def test_a_keyword_is_added_changed_switched_off_and_deleted(manager: Visi
     assert (await post(manager, f"/console/replies/{row.id}/delete")).status == 404
 
 
+async def test_an_answer_keeps_the_link_that_was_chosen_and_shows_it(manager: Visitor, world: World) -> None:
+    reply = {"keyword": "退货", "match": "contains", "channel": "both", "answer": "7 天无理由"}
+    link = {"attach": "link", "title": "退货流程", "url": "https://crm.example.test/return"}
+    assert (await post(manager, "/console/replies", **reply, **link)).status == 303
+    (row,) = await world.rows(keyword_reply)
+    assert row.attachment == {"kind": "link", "title": "退货流程", "url": "https://crm.example.test/return"}
+    assert "退货流程" in await manager.get("/console/replies")
+    answer = await post(manager, "/console/replies", **reply, **link | {"url": "nowhere"})
+    assert 'value="退货流程"' in await answer.text()
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
@@ -48,6 +59,14 @@ async def test_a_keyword_is_added_changed_switched_off_and_deleted(manager: Visi
         ({"answer": "  "}, "回复是空的"),
         ({"answer": "好" * 683}, "回复太长"),
         ({"match": "regex"}, "不认识"),
+        ({"attach": "link", "title": "退货", "url": "www.x.com"}, "网址不对"),
+        ({"attach": "link", "url": "https://x.test"}, "标题"),
+        (
+            {"attach": "link", "title": "退货", "url": "https://x.test", "answer": "好" * 342},
+            "带链接或小程序时最多 1024 字节",
+        ),
+        ({"attach": "miniprogram", "title": "商城", "appid": "wx1", "pagepath": "a"}, "AppID 不对"),
+        ({"attach": "image", "picture": "nothing"}, "附带的内容不认识"),
     ],
 )
 async def test_a_wrong_reply_says_what_to_do_and_keeps_what_was_typed(

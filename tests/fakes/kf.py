@@ -40,6 +40,11 @@ class FakeKf:
         self._add(external_userid=customer, origin=3, msgtype="text", text={"content": text}, **more)
         self._left[customer] = (self._now(), 5)
 
+    def show(self, customer: str, msgtype: str, content: Json) -> None:
+        """A message that is no text."""
+        self._add(external_userid=customer, origin=3, msgtype=msgtype, **{msgtype: content})
+        self._left[customer] = (self._now(), 5)
+
     def enter(self, customer: str, code: str = "", scene: str = "", **more: Any) -> None:
         event = {"event_type": "enter_session", "open_kfid": KF, "external_userid": customer, "scene": scene}
         if code:
@@ -77,16 +82,28 @@ class FakeKf:
         assert self._now() - at <= timedelta(hours=48), "over the 48 hours, and called all the same"
         self._left[customer] = (at, left - 1)
         self.msgids.add(body["msgid"])
-        self.said.append((customer, body["text"]["content"]))
+        self.said.append((customer, _seen(body)))
         return {"msgid": body["msgid"]}
 
     def _send_on_event(self, body: Json) -> Json:
         made = self.codes.pop(body["code"], None)
         if made is None or self._now() - made > timedelta(seconds=20):
             return {"errcode": 95007, "errmsg": "invalid code"}
-        self.said.append((body["code"], body["text"]["content"]))
+        assert body["msgtype"] in ("text", "msgmenu"), "nothing else may answer an event"
+        self.said.append((body["code"], _seen(body)))
         return {"msgid": body["msgid"]}
 
     def _trans(self, body: Json) -> Json:
         self.states[body["external_userid"]] = body["service_state"]
         return {"msg_code": "word"}
+
+
+def _seen(body: Json) -> str:
+    content = body[body["msgtype"]]
+    if body["msgtype"] == "text":
+        return str(content["content"])
+    if body["msgtype"] == "msgmenu":
+        (item,) = content["list"]
+        inside = item[item["type"]]
+        return f"{content['head_content']} [{inside['content']}]({inside.get('url') or inside['pagepath']})"
+    return f"{body['msgtype']} {content['media_id']}"

@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
+from scrm.content.media import store as media
+from scrm.content.media.copies import MESSAGE
+from scrm.content.media.library import add_original
 from scrm.events import event
+from scrm.profiles import timeline
 from scrm.profiles.models import external_contact, identity, person
 from scrm.sop.models import send
 from scrm.wechat import store
@@ -14,6 +18,7 @@ from scrm.wechat.keywords import Reply, find_reply, fold
 from scrm.wechat.kf_sync import keep_page, poll_accounts
 from scrm.wechat.models import kf_account, kf_message, kf_visitor
 from scrm.wecom.kf import KfMessage, MessagePage
+from tests.content.media.test_library import PNG
 from tests.fakes import wecom as fake
 from tests.fakes.kf import KF, FakeKf
 from tests.world import XIAOMAN, World
@@ -91,6 +96,63 @@ async def test_a_keyword_is_answered_once_and_what_nobody_prepared_goes_to_peopl
     kf.say(VISITOR, "退货")
     await tell(world)
     assert len(kf.said) == 1  # people have it now
+
+
+SHOWN = (
+    ("image", {"media_id": "M1"}, "〔图片〕"),
+    ("link", {"title": "我的订单", "url": "https://x.test"}, "〔链接〕我的订单"),
+    ("miniprogram", {"title": "晴屿商城", "appid": "wx1"}, "〔小程序〕晴屿商城"),
+    ("location", {"name": "人民广场", "latitude": 31.2, "longitude": 121.4}, "〔位置〕人民广场"),
+    ("hologram", {"media_id": "M2"}, "〔其他消息〕"),
+)
+
+
+async def test_what_is_no_text_stands_on_the_timeline_in_words_and_goes_to_people(world: World, kf: FakeKf) -> None:
+    for msgtype, content, _ in SHOWN:
+        kf.show(VISITOR, msgtype, content)
+    await tell(world)
+    told = [row.facts["text"] for row in await world.rows(event, event.c.name == "kf.message")]
+    assert sorted(told) == sorted(words for _, _, words in SHOWN)
+    assert kf.said == []
+    assert kf.states[VISITOR] == 2
+    assert timeline.tell("kf.message", {"text": told[0]}, "").title == "在微信客服里说"
+
+
+async def test_an_answer_carries_a_link_a_mini_program_or_a_picture(world: World, kf: FakeKf) -> None:
+    now = world.clock.now()
+    picture = await add_original(world.services, "地图.png", PNG, added_by="lina")
+    living = {"media_id": "MEDIA", "made_at": now, "renew_at": None, "expires_at": now + timedelta(days=3)}
+    await world.services.db.write(media.save_copy, picture, MESSAGE, **living)
+    link = {"kind": "link", "title": "退货流程", "url": "https://crm.example.test/return"}
+    mini = {"kind": "miniprogram", "title": "去商城", "appid": "wx0123456789abcdef", "pagepath": "pages/index.html"}
+
+    def prepare(conn: Any) -> None:
+        store.save_reply(conn, fold("退货"), "contains", "7 天无理由。", "both", attachment=link, now=now)
+        image = {"kind": "image", "sha256": picture}
+        store.save_reply(conn, fold("地址"), "exact", "在这里：", "kf", attachment=image, now=now)
+        store.change_account(conn, KF, attachment=mini)
+
+    await world.services.db.write(prepare)
+    kf.enter(VISITOR, code="WC1")
+    kf.say(VISITOR, "怎么退货")
+    await tell(world)
+    assert kf.said == [
+        ("WC1", "您好，这里是晴屿美妆，请问有什么可以帮您？ [去商城](pages/index.html)"),
+        (VISITOR, "7 天无理由。 [退货流程](https://crm.example.test/return)"),
+    ]
+    world.clock.advance(seconds=1)
+    kf.say(VISITOR, "地址")
+    await tell(world)
+    assert kf.said[2:] == [(VISITOR, "在这里："), (VISITOR, "image MEDIA")]
+    # Both took a turn; with one turn left the words go, and the picture does not.
+    (visitor,) = await world.rows(kf_visitor)
+    assert visitor.sent_since == 2
+    await world.services.db.write(store.change_visitor, KF, VISITOR, sent_since=4)
+    kf.messages.append({**kf.messages[-1], "msgid": "once more"})
+    await tell(world)
+    assert kf.said[4:] == [(VISITOR, "在这里：")]
+    outcomes = [row.outcome for row in await world.rows(send, send.c.kind == "kf_reply")]
+    assert sorted(outcomes) == ["none", "sent", "sent", "sent", "sent"]
 
 
 async def test_the_sixth_answer_is_not_even_tried_until_the_customer_speaks_again(world: World, kf: FakeKf) -> None:

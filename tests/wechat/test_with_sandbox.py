@@ -91,8 +91,10 @@ async def town(sqlite_url: str) -> AsyncIterator[Town]:
 
         def furnish(conn: Any) -> None:
             store.ensure_account(conn, kfid, now=clock.now())
-            store.change_account(conn, kfid, welcome="您好，请问有什么可以帮您？")
-            store.save_reply(conn, "退货", "contains", "7 天无理由。", "both", now=clock.now())
+            shop = {"kind": "miniprogram", "title": "去商城", "appid": "wx0123456789abcdef", "pagepath": "pages/a.html"}
+            store.change_account(conn, kfid, welcome="您好，请问有什么可以帮您？", attachment=shop)
+            link = {"kind": "link", "title": "退货流程", "url": "https://crm.example.test/return"}
+            store.save_reply(conn, "退货", "contains", "7 天无理由。", "both", attachment=link, now=clock.now())
 
         await services.db.write(furnish)
         sandbox.faults.member_confirms_after = None
@@ -107,10 +109,14 @@ async def test_customer_service_and_the_official_account_answer_and_know_one_per
     phone = await town.page("/phone/kf?user=xiaoman")
     assert "您好，请问有什么可以帮您？" in phone
     assert "7 天无理由。" in phone
+    assert "▸ 退货流程 https://crm.example.test/return" in phone
+    assert "▸ 去商城 pages/a.html" in phone
     await town.act("kf_say", user="xiaoman", text="谢谢你")
     assert "排队中" in await town.page("/phone/kf?user=xiaoman")
     await town.act("oa_follow", user="xiaoman", scene="poster_618")
-    assert (await town.act("oa_say", user="xiaoman", text="退货"))["answer"] == "7 天无理由。"
+    assert (await town.act("oa_say", user="xiaoman", text="退货"))["answer"] == (
+        "7 天无理由。\n退货流程：https://crm.example.test/return"
+    )
     assert (await town.act("oa_say", user="xiaoman", text="随便聊聊"))["answer"] == ""
     (follower,) = await town.rows(oa_follower)
     assert (follower.unionid, follower.scene) == ("oUnionXiaoman", "poster_618")

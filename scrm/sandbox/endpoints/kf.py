@@ -25,6 +25,14 @@ from ..world import Json
 
 MSGID = re.compile(r"[0-9a-zA-Z_-]{1,32}")
 SCENE = re.compile(r"[0-9a-zA-Z_-]{0,32}")
+ANY_KIND = ("text", "image", "voice", "video", "file", "link", "miniprogram", "msgmenu")
+# What each thing of a menu must say, in bytes at most.
+MENU_PARTS: dict[str, dict[str, int]] = {
+    "click": {"id": 128, "content": 128},
+    "view": {"url": 2048, "content": 1024},
+    "miniprogram": {"appid": 32, "pagepath": 1024, "content": 1024},
+    "text": {"content": 256},
+}
 # From a state to those that the API may choose (doc 94669; 4 is a matter of opinion in its picture).
 CHANGES = {NEW: {ROBOT, POOL, HUMAN, ENDED}, ROBOT: {POOL, HUMAN, ENDED}, POOL: {HUMAN, ENDED}, HUMAN: {HUMAN, ENDED}}
 
@@ -82,7 +90,7 @@ def send_msg(call: Call) -> Json:
         raise Refusal(95002)
     if session.sent_since >= MOST_SENT:
         raise Refusal(95001)
-    words = _words(call)
+    words = _words(call, ANY_KIND)
     session.sent_since += 1
     _say(call, account, session, msgid, words)
     return {"msgid": msgid}
@@ -94,7 +102,7 @@ def send_msg_on_event(call: Call) -> Json:
     if code is None or code.is_used or call.now - code.made_at > code.life:
         raise Refusal(95007, "invalid code")
     account = call.world.kf.accounts[code.open_kfid]
-    session, words = account.session(code.external_userid), _words(call)
+    session, words = account.session(code.external_userid), _words(call, ("text", "msgmenu"))
     msgid = _msgid(call, account)
     code.is_used = True
     session.last_welcome_at = call.now
@@ -178,17 +186,48 @@ def _msgid(call: Call, account: KfAccount) -> str:
     return msgid
 
 
-def _words(call: Call) -> str:
+def _words(call: Call, kinds: tuple[str, ...]) -> str:
+    """What the customer sees, checked as each kind is (docs 94677, 95122)."""
     kind: Any = call.body.get("msgtype")
     content = call.body.get(kind) if isinstance(kind, str) else None
-    if kind not in ("text", "msgmenu") or not isinstance(content, dict):
+    if kind not in kinds or not isinstance(content, dict):
         raise Refusal(40008)
     if kind == "text":
         return read_text(content, "content", size=2048, missing=44004)
+    if kind == "msgmenu":
+        return _menu(content)
+    if kind in ("image", "voice", "video", "file"):
+        _check_media(call, content, "media_id")
+        return f"[{kind}]"
+    title = read_text(content, "title", size=128 if kind == "link" else 64, missing=40058)
+    _check_media(call, content, "thumb_media_id")
+    if kind == "link":
+        read_text(content, "url", size=2048, missing=40058)
+        return f"[链接] {title} {content['url']}"
+    read_text(content, "appid", size=32, missing=40058)
+    return f"[小程序] {title} {read_text(content, 'pagepath', size=1024, missing=40058)}"
+
+
+def _check_media(call: Call, content: Json, name: str) -> None:
+    if call.world.find_media(read_text(content, name, missing=40007), call.now) is None:
+        raise Refusal(40007)
+
+
+def _menu(content: Json) -> str:
+    """Words, and at most ten things to tap."""
     items = content.get("list") or []
     if not isinstance(items, list) or len(items) > 10:
         raise Refusal(95008)
-    return str(content.get("head_content") or "[菜单]")
+    shown = [read_text(content, "head_content", size=1024)]
+    for item in items:
+        kind = item.get("type") if isinstance(item, dict) else None
+        inside = item.get(kind) if kind in MENU_PARTS else None
+        if not isinstance(inside, dict):
+            raise Refusal(40058, "invalid Request Parameter, list")
+        for name, size in MENU_PARTS[str(kind)].items():
+            read_text(inside, name, size=size, missing=40058)
+        shown.append(f"▸ {inside['content']} {inside.get('url') or inside.get('pagepath') or ''}".strip())
+    return "\n".join(filter(None, [*shown, read_text(content, "tail_content", size=1024)])) or "[菜单]"
 
 
 def _say(call: Call, account: KfAccount, session: Session, msgid: str, words: str) -> None:
