@@ -56,8 +56,23 @@ def signature(secret: str, timestamp: int, body: bytes) -> str:
     return "v1=" + hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the other side said, whatever it was; `body` is its beginning."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 async def post(http: aiohttp.ClientSession, call: Call, now: datetime) -> str:
     """The other side's receipt, or ""; raises Refused or TryAgain. Redirects are not followed."""
+    answer = await ask(http, call, now)
+    return receipt_of(answer, call.target.delays)
+
+
+async def ask(http: aiohttp.ClientSession, call: Call, now: datetime) -> Answer:
+    """The other side's answer; raises Refused for an address that is not to be called, TryAgain when there is none."""
     target = call.target
     try:
         found = await addresses.resolve(target.url, allow_private=target.allow_private)
@@ -74,7 +89,7 @@ async def post(http: aiohttp.ClientSession, call: Call, now: datetime) -> str:
             server_hostname=target.url.host if target.url.scheme == "https" else None,
             timeout=aiohttp.ClientTimeout(total=target.timeout_seconds),
         ) as answer:
-            return _receipt(answer.status, answer.headers, await _start_of(answer), target.delays)
+            return Answer(answer.status, answer.headers, await _start_of(answer))
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         raise TryAgain(f"对方没有回应（{type(error).__name__}）", delays=target.delays) from None
 
@@ -104,11 +119,13 @@ async def _start_of(answer: aiohttp.ClientResponse) -> bytes:
     return bytes(read[:MOST_ANSWER])
 
 
-def _receipt(status: int, headers: Mapping[str, str], body: bytes, delays: Sequence[float]) -> str:
+def receipt_of(answer: Answer, delays: Sequence[float] = DELAYS) -> str:
+    """What a good answer says it received; raises Refused or TryAgain for another."""
+    status = answer.status
     if 200 <= status < 300:
-        return _said(body)
+        return _said(answer.body)
     if status in _PASSING:
-        after = headers.get("Retry-After", "")
+        after = answer.headers.get("Retry-After", "")
         wait = float(after) if after.isascii() and after.isdigit() and len(after) <= 5 else None
         raise TryAgain(f"对方返回 HTTP {status}", delays=delays, retry_after=wait)
     if 300 <= status < 400:

@@ -170,6 +170,7 @@ _VERBS: Mapping[str, str] = {
     "start": "手动开始",
     "stop": "停发",
     "tags": "修改标签",
+    "test": "发送测试",
     "unassigned": "读取待分配客户",
     "undo": "撤销",
     "up": "上移",

@@ -25,7 +25,8 @@ from scrm.api.parameters import (
 from scrm.errors import NotFound
 from scrm.profiles.conditions_events import EVENTS, OWN_EVENT
 from scrm.services import SERVICES
-from scrm.webhooks import store
+from scrm.webhooks import deliver, store
+from scrm.webhooks.deliver import Trial
 from scrm.webhooks.wanted import WHOLE, new_secret, read_wanted
 
 routes = web.RouteTableDef()
@@ -180,6 +181,12 @@ async def replay(request: web.Request) -> Replayed:
     delivery_id = _number(request, "delivery_id")
     await services.db.write(store.replay, webhook_id, delivery_id, now=services.clock.now())
     return Replayed(delivery_id, "waiting")
+
+
+@routes.post(f"{_ONE}/test")
+@operation("马上发一条签名的测试（webhook.test），看对方怎么回答", errors=(404,))
+async def try_out(request: web.Request) -> Trial:
+    return await deliver.try_out(request.app[SERVICES], _number(request, "id"))
 
 
 def _number(request: web.Request, name: str) -> int:

@@ -10,7 +10,7 @@ from scrm.console.words import Word
 from scrm.errors import Invalid
 from scrm.profiles.conditions_events import EVENTS
 from scrm.services import SERVICES
-from scrm.webhooks import store
+from scrm.webhooks import deliver, store
 from scrm.webhooks.wanted import FAMILIES, Wanted, describe_events, new_secret, read_wanted
 
 routes = web.RouteTableDef()
@@ -75,6 +75,13 @@ async def resume(request: web.Request) -> web.StreamResponse:
     services = request.app[SERVICES]
     await services.db.write(store.resume, _id(request), now=services.clock.now())
     raise web.HTTPSeeOther(f"{HOME}/{_id(request)}?said=resumed")
+
+
+@routes.post(ONE + "/test")
+@for_managers
+async def try_out(request: web.Request) -> web.StreamResponse:
+    """A sample goes out now; the page shows what came back."""
+    return await _show_one(request, trial=await deliver.try_out(request.app[SERVICES], _id(request)))
 
 
 @routes.post(ONE + "/secret")
@@ -182,6 +189,7 @@ async def _show_one(
     *,
     form: MultiMapping[Any] | None = None,
     secret: str = "",
+    trial: deliver.Trial | None = None,
     problem: str = "",
     status: int = 200,
 ) -> web.StreamResponse:
@@ -205,6 +213,7 @@ async def _show_one(
         replayed=replayed if replayed.isascii() and replayed.isdigit() and len(replayed) < 9 else "",
         word=request.query.get("said", ""),
         secret=secret,
+        trial=trial,
         problem=problem,
         said=_said(form, row),
         families=_families(),

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Row
 from yarl import URL
 
 from scrm import events
-from scrm.outgoing import Call, Refused, Target, post
+from scrm.clock import monotonic
+from scrm.outgoing import Call, Refused, Target, ask, post, receipt_of
 from scrm.services import Services
 from scrm.sop import notice_store
 from scrm.webhooks import store
@@ -32,6 +33,7 @@ DELAYS = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0)
 MOST_REFUSALS = 20
 _AT_ONCE = 100
 _GONE = 410
+TEST = "webhook.test"
 _FORGOTTEN = "客户资料已删除，不再推送"
 
 
@@ -97,10 +99,14 @@ def _later(trouble: TryAgain, tries: int, of_item: int) -> TryAgain:
 
 
 def _call(services: Services, due: _Due, told: events.Event) -> Call:
-    allow_private = services.settings.webhooks.allow_private
-    target = Target(URL(due.row.url), services.vault.open(due.row.secret_sealed), allow_private)
     headers = {"X-Scrm-Event": told.name, "X-Scrm-Delivery": str(due.delivery.id)}
-    return Call(target, key_of(due.delivery.id), msgspec.json.encode(body_of(due.delivery.id, told)), headers)
+    body = msgspec.json.encode(body_of(due.delivery.id, told))
+    return Call(_target(services, due.row), key_of(due.delivery.id), body, headers)
+
+
+def _target(services: Services, row: Row[Any]) -> Target:
+    allow_private = services.settings.webhooks.allow_private
+    return Target(URL(row.url), services.vault.open(row.secret_sealed), allow_private)
 
 
 def key_of(delivery_id: int) -> str:
@@ -169,6 +175,44 @@ def _notice(row: Row[Any], why: str, now: datetime) -> dict[str, Any]:
         "look_at": now,
         "created_at": now,
     }
+
+
+# To try it out --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What came of a sample; `status` is None when nobody answered, `answer` the beginning of what was said."""
+
+    is_good: bool
+    words: str
+    status: int | None
+    seconds: float
+    sent: str
+    answer: str
+
+
+async def try_out(services: Services, webhook_id: int) -> Trial:
+    """Sends a signed sample now, also to a paused one; nothing waits for it and nothing is kept of it."""
+    row, now = await services.db.read(store.get_webhook, webhook_id), services.clock.now()
+    key = f"{TEST}:{webhook_id}:{int(now.timestamp())}"
+    body = msgspec.json.encode({**body_of(0, events.Event(TEST, now, None)), "id": key})
+    began = monotonic()
+    status, answer, is_good = None, "", False
+    try:
+        call = Call(_target(services, row), key, body, {"X-Scrm-Event": TEST})
+        said = await ask(services.http, call, now)
+        status, answer = said.status, _readable(said.body)
+        words = receipt_of(said) or "对方已收下"
+        is_good = True
+    except (Refused, TryAgain) as trouble:
+        words = trouble.text if isinstance(trouble, Refused) else str(trouble)
+    return Trial(is_good, words, status, monotonic() - began, body.decode(), answer)
+
+
+def _readable(body: bytes) -> str:
+    text = body[:1000].decode("utf-8", "replace")
+    return "".join(each if each.isprintable() or each == "\n" else " " for each in text)[:300].strip()
 
 
 async def tick(services: Services) -> None:

@@ -95,6 +95,7 @@ CALLS: tuple[tuple[str, str, Any], ...] = (
     ("PATCH", "/webhooks/{webhook}", {"state": "paused"}),
     ("GET", "/webhooks/{webhook}/deliveries", {"state": "failed"}),
     ("POST", "/webhooks/{webhook}/deliveries/{delivery_id}/replay", None),
+    ("POST", "/webhooks/{webhook}/test", None),
     ("DELETE", "/webhooks/{webhook}", {}),
     ("POST", "/customers/{person_id}/erase", {"confirm": "person_id"}),
 )

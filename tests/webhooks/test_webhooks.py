@@ -1,11 +1,15 @@
 """Events that other systems are told of: signed, in order, until they have arrived."""
 
+import asyncio
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +20,8 @@ from scrm import events
 from scrm.api.store import make_key
 from scrm.app import build_app, open_services, publish_playbooks
 from scrm.audit import audit_entry
+from scrm.doctor.checks.webhooks import webhooks
+from scrm.doctor.look import Look
 from scrm.profiles import store as profiles
 from scrm.sop.notice_tables import notice
 from scrm.webhooks import deliver
@@ -24,7 +30,10 @@ from scrm.work import queue
 from tests.console.conftest import SignIn, Visitor, sign_in
 from tests.fakes.clock import FakeClock
 from tests.fakes.wecom import FakeWeCom
+from tests.postgresql_server import free_port
+from tests.waiting import eventually
 from tests.world import XIAOMAN, World, make_settings
+from web import build
 
 __all__ = ["sign_in"]
 
@@ -342,3 +351,88 @@ def test_delays_grow_with_the_tries_of_the_delivery() -> None:
     assert [each[2] for each in waits] == [5, 30, 120, 600, 1800, 3600, 3600, 3600]
     asked = deliver._later(deliver.TryAgain("x", delays=(), retry_after=7), 0, 1)
     assert timedelta(seconds=asked.delays[0]) == timedelta(seconds=7)
+
+
+async def test_a_sample_is_sent_at_once_and_the_page_shows_what_came_back(
+    world: World, warehouse: Warehouse, sign_in: SignIn
+) -> None:
+    boss = await sign_in("boss", "老板", "administrator")
+    made = await subscribe(world, warehouse.url)
+    one = f"/console/webhooks/{made['id']}"
+    await boss.post(f"{one}/pause")
+    status, html = await send(boss, f"{one}/test")
+    assert (status, "测试已送达" in html, "HTTP 200" in html) == (200, True, True)
+    ((headers, body),) = warehouse.got
+    signed = f"{headers['X-Scrm-Timestamp']}.".encode() + body
+    assert headers["X-Scrm-Signature"] == f"v1={hmac.new(made['secret'].encode(), signed, hashlib.sha256).hexdigest()}"
+    told = json.loads(body)
+    assert (told["type"], told["id"]) == ("webhook.test", headers["Idempotency-Key"])
+    assert set(told) == {"id", "type", "event_id", "occurred_at", "customer", "member", "key", "facts"}
+    warehouse.always = 401
+    status, html = await send(boss, f"{one}/test")
+    assert (status, "测试没有送达" in html, "对方拒收（HTTP 401）" in html) == (200, True, True)
+    answer = await (await world.client.post(f"{PATH}/{made['id']}/test")).json()
+    assert (answer["is_good"], answer["status"]) == (False, 401)
+    (row,) = await world.rows(webhook)
+    assert (row.state, row.refusals, row.failing_since) == ("paused", 0, None)
+    assert await world.rows(webhook_delivery) == []
+    await world.client.patch(f"{PATH}/{made['id']}", json={"url": "http://127.0.0.1:9/none"})
+    assert "对方没有回应" in (await send(boss, f"{one}/test"))[1]
+
+
+async def listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def test_the_receiver_of_the_documentation_takes_what_is_ours_once_and_nothing_else(
+    world: World, tmp_path: Path
+) -> None:
+    """In another language than ours: the example as it stands in docs/api.md."""
+    (script,) = re.findall(r"```js\n(.*?)```", (Path(__file__).parents[2] / "docs/api.md").read_text(), re.DOTALL)
+    (tmp_path / "receiver.mjs").write_text(script)
+    port = free_port()
+    world.clock.move_to(datetime.now(UTC))
+    made = await subscribe(world, f"http://127.0.0.1:{port}/")
+    process = await asyncio.create_subprocess_exec(
+        build.node_program(),
+        str(tmp_path / "receiver.mjs"),
+        env={"SCRM_SECRET": made["secret"], "PORT": str(port)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        await eventually(partial(listens, port))
+        await happen(world, 1, 2)
+        await later(world, seconds=1)
+        first, *_ = sorted(await world.rows(webhook_delivery), key=lambda row: row.event_id)
+        await world.client.post(f"{PATH}/{made['id']}/deliveries/{first.id}/replay")
+        await later(world, seconds=1)
+        assert [row.said for row in await world.rows(webhook_delivery)] == ["回执 2", "回执 2"]
+        async with world.services.http.post(f"http://127.0.0.1:{port}/", json={"id": "forged"}) as answer:
+            assert answer.status == 401
+    finally:
+        process.kill()
+        out, _ = await process.communicate()
+    assert out.decode().splitlines() == ["custom.sample 1 { number: 1 }", "custom.sample 1 { number: 2 }"]
+
+
+async def test_the_doctor_tells_of_a_hook_that_fails_or_is_paused(world: World, warehouse: Warehouse) -> None:
+    async def state() -> tuple[str, str]:
+        finding = await webhooks(Look(world.services))
+        return finding.state.value, finding.found
+
+    assert (await state())[0] == "unused"
+    made = await subscribe(world, warehouse.url)
+    assert (await state())[0] == "good"
+    warehouse.always = 503
+    await happen(world, 1)
+    await later(world, seconds=1)
+    assert (await state())[0] == "good"
+    await later(world, hours=1)
+    assert await state() == ("warn", "“数据仓库”推送失败，正在自动重试。")
+    await world.client.patch(f"{PATH}/{made['id']}", json={"state": "paused"})
+    assert await state() == ("bad", "“数据仓库”（1 条在等）已暂停：接口暂停。")

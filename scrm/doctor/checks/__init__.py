@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from scrm.doctor.checks import access, backup, callbacks, domain_file, house, permissions, stops
+from scrm.doctor.checks import access, backup, callbacks, domain_file, house, permissions, stops, webhooks
 from scrm.doctor.findings import Finding
 from scrm.doctor.look import Look
 
@@ -26,6 +26,7 @@ CHECKS = (
     Check("playbooks", _HOUSE, "剧本目录", house.playbooks),
     Check("public_url", _HOUSE, "外网地址", house.public_url),
     Check("backup", _HOUSE, "备份", backup.backup),
+    Check("webhooks", _HOUSE, "事件推送", webhooks.webhooks),
     Check("token", _ACCESS, "企业 ID 与 Secret", access.token),
     Check("trusted_ip", _ACCESS, "企业可信 IP", access.trusted_ip),
     Check("app", _ACCESS, "应用", access.app),
