@@ -232,8 +232,27 @@ def complete(row: Row, lines: list[Row], shipments: list[Row], refunds: list[Row
         row["refunded_fen"] = stated["refunded_fen"]
     _complete_times(row, shipments, stated["moment"])
     row["payment_status"] = _payment_status(row, stated)
+    row["status"] = _end(row)
+    if row["closed_at"] is None and row["status"] in _TERMINAL:
+        row["closed_at"] = _money_back_at(refunds) or stated["moment"]
     row["fulfillment_status"] = stated.get("fulfillment_status") or _fulfillment_status(row, shipments)
     row["aftersale_status"] = stated.get("aftersale_status") or _aftersale_status(row, refunds)
+
+
+def _end(row: Row) -> str:
+    """All money given back closes an order; and what was paid for is not cancelled but closed."""
+    status = str(row["status"])
+    if row["paid_at"] is None or row["paid_fen"] <= 0 or not _says_paid(row):
+        return status
+    if row["refunded_fen"] >= row["paid_fen"] and RANK["paid"] <= RANK[status] <= RANK["completed"]:
+        return "closed"
+    return "closed" if status == "cancelled" else status
+
+
+def _money_back_at(refunds: list[Row]) -> datetime | None:
+    """When the last money went back."""
+    ends = (case["finished_at"] for case in refunds if case["status"] == "refunded")
+    return max((moment for moment in ends if moment is not None), default=None)
 
 
 def _complete_times(row: Row, shipments: list[Row], moment: datetime) -> None:
@@ -249,8 +268,6 @@ def _complete_times(row: Row, shipments: list[Row], moment: datetime) -> None:
         row["paid_at"] = moment
     if row["completed_at"] is None and status == "completed":
         row["completed_at"] = moment
-    if row["closed_at"] is None and status in _TERMINAL:
-        row["closed_at"] = moment
 
 
 def _says_paid(row: Row) -> bool:

@@ -55,7 +55,7 @@ CHILDREN: tuple[tuple[str, Table], ...] = (
 )
 _encode = msgspec.json.Encoder().encode
 _MONEY = ("goods_fen", "freight_fen", "discount_fen", "platform_discount_fen", "payable_fen", "paid_fen")
-_STATES = ("payment_status", "fulfillment_status", "aftersale_status")
+_STATES = ("status", "payment_status", "fulfillment_status", "aftersale_status")
 _MOMENTS = (*TIMES, "platform_updated_at", "first_seen_at", "last_seen_at")
 SHARE = tuple(one.name for one in fields(Share))
 
@@ -185,6 +185,7 @@ class _Kind(NamedTuple):
 
 
 class _Ending(NamedTuple):
+    status: str
     payment_status: str
     fulfillment_status: str
     aftersale_status: str
@@ -202,13 +203,14 @@ def _ending(kind: tuple[Any, ...]) -> _Ending:
     """Asks the rules with an order that stands for all of its kind."""
     said = _Kind(*kind)
     row: Row = {name: _ONCE if told else None for name, told in zip(TIMES, said.told, strict=True)}
-    row |= {name: getattr(said, name) for name in ("status", "is_test", *_STATES)}
+    row |= {name: getattr(said, name) for name in ("is_test", *_STATES)}
     row |= {"paid_fen": 2 * said.has_paid, "refunded_fen": 0, "raw_status": "x" * said.says_status, "route": "file"}
     parcels: list[Row] = [{"shipped_at": None, "delivered_at": None}] * said.has_parcels
     stated = {name: row[name] for name in _STATES} | {"refunded_fen": said.refunded, "moment": _LAST}
     complete(row, [], parcels, [], stated)
     news = told_of_history(reached(row, []))
     return _Ending(
+        status=row["status"],
         payment_status=row["payment_status"],
         fulfillment_status=row["fulfillment_status"],
         aftersale_status=row["aftersale_status"],
@@ -280,7 +282,6 @@ def _kinds(columns: Columns, children: Children) -> Iterator[tuple[Any, ...]]:
     told = zip(*([moment is not None for moment in columns[name]] for name in TIMES), strict=True)
     money = zip(columns["paid_fen"], columns["refunded_fen"], strict=True)
     return zip(
-        columns["status"],
         *(columns[name] for name in _STATES),
         columns["is_test"],
         map(bool, columns["raw_status"]),

@@ -82,8 +82,15 @@ def database_url(sqlite_url: str) -> str:
 
 
 @pytest.fixture
-async def services(database_url: str, clock: FakeClock, wecom: FakeWeCom) -> AsyncIterator[Services]:
-    settings = make_settings(database_url, wecom.url, sources=SOURCES)  # type: ignore[attr-defined]
+def sources() -> dict[str, Any]:
+    return SOURCES
+
+
+@pytest.fixture
+async def services(
+    database_url: str, clock: FakeClock, wecom: FakeWeCom, sources: dict[str, Any]
+) -> AsyncIterator[Services]:
+    settings = make_settings(database_url, wecom.url, sources=sources)  # type: ignore[attr-defined]
     async with open_services(settings, clock) as services:
         yield services
 

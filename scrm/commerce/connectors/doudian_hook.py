@@ -327,6 +327,7 @@ def read_doudian_order(data: Plain, shop_key: str) -> Plain:
             "buyer_note": word(data.get("buyer_words")),
             "seller_note": word(data.get("seller_words")),
             "lines": [_line(one) for one in dicts(data.get("sku_order_list"))] or None,
+            "coupons": _coupons(data.get("promotion_detail")),
             "shipments": parcels or None,
         }
     )
@@ -347,6 +348,17 @@ def _line(one: Plain) -> Plain:
             "paid_fen": fen("pay_amount", one.get("pay_amount")),
         }
     )
+
+
+def _coupons(promotion: Any) -> list[Plain] | None:
+    """Coupons of the shop, the platform and the presenter that the order used, each once."""
+    used = {
+        code: {"code": code, "discount_fen": fen("coupon_amount", one.get("coupon_amount")) or 0}
+        for by in ("shop_discount_detail", "platform_discount_detail", "kol_discount_detail")
+        for one in dicts(pick(promotion, by, "coupon_info"))
+        if (code := word(one.get("coupon_id"), 64))
+    }
+    return list(used.values()) or None
 
 
 def _receiver(data: Plain) -> Plain | None:

@@ -1,11 +1,12 @@
 """Any table with our own headings, Chinese or English: the format for shops without a connector (docs/import.md)."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 
+from scrm.commerce.canonical import CouponUse, Order, Receiver, Shipment
 from scrm.commerce.canonical import Line as OrderLine
-from scrm.commerce.canonical import Order, Receiver, Shipment
 from scrm.commerce.connectors.connector import Connector, Context, Parser, Reader
 from scrm.commerce.connectors.reader import (
     Line,
@@ -55,6 +56,7 @@ ORDER_NAMES: Mapping[str, tuple[str, ...]] = {
     "buyer_note": ("buyer_note", "买家留言", "买家备注"),
     "seller_note": ("seller_note", "商家备注", "卖家备注"),
     "currency": ("currency", "币种"),
+    "coupons": ("coupon_codes", "优惠券码", "优惠码", "券码"),
     "line_key": ("line_key", "子订单号", "子订单编号"),
     "title": ("title", "商品名称", "商品标题", "商品"),
     "spec": ("spec", "规格", "商品规格"),
@@ -189,6 +191,7 @@ class _Orders:
             seller_note=cells["seller_note"],
             lines=lines or None,
             shipments=_shipments(cells) if cells["tracking_no"] else None,
+            coupons=_coupons(cells["coupons"]) if cells["coupons"] else None,
             **self._fen_of(rows[0], self._order_money),  # type: ignore[arg-type]
             **times,  # type: ignore[arg-type]
         )
@@ -302,6 +305,17 @@ def _receiver(cells: dict[str, str]) -> Receiver | None:
         district=cells["district"],
         address=address,
     )
+
+
+def _coupons(text: str) -> list[CouponUse] | None:
+    """Codes that the order used, several with commas between them; which took off how much no table tells."""
+    codes = dict.fromkeys(code for part in _BETWEEN_CODES.split(text) if (code := value_of(part)))
+    if long := [code for code in codes if len(code) > 64]:
+        raise ValueError(f"“优惠券码”最多 64 个字符，看到“{long[0][:30]}…”")
+    return [CouponUse(code=code) for code in codes] or None
+
+
+_BETWEEN_CODES = re.compile(r"[,，、;；\s]+")
 
 
 def _shipments(cells: dict[str, str]) -> list[Shipment] | None:

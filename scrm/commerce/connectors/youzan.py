@@ -297,6 +297,7 @@ def read_youzan_order(full: Plain, shop_key: str) -> Plain:
             "buyer_note": word(pick(full, "remark_info", "buyer_message")),
             "seller_note": word(pick(full, "remark_info", "trade_memo")),
             "lines": [_line(line) for line in dicts(full.get("orders"))] if "orders" in full else None,
+            "coupons": _coupons(full.get("order_promotion")),
             "payments": _payments(pay, payment, paid_at),
             "shipments": parcels or None,
             "refunds": _refunds(full) or None,
@@ -312,6 +313,16 @@ def _discount(promotion: Any) -> int | None:
     )
     amount = total(iter(given))
     return None if amount is None else max(amount, 0)
+
+
+def _coupons(promotion: Any) -> list[Plain] | None:
+    """What was taken off by a coupon or a code; other promotions of the order have no coupon_id."""
+    used = [
+        {"code": code, "discount_fen": abs(yuan("discount_fee", one.get("discount_fee")) or 0)}
+        for one in dicts(pick(promotion, "order"))
+        if (code := word(one.get("coupon_code") or one.get("coupon_id"), 64)) not in ("", "0")
+    ]
+    return used or None
 
 
 def _line(line: Plain) -> Plain:
