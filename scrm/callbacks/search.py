@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, func, literal_col
 from scrm.callbacks.models import FORGOTTEN, inbox_event, inbox_failure
 from scrm.events import event
 from scrm.profiles.models import external_contact, member
+from scrm.sop.models import enrolment, playbook, send
 from scrm.work.models import work_item
 
 # How many rows one page looks through where no index knows the answer.
@@ -179,6 +180,31 @@ def list_told(conn: Connection, row: Row[Any]) -> list[Row[Any]]:
         event.c.correlation == row.correlation,
     )
     return list(conn.execute(query.order_by(event.c.id).limit(50)))
+
+
+def list_sends(conn: Connection, row: Row[Any]) -> list[Row[Any]]:
+    """What went out because of it, or should have; by the contact, whose sends an index keeps by their time."""
+    if not row.external_userid or not row.correlation:
+        return []
+    query = select(send).where(
+        send.c.external_userid == row.external_userid,
+        send.c.decided_at >= row.received_at - _AFTERMATH,
+        send.c.correlation == row.correlation,
+    )
+    return list(conn.execute(query.order_by(send.c.decided_at, send.c.id).limit(50)))
+
+
+def list_runs(conn: Connection, row: Row[Any]) -> list[Row[Any]]:
+    """Which playbooks it began, with their titles."""
+    if not row.external_userid or not row.correlation:
+        return []
+    person = select(external_contact.c.person_id).where(external_contact.c.external_userid == row.external_userid)
+    query = (
+        select(enrolment, playbook.c.title)
+        .join(playbook, playbook.c.key == enrolment.c.playbook_key)
+        .where(enrolment.c.person_id.in_(person), enrolment.c.correlation == row.correlation)
+    )
+    return list(conn.execute(query.order_by(enrolment.c.id).limit(50)))
 
 
 def names_of(conn: Connection, rows: list[Row[Any]]) -> tuple[dict[str, tuple[str, int]], dict[str, str]]:

@@ -39,6 +39,8 @@ class One:
     failures: list[Row[Any]]
     work: list[Row[Any]]
     told: list[Row[Any]]
+    sends: list[Row[Any]]
+    runs: list[Row[Any]]
     contact: tuple[str, int] | None
     member: str
 
@@ -201,6 +203,8 @@ def _look(conn: Connection, inbox_id: int) -> One:
         search.list_failures(conn, inbox_id),
         search.list_work(conn, row.correlation),
         search.list_told(conn, row),
+        search.list_sends(conn, row),
+        search.list_runs(conn, row),
         contacts.get(row.external_userid),
         members.get(row.userid, ""),
     )
