@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     ColumnElement,
     Connection,
     FromClause,
@@ -29,7 +28,10 @@ from sqlalchemy import (
     tuple_,
     type_coerce,
 )
+from sqlalchemy.sql.expression import UnaryExpression
+from sqlalchemy.sql.operators import custom_op
 
+from scrm.access.roles import OWN
 from scrm.access.scope import Scope, reaches
 from scrm.commerce.models import orders
 from scrm.contact_ways.models import contact_way
@@ -51,13 +53,15 @@ from scrm.segments.store import list_segments
 person = models.person.alias("listed")
 stat = models.person_stat.alias("listed_stat")
 follow = models.follow_user.alias("listed_follow")
+reached = models.follow_user.alias("listed_reach")
 
 PAGE = 50
 # How many of an order are looked at one by one before everybody is asked.
-WINDOW = 2_000
+WINDOW = 20_000
 # How many of one name are taken at a time.
 NAMED = 500
 MOST_COUNTED = 10_000
+_SAMPLE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +125,22 @@ def count(conn: Connection, narrowed: Narrowed, scope: Scope, now: datetime) -> 
     if narrowed.problems:
         return 0
     ask = _Ask(conn, narrowed, scope, now)
-    query = ask.ids(as_sets=True)
     if narrowed.wanted.q:
-        query = query.where(among(conn, person.c.id, _meant(conn, narrowed, None, MOST_COUNTED + 1)))
+        meant = among(conn, person.c.id, _meant(conn, narrowed, None, MOST_COUNTED + 1))
+        query = ask.ids(as_sets=False).where(meant)
+    else:
+        query = ask.ids(as_sets=not _are_many(ask))
     some = query.limit(MOST_COUNTED + 1).subquery()
     return int(conn.execute(select(func.count()).select_from(some)).scalar_one())
+
+
+def _are_many(ask: "_Ask") -> bool:
+    """Whether so many fit, by a sample of all ids, that counting one by one ends soon; else sets are made once for all."""
+    newest = ask.conn.scalar(select(func.max(models.person.c.id))) or 0
+    sample = range(1, newest + 1, max(1, newest // _SAMPLE))
+    fitting = ask.ids(as_sets=False).where(among(ask.conn, person.c.id, list(sample))).subquery()
+    found = ask.conn.scalar(select(func.count()).select_from(fitting)) or 0
+    return found * newest > 2 * MOST_COUNTED * len(sample)
 
 
 def list_ids(
@@ -171,7 +186,7 @@ def find_by_tail(conn: Connection, text: str, *, below: int | None = None, limit
         return []
     # As the index has it.
     ends = literal_column("substr(identity.mask, length(identity.mask) - 3)", String) == text
-    query = select(identity.c.person_id).where(literal_column("identity.kind = 'mobile_e164'", Boolean), ends)
+    query = select(identity.c.person_id).where(_literally("identity.kind = 'mobile_e164'"), ends)
     if below is not None:
         query = query.where(identity.c.person_id < below)
     return list(conn.scalars(query.distinct().order_by(identity.c.person_id.desc()).limit(limit)))
@@ -204,13 +219,9 @@ def _meant(conn: Connection, narrowed: Narrowed, below: int | None, limit: int) 
 
 
 def _by_id(ask: "_Ask", goes_up: bool, place: Place | None, limit: int) -> Found:
-    def behind(query: Select[Any], column: ColumnElement[int]) -> Select[Any]:
-        if place is not None:
-            query = query.where(column > place.id if goes_up else column < place.id)
-        return query.order_by(column if goes_up else column.desc())
-
-    window = behind(select(models.person.c.id), models.person.c.id)
-    rows = _in_two_steps(ask, window, ask.ids, lambda query, row: behind(query, row.id), limit)
+    number = models.person.c.id
+    way = _Way(goes_up, place, select(number), _Columns(number))
+    rows = _in_two_steps(ask, way, ask.ids, limit)
     ids = [row.id for row in rows]
     return Found(ids[:limit], str(Place(ids[limit - 1])) if len(ids) > limit else "")
 
@@ -228,32 +239,33 @@ def _ordered(ask: "_Ask", order: Order, goes_up: bool, place: Place | None, limi
 
 
 def _with_value(ask: "_Ask", order: Order, goes_up: bool, place: Place | None, limit: int) -> list[Place]:
-    def behind(query: Select[Any], value: ColumnElement[int], number: ColumnElement[int]) -> Select[Any]:
-        if place is not None and place.value is not None:
-            here, there = tuple_(value, number), tuple_(literal(place.value), literal(place.id))
-            query = query.where(here > there if goes_up else here < there)
-        return query.order_by(*((value, number) if goes_up else (value.desc(), number.desc())))
-
     table = models.person_stat
-    window = select(table.c.person_id.label("id")).where(_has_value(order, table.name))
-    window = behind(window, _raw(table, order), table.c.person_id)
-    value = _raw(stat, order).label("value")
+    columns = _Columns(table.c.person_id, _raw(table, order))
+    all_of_them: Any = select(columns.id, _raw(table, order)).where(_has_value(order, table.name))
+    lead = _raw(stat, order)
+    value = lead.label("value")
 
     def asked(*, as_sets: bool) -> Select[Any]:
         # The row of person_stat leads: its index is the order.
         return ask.ids(as_sets=as_sets, more=(value,), number=stat.c.person_id).where(_has_value(order, stat.name))
 
-    rows = _in_two_steps(ask, window, asked, lambda query, row: behind(query, row.value, row.id), limit)
-    return [Place(row.id, row.value) for row in rows]
+    way = _Way(goes_up, place, all_of_them, columns)
+    return [Place(row.id, row.value) for row in _in_two_steps(ask, way, asked, limit)]
 
 
 def _without_value(ask: "_Ask", order: Order, place: Place | None, limit: int) -> list[Place]:
+    """The same by id, of those alone; nobody where a filter wants a value."""
+    if ask.wants_value(order):
+        return []
     table = models.person_stat
-    has = exists(select(1).where(table.c.person_id == person.c.id, _has_value(order, table.name)))
-    query = ask.ids(as_sets=True).where(~has).order_by(person.c.id.desc()).limit(limit + 1)
-    if place is not None:
-        query = query.where(person.c.id < place.id)
-    return [Place(row.id, None, has_value=False) for row in ask.conn.execute(query)]
+    number = models.person.c.id
+    way = _Way(False, place and Place(place.id), select(number), _Columns(number))
+
+    def asked(*, as_sets: bool) -> Select[Any]:
+        has = exists(select(1).where(table.c.person_id == person.c.id, _has_value(order, table.name)))
+        return ask.ids(as_sets=as_sets).where(~has)
+
+    return [Place(row.id, None, has_value=False) for row in _in_two_steps(ask, way, asked, limit)]
 
 
 def _raw(table: FromClause, order: Order) -> ColumnElement[int]:
@@ -263,38 +275,61 @@ def _raw(table: FromClause, order: Order) -> ColumnElement[int]:
 def _has_value(order: Order, name: str) -> ColumnElement[bool]:
     """As the partial index has it; a bound parameter would lose the index."""
     compared = "IS NOT NULL" if order.column.endswith("_at") else "> 0"
-    return literal_column(f"{name}.{order.column} {compared}", Boolean)
+    return _literally(f"{name}.{order.column} {compared}")
 
 
-class _Row(NamedTuple):
-    """The columns by which a query is ordered, wherever they are."""
+def _literally(condition: str) -> ColumnElement[bool]:
+    """Without a type of its own: SQLite would compare a boolean with 1, and lose the partial index."""
+    return literal_column(condition)
+
+
+class _Columns(NamedTuple):
+    """By what a query is ordered, wherever that is."""
 
     id: ColumnElement[int]
-    value: ColumnElement[int]
+    value: ColumnElement[int] | None = None
 
 
-def _in_two_steps(
-    ask: "_Ask",
-    window: Select[Any],
-    asked: Callable[..., Select[Any]],
-    behind: Callable[[Select[Any], _Row], Select[Any]],
-    limit: int,
-) -> Sequence[Row[Any]]:
-    """One row more than `limit`: out of the window where that is enough, else of everybody."""
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """The order in which people are walked through; `everybody` of them without any filter."""
 
-    def ordered(query: Select[Any]) -> Select[Any]:
-        columns = [_plain(column) for column in query.selected_columns]
-        return behind(query, _Row(columns[0], columns[-1])).limit(limit + 1)
+    goes_up: bool
+    place: Place | None
+    everybody: Select[Any]
+    columns: _Columns
 
-    conn = ask.conn
+    def along(self, query: Select[Any], at: _Columns) -> Select[Any]:
+        """The query in this order, behind the place."""
+        if self.place is not None:
+            query = query.where(self._compared(at, self.place, "<>"))
+        columns = (at.id,) if at.value is None else (at.value, at.id)
+        return query.order_by(*(columns if self.goes_up else (each.desc() for each in columns)))
+
+    def upto(self, at: _Columns, edge: Place) -> ColumnElement[bool]:
+        return self._compared(at, edge, "<=>=")
+
+    def _compared(self, at: _Columns, place: Place, how: str) -> ColumnElement[bool]:
+        """Behind a place, or not behind it."""
+        sign = {("<>", True): ">", ("<>", False): "<", ("<=>=", True): "<=", ("<=>=", False): ">="}[how, self.goes_up]
+        if at.value is None:
+            return at.id.op(sign, is_comparison=True)(place.id)
+        return tuple_(at.value, at.id).op(sign, is_comparison=True)(tuple_(literal(place.value), literal(place.id)))
+
+
+def _in_two_steps(ask: "_Ask", way: _Way, asked: Callable[..., Select[Any]], limit: int) -> Sequence[Row[Any]]:
+    """One row more than `limit`: among the first of the order where that is enough, else of everybody."""
+
+    def ordered(query: Select[Any], *more: ColumnElement[bool]) -> Select[Any]:
+        return way.along(query.where(*more), _columns(query)).limit(limit + 1)
+
+    conn, first = ask.conn, asked(as_sets=False)
     if not ask.is_narrow:
-        return conn.execute(ordered(asked(as_sets=False))).all()
-    near = window.limit(WINDOW).subquery("near")
-    first = asked(as_sets=False)
-    number = _plain(next(iter(first.selected_columns)))
-    rows = conn.execute(ordered(first.where(number.in_(select(near.c.id))))).all()
-    is_all = (conn.scalar(select(func.count()).select_from(near)) or 0) < WINDOW
-    if len(rows) > limit or is_all:
+        return conn.execute(ordered(first)).all()
+    edge = conn.execute(way.along(way.everybody, way.columns).offset(WINDOW).limit(1)).first()
+    more = () if edge is None else (way.upto(_columns(first), Place(edge[0], *edge[1:])),)
+    rows = conn.execute(ordered(first, *more)).all()
+    if len(rows) > limit or edge is None:
         return rows
     if conn.dialect.name == "sqlite":
         return conn.execute(ordered(asked(as_sets=True))).all()
@@ -303,8 +338,8 @@ def _in_two_steps(
     return conn.execute(ordered(select(*fitting.c))).all()
 
 
-def _plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    return column.element if isinstance(column, Label) else column
+def _columns(query: Select[Any]) -> _Columns:
+    return _Columns(*(each.element if isinstance(each, Label) else each for each in query.selected_columns))
 
 
 # What there is to choose from -------------------------------------------------------------------------------------------
@@ -367,8 +402,21 @@ class _Ask:
         of = person.outerjoin(stat, stat.c.person_id == person.c.id)
         if number is not person.c.id:
             of = stat.join(person, stat.c.person_id == person.c.id)
-        query = select(number.label("id"), *more).select_from(of).where(~gone, reaches(self.scope, person.c.id))
+        query = select(number.label("id"), *more).select_from(of).where(~gone, self._reached(as_sets))
         return query.where(*self._filters(as_sets))
+
+    def _reached(self, as_sets: bool) -> ColumnElement[bool]:
+        if as_sets or self.scope.reach != OWN:
+            return reaches(self.scope, person.c.id)
+        # One by one: a member's whole list is not made for a page.
+        userid = _unindexed(reached.c.userid) if self.conn.dialect.name == "sqlite" else reached.c.userid
+        mine = userid == self.scope.userid, reached.c.ended_by != "member"
+        return exists(select(1).where(reached.c.person_id == person.c.id, *mine))
+
+    def wants_value(self, order: Order) -> bool:
+        """Whether a filter leaves out everybody who has nothing in this column."""
+        low, high = self.narrowed.ordered_from, self.narrowed.ordered_to
+        return bool(self.narrowed.paid_from) if order.key == "paid" else bool(low or high)
 
     def _filters(self, as_sets: bool) -> Iterator[ColumnElement[bool]]:
         wanted = self.narrowed.wanted
@@ -376,7 +424,7 @@ class _Ask:
             yield person.c.stage == wanted.stage
         yield from _between(stat.c.last_order_at, self.narrowed.ordered_from, self.narrowed.ordered_to)
         if self.narrowed.paid_from:
-            yield and_(literal_column(f"{stat.name}.paid_fen > 0", Boolean), stat.c.paid_fen >= self.narrowed.paid_from)
+            yield and_(_literally(f"{stat.name}.paid_fen > 0"), stat.c.paid_fen >= self.narrowed.paid_from)
         if self.narrowed.paid_to is not None:
             yield func.coalesce(stat.c.paid_fen, 0) <= self.narrowed.paid_to
         yield from self._relations(as_sets)
@@ -399,12 +447,18 @@ class _Ask:
         if wanted.friend == "none":
             yield ~exists(select(1).where(follow.c.person_id == person.c.id))
         is_lost = wanted.friend == "lost"
+        userid: ColumnElement[Any] = follow.c.userid
+        state: ColumnElement[Any] = follow.c.state
+        at: ColumnElement[Any] = follow.c.followed_at
+        if not as_sets and self.conn.dialect.name == "sqlite":
+            # Of one person: SQLite would take the member's index, and walk all customers of his for each.
+            userid, state, at = _unindexed(userid), _unindexed(state), _unindexed(at)
         fits = [follow.c.ended_by == ("customer" if is_lost else "")]
         if wanted.owner:
-            fits.append(follow.c.userid == wanted.owner)
+            fits.append(userid == wanted.owner)
         if wanted.channel:
-            fits += [literal_column(f"{follow.name}.state <> ''", Boolean), follow.c.state == wanted.channel]
-        fits += _between(follow.c.followed_at, narrowed.added_from, narrowed.added_to)
+            fits += [_literally(f"{follow.name}.state <> ''"), state == wanted.channel]
+        fits += _between(at, narrowed.added_from, narrowed.added_to)
         if len(fits) > 1 or wanted.friend in ("yes", "lost"):
             if as_sets:
                 yield is_among(self._asked(as_sets), select(follow.c.person_id).where(*fits))
@@ -413,6 +467,11 @@ class _Ask:
         if is_lost:
             others = follow.c.person_id == person.c.id, follow.c.ended_by == ""
             yield ~exists(select(1).where(*others))
+
+
+def _unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A plus in front is how SQLite is told not to look a column up by an index."""
+    return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
 
 
 def _between(column: ColumnElement[Any], low: datetime | None, high: datetime | None) -> list[ColumnElement[bool]]:
