@@ -61,7 +61,7 @@ def complete(conn: Connection, services: Services, row: Row[Any], *, at: datetim
         kind="contact.refresh",
         payload={"external_userid": done.external_userid},
         order_key=f"contact:{done.external_userid}",
-        dedupe_key=f"contact.refresh:{done.external_userid}",
+        dedupe_key=f"contact.refresh:{done.external_userid}:{done.id}",
     )
     queue.add(conn, refresh, now=now)
     return True

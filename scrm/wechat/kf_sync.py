@@ -215,6 +215,7 @@ _EVENTS = {
 
 async def run_visitor(services: Services, item: queue.Claimed) -> None:
     """Work of kind kf.visitor: the name and the unionid, which WeCom tells for 48 h."""
+    await services.db.write(queue.give_up_dedupe_key, item.id)
     external_userid = str(item.payload["external_userid"])
     for told in await services.wecom.kf.customer_batchget([external_userid]):
         await services.db.write(persons.learn_visitor, told, now=services.clock.now())
@@ -222,6 +223,7 @@ async def run_visitor(services: Services, item: queue.Claimed) -> None:
 
 async def run_accounts(services: Services, item: queue.Claimed) -> None:
     """Work of kind kf.accounts: the list of accounts, when their rights have changed or a manager asks."""
+    await services.db.write(queue.give_up_dedupe_key, item.id)
     accounts = await services.wecom.kf.account_list()
     await services.db.write(store.save_accounts, accounts, now=services.clock.now())
 

@@ -102,6 +102,7 @@ def oa_api_of(services: Services) -> OaApi:
 
 async def run_follower(services: Services, item: queue.Claimed) -> None:
     """Work of kind oa.follower: the unionid, if the account is in an open-platform account."""
+    await services.db.write(queue.give_up_dedupe_key, item.id)
     app_id, openid = str(item.payload["app_id"]), str(item.payload["openid"])
     try:
         told = await oa_api_of(services).user_info(openid)

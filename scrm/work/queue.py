@@ -145,7 +145,11 @@ def claim(conn: Connection, lane: str, *, now: datetime, limit: int = 100) -> li
 
 
 def give_up_dedupe_key(conn: Connection, item_id: int) -> None:
-    """From now on another item with the same key may be added: what comes after the look at what is to be done."""
+    """From now on another item with the same key may be added: what comes after the look at what is to be done.
+
+    Work that asks somebody for a state begins with this, unless its key names a span of time that is over: a reason to
+    ask that comes while the answer is on its way is not answered by it.
+    """
     conn.execute(update(work_item).where(work_item.c.id == item_id).values(dedupe_key=None))
 
 

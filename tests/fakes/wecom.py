@@ -31,6 +31,8 @@ class FakeWeCom:
         self.contacts: dict[str, Json] = {}
         self.used_codes: Counter[str] = Counter()
         self.tokens_given = 0
+        # Answers that are made and wait for this before they go out: the world goes on meanwhile.
+        self.held: dict[str, asyncio.Event] = {}
         self.under_way: Counter[str] = Counter()
         self.most_under_way: Counter[str] = Counter()
         self._queued: dict[str, deque[Answer]] = defaultdict(deque)
@@ -77,7 +79,10 @@ class FakeWeCom:
         try:
             if self.delay:
                 await asyncio.sleep(self.delay)
-            return web.json_response(self._decide(path, body, request))
+            answer = web.json_response(self._decide(path, body, request))
+            if path in self.held:
+                await self.held[path].wait()
+            return answer
         finally:
             self.under_way[path] -= 1
 
