@@ -41,7 +41,7 @@ TONES = {"used": "good", "pending": "warn", "draft": "", "expired": "bad", "stop
 SAMPLES = {
     "nickname": "小满", "salutation": "小满姐", "remark": "小满 油皮", "staff": "李娜", "store": "徐汇店",
     "birthday": "6月18日", "last_product": "清透防晒乳 50ml", "last_order_tail": "0277", "carrier": "顺丰速运",
-    "parcel_tail": "8821", "points": "1260", "points_expiring": "200", "level": "金卡", "level_gap": "340",
+    "parcel_tail": "8821", "eta": "6 月 21 日", "points": "1260", "points_expiring": "200", "level": "金卡", "level_gap": "340",
     "level_next": "黑卡", "coupon.name": "新人券", "coupon.amount": "30 元", "coupon.threshold": "满 199 元可用",
     "coupon.expires": "6 月 21 日 20:00", "coupon.url": "https://…/c/7HK2", "campaign.name": "会员日",
     "campaign.starts": "6月28日 10:00", "campaign.ends": "6月28日 24:00", "live.url": "https://…/live",

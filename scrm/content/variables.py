@@ -15,6 +15,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "last_order_tail": ("最近订单尾号",),
     "carrier": ("快递公司",),
     "parcel_tail": ("快递单号尾号",),
+    "eta": ("预计送达",),
     "points": ("积分余额", "积分"),
     "points_expiring": ("将到期积分", "积分到期"),
     "level": ("会员等级",),

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import insert
 
+from scrm.commerce.models import orders, shipment
 from scrm.content.variables import VARIABLES
 from scrm.membership.models import member_level, points_account, points_lot
 from scrm.profiles.models import department, member_department, person_field
@@ -84,3 +85,31 @@ async def test_a_live_show_tells_its_link_and_times_under_names_of_their_own(sho
     await shop.pass_until("03-18 19:00")
     (task,) = await shop.tasks()
     assert task.text == "618 专场 3月18日 20:00 https://live.example.com/1 618 专场"
+
+
+async def test_a_parcel_on_its_way_should_come_when_those_of_its_carrier_came(shop: Shop) -> None:
+    who = await _start(shop, '{{ 预计送达 | 默认("很快") }}到')
+    now = shop.clock.now()
+
+    async def parcel(number: int, days: int | None, carrier: str = "sf") -> None:
+        order = {"channel": "taobao", "shop_key": "s", "order_no": f"A{number}", "person_id": who.person_id}
+        seen = {"status": "shipped", "source": "test", "digest": "x", "first_seen_at": now}
+        seen |= {"last_seen_at": now, "ordered_at": now}
+        known = {name: value for name, value in (order | seen).items() if name in orders.c}
+        made = insert(orders).values(**known).returning(orders.c.id)
+        order_id = await shop.services.db.write(lambda conn: conn.execute(made).scalar_one())
+        arrived = now - timedelta(days=20 - days) if days is not None else None
+        shipped = now - timedelta(days=20) if days is not None else now
+        times = {"shipped_at": shipped, "delivered_at": arrived, "tracking_no": f"T{number}"}
+        await _insert(shop, shipment, order_id=order_id, carrier_code=carrier, **times)
+
+    for number in range(20):
+        await parcel(number, 3 if number < 15 else 4)
+    await parcel(99, None)
+    local = (now + timedelta(days=4)).astimezone(shop.services.settings.shop.zone)
+    assert await _said(shop) == f"{local.month} 月 {local.day} 日到"
+
+
+async def test_where_too_little_is_known_nothing_is_promised(shop: Shop) -> None:
+    await _start(shop, '{{ 预计送达 | 默认("很快") }}到')
+    assert await _said(shop) == "很快到"

@@ -27,6 +27,7 @@ SAMPLE = {
     "last_order_tail": "2046",
     "carrier": "顺丰",
     "parcel_tail": "8817",
+    "eta": "6 月 21 日",
     "coupon.name": "新人券",
     "coupon.amount": "20 元",
     "coupon.threshold": "满 129 元可用",

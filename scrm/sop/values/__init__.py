@@ -12,12 +12,12 @@ from sqlalchemy import Connection
 
 from scrm.content.render import variables_of
 from scrm.sop.facts import Due
-from scrm.sop.values import loyalty, orders, people, told
+from scrm.sop.values import loyalty, orders, parcels, people, told
 from scrm.sop.values.ready import Asked, Shop, Source
 
 __all__ = ["SOURCES", "Shop", "load_values", "named_in"]
 
-SOURCES: tuple[Source, ...] = (*people.SOURCES, *orders.SOURCES, *loyalty.SOURCES, *told.SOURCES)
+SOURCES: tuple[Source, ...] = (*people.SOURCES, *orders.SOURCES, *parcels.SOURCES, *loyalty.SOURCES, *told.SOURCES)
 
 
 def load_values(conn: Connection, due: Sequence[Due], shop: Shop, now: datetime) -> dict[int, dict[str, Any]]:

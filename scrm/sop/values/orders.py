@@ -14,9 +14,7 @@ _KEYS = frozenset({"last_product", "last_order_tail", "carrier", "parcel_tail"})
 
 def _orders(conn: Connection, asked: Asked) -> Found:
     """Of the order the run is about, else of the person's newest."""
-    newest = _newest_orders(conn, asked.person_ids)
-    of_runs = _orders_of_runs(conn, asked.due)
-    found = {one.row.id: of_runs.get(one.row.id) or newest.get(one.row.person_id) for one in asked.due}
+    found = _found(conn, asked)
     order_ids = {row.id for row in found.values() if row is not None}
     titles, parcels = _titles(conn, order_ids), _parcels(conn, order_ids)
     for enrolment_id, row in found.items():
@@ -29,6 +27,17 @@ def _orders(conn: Connection, asked: Asked) -> Found:
                     **parcels.get(row.id, {}),
                 },
             )
+
+
+def orders_of(conn: Connection, asked: Asked) -> dict[int, int | None]:
+    """By run: the id of its order."""
+    return {enrolment_id: row.id if row is not None else None for enrolment_id, row in _found(conn, asked).items()}
+
+
+def _found(conn: Connection, asked: Asked) -> dict[int, Row[Any] | None]:
+    newest = _newest_orders(conn, asked.person_ids)
+    of_runs = _orders_of_runs(conn, asked.due)
+    return {one.row.id: of_runs.get(one.row.id) or newest.get(one.row.person_id) for one in asked.due}
 
 
 def _newest_orders(conn: Connection, person_ids: set[int]) -> dict[int, Row[Any]]:
