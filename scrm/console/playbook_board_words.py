@@ -245,11 +245,11 @@ def _guards(guards: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def where_of(data: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """(fact, title, what is asked for) of everything the trigger can be narrowed by."""
-    wanted = data.get("trigger") if isinstance(data.get("trigger"), Mapping) else {}
-    known = find_trigger(ALIASES.get(str((wanted or {}).get("event")), str((wanted or {}).get("event"))))
-    asked = (wanted or {}).get("where")
+def where_of(wanted: Any) -> list[tuple[str, str, str]]:
+    """(fact, title, what is asked for) of everything that a trigger, goal or wait can be narrowed by."""
+    about = wanted if isinstance(wanted, Mapping) else {}
+    name, asked = str(about.get("event")), about.get("where")
+    known = find_trigger(ALIASES.get(name, name))
     given = asked if isinstance(asked, Mapping) else {}
     titles = {**(known.where if known is not None else {}), **{str(key): str(key) for key in given}}
     titles |= known.where if known is not None else {}

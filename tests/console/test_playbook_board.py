@@ -227,6 +227,40 @@ async def test_waits_variants_attachments_and_acts_are_built_by_hand(board: Boar
     assert (await board.card("hello")).data["content"] == {"text": "另一种说法", "attachments": [{"coupon": coupon}]}
 
 
+async def test_events_are_narrowed_and_coupons_of_every_kind_are_made(board: Board) -> None:
+    await board.do("add", kind="wait", to="steps", index="1")
+    await board.put("wait", "wait_where", where__key="channel", where__values="taobao，jd")
+    await board.put("", "goal_where", where__key="channel", where__values="taobao")
+    page = await board.visitor.get(f"{board.of}?show=steps/1")
+    assert 'value="taobao，jd"' in page.html
+    await board.do("add_item", at="", field="coupon")
+    key = f"{board.key}-c1"
+    form = {
+        "key": key,
+        "title": "礼",
+        "threshold": "",
+        "valid": "7",
+        "valid_unit": "d",
+        "percent_off": "",
+        "amount": "",
+    }
+    made = {"amount": (1000, 0), "percent": (0, 15), "gift": (0, 0), "freight": (0, 0)}
+    for benefit, (face, off) in made.items():
+        await board.put("", "coupon", **form, kind="pool", benefit=benefit)
+        playbook = await board.playbook()
+        (spec,) = playbook.coupons
+        assert (spec.benefit, spec.face_fen, spec.percent_off, spec.kind) == (benefit, face, off, "pool")
+    await board.put("", "coupon", **form, kind="link", benefit="gift", url="https://shop.example.com/gift")
+    playbook = await board.playbook()
+    (spec,), goal, wait = playbook.coupons, playbook.goal, playbook.parts[1]
+    assert (spec.kind, spec.url) == ("link", "https://shop.example.com/gift")
+    assert isinstance(wait, Wait)
+    assert goal is not None
+    assert (dict(wait.where), dict(goal.where)) == ({"channel": ("taobao", "jd")}, {"channel": ("taobao",)})
+    await board.put("wait", "wait_where", where__key="channel", where__values="")
+    assert "where" not in (await board.card("wait")).data
+
+
 async def test_another_channel_takes_what_it_needs_and_leaves_what_it_cannot_have(board: Board) -> None:
     for letter in "MXSIGKWT":  # each from the one before
         await board.do("channel", at="steps/0", channel=letter)

@@ -364,15 +364,27 @@ def _trigger(said: Said, data: Mapping[str, Any]) -> list[Edit]:
 
 def _where(said: Said, data: Mapping[str, Any]) -> list[Edit]:
     """One fact: `where.key` and its values; none takes it out."""
+    trigger = data.get("trigger")
+    return _narrowed(said, trigger.get("where") if isinstance(trigger, Mapping) else None, ("trigger", "where"))
+
+
+def _wait_where(said: Said, data: Mapping[str, Any]) -> list[Edit]:
+    """One fact of the event that is waited for."""
+    return _narrowed(said, data.get("where"), ("where",))
+
+
+def _goal_where(said: Said, data: Mapping[str, Any]) -> list[Edit]:
+    goal = data.get("goal")
+    return _narrowed(said, goal.get("where") if isinstance(goal, Mapping) else None, ("goal", "where"))
+
+
+def _narrowed(said: Said, before: Any, home: Path) -> list[Edit]:
     key, values = said.one("where.key"), [_fact(each) for each in said.listed("where.values")]
     if not key:
         raise Invalid("请选择按什么筛选")
-    home = data.get("trigger", {}).get("where") if isinstance(data.get("trigger"), Mapping) else None
-    if not values and isinstance(home, Mapping) and set(home) <= {key}:
-        return [(("trigger", "where"), DROP)]
-    if not values:
-        return [(("trigger", "where", key), DROP)]
-    return [(("trigger", "where", key), values[0] if len(values) == 1 else values)]
+    if not values and isinstance(before, Mapping) and set(before) <= {key}:
+        return [(home, DROP)]
+    return [((*home, key), (values[0] if len(values) == 1 else values) if values else DROP)]
 
 
 def _fact(text: str) -> Any:
@@ -486,13 +498,19 @@ def _coupon(said: Said, data: Mapping[str, Any]) -> list[Edit]:
     if key not in (data.get("coupons") or {}):
         raise Invalid("这张券已经不在了，请刷新页面再试")
     home: Path = ("coupons", key)
-    amount, threshold = _yuan(said, "amount", "面额"), _yuan(said, "threshold", "门槛")
+    benefit, kind, threshold = said.one("benefit") or "amount", said.one("kind"), _yuan(said, "threshold", "门槛")
+    amount = (_yuan(said, "amount", "面额") or 10) if benefit == "amount" else None
+    off = (said.number("percent_off", least=1, most=99, title="减百分之几") or 15) if benefit == "percent" else None
     return [
         ((*home, "title"), said.one("title") or "优惠券"),
+        ((*home, "kind"), DROP if kind in ("", "generated") else kind),
+        ((*home, "benefit"), benefit if benefit in ("gift", "freight") else DROP),
         ((*home, "amount"), amount if amount else DROP),
+        ((*home, "percent_off"), off if off else DROP),
         ((*home, "threshold"), threshold if threshold else DROP),
         ((*home, "valid"), said.duration("valid", "有效期") or DROP),
         ((*home, "budget"), said.number("budget", least=1, most=10**8, title="限量") or DROP),
+        ((*home, "url"), (said.one("url") or "https://") if kind == "link" else DROP),
         ((*home, "rules"), said.one("rules") or DROP),
     ]
 
@@ -559,6 +577,7 @@ OF_PARTS: Mapping[str, Reader] = {
     "gather": _span(("gather",), "gather", "攒多久"),
     "escalate": _span(("escalate",), "escalate", "多久告诉上级"),
     "wait": _wait_for,
+    "wait_where": _wait_where,
     "on_timeout": _on_timeout,
     "then": _open_then,
     "arm.name": lambda said, data: list(_each_name(said, data)),
@@ -580,6 +599,7 @@ OF_HEAD: Mapping[str, Reader] = {
     "enter_if": _condition(("enter_if",), "enter_if"),
     "exit_if": _condition(("exit_if",), "exit_if", when_empty="none"),
     "goal": _goal,
+    "goal_where": _goal_where,
     "holdout": _percent(("holdout",), "holdout", "对照组"),
     "quiet": _quiet,
     "cap": _cap,
