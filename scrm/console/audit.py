@@ -44,6 +44,8 @@ ENTITIES: dict[str, tuple[str, str]] = {
     "account": ("本地账号", "/console/access/accounts"),
     "acquisition_link": ("获客链接", "/console/acquisition"),
     "api_key": ("接口密钥", "/console/api-keys"),
+    "channel_cost": ("渠道成本", "/console/contact-ways/{}/costs"),
+    "saved_report": ("自定义报表", "/console/reports/saved/{}"),
     "bulk_job": ("批量操作", "/console/customers/bulk/{}"),
     "callback": ("回调", "/console/callbacks/{}"),
     "callback_replay": ("重放回调", "/console/callbacks"),

@@ -31,6 +31,7 @@ BOARDS = {
     "channels": ("渠道效果", "/console/reports/channels"),
     **{each.key: (each.title, f"/console/reports/board/{each.key}") for each in SORTS},
     "rfm": ("RFM", "/console/rfm"),
+    "mine": ("我的看板", "/console/reports/mine"),
 }
 # A number that was nearly nothing before has grown by more than anybody reads.
 MOST_CHANGE = 999

@@ -218,7 +218,7 @@ def count(
     if not whose.is_whole:
         return _count_ranked([*chosen, whose.has_member(report_add.c.userid)], period, now, conn)
     is_first = or_(report_add.c.earlier_at.is_(None), report_add.c.earlier_at < period.since)
-    sums = _sums(report_add, is_first, period, now)
+    sums = sums_of(report_add, is_first, period, now)
     sums = {name: each for name, each in sums.items() if not names or name in names}
     # Channel by channel along the key: grouping would sort every row once more.
     states = _states()
@@ -257,7 +257,7 @@ def count_by_member(conn: Connection, period: Period, whose: Whose, now: datetim
     first = (rows.c.added_at, rows.c.event_id)
     place = func.row_number().over(partition_by=(rows.c.userid, rows.c.person_id), order_by=first)
     ranked = select(rows, place.label("place")).subquery("rows_of")
-    sums = _sums(ranked, ranked.c.place == 1, period, now)
+    sums = sums_of(ranked, ranked.c.place == 1, period, now)
     query = select(ranked.c.userid, *(each.label(name) for name, each in sums.items())).group_by(ranked.c.userid)
     return {row.userid: {name: row._mapping[name] for name in sums} for row in conn.execute(query)}
 
@@ -277,12 +277,12 @@ def _count_ranked(
     by_time = (report_add.c.added_at, report_add.c.event_id)
     place = func.row_number().over(partition_by=report_add.c.person_id, order_by=by_time)
     rows = select(report_add, place.label("place")).where(*chosen).subquery("rows_of")
-    sums = _sums(rows, rows.c.place == 1, period, now)
+    sums = sums_of(rows, rows.c.place == 1, period, now)
     query = select(rows.c.state, *(each.label(name) for name, each in sums.items())).group_by(rows.c.state)
     return {row.state: {name: row._mapping[name] for name in sums} for row in conn.execute(query)}
 
 
-def _sums(rows: Any, is_first: ColumnElement[bool], period: Period, now: datetime) -> dict[str, ColumnElement[Any]]:
+def sums_of(rows: Any, is_first: ColumnElement[bool], period: Period, now: datetime) -> dict[str, ColumnElement[Any]]:
     add, until = rows.c, period.until
     added, lost = coerce(add.added_at, BigInteger), coerce(add.lost_at, BigInteger)
     is_aged = added <= to_millis(now) - KEPT_DAYS * _DAY

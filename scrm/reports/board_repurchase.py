@@ -76,7 +76,7 @@ def load(conn: Connection, look: Look) -> Board:
         grids,
         [Pick("months", "首单月份", list(MONTHS.items()), span)],
         has_period=False,
-        hint="按首单的月份看客户，与上面的时间、对比无关。",
+        hint="按客户第一次付款的月份分组，员工筛选照常有效。",
     )
 
 

@@ -103,5 +103,12 @@ def bounds(period: Period, zone: ZoneInfo) -> list[tuple[date, datetime, datetim
     return [(day, _midnight(day, zone), _midnight(day + timedelta(days=1), zone)) for day in every]
 
 
+def start_of(day: date, by: str) -> date:
+    """The Monday or the first of the month that a day belongs to; for `day` itself."""
+    if by == "week":
+        return day - timedelta(days=day.weekday())
+    return day.replace(day=1) if by == "month" else day
+
+
 def _midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, time(), zone).astimezone(UTC)

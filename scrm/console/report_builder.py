@@ -1,0 +1,275 @@
+"""经营报表: reports that people make themselves, saved, shared, and put on a board of their own.
+
+Whoever opens a report sees their own reach of it; sharing hands over the question, never the answer.
+"""
+
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlencode
+
+from aiohttp import web
+from multidict import MultiDict
+from sqlalchemy import Connection
+
+from scrm.console.door import MANAGER, for_managers, page, scope_of
+from scrm.console.report_boards import grid_sheet
+from scrm.console.reports import BOARDS, Chosen, file_response, show
+from scrm.errors import Invalid
+from scrm.reports import saved
+from scrm.reports.builder import (
+    CHARTS,
+    DIMENSIONS,
+    FACTS,
+    Answer,
+    Question,
+    ask,
+    plotted,
+    question_of,
+    read_question,
+)
+from scrm.reports.grids import Look
+from scrm.reports.lines import Chart, draw
+from scrm.reports.period import read_asked
+from scrm.reports.whose import Whose, list_choices, read_whose
+from scrm.segments.store import list_segments
+from scrm.services import SERVICES
+from scrm.sop.shelf import playbooks_of
+
+routes = web.RouteTableDef()
+
+ID = r"{id:\d{1,18}}"
+SPANS = (7, 30, 90, 180, 365)
+
+
+def _look(request: web.Request, days: int) -> Look:
+    """The last so many days, today included."""
+    services = request.app[SERVICES]
+    now, zone = services.clock.now(), services.settings.shop.zone
+    asked = read_asked({**_since(days, now.astimezone(zone).date()), "compare": "none"}, now, zone)
+    whose = read_whose(request.query.get("who", ""), scope_of(request))
+    return Look(asked, whose, now, zone, playbooks_of(services))
+
+
+def _since(days: int, today: Any) -> dict[str, str]:
+    return {"from": str(type(today).fromordinal(today.toordinal() - days + 1)), "to": str(today)}
+
+
+def _chart(answer: Answer) -> Chart | None:
+    if answer.question.chart != "line" or not answer.days:
+        return None
+    return draw(list(answer.days), plotted(answer))
+
+
+def address_of(asked: Question) -> str:
+    """The question as an address's words."""
+    named = [("measure", key) for key in asked.measures]
+    return urlencode(
+        [*named, ("by", asked.by), ("segment", asked.segment), ("chart", asked.chart), ("days", asked.days)]
+    )
+
+
+# Making one -----------------------------------------------------------------------------------------------------------
+
+
+@routes.get("/console/reports/build")
+@for_managers
+async def build(request: web.Request) -> web.StreamResponse:
+    return await _form(request, request.query)
+
+
+async def _form(
+    request: web.Request, form: Any, *, report: Any = None, title: str = "", is_shared: bool = False, problem: str = ""
+) -> web.StreamResponse:
+    try:
+        asked = read_question(form) if "measure" in form or "by" in form else Question()
+        look = _look(request, asked.days)
+    except Invalid as error:
+        asked, problem = _as_far_as_read(form), problem or error.text
+        return await _show_form(request, asked, None, report, title, is_shared, problem)
+    answer = await request.app[SERVICES].db.read(ask, asked, look)
+    return await _show_form(request, asked, answer, report, title, is_shared, problem)
+
+
+def _as_far_as_read(form: Any) -> Question:
+    """What was chosen stays chosen although it does not fit together."""
+    days = str(form.get("days", ""))
+    return Question(
+        tuple(form.getall("measure", [])),
+        str(form.get("by", "day")),
+        str(form.get("segment", "")),
+        str(form.get("chart", "line")),
+        int(days) if days in {str(each) for each in SPANS} else 30,
+    )
+
+
+async def _show_form(
+    request: web.Request,
+    asked: Question,
+    answer: Answer | None,
+    report: Any,
+    title: str,
+    is_shared: bool,
+    problem: str,
+) -> web.StreamResponse:
+    may_pick = scope_of(request).is_whole or request[MANAGER].may("segments")
+
+    def look(conn: Connection) -> dict[str, Any]:
+        segments = [(row.key, row.title) for row in list_segments(conn)] if may_pick else []
+        return {"segments": segments, "choices": list_choices(conn, scope_of(request))}
+
+    return await page(
+        request,
+        "report_build.html",
+        active="reports",
+        status=422 if problem and request.method == "POST" else 200,
+        asked=asked,
+        answer=answer,
+        chart=_chart(answer) if answer is not None else None,
+        report=report,
+        report_title=title,
+        is_shared=is_shared,
+        problem=problem,
+        facts=FACTS,
+        dimensions=DIMENSIONS,
+        charts=CHARTS,
+        spans=SPANS,
+        who=request.query.get("who", ""),
+        show=show,
+        may_save=request[MANAGER].may("reports", "edit"),
+        **await request.app[SERVICES].db.read(look),
+    )
+
+
+@routes.post("/console/reports/build")
+@for_managers
+async def save(request: web.Request) -> web.StreamResponse:
+    services, form = request.app[SERVICES], await request.post()
+    is_shared, now = form.get("shared") == "1", services.clock.now()
+    try:
+        asked, title = read_question(form), saved.read_title(form)
+        await services.db.write(
+            saved.save, request[MANAGER].userid, title, asked.as_json(), is_shared=is_shared, now=now
+        )
+    except Invalid as error:
+        return await _form(request, form, title=str(form.get("title") or ""), is_shared=is_shared, problem=error.text)
+    raise web.HTTPSeeOther("/console/reports/mine?done=saved")
+
+
+# What was saved -------------------------------------------------------------------------------------------------------
+
+
+@routes.get(f"/console/reports/saved/{ID}")
+@for_managers
+async def report(request: web.Request) -> web.StreamResponse:
+    """Its form with what it says today; somebody else's can be saved as one's own."""
+    row = await _find(request)
+    query = request.query if "by" in request.query else MultiDict(_pairs(question_of(row.question)))
+    return await _form(request, query, report=row, title=row.title, is_shared=row.is_shared)
+
+
+def _pairs(asked: Question) -> list[tuple[str, str]]:
+    named = [("measure", key) for key in asked.measures]
+    return [*named, ("by", asked.by), ("segment", asked.segment), ("chart", asked.chart), ("days", str(asked.days))]
+
+
+async def _find(request: web.Request) -> Any:
+    return await request.app[SERVICES].db.read(saved.find, int(request.match_info["id"]), request[MANAGER].userid)
+
+
+@routes.post(f"/console/reports/saved/{ID}")
+@for_managers
+async def change(request: web.Request) -> web.StreamResponse:
+    services, form, row = request.app[SERVICES], await request.post(), await _find(request)
+    is_shared, now = form.get("shared") == "1", services.clock.now()
+    try:
+        asked, title = read_question(form), saved.read_title(form)
+    except Invalid as error:
+        named = str(form.get("title") or "")
+        return await _form(request, form, report=row, title=named, is_shared=is_shared, problem=error.text)
+    owner = request[MANAGER].userid
+    await services.db.write(saved.change, row.id, owner, title, asked.as_json(), is_shared=is_shared, now=now)
+    raise web.HTTPSeeOther("/console/reports/mine?done=saved")
+
+
+@routes.post(f"/console/reports/saved/{ID}/delete")
+@for_managers
+async def remove(request: web.Request) -> web.StreamResponse:
+    services, report_id = request.app[SERVICES], int(request.match_info["id"])
+    gone = await services.db.write(saved.remove, report_id, request[MANAGER].userid)
+    return await _mine(request, gone=gone)
+
+
+@routes.post(f"/console/reports/saved/{ID}/{{act:pin|unpin|up|down}}")
+@for_managers
+async def arrange(request: web.Request) -> web.StreamResponse:
+    """The reader's own board."""
+    services, report_id, act = request.app[SERVICES], int(request.match_info["id"]), request.match_info["act"]
+    owner = request[MANAGER].userid
+
+    def write(conn: Connection) -> None:
+        match act:
+            case "pin":
+                saved.pin(conn, report_id, owner)
+            case "unpin":
+                saved.unpin(conn, report_id, owner)
+            case _:
+                saved.move(conn, report_id, owner, -1 if act == "up" else 1)
+
+    await services.db.write(write)
+    raise web.HTTPSeeOther("/console/reports/mine")
+
+
+@routes.get("/console/reports/mine")
+@for_managers
+async def mine(request: web.Request) -> web.StreamResponse:
+    return await _mine(request)
+
+
+async def _mine(request: web.Request, gone: Any = None) -> web.StreamResponse:
+    services, owner = request.app[SERVICES], request[MANAGER].userid
+
+    def look(conn: Connection) -> dict[str, Any]:
+        tiles = []
+        for row in saved.list_board(conn, owner):
+            asked = question_of(row.question)
+            answer = ask(conn, asked, _look(request, asked.days), row.title, f"report-{row.id}")
+            tiles.append((row, answer, _chart(answer)))
+        return {"tiles": tiles, "reports": saved.list_seen(conn, owner)}
+
+    return await page(
+        request,
+        "report_mine.html",
+        active="reports",
+        board_name="mine",
+        boards=BOARDS,
+        owner=owner,
+        gone=gone,
+        gone_fields=_pairs(question_of(gone.question)) if gone is not None else [],
+        done=request.query.get("done", ""),
+        show=show,
+        may_save=request[MANAGER].may("reports", "edit"),
+        **await services.db.read(look),
+    )
+
+
+# As a file ------------------------------------------------------------------------------------------------------------
+
+
+@routes.get("/console/reports/built.csv")
+@for_managers
+async def built_csv(request: web.Request) -> web.StreamResponse:
+    return await _export(request, "csv")
+
+
+@routes.get("/console/reports/built.xlsx")
+@for_managers
+async def built_xlsx(request: web.Request) -> web.StreamResponse:
+    return await _export(request, "xlsx")
+
+
+async def _export(request: web.Request, suffix: str) -> web.Response:
+    asked = read_question(request.query)
+    look = _look(request, asked.days)
+    answer = await request.app[SERVICES].db.read(ask, asked, look, "自定义报表")
+    chosen = Chosen(look.asked, Whose(scope_of(request)), "")
+    return file_response("report", chosen, [grid_sheet(replace(answer.grid, is_sortable=False))], suffix)
