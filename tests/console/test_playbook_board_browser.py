@@ -15,8 +15,14 @@ from scrm.sop.shelf import playbooks_of
 from tests.console.conftest import Visitor
 from tests.fixtures_browser import OpenPage
 from tests.world import World
+from web import build
 
 Screenshot = Callable[[Page, str], Awaitable[Any]]
+AXE = (build.MODULES / "axe-core" / "axe.min.js").read_text()
+# One finding a line: what is wrong, and where.
+FINDINGS = """async () => (await axe.run(document, { resultTypes: ["violations"], runOnly: ["wcag2a", "wcag2aa", "wcag21a",
+  "wcag21aa", "wcag22aa", "best-practice"] })).violations.flatMap((rule) => rule.nodes.map(
+  (node) => `${rule.id}: ${node.target.join(" ")} ${node.any.map((it) => it.message).join(" ")}`))"""
 DORMANT = File("config/playbooks/templates/pb-14-dormant.yaml").read_text("utf-8")
 
 
@@ -55,6 +61,14 @@ class Hand:
 
     async def titles(self) -> list[str]:
         return await self.page.locator("#board-story .board-slot > .step > header h3").all_inner_texts()
+
+
+async def axe(page: Page) -> list[str]:
+    """What somebody who sees little, or uses no mouse, would stumble over."""
+    if not await page.evaluate("typeof axe === 'object'"):
+        await page.evaluate(AXE)
+    found: list[str] = await page.evaluate(FINDINGS)
+    return found
 
 
 async def drag(page: Page, grip: Locator, to: Locator) -> None:
@@ -218,3 +232,125 @@ async def test_what_is_typed_outlives_a_closed_tab_and_a_broken_network(
     await page.reload()
     await expect(area).to_have_value(re.compile("# 断网时写的"))
     await expect(page.get_by_text("上次在这里写的还没有保存")).to_have_count(0)
+
+
+class Keys:
+    """Somebody without a mouse: whatever is used is reached with Tab; what it takes is counted in seconds."""
+
+    def __init__(self, page: Page) -> None:
+        self.page, self.seconds = page, 0.0
+
+    async def press(self, key: str, times: int = 1) -> None:
+        for _ in range(times):
+            await self.page.keyboard.press(key)
+        self.seconds += 0.25 * times
+
+    async def reach(self, place: Locator, most: int = 90) -> Locator:
+        await expect(place).to_be_attached()
+        for _ in range(most):
+            if await place.evaluate("each => each === document.activeElement"):
+                return place
+            await self.press("Tab")
+        raise AssertionError(f"{place} is not reached with Tab")
+
+    async def type(self, place: Locator, text: str) -> None:
+        await self.reach(place)
+        await self.press("Control+A")
+        await self.page.keyboard.type(text)
+        self.seconds += 0.4 * len(text)
+        await self.press("Tab")
+
+    async def choose(self, place: Locator, option: str) -> None:
+        """Down or up to the one; what is passed on the way is not taken."""
+        await self.reach(place)
+        words = "(each, words) => [...each.options].findIndex((one) => one.label === words) - each.selectedIndex"
+        by = await place.evaluate(words, option)
+        assert await place.locator("option").filter(has_text=option).count()
+        await self.press("ArrowDown" if by > 0 else "ArrowUp", abs(by))
+        await expect(self.page.locator("[data-saved]")).to_contain_text("已保存")
+
+    async def skip_to_content(self) -> None:
+        await self.press("Tab")
+        await self.press("Enter")
+
+
+async def test_a_playbook_is_built_rehearsed_and_published_with_keys_alone(
+    world: World, manager: Visitor, open_page: OpenPage, screenshot: Screenshot
+) -> None:
+    await world.add()
+    base = str(world.client.make_url("")).rstrip("/")
+    page = await open_page()
+    await page.context.add_cookies([{"name": COOKIE, "value": manager.token, "url": base}])
+    await page.goto(base + "/console/playbooks/new")
+    keys, panel = Keys(page), page.locator("#board-panel")
+
+    await keys.skip_to_content()
+    await keys.type(page.get_by_label("名称").first, "退款回访")
+    await keys.reach(page.get_by_role("button", name="打开画板"))
+    await keys.press("Enter")
+    await page.wait_for_url("**/board")
+    await keys.skip_to_content()
+    await keys.reach(page.locator("[data-show=trigger]").first)
+    await keys.press("Enter")
+    await keys.choose(panel.get_by_label("触发事件"), "退款成功")
+    await expect(page.locator(".head-card").first).to_contain_text("退款成功")
+    await keys.reach(panel.get_by_role("button", name="＋ 条件", exact=True))
+    await keys.press("Enter")
+    await page.keyboard.type("已付款订单数")
+    await expect(page.locator(".picker [role=option]").first).to_contain_text("已付款订单数")
+    await keys.press("Enter")
+    await expect(page.locator(".head-card").first).to_contain_text("仅当 已付款订单数")
+    assert not await axe(page)
+
+    # A second step behind the first one, on another day, with a text of its own; the first one goes.
+    await keys.reach(page.locator("#board-story .timeline-board > .series > .adder.open"))
+    await keys.press("Enter")
+    await keys.reach(page.get_by_role("dialog").get_by_role("button", name="员工待办"))
+    await keys.press("Enter")
+    await expect(panel.get_by_label("名称")).to_be_focused()
+    await keys.type(panel.get_by_label("名称"), "问问还有什么能帮")
+    await keys.choose(panel.get_by_label("怎样算时间"), "第几天")
+    await keys.type(panel.get_by_label("天数"), "2")
+    await keys.type(panel.get_by_label("话术", exact=True), "您好，退款到账了吗？")
+    await expect(page.locator(".day-row .when b")).to_have_text(["第 0 天", "第 2 天"])
+    assert not await axe(page)
+    await keys.reach(page.locator(".board-slot [data-show]").filter(has_text="打招呼"), 200)
+    await keys.press("Enter")
+    await keys.reach(panel.get_by_role("button", name="删除", exact=True))
+    await keys.press("Enter")
+    await expect(page.locator(".day-row .when b")).to_have_text(["第 2 天"])
+
+    # A test, played: without a paid order nothing is sent.
+    await keys.reach(page.locator(".head-links [data-show=tests]"), 200)
+    await keys.press("Enter")
+    await keys.reach(panel.get_by_role("button", name="＋ 加一个测试"))
+    await keys.press("Enter")
+    await keys.reach(panel.get_by_role("button", name="跑一遍测试"), 200)
+    await keys.press("Enter")
+    await expect(panel.locator(".tests-bar")).to_contain_text("都通过", timeout=30_000)
+    assert not await axe(page)
+    await screenshot(page, "board-tests-1280")
+    await keys.reach(page.get_by_role("link", name="预演"), 200)
+    await keys.press("Enter")
+    await page.wait_for_url("**/rehearsal")
+    await keys.skip_to_content()
+    await keys.reach(page.get_by_role("button", name="预演草稿"))
+    await keys.press("Enter")
+    await page.get_by_text("可以离开这个页面").wait_for()
+    await world.settle()
+    await page.get_by_text("每一步").first.wait_for()
+    await keys.reach(page.locator(".crumbs").get_by_role("link", name="退款回访"), 200)
+    await keys.press("Enter")
+    await page.wait_for_url("**/board")
+    await keys.reach(page.get_by_role("link", name="发布"))
+    await keys.press("Enter")
+    await page.wait_for_url("**/review")
+    await expect(page.get_by_text("1 个都通过")).to_be_visible(timeout=30_000)
+    assert not await axe(page)
+    await keys.skip_to_content()
+    await keys.reach(page.get_by_role("button", name="发布第 1 版"))
+    await keys.press("Enter")
+    await page.get_by_text("第 1 版 当前").wait_for()
+    made = next(each for each in playbooks_of(world.services).current.values() if each.title == "退款回访")
+    assert (made.trigger.event, [step.title for step in made.steps]) == ("refund.done", ["问问还有什么能帮"])
+    assert keys.seconds < 180

@@ -237,7 +237,11 @@ class BoardEditor extends HTMLElement {
     else if (control.matches("[data-add-item]") && control.value) {
       this.send("add_item", [["at", this.form.dataset.at], ["field", control.dataset.addItem], [control.dataset.name, control.value]]);
     } else if (control.matches("[data-attach]") && control.value) this.attach(control);
-    else if (control.closest("[data-field]")) this.put(control);
+    else if (control.closest("[data-field]")) {
+      // Keys go through a list one by one: only where they come to rest counts.
+      if (control.matches("select") && Date.now() - (this.keyed || 0) < 200) this.later(control);
+      else this.put(control);
+    }
   }
 
   attach(control) {
@@ -256,6 +260,10 @@ class BoardEditor extends HTMLElement {
     if (control.matches("[data-find-customer]")) { this.search(control); return; }
     if (!control.closest("[data-field]") || control.matches("select, [type=checkbox]")) return;
     if (control.matches("[data-grows]")) control.rows = Math.max(4, control.value.split("\n").length + 1);
+    this.later(control);
+  }
+
+  later(control) {
     this.typed = control;
     this.keep(this.said(control));
     this.saved("正在输入…");
@@ -307,6 +315,7 @@ class BoardEditor extends HTMLElement {
   }
 
   key(event) {
+    if (event.target.matches && event.target.matches("select")) this.keyed = Date.now();
     const isTyping = event.target.closest && event.target.closest("input, textarea, select");
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && !isTyping) {
       event.preventDefault();
