@@ -1,12 +1,14 @@
 """What every order-file format provides; a new one is one file and one line in the list."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from zoneinfo import ZoneInfo
 
 from scrm.commerce.canonical import Order
 from scrm.commerce.connectors.reader import Line, Sheet, normalise_heading
+from scrm.errors import Invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,20 @@ class Reader:
     def has(self, field: str) -> bool:
         """Whether the sheet has such a column."""
         return self._places[field] is not None
+
+
+def lacking(sheet: Sheet, kind: str, missing: Sequence[str], known: Iterable[str]) -> Invalid:
+    """One line for a table without columns that it needs, which names what looks like one under a new name."""
+    text = f"{sheet.name}：{kind}缺少列“{'”“'.join(missing)}”"
+    plain = {normalise_heading(title): title for title in sheet.titles}
+    strange = [name for name in plain if name and name not in set(known)]
+    for title in missing:
+        if likely := get_close_matches(normalise_heading(title), strange, n=1, cutoff=0.4):
+            return Invalid(
+                f"{text}。文件里的“{plain[likely[0]].strip()}”像是改了名的“{title}”："
+                "请在后台「导入」页为这种表头保存列映射，再导入"
+            )
+    return Invalid(f"{text}，请在后台勾选后重新导出")
 
 
 # One order of one file: the rows that make it up, in the file's order, and the detail rows that belong to it.

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from scrm.commerce.canonical import Line as OrderLine
 from scrm.commerce.canonical import Order, Receiver, Refund, Shipment
-from scrm.commerce.connectors.connector import Connector, Context, Parser, Reader
+from scrm.commerce.connectors.connector import Connector, Context, Parser, Reader, lacking
 from scrm.commerce.connectors.reader import (
     Line,
     Sheet,
@@ -21,7 +21,6 @@ from scrm.commerce.connectors.reader import (
     value_of,
 )
 from scrm.commerce.merge import RANK
-from scrm.errors import Invalid
 
 T = TypeVar("T")
 Names = Mapping[str, Sequence[str]]
@@ -104,8 +103,12 @@ def fit(dialect: Dialect, sheets: list[Sheet]) -> Parser:
     sheet = sheets[0]
     reader = Reader(sheet, dialect.names)
     missing = [dialect.names[name][0] for name in ("order_no", "status") if not reader.has(name)]
+    money = [name for name in ("payable", "paid", "settled") if name in dialect.names]
+    if not any(reader.has(name) for name in money):
+        missing.append(dialect.names[money[0]][0])
     if missing:
-        raise Invalid(f"{sheet.name}：{dialect.title}缺少列“{'”“'.join(missing)}”，请在后台勾选后重新导出")
+        known = {normalise_heading(heading) for group in dialect.names.values() for heading in group} | dialect.marks
+        raise lacking(sheet, dialect.title, missing, known | set(map(normalise_heading, _single_names(dialect))))
     place = reader.place("order_no")
     assert place is not None  # noqa: S101 - seen above
     return Parser(
@@ -118,6 +121,10 @@ def fit(dialect: Dialect, sheets: list[Sheet]) -> Parser:
         ),
         build=_Orders(dialect, reader, Reader(sheet, _single(dialect.sums))).build,
     )
+
+
+def _single_names(dialect: Dialect) -> list[str]:
+    return [heading for group in dialect.sums.values() for heading in group]
 
 
 def _single(sums: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
@@ -264,6 +271,8 @@ class _Orders:
         once = self._dialect.repeats_money or self._is_repeated(rows)
         counted = rows[:1] if once else rows
         money = {name: _sum(self._amount(row, name) for row in counted) for name in _AMOUNTS}
+        if money["refunded"] is not None:  # some write what went back as a negative amount
+            money["refunded"] = abs(money["refunded"])
         if money["balance"]:
             money["payable"] = (money["payable"] or 0) + money["balance"]
         if money["listed"] is not None and money["settled"] is not None:
@@ -325,6 +334,7 @@ class _Orders:
         cases = []
         for place, (row, text) in enumerate(zip(rows, told, strict=True)):
             own = self._amount(row, "refunded")
+            own = None if own is None else abs(own)
             if done[place]:
                 whole = paid if all(done) else self._own_part(rows, place, paid)
                 if all(done) and place > 0 and own is None:

@@ -115,7 +115,12 @@ def read_moment(cell: str, zone: ZoneInfo) -> datetime | None:
     Understands 2026-06-18 20:00:00 with - / . and without seconds, Excel serial days and epoch seconds or ms.
     """
     text = value_of(cell)
-    return _moment_of(text, zone) if text and not text.startswith("0000") else None
+    return None if not text or text in _NEVER or text.startswith(_NO_DAY) else _moment_of(text, zone)
+
+
+# How an empty time looks in a spreadsheet: day 0 of its calendar, or midnight of no day.
+_NO_DAY = ("0000", "1900-01-00", "1900-1-0", "1900/1/0", "1900/01/00", "1899-12-3")
+_NEVER = frozenset(("0", "00:00:00", "0:00:00"))
 
 
 # Most orders are paid within the second or minute, and every time is read twice: once to look, once to keep.
@@ -166,6 +171,7 @@ class Sheet:
         self.path, self.name, self.size = path, name, max(path.stat().st_size, 1)
         self.titles = headings
         self.columns = _columns(headings)
+        self._first_heading = normalise_heading(headings[0])
         self._open_rows, self._first = open_rows, first
         self.bytes_read = 0
 
@@ -176,12 +182,20 @@ class Sheet:
             if number <= self._first or not any(cells):
                 continue
             first = cells[0]
-            if (not first.isdecimal()) and _is_summary(cells):
+            if (not first.isdecimal()) and (_is_blank(cells) or self._is_heading(cells) or _is_summary(cells)):
                 continue
             if len(cells) != width:
                 cells = (cells + [""] * (width - len(cells)))[:width]
             yield Line(number, tuple(cells))
         self.bytes_read = self.size
+
+    def _is_heading(self, cells: list[str]) -> bool:
+        """The headings again: two exports in one file."""
+        if normalise_heading(cells[0]) != self._first_heading:
+            return False
+        return [normalise_heading(cell) for cell in cells[: len(self.titles)]] == list(
+            map(normalise_heading, self.titles)
+        )
 
     def _report(self, place: int) -> None:
         self.bytes_read = min(place, self.size)
@@ -189,6 +203,11 @@ class Sheet:
 
 _Report = Callable[[int], None]
 _OpenRows = Callable[[_Report], Iterator[list[str]]]
+
+
+def _is_blank(cells: list[str]) -> bool:
+    """Nothing but blanks and TABs, as below the orders of some exports."""
+    return cells[0][-1:] in _BLANK and not any(cell.strip(_BLANK) for cell in cells)
 
 
 def _is_summary(cells: list[str]) -> bool:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from scrm.commerce.canonical import Line as OrderLine
 from scrm.commerce.canonical import Order, Receiver, Refund, Shipment
-from scrm.commerce.connectors.connector import Connector, Context, Parser, Reader
+from scrm.commerce.connectors.connector import Connector, Context, Parser, Reader, lacking
 from scrm.commerce.connectors.reader import (
     Line,
     Sheet,
@@ -132,7 +132,7 @@ def _is_detail(sheet: Sheet) -> bool:
 def _fit_orders(sheet: Sheet, details: Sheet | None) -> Parser:
     # 订单编号 is the order's own number where both stand in the file.
     reader = Reader(sheet, ORDER_NAMES)
-    _require(sheet, reader, "订单报表", {"order_no": "订单编号", "ordered_at": "订单创建时间"})
+    _require(sheet, reader, "订单报表", _NEEDED)
     lines = Reader(details, DETAIL_NAMES) if details is not None else None
     if details is not None and lines is not None:
         _require(details, lines, "宝贝报表", {"order_no": "订单编号", "title": "标题"})
@@ -161,10 +161,18 @@ def _fit_details_alone(sheet: Sheet) -> Parser:
     )
 
 
+_NEEDED = {
+    "order_no": "订单编号",
+    "ordered_at": "订单创建时间",
+    "status": "订单状态",
+    "paid": "买家实际支付金额",
+}
+
+
 def _require(sheet: Sheet, reader: Reader, kind: str, fields: Mapping[str, str]) -> None:
     missing = [title for field, title in fields.items() if not reader.has(field)]
     if missing:
-        raise Invalid(f"{sheet.name}：{kind}缺少列“{'”“'.join(missing)}”，请在后台勾选后重新导出")
+        raise lacking(sheet, kind, missing, CONNECTOR.headings)
 
 
 def _place(reader: Reader, field: str) -> int:
@@ -190,7 +198,7 @@ class _Orders:
         paid = _fen(get(main, "paid"), "买家实际支付金额")
         raw_status = clean(get(main, "status"))
         status = _status(raw_status, paid_at is not None)
-        refunded = _fen(get(main, "refunded"), "退款金额")
+        refunded = _back(get(main, "refunded"))
         lines = self._lines(rows, detail_rows)
         goods = sum(line.unit_price_fen * line.qty for line in lines if line.unit_price_fen is not None)
         payable_goods = _fen(get(main, "goods"), "买家应付货款")
@@ -304,7 +312,7 @@ def _detail_line(reader: Reader, row: Line, place: int) -> OrderLine:
         qty=_count(get(row, "qty"), "购买数量"),
         unit_price_fen=_fen(get(row, "price"), "价格"),
         paid_fen=_fen(get(row, "paid"), "买家实际支付金额"),
-        refunded_fen=_fen(get(row, "refunded"), "退款金额") or 0,
+        refunded_fen=_back(get(row, "refunded")) or 0,
         line_status=clean(get(row, "status"))[:40],
     )
 
@@ -317,7 +325,7 @@ def _refunds(reader: Reader, rows: Sequence[Line]) -> list[Refund]:
         if text in _NO_REFUND or status is None:
             continue
         number = f"{read_id(reader.get(row, 'line_no')) or row.number}-refund"
-        amount = _fen(reader.get(row, "refunded"), "退款金额") or 0
+        amount = _back(reader.get(row, "refunded")) or 0
         cases.append(Refund(refund_no=number, status=status, amount_fen=amount))  # type: ignore[arg-type]
     return cases
 
@@ -357,6 +365,12 @@ def _fen(cell: str, title: str) -> int | None:
         return read_fen(cell) if cell else None
     except ValueError as error:
         raise ValueError(f"“{title}”{error}") from None
+
+
+def _back(cell: str) -> int | None:
+    """Money that went back, which some write as a negative amount."""
+    amount = _fen(cell, "退款金额")
+    return None if amount is None else abs(amount)
 
 
 def _count(cell: str, title: str) -> int:
