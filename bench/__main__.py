@@ -25,6 +25,7 @@ def main(names: list[str]) -> int:
     if "--small" in names:
         names = [name for name in names if name != "--small"]
         BENCHMARKS["sidebar"] = lambda: sidebar.main(small=True)
+        BENCHMARKS["segments"] = lambda: segments.main(small=True)
     if unknown := [name for name in names if name not in BENCHMARKS]:
         print(f"bench：不认识 {' '.join(unknown)}，可用的有 {' '.join(BENCHMARKS)}", file=sys.stderr)
         return 2

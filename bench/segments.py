@@ -1,21 +1,28 @@
-"""Four conditions counted over a million persons: as compiled from a tree, and as somebody would write the SQL by hand."""
+"""Four conditions counted over a million persons: as compiled from a tree, and as somebody would write the SQL by hand.
+
+Then RFM of all of them. Every number is found once more by DuckDB, which shares neither our SQL nor our databases.
+"""
 
 import asyncio
 import tempfile
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import uvloop
 from sqlalchemy import Connection, text
 
+from bench import segments_oracle as oracle
 from bench.figures import Figure, median, say, tell
 from scrm.db import Database
 from scrm.db.migrate import migrate
 from scrm.db.tables import to_millis
-from scrm.segments import audience, conditions
+from scrm.segments import audience, conditions, rfm_refresh, rfm_store
+from scrm.settings import Rfm, Shop
 from tests import postgresql_server
 
 PERSONS = 1_000_000
@@ -23,6 +30,8 @@ ROUNDS = 5
 NOW = datetime(2026, 3, 10, 4, 0, tzinfo=UTC)
 _DAY = 86_400_000
 GOAL_SECONDS = 0.3
+# What the statements below leave open.
+_NAMES = {"now": to_millis(NOW), "day": _DAY, "false": "false"}
 
 
 class Question(NamedTuple):
@@ -83,6 +92,21 @@ QUESTIONS = (
         """SELECT count(*) FROM person_stat WHERE paid_orders >= 1 AND paid_fen >= 5000 AND open_refunds = 0
         AND (:now - last_paid_at) / 86400000 >= 60""",
     ),
+    Question(
+        "class, life cycle, no tag, recency",
+        {
+            "all": [
+                {"field": "rfm.class", "op": "in", "value": ["重要价值客户", "重要发展客户", "重要保持客户"]},
+                {"field": "life.stage", "op": "ne", "value": "流失"},
+                {"not": {"tag": "VIP"}},
+                _field("last_paid_days", "lte", 180),
+            ]
+        },
+        f"""SELECT count(*) FROM person_stat WHERE (:now - last_paid_at) / 86400000 <= 180
+        AND NOT {_TAGGED.format(tag="t1")}
+        AND person_id IN (SELECT person_id FROM person_value WHERE rfm IN ('111', '101', '011'))
+        AND person_id NOT IN (SELECT person_id FROM person_value WHERE life = 'lost')""",
+    ),
 )
 
 # {n} numbers the persons from 1 on.
@@ -101,10 +125,30 @@ _FILL = (
     "INSERT INTO event (name, person_id, facts, occurred_at, received_at)"
     " SELECT CASE WHEN n % 10 = 0 THEN 'refund.opened' WHEN n % 2 = 0 THEN 'order.delivered' ELSE 'order.paid' END,"
     " n, '{{}}', {now} - (n % 180) * {day}, {now} FROM numbers WHERE n % 2 = 0 OR n % 5 = 1",
+    "INSERT INTO person_value (person_id, rfm, life, r, changed_at) SELECT n, CASE n % 4 WHEN 0 THEN '111' WHEN 1 THEN"
+    " '000' WHEN 2 THEN '101' ELSE '010' END, CASE n % 7 WHEN 0 THEN 'lost' ELSE 'active' END, 1, {now} FROM numbers"
+    " WHERE n % 5 < 3",
+)
+# Five orders of each buyer over 700 days, one in eleven given back; their sums as an import leaves them.
+_ORDERS = (
+    "DELETE FROM person_value",
+    "DELETE FROM person_stat",
+    "INSERT INTO orders (channel, order_no, person_id, status, payment_status, paid_fen, refunded_fen, is_test, ordered_at,"
+    " paid_at, first_seen_at, last_seen_at) SELECT 't', n || '-' || k, n, 'paid', 'paid', (n * 7 + k * 13) % 900 * 100"
+    " + 100, CASE WHEN (n + k) % 11 = 0 THEN (n * 7 + k * 13) % 900 * 100 + 100 ELSE 0 END, {false},"
+    " {now} - ((n * 31 + k * 83) % 700) * {day} - 1000, {now} - ((n * 31 + k * 83) % 700) * {day} - 1000, {now}, {now}"
+    " FROM numbers, (SELECT 1 AS k UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5) AS five"
+    " WHERE n % 5 < 3",
+    "INSERT INTO person_stat (person_id, orders, paid_orders, paid_fen, refunded_fen, first_paid_at, last_paid_at,"
+    " last_order_at, kept_orders, kept_fen, last_kept_at) SELECT person_id, count(*), count(*), sum(paid_fen),"
+    " sum(refunded_fen), min(paid_at), max(paid_at), max(paid_at), sum(CASE WHEN paid_fen > refunded_fen THEN 1 ELSE 0 END),"
+    " sum(paid_fen - refunded_fen), max(CASE WHEN paid_fen > refunded_fen THEN paid_at END) FROM orders GROUP BY person_id",
 )
 
 
-def main() -> list[Figure]:
+def main(*, small: bool = False) -> list[Figure]:
+    global PERSONS
+    PERSONS = 50_000 if small else PERSONS
     with tempfile.TemporaryDirectory(prefix="scrm-bench-") as folder:
         figures = measure("SQLite", f"sqlite:///{Path(folder) / 'segments.db'}")
         if postgresql_server.find_binaries() is None:
@@ -152,8 +196,34 @@ async def _measure(store: str, url: str) -> list[Figure]:
             at_most=True,
         )
         figures.append(tell(peer))
+    figures += await _measure_rfm(db, store)
     await db.close()
     return figures
+
+
+async def _measure_rfm(db: Database, store: str) -> list[Figure]:
+    """The first computation writes everybody, the next one only reads and compares."""
+    await db.write(fill_orders)
+    settings = SimpleNamespace(rfm=Rfm(), shop=Shop(name="bench"))
+    services: Any = SimpleNamespace(db=db, clock=SimpleNamespace(now=lambda: NOW), settings=settings)
+    seconds = []
+    for _ in range(2):
+        began = time.perf_counter()
+        await rfm_refresh.refresh(services)
+        seconds.append(time.perf_counter() - began)
+    cells = await db.read(rfm_store.list_cells)
+    ours: Counter[str] = Counter()
+    for cell in cells:
+        ours[cell["rfm"]] += cell["persons"]
+    theirs = oracle.classes(PERSONS, [each.format(**_NAMES) for each in _ORDERS if "INTO orders" in each], NOW)
+    if dict(ours) != theirs:
+        raise AssertionError(f"RFM: {dict(ours)} by us, {theirs} by DuckDB")
+    say(f"segments: RFM of {sum(ours.values()):,} buyers, the same by DuckDB")
+    buyers = f"{PERSONS * 3 // 5:,} buyers, {PERSONS * 3:,} orders"
+    return [
+        tell(Figure(f"RFM of {buyers}, everybody new, {store}", seconds[0], "s")),
+        tell(Figure(f"RFM of {buyers}, as every night, {store}", seconds[1], "s", goal=5.0, at_most=True)),
+    ]
 
 
 async def _timed(db: Database, question: Question) -> tuple[list[float], list[float]]:
@@ -168,6 +238,9 @@ async def _timed(db: Database, question: Question) -> tuple[list[float], list[fl
         hand.append(time.perf_counter() - between)
         if mine != theirs:
             raise AssertionError(f"{question.title}: {mine} by the tree, {theirs} by hand")
+    elsewhere = oracle.count(PERSONS, [each.format(**_NAMES) for each in _FILL], question.by_hand, NOW)
+    if mine != elsewhere:
+        raise AssertionError(f"{question.title}: {mine} by us, {elsewhere} by DuckDB")
     return ours[1:], hand[1:]
 
 
@@ -175,15 +248,24 @@ def _by_hand(conn: Connection, statement: str) -> int:
     return int(conn.execute(text(statement), {"now": to_millis(NOW)}).scalar_one())
 
 
-def fill(conn: Connection, persons: int = PERSONS) -> None:
+def fill(conn: Connection, persons: int | None = None) -> None:
     """A million persons: six in ten have ordered, one in ten wears the tag, 600,000 events of half a year."""
+    _run(conn, _FILL, persons or PERSONS)
+
+
+def fill_orders(conn: Connection) -> None:
+    """Three million orders, and what they add up to."""
+    _run(conn, _ORDERS, PERSONS)
+
+
+def _run(conn: Connection, statements: Sequence[str], persons: int) -> None:
     numbers = f"WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {persons}) "
     if conn.dialect.name == "postgresql":
         numbers = f"WITH numbers(n) AS (SELECT generate_series(1, CAST({persons} AS BIGINT))) "
-    for each in _FILL:
-        statement = each.format(now=to_millis(NOW), day=_DAY)
+    for each in statements:
+        statement = each.format(**_NAMES)
         into, select, rest = statement.partition(" SELECT ")
-        filled = f"{into} {numbers}SELECT {rest}" if select else statement
+        filled = f"{into} {numbers}SELECT {rest}" if select and "numbers" in rest else statement
         conn.exec_driver_sql(filled)
     conn.exec_driver_sql("ANALYZE")
 

@@ -13,7 +13,7 @@ from scrm.console.condition_texts import write_text
 from scrm.console.door import MANAGER, for_managers, page
 from scrm.errors import Invalid
 from scrm.segments import rfm_refresh, rfm_store
-from scrm.segments.rfm import PERIODS, SCORINGS, SPLITS, TITLES, Rules, read_rules, rules_of
+from scrm.segments.rfm import PERIODS, SCORINGS, SPLITS, TITLES, UNCLASSED, Rules, read_rules, rules_of
 from scrm.segments.rfm_store import Where
 from scrm.segments.stages import AIPL, AWARE, LIFE, POTENTIAL
 from scrm.services import SERVICES
@@ -114,8 +114,8 @@ def _moves(run: Row[Any], rules: Rules) -> list[dict[str, Any]]:
     """From where to where, the most first; a better class has more letters high, and money counts most."""
     told = [
         {
-            "from": rules.title(each["from"]) or "无分类",
-            "to": rules.title(each["to"]) or "无分类",
+            "from": rules.title(each["from"]) or UNCLASSED,
+            "to": rules.title(each["to"]) or UNCLASSED,
             "persons": each["persons"],
             "tone": "good" if _worth(each["to"]) > _worth(each["from"]) else "bad",
         }

@@ -9,7 +9,7 @@ from scrm.commerce import models as commerce
 from scrm.membership import models as membership
 from scrm.profiles.fields import Field, Kind, PersonId, month_day
 from scrm.segments import models as segments
-from scrm.segments.rfm import TITLES
+from scrm.segments.rfm import TITLES, UNCLASSED
 from scrm.segments.stages import AIPL, AWARE, LIFE, POTENTIAL
 
 points_account = membership.points_account.alias("asked_points")
@@ -83,22 +83,20 @@ def _paid_orders(*, in_promotion: bool) -> Any:
 def _valued(key: str, title: str, kind: Kind, column: str, **more: Any) -> Field:
     """Of the last night's computation: one row of person_value for a person."""
     kept = person_value.c[column]
-    # Nothing is 0 or empty there.
-    nothing: Any = "" if kind is Kind.CHOICE else 0
-    typed = kept if kind is Kind.CHOICE else type_coerce(kept, BigInteger)
-    value = func.nullif(typed, nothing, type_=typed.type)
+    # No class is empty, as it stands in the index; no score is 0, which no score is to be compared with.
+    value = kept if kind is Kind.CHOICE else func.nullif(type_coerce(kept, BigInteger), 0, type_=BigInteger())
     mine = lambda person_id: (person_value, person_value.c.person_id == person_id)  # noqa: E731
     return Field(
         key, title, kind, lambda person_id, now: value, mine, is_single=True, owner=person_value.c.person_id, **more
     )
 
 
-_CLASSES = {title: code for code, title in TITLES.items()}
+_CLASSES = {**{title: code for code, title in TITLES.items()}, UNCLASSED: ""}
 _LIFE = {**{title: key for key, title in LIFE.items()}, POTENTIAL: ""}
 _AIPL = {**{title: key for key, title in AIPL.items()}, AWARE: ""}
 
 FIELDS = (
-    _valued("rfm.class", "RFM 客户群", Kind.CHOICE, "rfm", choices=_CLASSES),
+    _valued("rfm.class", "RFM 客户群", Kind.CHOICE, "rfm", choices=_CLASSES, blank=UNCLASSED),
     _valued("rfm.r", "R 得分（最近下单）", Kind.NUMBER, "r"),
     _valued("rfm.f", "F 得分（订单数）", Kind.NUMBER, "f"),
     _valued("rfm.m", "M 得分（金额）", Kind.NUMBER, "m"),

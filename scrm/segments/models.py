@@ -69,9 +69,10 @@ person_value = Table(
     Column("orders", Integer, nullable=False, server_default=text("0")),
     Column("fen", BigInteger, nullable=False, server_default=text("0")),
     Column("last_at", UtcDateTime),
-    # The median time between two orders, and for how many orders it was found.
+    # The median time between two orders; and of how many orders, with how much money, all this was counted.
     Column("cycle_days", Integer),
     Column("counted", Integer, nullable=False, server_default=text("0")),
+    Column("counted_fen", BigInteger, nullable=False, server_default=text("0")),
     # Scores 1 to 5, 0 without an order in the period; the class as R, F and M, each high (1) or not (0).
     _number("r"),
     _number("f"),

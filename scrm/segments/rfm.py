@@ -14,6 +14,8 @@ from scrm.settings import Rfm as Steps
 PERIODS = (90, 180, 365, 730)
 SCORINGS = {"fixed": "固定分档", "quantile": "五等分"}
 SPLITS = {"score": "得分不低于", "mean": "好于全部买家的平均数", "median": "好于全部买家的中位数"}
+# Who has bought nothing within the period.
+UNCLASSED = "未分类"
 # By R, F, M, each high (1) or not (0), the best first.
 TITLES: dict[str, str] = {"".join("01"[high] for high in letters): title for letters, title in CLASSES.items()}
 _DAY = timedelta(days=1)

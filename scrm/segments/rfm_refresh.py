@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from scrm import events
 from scrm.clock import monotonic
@@ -66,7 +66,7 @@ async def refresh(services: Services) -> int:
     began, now = monotonic(), services.clock.now()
     last, kept = await services.db.read(store.find_run), await services.db.read(store.find_rules)
     rules = rules_of(None if kept is None else kept.rules, services.settings.rfm)
-    await _count_bought(services, rules, now)
+    await _count_bought(services, rules, _left_since(last, rules, now), now)
     spread = await services.db.read(
         store.find_spread, fifths=rules.scoring == "quantile", middle=rules.split == "median"
     )
@@ -86,26 +86,43 @@ def _yardstick(rules: Mapping[str, Any]) -> dict[str, Any]:
 # What was bought ------------------------------------------------------------------------------------------------------
 
 
-async def _count_bought(services: Services, rules: Rules, now: datetime) -> None:
+async def _count_bought(services: Services, rules: Rules, left_since: datetime | None, now: datetime) -> None:
     since = store.since_of(rules, now)
 
     async def count(after: int, until: int) -> None:
-        rows = await services.db.read(_find_facts, after, until, since)
+        rows = await services.db.read(_find_facts, after, until, since, left_since)
         await _write(services, store.save_facts, rows, now)
 
     await _slice_by_slice(services, count)
 
 
-def _find_facts(conn: Connection, after: int, until: int, since: datetime) -> list[tuple[Any, ...]]:
-    """(person_id, orders, fen, last_at, cycle_days, counted) of those that changed."""
-    found = store.find_bought(conn, after, until, since)
-    grown = [row[0] for row in found if row[4] != row[6]]
+def _left_since(last: Row[Any] | None, rules: Rules, now: datetime) -> datetime | None:
+    """From when on orders may have left the period unseen; on the first of a month everybody is looked at."""
+    if last is None or last.rules["period_days"] != rules.period_days or now.day == 1:
+        return None
+    return store.since_of(rules, last.computed_at)
+
+
+def _find_facts(
+    conn: Connection, after: int, until: int, since: datetime, left_since: datetime | None
+) -> list[tuple[Any, ...]]:
+    """(person_id, *store.FACTS) of those that may have changed."""
+    found = store.find_bought(conn, after, until, since, left_since)
+    grown = [one.person_id for one in found if one.kept_orders != one.counted]
     cycles: dict[int, int] = {}
     for start in range(0, len(grown), 5_000):
         cycles |= store.find_cycles(conn, grown[start : start + 5_000])
     return [
-        (person_id, number, fen, last_at, cycles.get(person_id) if kept != counted else cycle, kept)
-        for person_id, number, fen, last_at, kept, cycle, counted in found
+        (
+            one.person_id,
+            one.orders,
+            one.fen,
+            one.last_at,
+            cycles.get(one.person_id) if one.kept_orders != one.counted else one.cycle_days,
+            one.kept_orders,
+            one.kept_fen,
+        )
+        for one in found
     ]
 
 
@@ -137,7 +154,7 @@ def _find_changes(
     loyal = store.find_loyal(conn, after, until, store.since_of(rules, now))
     millis = int(now.timestamp() * 1000)
     changes: list[tuple[int, Place, Place]] = []
-    for one in store.list_standings(conn, after, until):
+    for one in store.list_standings(conn, cuts, after, until, interested | loyal, now):
         is_interested, is_loyal = one.person_id in interested, one.person_id in loyal
         interested.discard(one.person_id)
         loyal.discard(one.person_id)

@@ -1,6 +1,6 @@
 """All SQL of RFM, AIPL and life cycle: what everybody has bought, how it is spread, who is in which class."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    Integer,
     Row,
     Select,
     and_,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    true,
     type_coerce,
 )
 
@@ -29,13 +31,22 @@ from scrm.db.bulk import among, insert_columns
 from scrm.db.tables import to_millis
 from scrm.profiles.models import person, person_stat
 from scrm.segments.models import person_value, rfm_rules, rfm_run
-from scrm.segments.rfm import Rules, Spread
-from scrm.segments.stages import CYCLE_FROM, INTEREST, SHOWS_INTEREST, SHOWS_LOYALTY
+from scrm.segments.rfm import Cuts, Rules, Spread
+from scrm.segments.stages import (
+    CYCLE_FROM,
+    INTEREST,
+    LOST_DAYS,
+    LOYAL_ORDERS,
+    NEW_DAYS,
+    SHOWS_INTEREST,
+    SHOWS_LOYALTY,
+    USUAL_CYCLE_DAYS,
+)
 
 _DAY_MILLIS = 86_400_000
 _KEPT_RUNS = 800
 # Columns of person_value that are told of, as the driver takes them.
-FACTS = ("orders", "fen", "last_at", "cycle_days", "counted")
+FACTS = ("orders", "fen", "last_at", "cycle_days", "counted", "counted_fen")
 PLACES = ("r", "f", "m", "rfm", "life", "aipl")
 
 
@@ -139,15 +150,30 @@ def last_person(conn: Connection) -> int:
     return conn.execute(select(func.max(person.c.id))).scalar_one() or 0
 
 
-def find_bought(conn: Connection, after: int, until: int, since: datetime) -> list[tuple[Any, ...]]:
-    """Whose purchases are no longer what is kept: (person_id, orders, fen, last_at, kept_orders, cycle_days, counted).
+class Bought(NamedTuple):
+    """What one person has bought by now, and what was kept of it before."""
+
+    person_id: int
+    orders: int
+    fen: int
+    last_at: int | None
+    kept_orders: int
+    kept_fen: int
+    cycle_days: int | None
+    counted: int
+
+
+def find_bought(conn: Connection, after: int, until: int, since: datetime, left_since: datetime | None) -> list[Bought]:
+    """Of those whose purchases may be others than were kept: something was bought or given back, or an order of theirs
+    has left the period since `left_since` (None: look at everybody).
 
     Who has bought within the period alone is in person_stat already: only orders of the others are counted.
     """
     stat, value, begin = person_stat.c, person_value.c, _literal(to_millis(since))
     last, first = _millis(stat.last_kept_at), _millis(stat.first_paid_at)
-    here = and_(stat.person_id > after, stat.person_id <= until)
-    longer = select(stat.person_id).where(here, last >= begin, first < begin)
+    both = person_stat.outerjoin(person_value, value.person_id == stat.person_id)
+    here = and_(stat.person_id > after, stat.person_id <= until, _may_differ(since, left_since, after, until))
+    longer = select(stat.person_id).select_from(both).where(here, last >= begin, first < begin)
     bought = (
         select(
             orders.c.person_id, func.count().label("n"), _sum(orders.c.paid_fen - orders.c.refunded_fen).label("fen")
@@ -162,24 +188,40 @@ def find_bought(conn: Connection, after: int, until: int, since: datetime) -> li
     number = func.coalesce(case((~is_within, 0), (is_all, stat.kept_orders), else_=func.coalesce(bought.c.n, 0)), 0)
     money = func.coalesce(case((~is_within, 0), (is_all, stat.kept_fen), else_=func.coalesce(bought.c.fen, 0)), 0)
     found = (
-        select(stat.person_id, number, money, last, stat.kept_orders, value.cycle_days, func.coalesce(value.counted, 0))
-        .select_from(
-            person_stat.outerjoin(person_value, value.person_id == stat.person_id).outerjoin(
-                bought, bought.c.person_id == stat.person_id
-            )
+        select(
+            stat.person_id,
+            number,
+            money,
+            last,
+            stat.kept_orders,
+            stat.kept_fen,
+            value.cycle_days,
+            func.coalesce(value.counted, 0),
         )
+        .select_from(both.outerjoin(bought, bought.c.person_id == stat.person_id))
         .where(here, or_(stat.kept_orders > 0, value.person_id.is_not(None)))
-        .where(
-            or_(
-                value.person_id.is_(None),
-                value.orders != number,
-                value.fen != money,
-                func.coalesce(_millis(value.last_at), 0) != func.coalesce(last, 0),
-                value.counted != stat.kept_orders,
-            )
-        )
     )
-    return [tuple(row) for row in conn.execute(found)]
+    return [Bought(*row) for row in conn.execute(found)]
+
+
+def _may_differ(since: datetime, left_since: datetime | None, after: int, until: int) -> ColumnElement[bool]:
+    if left_since is None:
+        return true()
+    stat, value, paid_at = person_stat.c, person_value.c, _millis(orders.c.paid_at)
+    left = select(orders.c.person_id).where(
+        text(IS_PURCHASE),
+        paid_at >= _literal(to_millis(left_since)),
+        paid_at < _literal(to_millis(since)),
+        orders.c.person_id > after,
+        orders.c.person_id <= until,
+    )
+    return or_(
+        value.person_id.is_(None),
+        value.counted != stat.kept_orders,
+        value.counted_fen != stat.kept_fen,
+        func.coalesce(_millis(value.last_at), 0) != func.coalesce(_millis(stat.last_kept_at), 0),
+        stat.person_id.in_(left),
+    )
 
 
 def find_cycles(conn: Connection, person_ids: Sequence[int]) -> dict[int, int]:
@@ -256,8 +298,10 @@ class Standing(NamedTuple):
     place: tuple[Any, ...]
 
 
-def list_standings(conn: Connection, after: int, until: int) -> list[Standing]:
-    """Of everybody with a row in person_value."""
+def list_standings(
+    conn: Connection, cuts: Cuts, after: int, until: int, shown: Collection[int], now: datetime
+) -> list[Standing]:
+    """Of those with a row in person_value who may stand elsewhere by now, and of all who have `shown` something."""
     value, stat = person_value.c, person_stat.c
     found = (
         select(
@@ -272,10 +316,63 @@ def list_standings(conn: Connection, after: int, until: int) -> list[Standing]:
         )
         .select_from(person_value.outerjoin(person_stat, stat.person_id == value.person_id))
         .where(value.person_id > after, value.person_id <= until)
+        .where(or_(_is_unsettled(cuts, to_millis(now)), among(conn, value.person_id, shown)))
         .order_by(value.person_id)
     )
     rows = (tuple(row) for row in conn.execute(found))
     return [Standing(*row[:-6], row[-6:]) for row in rows]  # type: ignore[call-arg]
+
+
+def _is_unsettled(cuts: Cuts, millis: int) -> ColumnElement[bool]:
+    """Whether the kept place is another than the rules give: they decide, this only spares them those who stay.
+
+    A million persons are compared in two seconds here, and in twenty one by one.
+    """
+    value = person_value.c
+    last_at, bought = _millis(value.last_at), value.orders > 0
+    values: dict[str, ColumnElement[Any]] = {"last_at": last_at, "orders": value.orders, "fen": value.fen}
+    scores = {name: _score(column, getattr(cuts, name)) for name, column in values.items()}
+    if cuts.fences is None:
+        highs = [score >= cuts.high for score in scores.values()]
+    else:
+        highs = [column > cuts.fences[name] for name, column in values.items()]
+    letters = [case((high, literal(digit)), else_=literal(0)) for high, digit in zip(highs, (100, 10, 1), strict=True)]
+    kept = cast(func.nullif(value.rfm, ""), Integer)
+    has_moved = or_(
+        value.r != scores["last_at"],
+        value.f != scores["orders"],
+        value.m != scores["fen"],
+        func.coalesce(kept, -1) != letters[0] + letters[1] + letters[2],
+    )
+    return or_(
+        case((bought, has_moved), else_=value.rfm != ""),
+        value.life != _life(millis, last_at),
+        value.aipl == "I",
+        value.aipl != case((value.orders >= LOYAL_ORDERS, "L"), (bought, "P"), else_=""),
+    )
+
+
+def _score(column: ColumnElement[Any], cuts: Sequence[int]) -> ColumnElement[int]:
+    passed = [case((column > _literal(cut), literal(1)), else_=literal(0)) for cut in cuts]
+    return sum(passed, start=literal(1, Integer))
+
+
+def _life(millis: int, last_at: ColumnElement[int]) -> ColumnElement[str]:
+    """scrm.segments.stages.life_of, in milliseconds."""
+    stat, value = person_stat.c, person_value.c
+    orders = func.coalesce(stat.kept_orders, 0)
+    first = _literal(millis) - func.coalesce(_millis(stat.first_paid_at), 0)
+    last = _literal(millis) - func.coalesce(last_at, 0)
+    own = case((orders >= CYCLE_FROM, func.nullif(value.cycle_days, 0)))
+    cycle = cast(func.coalesce(own, USUAL_CYCLE_DAYS), BigInteger) * _literal(_DAY_MILLIS)
+    return case(
+        (orders <= 0, ""),
+        (first <= _literal(NEW_DAYS * _DAY_MILLIS), "new"),
+        (or_(last > cycle * 3, last > _literal(LOST_DAYS * _DAY_MILLIS)), "lost"),
+        (last <= cycle, "active"),
+        (last <= cycle * 2, "cooling"),
+        else_="sleeping",
+    )
 
 
 def find_showing(conn: Connection, names: Sequence[str], after: int, until: int, since: datetime) -> set[int]:

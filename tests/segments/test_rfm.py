@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from scrm.commerce import store as commerce
 from scrm.commerce.models import orders
@@ -231,6 +231,39 @@ async def test_who_moves_is_told_of_once_and_a_new_yardstick_moves_nobody(house:
     await house.db.write(rfm_store.save_rules, Rules(high=5, names={"111": "铁粉"}), now=house.clock.at, by="chenlan")
     assert await rfm_refresh.refresh(house) == 3
     assert (await moved(house))[-1] == (three, "一般挽留客户", "")
+
+
+async def test_night_after_night_it_is_what_one_would_compute_from_nothing(house: Any) -> None:
+    luck = random.Random(7)
+    shop = make_shop(6, 40)
+    ids = await house.db.write(add_buyers, shop)
+    await rfm_refresh.refresh(house)
+
+    def live(conn: Connection) -> None:
+        """Somebody buys, somebody gives back a part, somebody looks at something."""
+        now = house.clock.at
+        buyer, giver, reader = luck.choice(ids), luck.choice(ids), luck.choice(ids)
+        row = {"channel": "t", "order_no": f"later-{now:%j%H}", "person_id": buyer, "status": "paid", "paid_at": now}
+        row |= {"payment_status": "paid", "paid_fen": 30_000, "ordered_at": now}
+        conn.execute(insert(orders).values(**row, first_seen_at=now, last_seen_at=now))
+        mine = select(orders.c.id).where(orders.c.person_id == giver).limit(1).scalar_subquery()
+        conn.execute(update(orders).where(orders.c.id == mine).values(refunded_fen=orders.c.refunded_fen + 1))
+        for person_id in (buyer, giver):
+            commerce.recount(conn, person_id)
+        publish(conn, [Event("product.viewed", now, reader, once=f"v{now:%j}")], now=now)
+
+    def plain(rows: dict[int, Any]) -> dict[int, tuple[Any, ...]]:
+        return {one: tuple(row[:-1]) for one, row in rows.items() if row.orders or row.counted or row.aipl}
+
+    for _ in range(8):
+        house.clock.at += luck.choice([1, 2, 9, 31, 47]) * DAY
+        await house.db.write(live)
+        await rfm_refresh.refresh(house)
+        grown = plain(await places(house))
+        await house.db.write(lambda conn: conn.execute(person_value.delete()))
+        await house.db.write(lambda conn: conn.execute(rfm_run.delete()))
+        await rfm_refresh.refresh(house)
+        assert plain(await places(house)) == grown
 
 
 async def test_the_night_gives_the_work_once_a_day_and_changed_rules_at_once(house: Any) -> None:

@@ -47,6 +47,7 @@ def upgrade() -> None:
         sa.Column("last_at", sa.BigInteger()),
         sa.Column("cycle_days", sa.Integer()),
         _number("counted"),
+        _number("counted_fen", sa.BigInteger),
         _number("r", sa.SmallInteger),
         _number("f", sa.SmallInteger),
         _number("m", sa.SmallInteger),
@@ -58,7 +59,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("person_id", name=op.f("pk_person_value")),
     )
     op.create_index(
-        "ix_person_value_rfm", "person_value", ["rfm", "person_id"], sqlite_where=_HAS_CLASS, postgresql_where=_HAS_CLASS
+        "ix_person_value_rfm",
+        "person_value",
+        ["rfm", "person_id"],
+        sqlite_where=_HAS_CLASS,
+        postgresql_where=_HAS_CLASS,
     )
     op.create_index("ix_person_value_life", "person_value", ["life", "person_id"])
     op.create_index("ix_person_value_aipl", "person_value", ["aipl", "person_id"])
