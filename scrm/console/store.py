@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import (
@@ -78,6 +79,34 @@ def count_needs(conn: Connection) -> Needs:
 # States are literals so that PostgreSQL finds the partial indexes.
 _ODD: ColumnElement[bool] = literal_column("inbox_event.state IN ('unknown', 'unreadable', 'failed')")
 _DEAD: ColumnElement[bool] = literal_column("work_item.state = 2")
+
+
+def last_callback_at(conn: Connection) -> datetime | None:
+    """When WeCom told us something last."""
+    newest = select(inbox_event.c.received_at).order_by(inbox_event.c.id.desc()).limit(1)
+    return conn.execute(newest).scalar_one_or_none()
+
+
+# The first part is the index's own condition, word for word.
+_TROUBLE = "send.outcome IN ('failed', 'too_late', 'unknown')"
+_MISSED_WELCOME: ColumnElement[bool] = literal_column(f"{_TROUBLE} AND send.kind = 'welcome'")
+_UNKNOWN: ColumnElement[bool] = literal_column(f"{_TROUBLE} AND send.outcome = 'unknown'")
+_INTENT: ColumnElement[bool] = literal_column("send.outcome = 'intent'")
+
+
+def count_missed_welcomes(conn: Connection, since: datetime) -> int:
+    """Up to one more than MOST, as the others."""
+    return _count_some(conn, send.c.id, and_(_MISSED_WELCOME, send.c.decided_at >= since))
+
+
+def count_unknown_sends(conn: Connection, since: datetime) -> int:
+    """Those of which nobody knows whether they went out."""
+    return _count_some(conn, send.c.id, and_(_UNKNOWN, send.c.decided_at >= since))
+
+
+def count_stuck_sends(conn: Connection, before: datetime) -> int:
+    """Those that were decided before then and still have no outcome."""
+    return _count_some(conn, send.c.id, and_(_INTENT, send.c.decided_at < before))
 
 
 def _count_some(conn: Connection, column: ColumnElement[Any], which: ColumnElement[bool]) -> int:

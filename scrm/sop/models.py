@@ -281,6 +281,13 @@ send = Table(
         sqlite_where=text("kind = 'welcome' AND outcome IN ('failed', 'too_late', 'unknown')"),
         postgresql_where=text("kind = 'welcome' AND outcome IN ('failed', 'too_late', 'unknown')"),
     ),
+    # What did not go out, or nobody knows.
+    Index(
+        "ix_send_trouble",
+        "decided_at",
+        sqlite_where=text("outcome IN ('failed', 'too_late', 'unknown')"),
+        postgresql_where=text("outcome IN ('failed', 'too_late', 'unknown')"),
+    ),
     Index(
         "ix_send_open",
         "decided_at",

@@ -5,8 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select, text, update
-from sqlalchemy.event import listen
+from sqlalchemy import Connection, select, update
 
 from scrm.audit import audit_entry
 from scrm.callbacks import replay, search, sweep
@@ -19,6 +18,7 @@ from scrm.sop.models import enrolment, send
 from scrm.work.models import work_item
 from tests.console.conftest import SignIn, Visitor
 from tests.fakes import wecom as fake
+from tests.plans import plan_of, plans_of
 from tests.world import ANING, XIAOMAN, World
 
 UNKNOWN = (
@@ -266,11 +266,11 @@ async def test_searches_use_their_indexes(world: World) -> None:
         (Wanted(kind="change_external_contact:add_external_contact"), "ix_inbox_event_name"),
         (Wanted(state="odd"), "ix_inbox_event_odd"),
     ):
-        assert index in await world.services.db.read(_plan, _searched(wanted)), wanted
+        assert index in await world.services.db.read(plan_of, _searched(wanted)), wanted
     await world.add()
     row = (await world.rows(inbox_event))[-1]
-    asked = await world.services.db.read(_statements_of, row)
-    plans = [await world.services.db.read(_plan, query) for query in asked]
+    looks = (search.list_told, search.list_sends, search.list_runs)
+    plans = [await world.services.db.read(_plan_for, look, row) for look in looks]
     for plan, index in zip(plans, ("ix_event_person", "ix_send_contact", "ix_enrolment_person_id"), strict=True):
         assert index in plan
         assert not re.search(r"(SCAN|Seq Scan on) (event|send|enrolment)\b", plan)
@@ -281,18 +281,6 @@ def _searched(wanted: Wanted) -> Any:
     return select(inbox_event.c.id).where(*served).order_by(inbox_event.c.id.desc()).limit(50)
 
 
-def _statements_of(conn: Connection, row: Any) -> list[Any]:
-    """What the page of one callback asks for, as the database gets it."""
-    asked: list[Any] = []
-    listen(conn, "before_execute", lambda _, clause, *rest: asked.append(clause))
-    for look in (search.list_told, search.list_sends, search.list_runs):
-        look(conn, row)
-    return asked
-
-
-def _plan(conn: Connection, query: Any) -> str:
-    compiled = str(query.compile(conn, compile_kwargs={"literal_binds": True}))
-    if conn.dialect.name == "sqlite":
-        return " ".join(str(row[3]) for row in conn.execute(text(f"EXPLAIN QUERY PLAN {compiled}")))
-    conn.execute(text("SET LOCAL enable_seqscan = off"))  # these tables are small
-    return "\n".join(row[0] for row in conn.execute(text(f"EXPLAIN {compiled}")))
+def _plan_for(conn: Connection, look: Any, row: Any) -> str:
+    (plan,) = plans_of(conn, lambda conn: look(conn, row))
+    return plan
