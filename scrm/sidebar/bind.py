@@ -294,4 +294,4 @@ async def _orders(request: web.Request, visit: Visit, **values: Any) -> web.Resp
         return order_cards.load(conn, visit)
 
     view = await request.app[SERVICES].db.read(load)
-    return page(request, "cards/orders.html", visit=visit, view=view, **_values(request, **values))
+    return page(request, "cards/orders.html", visit=visit, view=view, is_anew=True, **_values(request, **values))

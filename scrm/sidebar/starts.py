@@ -10,12 +10,15 @@ from scrm.profiles.store import access_contact
 from scrm.services import SERVICES
 from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.door import for_members, page, visit_of
+from scrm.sidebar.script_shelf import with_gaps
 from scrm.sop import store
+from scrm.sop.contact_values import Contact, values_of
 from scrm.sop.enrol import Rules
-from scrm.sop.shelf import house_of, playbooks_of
+from scrm.sop.shelf import house_of, playbooks_of, shop_of
 from scrm.sop.start_preview import Preview, preview
 from scrm.sop.starts import By, Started, list_startable, start_by_hand
 from scrm.sop.taken_back import has_spoken, take_back
+from scrm.sop.values import named_in
 from web.texts import _
 
 routes = web.RouteTableDef()
@@ -37,11 +40,16 @@ async def show(request: web.Request) -> web.StreamResponse:
 async def show_preview(request: web.Request) -> web.StreamResponse:
     """{playbook}: its first steps with their times, or why it cannot be started now."""
     visit, key = visit_of(request), await _key(request)
-    rules = _rules(request)
+    rules, shop = _rules(request), shop_of(request.app[SERVICES])
 
     def look(conn: Connection) -> Preview:
         _enter(conn, visit)
-        return preview(conn, rules, key, visit.person_id, _by(visit), visit.now)
+
+        def say(text: str) -> str:
+            contact = Contact(visit.person_id, visit.userid, visit.external_userid)
+            return with_gaps(text, values_of(conn, contact, named_in(text), shop, visit.now))
+
+        return preview(conn, rules, key, visit.person_id, _by(visit), visit.now, say)
 
     try:
         # Written to, and taken back: not for reading connections.

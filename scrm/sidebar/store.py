@@ -193,6 +193,11 @@ def list_orders(
     return conn.execute(_order_page(conn.dialect.name, before is not None, is_timed, bool(words)), values).one()
 
 
+def count_orders(conn: Connection, person_id: int) -> int:
+    """As the totals have it."""
+    return int(conn.scalar(select(person_stat.c.orders).where(person_stat.c.person_id == person_id)) or 0)
+
+
 def _escaped(words: str) -> str:
     return words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 

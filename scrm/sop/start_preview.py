@@ -1,5 +1,6 @@
 """What a start by hand would do, before it is done: the first steps with their times, or why not."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -39,20 +40,28 @@ class Preview:
     note: str = ""
 
 
-def preview(conn: Connection, rules: Rules, playbook_key: str, person_id: int, by: By, now: datetime) -> Preview:
-    """Start it and take that back in the same breath: what is shown is what would happen. Raises as a start does."""
+Say = Callable[[str], str]
+
+
+def preview(
+    conn: Connection, rules: Rules, playbook_key: str, person_id: int, by: By, now: datetime, say: Say = str
+) -> Preview:
+    """Start it and take that back in the same breath: what is shown is what would happen. Raises as a start does.
+
+    `say` fills a text for whom it is meant.
+    """
     trial = conn.begin_nested()
     try:
         started = start_by_hand(conn, rules, playbook_key, person_id, by, now)
         run = store.find_run(conn, started.enrolment_id)
         assert run is not None  # noqa: S101 - it was just begun
-        return _describe(rules.published.current[playbook_key], run, rules.house, now)
+        return _describe(rules.published.current[playbook_key], run, rules.house, now, say)
     finally:
         trial.rollback()
 
 
-def _describe(playbook: Playbook, run: Row[object], house: House, now: datetime) -> Preview:
-    coming, has_more = upcoming(playbook, course_of(playbook, run, house), now)
+def _describe(playbook: Playbook, run: Row[object], house: House, now: datetime, say: Say) -> Preview:
+    coming, has_more = upcoming(playbook, course_of(playbook, run, house), now, say)
     return Preview(playbook.key, playbook.title, coming, has_more, _note(run))
 
 
@@ -64,7 +73,7 @@ def _note(run: Row[object]) -> str:
     return ""
 
 
-def upcoming(playbook: Playbook, course: Course, now: datetime) -> tuple[list[Coming], bool]:
+def upcoming(playbook: Playbook, course: Course, now: datetime, say: Say = str) -> tuple[list[Coming], bool]:
     """The first steps of the way, as far as it is known; and whether there are more. Pure."""
     found: list[Coming] = []
     index, arrived, program = 0, now, playbook.program
@@ -79,7 +88,7 @@ def upcoming(playbook: Playbook, course: Course, now: datetime) -> tuple[list[Co
             found.append(_fork(course, node, arrived))
             return found, True
         at = max(arrived, course.planned_at(node))
-        found.append(_step(node, at))
+        found.append(_step(node, at, say))
         index, arrived = index + 1, at
     return found, False
 
@@ -87,9 +96,9 @@ def upcoming(playbook: Playbook, course: Course, now: datetime) -> tuple[list[Co
 _TITLES = {each.letter: each.title.partition("（")[0] for each in CHANNELS}
 
 
-def _step(step: Step, at: datetime) -> Coming:
+def _step(step: Step, at: datetime, say: Say) -> Coming:
     text = step.contents[0].text if step.contents else ""
-    line = " ".join(text.split())
+    line = " ".join(say(text).split())
     channel = _TITLES[step.channel.value]
     title = channel if step.title in ("", step.id) else step.title
     return Coming(title, channel, at, line[:_TEXT_CHARS] + ("…" if len(line) > _TEXT_CHARS else ""))

@@ -79,7 +79,9 @@ async def test_one_tap_binds_says_what_it_switches_on_and_is_taken_back(world: W
     assert "订单发货" not in page
     # It can be bound anew, to this customer or to another, and all of it happens again.
     (chosen,) = choices(await find(lina, "0277"))
-    assert "已绑定到这位客户" in words(await lina.press(BIND, **chosen))
+    html = await lina.press(BIND, **chosen)
+    assert "已绑定到这位客户" in words(html)
+    assert re.search(r'id="orders-count" hx-swap-oob="innerHTML">\d+<', html)
     await world.settle()
     again = await world.rows(enrolment, enrolment.c.person_id == person_id, enrolment.c.state == "active")
     assert len(again) == len(began)

@@ -27,7 +27,7 @@ exit_if: none
 goal: none
 holdout: 0%
 steps:
-  - {id: ask, at: T0+1h, window: "09:00-21:00", channel: T, late: defer, ttl: 24h, content: {text: 哪天方便？}}
+  - {id: ask, at: T0+1h, window: "09:00-21:00", channel: T, late: defer, ttl: 24h, content: {text: "{{ 客户昵称 }}，哪天方便？"}}
 """
 
 
@@ -81,7 +81,7 @@ async def test_what_comes_is_shown_before_and_nothing_of_the_look_stays(world: W
     before = len(await world.rows(event))
     for _ in range(2):
         said = words(await lina.press(f"{path}/preview", playbook="measure"))
-        assert "今天 11:00 员工待办 哪天方便？" in said
+        assert "今天 11:00 员工待办 小满，哪天方便？" in said, "as it would be said to her"
     assert await world.rows(enrolment, enrolment.c.playbook_key == "measure") == []
     assert len(await world.rows(event)) == before
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -97,7 +97,7 @@ class Orders:
 def load(conn: Connection, visit: Visit) -> Orders:
     """The newest: of the page's picture, or by themselves."""
     if visit.picture is None:
-        return load_page(conn, visit, limit=FIRST)
+        return replace(load_page(conn, visit, limit=FIRST), count=store.count_orders(conn, visit.person_id))
     cards = of_picture(visit)
     return _page(cards, FIRST, visit.picture.worth[0].orders or len(cards))
 
