@@ -15,7 +15,6 @@ branch_labels = None
 depends_on = None
 
 _TOLD = sa.text("name IN ('segment.entered', 'segment.left')")
-_HAS_CLASS = sa.text("rfm <> ''")
 
 
 def _number(name: str, kind: type[sa.Integer] = sa.Integer) -> sa.Column[int]:
@@ -58,13 +57,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["person_id"], ["person.id"], name=op.f("fk_person_value_person_id_person")),
         sa.PrimaryKeyConstraint("person_id", name=op.f("pk_person_value")),
     )
-    op.create_index(
-        "ix_person_value_rfm",
-        "person_value",
-        ["rfm", "person_id"],
-        sqlite_where=_HAS_CLASS,
-        postgresql_where=_HAS_CLASS,
-    )
+    op.create_index("ix_person_value_rfm", "person_value", ["rfm", "person_id"])
     op.create_index("ix_person_value_life", "person_value", ["life", "person_id"])
     op.create_index("ix_person_value_aipl", "person_value", ["aipl", "person_id"])
     op.create_table(
