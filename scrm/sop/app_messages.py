@@ -32,16 +32,17 @@ class Message:
     end: Callable[[Connection, str, str], None]
 
 
-async def send(services: Services, message: Message, *, attempts: int) -> None:
+async def send(services: Services, message: Message) -> None:
     """Send it, or say in the ledger why not.
 
-    Raises WeCom's error when trying again helps; the same request is then sent with the duplicate check on.
+    Raises WeCom's error when trying again helps. The same request goes out each time, with the duplicate check on: who
+    was killed before the answer came does not tell the member twice.
     """
     body = await services.db.write(_take_body, message)
     if body is None:
         return
     try:
-        answer = await services.wecom.messages.send_message(body, duplicate_check=attempts > 1)
+        answer = await services.wecom.messages.send_message(body, duplicate_check=True)
     except WeComError as error:
         # Until a later try succeeds, this is how it stands.
         await services.db.write(_note_failure, message, error.errcode, error.text)

@@ -191,7 +191,7 @@ async def run_warn(services: Services, item: queue.Claimed) -> None:
     if body is None:
         return
     try:
-        await services.wecom.messages.send_message(body, duplicate_check=item.attempts > 1)
+        await services.wecom.messages.send_message(body, duplicate_check=True)
     except WeComError as error:
         await services.db.write(_note_warning, once, "failed", error.text, None)
         if error.retry_class in _REFUSED:

@@ -174,7 +174,7 @@ async def run_notify(services: Services, item: queue.Claimed) -> None:
         compose=partial(_compose_waiting, once=once, services=services),
         end=lambda conn, state, reason: notice_store.end_bundle(conn, once, state, reason, services.clock.now()),
     )
-    await app_messages.send(services, message, attempts=item.attempts)
+    await app_messages.send(services, message)
 
 
 def _compose_waiting(conn: Connection, once: str, services: Services) -> dict[str, Any] | None:

@@ -35,7 +35,7 @@ async def run_notice(services: Services, item: queue.Claimed) -> None:
         return
     once = _once(link_id)
     try:
-        answer = await services.wecom.messages.send_message(body, duplicate_check=item.attempts > 1)
+        answer = await services.wecom.messages.send_message(body, duplicate_check=True)
     except WeComError as error:
         await services.db.write(_settle, once, "failed", error.errcode, error.text, None)
         if error.retry_class in (RetryClass.PARAMETER, RetryClass.RELATION):

@@ -165,7 +165,7 @@ async def run_remind(services: Services, item: queue.Claimed) -> None:
         compose=partial(_compose_waiting, payload=payload, services=services),
         end=partial(_end, task_ids=payload["task_ids"]),
     )
-    await app_messages.send(services, message, attempts=item.attempts)
+    await app_messages.send(services, message)
 
 
 def _compose_waiting(conn: Connection, payload: dict[str, Any], services: Services) -> dict[str, Any] | None:
