@@ -44,6 +44,7 @@ from scrm.mass_messages.audience import COUNTED
 from scrm.mass_messages.models import mass_message_target
 from scrm.membership.models import member_level, points_account
 from scrm.profiles.models import external_contact, follow_user, follow_user_tag, identity, member, person, person_stat
+from scrm.segments.models import person_value
 from scrm.sop.models import enrolment, send
 
 _PERSON = bindparam("person_id", type_=BigInteger)
@@ -114,6 +115,8 @@ def _worth() -> Select[Any]:
             stat.kept_orders,
             stat.kept_fen,
             stat.last_kept_at,
+            # As the last night placed them, by the shop's rules.
+            *(person_value.c[name] for name in ("r", "f", "m", "rfm")),
             points_account.c.available.label("points"),
             points_account.c.frozen.label("frozen_points"),
             member_level.c.title.label("level_title"),
@@ -123,6 +126,7 @@ def _worth() -> Select[Any]:
         )
         .select_from(person)
         .outerjoin(person_stat, stat.person_id == person.c.id)
+        .outerjoin(person_value, person_value.c.person_id == person.c.id)
         .outerjoin(points_account, points_account.c.person_id == person.c.id)
         .outerjoin(member_level, member_level.c.key == points_account.c.level_key)
         .where(person.c.id == _PERSON)

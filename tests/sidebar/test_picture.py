@@ -91,6 +91,7 @@ async def test_what_a_customer_is_worth_counts_what_was_kept(world: World, lina:
 
 def test_a_shop_sets_the_steps_of_its_classes() -> None:
     row = SimpleNamespace(**dict.fromkeys(Worth.__dataclass_fields__, 0), kept_orders=1, kept_fen=25600)
+    row.r, row.f, row.m, row.rfm = 0, 0, 0, ""
     row.last_kept_at, row.last_order_at, row.level_title, row.level_benefits = NOW - timedelta(days=5), None, "", ""
     for given, letters in (({}, "R5 F1 M2"), ({"yuan": [10, 20, 30, 40]}, "R5 F1 M5")):
         found = worth_of(row, make_settings("sqlite:///x", "http://127.0.0.1:9", rfm=given), NOW).rfm
@@ -99,6 +100,11 @@ def test_a_shop_sets_the_steps_of_its_classes() -> None:
     for wrong in ([1, 2, 3], [4, 3, 2, 1], [0, 1, 2, 3]):
         with pytest.raises(WrongUse, match=r"rfm\.yuan"):
             make_settings("sqlite:///x", "http://127.0.0.1:9", rfm={"yuan": wrong})
+    # What the night has computed by the page's rules goes before.
+    row.r, row.f, row.m, row.rfm = 2, 3, 5, "011"
+    placed = worth_of(row, make_settings("sqlite:///x", "http://127.0.0.1:9"), NOW).rfm
+    assert placed is not None
+    assert (placed.title, placed.letters) == ("重要保持客户", "R2 F3 M5")
 
 
 # Now ------------------------------------------------------------------------------------------------------------------

@@ -122,12 +122,17 @@ def worth_of(row: Any, settings: Settings, now: datetime) -> Worth:
         paid_fen=row.paid_fen or 0,
         refunded_fen=row.refunded_fen or 0,
         last_order_at=row.last_order_at,
-        rfm=rfm.score(row.last_kept_at, row.kept_orders or 0, row.kept_fen or 0, _cuts(settings), now),
+        rfm=_placed(row) or rfm.score(row.last_kept_at, row.kept_orders or 0, row.kept_fen or 0, _cuts(settings), now),
         points=row.points,
         frozen_points=row.frozen_points or 0,
         level=row.level_title or "",
         benefits=row.level_benefits or "",
     )
+
+
+def _placed(row: Any) -> Rfm | None:
+    """As the page of RFM has it; who bought first today is placed tonight."""
+    return Rfm(row.r, row.f, row.m, rfm.CLASSES[tuple(letter == "1" for letter in row.rfm)]) if row.rfm else None
 
 
 def _cuts(settings: Settings) -> rfm.Cuts:
