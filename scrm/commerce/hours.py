@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Connection, delete, func, literal_column, select, text
 
 from scrm.commerce.models import IS_PURCHASE, order_hour, orders
+from scrm.db.bulk import insert_rows
 
 HOUR = 3_600_000
 _SEEN = ("paid_at", "channel", "paid_fen", "refunded_fen", "is_test", "payment_status")
@@ -30,19 +31,29 @@ def install(conn: Connection) -> None:
         conn.exec_driver_sql(statement)
 
 
+def differing(conn: Connection) -> int:
+    """How many hours do not say what the orders say."""
+    return len({row[:2] for row in _kept(conn) ^ _counted(conn)})
+
+
 def recount(conn: Connection) -> int:
-    """Count all hours anew from the orders; returns how many hours differed."""
-    before = _rows(conn, select(order_hour).where(order_hour.c.orders != 0))
+    """Count all hours anew from the orders; returns how many hours differed. The caller has the turn of orders."""
+    kept, counted = _kept(conn), _counted(conn)
+    if kept != counted:
+        conn.execute(delete(order_hour))
+        names = [column.name for column in order_hour.c]
+        insert_rows(conn, order_hour, [dict(zip(names, row, strict=True)) for row in sorted(counted)])
+    return len({row[:2] for row in kept ^ counted})
+
+
+def _kept(conn: Connection) -> set[tuple[Any, ...]]:
+    return _rows(conn, select(order_hour).where(order_hour.c.orders != 0))
+
+
+def _counted(conn: Connection) -> set[tuple[Any, ...]]:
     hour: ColumnElement[int] = literal_column(f"orders.paid_at / {HOUR}", BigInteger())
     sums = (func.count(), func.sum(orders.c.paid_fen), func.sum(orders.c.refunded_fen))
-    counted = select(hour, orders.c.channel, *sums).where(text(IS_PURCHASE)).group_by(hour, orders.c.channel)
-    after = _rows(conn, counted)
-    if before == after:
-        return 0
-    conn.execute(delete(order_hour))
-    names = [column.name for column in order_hour.c]
-    conn.execute(order_hour.insert(), [dict(zip(names, row, strict=True)) for row in sorted(after)])
-    return len({row[:2] for row in before ^ after})
+    return _rows(conn, select(hour, orders.c.channel, *sums).where(text(IS_PURCHASE)).group_by(hour, orders.c.channel))
 
 
 def _rows(conn: Connection, query: Any) -> set[tuple[Any, ...]]:

@@ -310,6 +310,8 @@ coupon_issue = Table(
         postgresql_where=text("order_id IS NULL AND order_no <> ''"),
     ),
     Index("ix_coupon_issue_batch", "batch_key", "id"),
+    # What was issued in a period, for reports.
+    Index("ix_coupon_issue_issued_at", "issued_at", "batch_key"),
     Index("uq_coupon_issue_reason", "batch_key", "person_id", "reason_key", unique=True),
     Index("ix_coupon_issue_person_id", "person_id", "issued_at"),
 )

@@ -1,10 +1,12 @@
-"""`scrm doctor --recount`: every person's running totals against a recount of their orders."""
+"""`scrm doctor --recount`: every person's running totals and what reports keep, against a recount."""
 
 import json
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from scrm.commerce.recount import Difference, Outcome, recount_all
+from scrm.reports.recount import Recounted, recount_reports
 from scrm.services import Services
 
 _SHOWN = 20
@@ -13,8 +15,18 @@ _SHOWN = 20
 async def run_recount(services: Services, *, fix: bool, as_json: bool) -> int:
     """0 when all totals are right, or were mended; 1 when some differ."""
     outcome = await recount_all(services.db, fix=fix)
-    print(json.dumps(as_data(outcome, fix), ensure_ascii=False) if as_json else "\n".join(_lines(outcome, fix)))
-    return 0 if fix or not outcome.differing else 1
+    reports = await recount_reports(services.db, fix=fix)
+    data = {**as_data(outcome, fix), "reports": asdict(reports)}
+    lines = [*_lines(outcome, fix), _reports_line(reports, fix)]
+    print(json.dumps(data, ensure_ascii=False) if as_json else "\n".join(lines))
+    return 0 if fix or not (outcome.differing or reports.differing or reports.hours) else 1
+
+
+def _reports_line(found: Recounted, fix: bool) -> str:
+    if not found.differing and not found.hours:
+        return f"核对了 {found.rows:,} 次添加和每小时的销售，经营报表的汇总全部一致。"
+    what = f"核对了 {found.rows:,} 次添加，经营报表里 {found.differing:,} 位客户、{found.hours:,} 个小时的汇总不一致"
+    return f"{what}，已重新计算。" if fix else f"{what}。运行 scrm doctor --recount --fix 重新计算。"
 
 
 def as_data(outcome: Outcome, fix: bool) -> dict[str, Any]:

@@ -313,13 +313,9 @@ def sums_of(rows: Any, is_first: ColumnElement[bool], period: Period, now: datet
     }
 
 
-def find_differences(conn: Connection, after: int = 0, limit: int = SLICE) -> tuple[int, int]:
-    """How many rows of a slice of the ledger differ from a recount, and where the next slice begins (0: the end)."""
-    ids = select(way_add.c.event_id).where(way_add.c.event_id > after).order_by(way_add.c.event_id).limit(limit)
-    found = list(conn.scalars(ids))
-    if not found:
-        return 0, 0
-    kept = {tuple(row) for row in conn.execute(select(report_add).where(among(conn, report_add.c.event_id, found)))}
-    counted = {tuple(row) for row in conn.execute(reckon(among(conn, way_add.c.event_id, found)))}
-    differing = {row[2] for row in kept ^ counted}
-    return len(differing), found[-1]
+def find_differences(conn: Connection, after: int, last: int) -> set[int]:
+    """Persons of a piece of the ledger whose rows differ from a recount."""
+    kept_of = report_add.c.event_id.in_(select(way_add.c.event_id).where(way_add.c.event_id.between(after + 1, last)))
+    kept = {tuple(row) for row in conn.execute(select(report_add).where(kept_of))}
+    counted = {tuple(row) for row in conn.execute(reckon(way_add.c.event_id.between(after + 1, last)))}
+    return {row[3] for row in kept ^ counted}

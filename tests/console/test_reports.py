@@ -13,6 +13,7 @@ from scrm.access.roles import made_of
 from scrm.access.store import save_role
 from scrm.commerce import hours
 from scrm.commerce.canonical import read_order
+from scrm.commerce.models import order_hour
 from scrm.commerce.store import save_orders
 from scrm.contact_ways.models import contact_way
 from scrm.events import Event, record
@@ -24,6 +25,7 @@ from scrm.reports.cohort import Counts
 from scrm.reports.lines import draw, round_top
 from scrm.reports.measures import BY_KEY, MEASURES, OF_CHANNEL, Counted
 from scrm.reports.models import report_add
+from scrm.reports.recount import Recounted, recount_reports
 from scrm.reports.trade import Trade
 from scrm.settings import Shop
 from scrm.sop.models import enrolment
@@ -162,7 +164,11 @@ async def test_what_is_kept_says_what_a_recount_says(march: World, manager: Visi
         return [(await manager.get(f"/console/reports{query}")).text for query in asked]
 
     def differing(conn: Connection) -> tuple[int, int, int]:
-        return adds.find_differences(conn)[0], hours.recount(conn), len(conn.execute(select(report_add)).all())
+        return (
+            len(adds.find_differences(conn, 0, 10**9)),
+            hours.recount(conn),
+            len(conn.execute(select(report_add)).all()),
+        )
 
     live = await read()
     assert await march.services.db.read(adds.find_pending) is None
@@ -185,6 +191,17 @@ async def test_what_is_kept_says_what_a_recount_says(march: World, manager: Visi
     assert await march.services.db.read(adds.find_pending) == set()
     assert await march.services.db.write(differing) == (0, 0, 4)
     march.clock.move_to(at(31, 11))
+    assert await read() == news
+    assert await recount_reports(march.services.db, fix=False) == Recounted(4, 0, 0)
+
+    def spoil(conn: Connection) -> None:
+        conn.execute(report_add.update().values(net_fen=7))
+        conn.execute(order_hour.update().values(paid_fen=order_hour.c.paid_fen + 1))
+
+    await march.services.db.write(spoil)
+    spoilt = await recount_reports(march.services.db, fix=True)
+    assert (spoilt.rows, spoilt.differing, spoilt.hours) == (4, 3, 5)
+    assert await recount_reports(march.services.db, fix=False) == Recounted(4, 0, 0)
     assert await read() == news
 
 

@@ -45,6 +45,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_orders_purchase", "orders", ["paid_at", "person_id"], sqlite_where=IS_PURCHASE, postgresql_where=IS_PURCHASE
     )
+    op.create_index("ix_coupon_issue_issued_at", "coupon_issue", ["issued_at", "batch_key"])
     op.create_index("ix_way_add_person_id", "way_add", ["person_id", "added_at"])
     op.create_table(
         "report_add",
@@ -111,6 +112,7 @@ def downgrade() -> None:
     for table in ("report_pin", "saved_report", "channel_cost", "report_cursor", "report_add", "order_hour"):
         op.drop_table(table)
     op.drop_index("ix_way_add_person_id", "way_add")
+    op.drop_index("ix_coupon_issue_issued_at", "coupon_issue")
     op.drop_index("ix_orders_purchase", "orders")
     op.create_index(
         "ix_orders_paid_at", "orders", ["paid_at", "person_id"], sqlite_where=IS_PAID, postgresql_where=IS_PAID
