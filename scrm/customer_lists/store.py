@@ -19,7 +19,6 @@ from sqlalchemy import (
     Row,
     Select,
     String,
-    and_,
     exists,
     func,
     literal,
@@ -422,15 +421,25 @@ class _Ask:
         wanted = self.narrowed.wanted
         if wanted.stage:
             yield person.c.stage == wanted.stage
-        yield from _between(stat.c.last_order_at, self.narrowed.ordered_from, self.narrowed.ordered_to)
+        ordered_at, paid = self._led(stat.c.last_order_at, as_sets), self._led(stat.c.paid_fen, as_sets)
+        yield from _between(ordered_at, self.narrowed.ordered_from, self.narrowed.ordered_to)
         if self.narrowed.paid_from:
-            yield and_(_literally(f"{stat.name}.paid_fen > 0"), stat.c.paid_fen >= self.narrowed.paid_from)
+            if paid is stat.c.paid_fen:
+                yield _literally(f"{stat.name}.paid_fen > 0")
+            yield paid >= self.narrowed.paid_from
         if self.narrowed.paid_to is not None:
             yield func.coalesce(stat.c.paid_fen, 0) <= self.narrowed.paid_to
         yield from self._relations(as_sets)
         for kind in ("tag", "segment"):
             if named := getattr(wanted, kind):
                 yield self._leaf({kind: named}, as_sets)
+
+    def _led(self, column: ColumnElement[Any], as_sets: bool) -> ColumnElement[Any]:
+        """A column whose index may lead: else SQLite would follow it, and sort everybody whom it finds."""
+        is_order = self.narrowed.wanted.order.column == column.key and not self.narrowed.wanted.q
+        if as_sets or is_order or self.conn.dialect.name != "sqlite":
+            return column
+        return _unindexed(column)
 
     def _leaf(self, tree: dict[str, str], as_sets: bool) -> ColumnElement[bool]:
         """As conditions of segments have it: what is unknown or deleted is nobody's."""
