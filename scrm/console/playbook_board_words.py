@@ -1,5 +1,6 @@
 """What the board says of a draft, in the words of the playbook's page; also of what is not finished. Pure."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,12 +8,14 @@ from typing import Any
 from scrm.console import reading
 from scrm.profiles.conditions import EVENTS
 from scrm.sop import run_keys, timing
+from scrm.sop.board import starting
 from scrm.sop.board.model import Board, Card, write_path
 from scrm.sop.board.said import split_duration
 from scrm.sop.results import Figures
 from scrm.sop.schema import CouponSpec, Playbook, Step, Trigger, When
 from scrm.sop.triggers import ALIASES, TRIGGERS, find_trigger
 
+_DAYS = re.compile(r"(\d{1,4})d")
 _FAMILIES = {
     "contact": "好友",
     "person": "好友",
@@ -91,6 +94,12 @@ class Words:
                 found.append((str(each.get("name", "")), str(each.get("share", "")), pieces))
         return found
 
+    def is_unwritten(self, card: Card) -> bool:
+        """Whether it says what every new step says."""
+        content = card.data.get("content")
+        texts = [each.get("text") for each in variants_of(content) or [content] if isinstance(each, Mapping)]
+        return any(starting.is_unwritten(card.channel, str(text or "")) for text in texts)
+
     def attached(self, card: Card) -> list[str]:
         content = card.data.get("content")
         parts = [part for each in variants_of(content) or [content] for part in attachments_of(each)]
@@ -157,6 +166,8 @@ def attachments_of(content: Any) -> list[Any]:
 
 
 def say_duration(written: Any) -> str:
+    if days := _DAYS.fullmatch(str(written or "")):
+        return f"{int(days[1])} 天"
     try:
         return timing.write_duration(timing.parse_duration(str(written)))
     except ValueError:

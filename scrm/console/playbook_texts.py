@@ -19,6 +19,7 @@ from scrm.errors import Conflict, Invalid, NotFound, ScrmError
 from scrm.services import SERVICES, Services
 from scrm.sop import diff, draft_locks, drafts, estimates, lifecycle, lifecycle_store, migrate_runs
 from scrm.sop import published as publishing
+from scrm.sop.board import starting
 from scrm.sop.drafts import Checked, Outcome
 from scrm.sop.json_schema import json_schema
 from scrm.sop.published import By
@@ -251,7 +252,7 @@ def _look_at_draft(conn: Connection, services: Services, key: str) -> dict[str, 
     if checked.playbook is not None:
         found = estimates.estimate(conn, checked.playbook, services.clock.now())
         reasons = estimates.reasons_to_approve(checked.playbook, found, terms.limits)
-        warnings = estimates.warnings(found)
+        warnings = [*_unwritten(checked.playbook), *estimates.warnings(found)]
     return {
         "draft": draft,
         "current": current,
@@ -263,6 +264,15 @@ def _look_at_draft(conn: Connection, services: Services, key: str) -> dict[str, 
         "warnings": warnings or [],
         "is_behind": current is not None and draft.based_on != current.version,
     }
+
+
+def _unwritten(playbook: Playbook) -> list[str]:
+    """Steps that would tell customers what every new step says."""
+    return [
+        f"“{step.title or step.id}”的话术还是新步骤自带的那句，发布前请写好"
+        for step in playbook.steps
+        if any(starting.is_unwritten(step.channel.value, said.text) for said in step.contents)
+    ]
 
 
 def _changes(before: Playbook | None, after: Playbook | None) -> list[diff.Change]:

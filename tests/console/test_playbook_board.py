@@ -261,6 +261,18 @@ async def test_events_are_narrowed_and_coupons_of_every_kind_are_made(board: Boa
     assert "where" not in (await board.card("wait")).data
 
 
+async def test_a_step_that_nobody_has_written_yet_is_told_before_it_is_published(board: Board) -> None:
+    await board.do("add", kind="T", to="steps", index="1", day="D3")
+    await board.do("add", kind="wait", to="steps", index="2")
+    page = await board.visitor.get(board.of)
+    assert "话术还是新步骤自带的那句" in page
+    assert "最多 3 天" in page
+    review = f"/console/playbooks/{board.key}/review"
+    assert "“新的员工待办”的话术还是新步骤自带的那句，发布前请写好" in await board.visitor.get(review)
+    await board.put("task", "text", item="content", text="用得怎么样？")
+    assert "自带的那句" not in await board.visitor.get(review)
+
+
 async def test_another_channel_takes_what_it_needs_and_leaves_what_it_cannot_have(board: Board) -> None:
     for letter in "MXSIGKWT":  # each from the one before
         await board.do("channel", at="steps/0", channel=letter)

@@ -73,6 +73,11 @@ def owned(kind: str) -> dict[str, Any]:
     return {**late, "content": {"text": _SAID[kind]}}
 
 
+def is_unwritten(channel: str, text: str) -> bool:
+    """Whether a step still says what a new one says."""
+    return bool(text) and text.strip() == _SAID.get(channel)
+
+
 def free_name(stem: str, taken: Collection[str]) -> str:
     """`task`, `task-2` ...: the first that nothing has."""
     number = 1
