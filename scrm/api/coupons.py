@@ -13,6 +13,7 @@ from scrm.api.parameters import (
     PAGED_BY_KEY,
     PAGED_BY_PLACE,
     PLACE,
+    Moment,
     Page,
     decode,
     page_of,
@@ -61,9 +62,9 @@ class Coupon(Struct, kw_only=True):
     percent_off: int
     threshold_fen: int
     person_id: int
-    issued_at: datetime
-    expires_at: datetime | None
-    redeemed_at: datetime | None
+    issued_at: Moment
+    expires_at: Moment | None
+    redeemed_at: Moment | None
     redemption: dict[str, Any] | None
     discount_fen: int
 
@@ -85,7 +86,7 @@ class CouponBatch(Struct, kw_only=True):
     percent_off: int
     threshold_fen: int
     valid_hours: int | None
-    valid_until: datetime | None
+    valid_until: Moment | None
     budget: int | None
     per_person: int | None
     url: str

@@ -1,6 +1,5 @@
 """GET /api/v1/customers: a person with identities, follow users, tags and totals; what happened to them."""
 
-from datetime import datetime
 from typing import Any
 
 from aiohttp import web
@@ -10,7 +9,7 @@ from sqlalchemy import Connection
 from scrm.access.scope import Scope, require_contact
 from scrm.api.auth import CALLER
 from scrm.api.operation import operation
-from scrm.api.parameters import LIMIT, PAGED_BY_PLACE, PLACE, Page, Text, person_id_of
+from scrm.api.parameters import LIMIT, PAGED_BY_PLACE, PLACE, Moment, Page, Text, person_id_of
 from scrm.commerce.words import channel
 from scrm.errors import NotFound
 from scrm.profiles import redirects, store, timeline
@@ -25,7 +24,7 @@ class Identity(Struct):
     kind: str
     value: str
     source: str
-    created_at: datetime | None
+    created_at: Moment | None
 
 
 class FollowUser(Struct):
@@ -38,9 +37,9 @@ class FollowUser(Struct):
     add_way: int
     state: str
     is_half: bool
-    followed_at: datetime | None
+    followed_at: Moment | None
     ended_by: str
-    ended_at: datetime | None
+    ended_at: Moment | None
 
 
 class Tag(Struct):
@@ -60,9 +59,9 @@ class Totals(Struct):
     paid_orders: int
     paid_fen: int
     refunded_fen: int
-    first_paid_at: datetime | None
-    last_paid_at: datetime | None
-    last_order_at: datetime | None
+    first_paid_at: Moment | None
+    last_paid_at: Moment | None
+    last_order_at: Moment | None
 
 
 class Customer(Struct):
@@ -87,8 +86,8 @@ class Happening(Struct):
     text: str
     actor: str
     source: str
-    occurred_at: datetime
-    received_at: datetime
+    occurred_at: Moment
+    received_at: Moment
     external_userid: str
     userid: str
     key: str

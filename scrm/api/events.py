@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from scrm import events
 from scrm.api.operation import Each, operation
-from scrm.api.parameters import PAGED_BY_KEY, SAYS_SOMETHING, Page, decode, page_of_few
+from scrm.api.parameters import PAGED_BY_KEY, SAYS_SOMETHING, Moment, Page, decode, page_of_few
 from scrm.errors import Invalid
 from scrm.http import require_keepable
 from scrm.profiles import identities, redirects, timeline
@@ -102,7 +102,7 @@ class EventTold(Struct, kw_only=True):
     name: Annotated[str, Meta(min_length=1, max_length=48)]
     person: Who | None = None
     facts: Annotated[dict[str, Any], Meta(max_length=MOST_FACTS)] | None = None
-    occurred_at: Annotated[datetime, Meta(tz=True)] | int | None = None
+    occurred_at: Moment | int | None = None
     key: Annotated[str, Meta(max_length=150)] | None = None
     userid: Annotated[str, Meta(max_length=64)] | None = None
     event_id: Annotated[str, Meta(max_length=120)] | None = None
@@ -184,7 +184,7 @@ def _check_name(name: Any) -> None:
 @dataclass(frozen=True, slots=True)
 class _Told:
     name: str
-    occurred_at: datetime
+    occurred_at: Moment
     who: Mapping[str, Any]
     facts: dict[str, Any]
     key: str

@@ -1,6 +1,5 @@
 """GET /api/v1/group_chats: customer groups, and who is in one."""
 
-from datetime import datetime
 from typing import Any
 
 from aiohttp import web
@@ -8,7 +7,7 @@ from msgspec import Struct
 from sqlalchemy import Connection
 
 from scrm.api.operation import operation
-from scrm.api.parameters import CURSOR, LIMIT, PAGED, Choice, Page, Text
+from scrm.api.parameters import CURSOR, LIMIT, PAGED, Choice, Moment, Page, Text
 from scrm.errors import NotFound
 from scrm.group_chats import store
 from scrm.services import SERVICES
@@ -36,9 +35,9 @@ class GroupChat(Struct, kw_only=True):
     members: int
     customers: int
     tags: list[str]
-    created_at: datetime
-    dismissed_at: datetime | None
-    refreshed_at: datetime | None
+    created_at: Moment
+    dismissed_at: Moment | None
+    refreshed_at: Moment | None
 
 
 class GroupChatMember(Struct, kw_only=True):
@@ -49,7 +48,7 @@ class GroupChatMember(Struct, kw_only=True):
     name: str
     person_id: int | None
     group_nickname: str
-    joined_at: datetime
+    joined_at: Moment
     join_scene: int
     invitor: str
     state: str

@@ -1,6 +1,5 @@
 """GET and POST /api/v1/customers/{id}/points: balances, the ledger, and movements that other programs make."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from aiohttp import web
@@ -8,7 +7,7 @@ from msgspec import Meta, Struct
 from sqlalchemy import Connection, Row
 
 from scrm.api.operation import operation
-from scrm.api.parameters import CURSOR, LIMIT, PAGED, decode, page_of, person_id_of
+from scrm.api.parameters import CURSOR, LIMIT, PAGED, Moment, decode, page_of, person_id_of
 from scrm.errors import NotFound
 from scrm.membership import points, store
 from scrm.membership.rules import GIVEN, REASONS
@@ -47,7 +46,7 @@ class Line(Struct, kw_only=True):
     order_id: int | None
     by: str
     note: str
-    moved_at: datetime
+    moved_at: Moment
 
 
 class Level(Struct, kw_only=True):
@@ -56,14 +55,14 @@ class Level(Struct, kw_only=True):
     key: str
     title: str
     benefits: Any
-    until: datetime | None
+    until: Moment | None
 
 
 class Expiring(Struct):
     """What ends next."""
 
     points: int
-    expires_at: datetime
+    expires_at: Moment
 
 
 class Points(Struct, kw_only=True):

@@ -1,6 +1,5 @@
 """/api/v1/merges: two customers become one, the log, and the way back."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from aiohttp import web
@@ -10,7 +9,7 @@ from sqlalchemy import Row
 from scrm import joining
 from scrm.api.auth import CALLER
 from scrm.api.operation import operation
-from scrm.api.parameters import CURSOR, LIMIT, MOST_DIGITS, PAGED, Number, Page, decode, page_of
+from scrm.api.parameters import CURSOR, LIMIT, MOST_DIGITS, PAGED, Moment, Number, Page, decode, page_of
 from scrm.errors import NotFound
 from scrm.profiles import merge
 from scrm.profiles.merge import Act
@@ -39,8 +38,8 @@ class Merge(Struct, kw_only=True):
     reason: str
     evidence: Any
     counts: Any
-    merged_at: datetime
-    undone_at: datetime | None
+    merged_at: Moment
+    undone_at: Moment | None
 
 
 class Merged(Struct):

@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
@@ -14,7 +13,7 @@ from sqlalchemy import Connection
 from scrm.access.scope import may_reach
 from scrm.api.auth import CALLER
 from scrm.api.operation import Each, operation
-from scrm.api.parameters import PAGED_BY_KEY, Page, Text, page_of_few
+from scrm.api.parameters import PAGED_BY_KEY, Moment, Page, Text, page_of_few
 from scrm.commerce import store
 from scrm.commerce.canonical import MOST_ORDERS, Order, read_items, read_order, unknown_fields
 from scrm.db import Priority
@@ -87,7 +86,7 @@ class OrderPayment(Struct, kw_only=True):
     pay_key: str
     method: str
     amount_fen: int
-    paid_at: datetime | None
+    paid_at: Moment | None
     phase: str
 
 
@@ -97,12 +96,12 @@ class OrderShipment(Struct, kw_only=True):
     carrier_code: str
     carrier_name: str
     tracking_no: str
-    shipped_at: datetime | None
-    delivered_at: datetime | None
+    shipped_at: Moment | None
+    delivered_at: Moment | None
     line_keys: list[str]
     source: str
     state: str
-    state_at: datetime | None
+    state_at: Moment | None
 
 
 class OrderRefund(Struct, kw_only=True):
@@ -113,8 +112,8 @@ class OrderRefund(Struct, kw_only=True):
     status: str
     amount_fen: int
     reason: str
-    created_at: datetime | None
-    finished_at: datetime | None
+    created_at: Moment | None
+    finished_at: Moment | None
 
 
 class FoundOrder(Struct, kw_only=True):
@@ -140,13 +139,13 @@ class FoundOrder(Struct, kw_only=True):
     payable_fen: int
     paid_fen: int
     refunded_fen: int
-    ordered_at: datetime | None
-    paid_at: datetime | None
-    shipped_at: datetime | None
-    delivered_at: datetime | None
-    completed_at: datetime | None
-    closed_at: datetime | None
-    platform_updated_at: datetime | None
+    ordered_at: Moment | None
+    paid_at: Moment | None
+    shipped_at: Moment | None
+    delivered_at: Moment | None
+    completed_at: Moment | None
+    closed_at: Moment | None
+    platform_updated_at: Moment | None
     buyer_unionid: str
     buyer_name_mask: str
     buyer_ref: dict[str, Any]
@@ -156,8 +155,8 @@ class FoundOrder(Struct, kw_only=True):
     is_gift: bool
     is_test: bool
     route: str
-    first_seen_at: datetime
-    last_seen_at: datetime
+    first_seen_at: Moment
+    last_seen_at: Moment
     lines: list[OrderLine]
     payments: list[OrderPayment]
     shipments: list[OrderShipment]

@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 import msgspec
 from aiohttp import web
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from scrm.db.tables import from_millis
 from scrm.errors import Invalid, NotFound
@@ -21,6 +21,8 @@ _DEFAULT = 50
 # Control characters stand in no name, and PostgreSQL keeps no NUL.
 _PLAIN = r"[^\u0000-\u001f\u007f]"
 
+# A time of an answer, always with its zone.
+Moment = Annotated[datetime, Meta(tz=True)]
 T = TypeVar("T")
 R = TypeVar("R")
 

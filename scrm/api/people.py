@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from scrm.access.scope import Scope
 from scrm.api.auth import CALLER
 from scrm.api.operation import operation
-from scrm.api.parameters import LIMIT, Choice, Day, Number, Page, Text, TextCursor, decode, person_id_of
+from scrm.api.parameters import LIMIT, Choice, Day, Moment, Number, Page, Text, TextCursor, decode, person_id_of
 from scrm.customer_lists import filters, people, relations, store
 from scrm.errors import Conflict, Invalid, NotFound
 from scrm.profiles import redirects, tags
@@ -56,9 +56,9 @@ class FoundCustomer(Struct, kw_only=True):
     tags: list[str]
     orders: int
     paid_fen: int
-    last_order_at: datetime | None
-    added_at: datetime | None
-    created_at: datetime
+    last_order_at: Moment | None
+    added_at: Moment | None
+    created_at: Moment
 
 
 @routes.get("/api/v1/customers/search")

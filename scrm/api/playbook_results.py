@@ -1,6 +1,6 @@
 """GET /api/v1/playbooks, their results, and why a customer is in one or not."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from aiohttp import web
@@ -8,7 +8,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, select
 
 from scrm.api.operation import operation
-from scrm.api.parameters import PAGED_BY_KEY, Day, Page, Text, page_of_few, person_id_of
+from scrm.api.parameters import PAGED_BY_KEY, Day, Moment, Page, Text, page_of_few, person_id_of
 from scrm.errors import Invalid, NotFound
 from scrm.profiles import redirects
 from scrm.profiles.store import get_person
@@ -37,7 +37,7 @@ class PlaybookState(Struct):
     title: str
     state: str
     version: int
-    changed_at: datetime
+    changed_at: Moment
 
 
 class ReasonCount(Struct):

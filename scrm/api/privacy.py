@@ -1,6 +1,5 @@
 """/api/v1/customers/{id}/private, export, erase, optout: for programs whose key was made for it."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -10,7 +9,7 @@ from msgspec import Meta, Struct
 from scrm.access.roles import FIELDS
 from scrm.api.auth import CALLER
 from scrm.api.operation import operation
-from scrm.api.parameters import Text, decode, person_id_of
+from scrm.api.parameters import Moment, Text, decode, person_id_of
 from scrm.api.store import Caller
 from scrm.errors import Invalid
 from scrm.privacy import erase as erasing
@@ -46,7 +45,7 @@ class Export(Struct):
     """All that is kept of a person, by table."""
 
     person_id: int
-    exported_at: datetime
+    exported_at: Moment
     version: int
     tables: dict[str, Table]
 

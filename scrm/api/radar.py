@@ -1,6 +1,5 @@
 """/api/v1/radar: content with tracked links, one for each member and person, and what became of them."""
 
-from datetime import datetime
 from typing import Any
 
 from aiohttp import web
@@ -8,7 +7,7 @@ from msgspec import Struct
 from sqlalchemy import Connection
 
 from scrm.api.operation import operation
-from scrm.api.parameters import CURSOR, LIMIT, PAGED, Page, decode, page_of
+from scrm.api.parameters import CURSOR, LIMIT, PAGED, Moment, Page, decode, page_of
 from scrm.errors import Invalid, NotFound
 from scrm.profiles.store import find_contact, find_member
 from scrm.services import SERVICES, Services
@@ -44,7 +43,7 @@ class RadarFigures(Struct, kw_only=True):
     readers: int
     opens: int
     seconds: int
-    last_opened_at: datetime | None
+    last_opened_at: Moment | None
 
 
 class RadarContent(RadarFigures, kw_only=True):
@@ -54,7 +53,7 @@ class RadarContent(RadarFigures, kw_only=True):
     title: str
     url: str
     is_archived: bool
-    created_at: datetime
+    created_at: Moment
 
 
 class RadarMember(RadarFigures, kw_only=True):

@@ -1,6 +1,5 @@
 """/api/v1/runs: who is in which playbook, how far, and ending one run."""
 
-from datetime import datetime
 from typing import Any
 
 from aiohttp import web
@@ -10,7 +9,7 @@ from sqlalchemy import Boolean, Connection, literal_column, select
 from scrm.access.scope import Scope, reaches, require_person
 from scrm.api.auth import CALLER
 from scrm.api.operation import operation
-from scrm.api.parameters import CURSOR, LIMIT, MOST_DIGITS, PAGED, Choice, Number, Page, Text, page_of
+from scrm.api.parameters import CURSOR, LIMIT, MOST_DIGITS, PAGED, Choice, Moment, Number, Page, Text, page_of
 from scrm.errors import Invalid, NotFound
 from scrm.services import SERVICES
 from scrm.sop import explain, run_acts
@@ -39,9 +38,9 @@ class Run(Struct, kw_only=True):
     external_userid: str
     state: str
     reason: str
-    due_at: datetime | None
-    enrolled_at: datetime
-    ended_at: datetime | None
+    due_at: Moment | None
+    enrolled_at: Moment
+    ended_at: Moment | None
 
 
 class Stopped(Struct):
@@ -49,7 +48,7 @@ class Stopped(Struct):
 
     enrolment_id: int
     message: str
-    undo_until: datetime
+    undo_until: Moment
 
 
 @routes.get("/api/v1/runs")

@@ -1,6 +1,5 @@
 """/api/v1/segments: groups of customers, and who is in them; lists are kept by other programs too."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from aiohttp import web
@@ -8,7 +7,18 @@ from msgspec import Meta, Struct
 from sqlalchemy import Connection
 
 from scrm.api.operation import operation
-from scrm.api.parameters import CURSOR, LIMIT, MOST_DIGITS, PAGED, PAGED_BY_KEY, Page, decode, page_of, page_of_few
+from scrm.api.parameters import (
+    CURSOR,
+    LIMIT,
+    MOST_DIGITS,
+    PAGED,
+    PAGED_BY_KEY,
+    Moment,
+    Page,
+    decode,
+    page_of,
+    page_of_few,
+)
 from scrm.segments import store
 from scrm.services import SERVICES
 
@@ -27,9 +37,9 @@ class Segment(Struct, kw_only=True):
     kind: str
     condition: Any
     members: int
-    computed_at: datetime | None
+    computed_at: Moment | None
     problem: str
-    changed_at: datetime
+    changed_at: Moment
 
 
 class SegmentMember(Struct):

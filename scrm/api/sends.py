@@ -1,6 +1,5 @@
 """GET /api/v1/sends: everything that went out to a contact, or should have, with the reason."""
 
-from datetime import datetime
 from typing import Any
 
 from aiohttp import web
@@ -10,7 +9,7 @@ from sqlalchemy import Connection, Row
 from scrm.access.scope import require_contact
 from scrm.api.auth import CALLER
 from scrm.api.operation import operation
-from scrm.api.parameters import LIMIT, PAGED_BY_PLACE, PLACE, Page, Text, page_of
+from scrm.api.parameters import LIMIT, PAGED_BY_PLACE, PLACE, Moment, Page, Text, page_of
 from scrm.db.tables import to_millis
 from scrm.errors import Invalid
 from scrm.services import SERVICES
@@ -36,9 +35,9 @@ class Send(Struct, kw_only=True):
     errcode: int
     reason: str
     content: Any
-    received_at: datetime | None
-    decided_at: datetime
-    sent_at: datetime | None
+    received_at: Moment | None
+    decided_at: Moment
+    sent_at: Moment | None
     correlation: str
 
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from scrm.api.auth import CALLER
 from scrm.api.operation import operation
-from scrm.api.parameters import CURSOR, LIMIT, PAGED, Choice, Page, Text, page_of
+from scrm.api.parameters import CURSOR, LIMIT, PAGED, Choice, Moment, Page, Text, page_of
 from scrm.services import SERVICES
 from scrm.sop import store
 from scrm.sop.tasks import WORDS, state_of, word_of
@@ -37,12 +37,12 @@ class Task(Struct, kw_only=True):
     reason: str
     text: str
     attachments: list[Any]
-    open_at: datetime
-    expires_at: datetime | None
-    due_at: datetime | None
-    released_at: datetime | None
-    ended_at: datetime | None
-    created_at: datetime
+    open_at: Moment
+    expires_at: Moment | None
+    due_at: Moment | None
+    released_at: Moment | None
+    ended_at: Moment | None
+    created_at: Moment
 
 
 @routes.get("/api/v1/tasks")

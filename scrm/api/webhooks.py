@@ -1,6 +1,5 @@
 """/api/v1/webhooks: who is told of which events, the log of what was told, and telling it again."""
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
@@ -17,6 +16,7 @@ from scrm.api.parameters import (
     PAGED_BY_KEY,
     SAYS_SOMETHING,
     Choice,
+    Moment,
     Page,
     decode,
     page_of,
@@ -72,8 +72,8 @@ class Webhook(Struct, kw_only=True):
     events: list[str]
     state: State
     paused_why: str
-    failing_since: datetime | None
-    created_at: datetime
+    failing_since: Moment | None
+    created_at: Moment
 
 
 class NewWebhook(Webhook, kw_only=True):
@@ -91,8 +91,8 @@ class Delivery(Struct, kw_only=True):
     state: str
     attempts: int
     said: str
-    created_at: datetime
-    tried_at: datetime | None
+    created_at: Moment
+    tried_at: Moment | None
 
 
 class Replayed(Struct):

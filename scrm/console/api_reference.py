@@ -14,7 +14,8 @@ from scrm.services import SERVICES
 routes = web.RouteTableDef()
 
 _EXAMPLES: dict[str, Any] = {"string": "…", "integer": 1, "number": 1, "boolean": True, "array": [], "object": {}}
-_DEEPEST = 3
+_FORMATS = {"date-time": "2026-03-02T10:00:00+08:00", "date": "2026-03-02"}
+_DEEPEST = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class Call:
     parameters: list[dict[str, Any]]
     answers: list[tuple[str, str]]
     curl: str
+    # What a good answer looks like; empty when it says nothing.
+    example: str
 
 
 @routes.get("/console/api")
@@ -56,11 +59,24 @@ def _call(described: dict[str, Any], url: str, method: str, path: str, told: dic
         told.get("parameters", []),
         [(status, answer["description"]) for status, answer in told["responses"].items()],
         "\n".join(_curl(described, url, method, path, told)),
+        _example(described, told),
     )
+
+
+def _example(described: dict[str, Any], told: dict[str, Any]) -> str:
+    good = next(answer for status, answer in told["responses"].items() if status.startswith("2"))
+    content = good.get("content", {}).get("application/json")
+    if content is None:
+        return ""
+    return json.dumps(example_of(described, content["schema"]), ensure_ascii=False, indent=2)
 
 
 def _curl(described: dict[str, Any], url: str, method: str, path: str, told: dict[str, Any]) -> Iterator[str]:
     body = told.get("requestBody", {}).get("content", {}).get("application/json")
+    required = [
+        f"{one['name']}=…" for one in told.get("parameters", ()) if one["in"] == "query" and one.get("required")
+    ]
+    path += f"?{'&'.join(required)}" if required else ""
     lines = [f'curl -X {method.upper()} "{url}{path}"' if method != "get" else f'curl "{url}{path}"']
     if "security" not in told:
         lines.append('-H "Authorization: Bearer $SCRM_KEY"')
@@ -85,6 +101,8 @@ def example_of(described: dict[str, Any], schema: dict[str, Any], depth: int = 0
             return schema[said]
     if schema.get("enum"):
         return schema["enum"][0]
+    if schema.get("format") in _FORMATS:
+        return _FORMATS[schema["format"]]
     if schema.get("type") == "array" and depth < _DEEPEST:
         return [example_of(described, schema.get("items", {}), depth + 1)]
     if schema.get("type") == "object" and depth < _DEEPEST:

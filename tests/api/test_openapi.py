@@ -72,5 +72,7 @@ async def test_the_page_shows_every_operation_by_module_with_a_call_to_copy(worl
         assert path in page
     assert 'curl -X POST "https://crm.example.test/api/v1/coupons/redeem"' in page
     assert "Idempotency-Key" in page
+    assert 'curl "https://crm.example.test/api/v1/customers?external_userid=…"' in page
+    assert '"next_cursor": ' in page
     assert "orders:edit" in page
     assert (await (await sign_in("lina", "丽娜", "manager")).get("/console/api")).status == 403
