@@ -96,7 +96,7 @@ def _kept(draft: Draft) -> dict[str, Any]:
 async def _form(
     request: web.Request, draft: Draft, *, problem: str = "", state: str = "", status: int = 200
 ) -> web.StreamResponse:
-    members = await request.app[SERVICES].db.read(store.list_receivers)
+    members, departments = await request.app[SERVICES].db.read(_offered)
     return await page(
         request,
         "contact_way_form.html",
@@ -106,17 +106,31 @@ async def _form(
         row=None,
         state=state,
         problem=problem,
-        **_choices(members, draft),
+        **_choices(members, departments, draft),
     )
 
 
-def _choices(members: list[Any], draft: Draft) -> dict[str, Any]:
+def _offered(conn: Connection) -> tuple[list[Any], dict[int, str]]:
+    return store.list_receivers(conn), store.list_departments(conn)
+
+
+def _choices(members: list[Any], departments: dict[int, str], draft: Draft) -> dict[str, Any]:
     """What the form offers; members it knows nothing of (left, out of range) stay chosen until somebody unticks."""
     offered = {row.userid: row.name or row.userid for row in members}
-    chosen = {*draft.userids, *draft.plan.backup, *(one for each in draft.plan.shifts for one in each.userids)}
+    plan = draft.plan
+    chosen = {*draft.userids, *plan.backup, *plan.caps, *(one for each in plan.shifts for one in each.userids)}
     folded = {userid.lower() for userid in offered}
     offered |= {userid: userid for userid in sorted(chosen) if userid.lower() not in folded}
-    return {"members": offered, "kinds": KINDS, "days": list(enumerate(DAYS)), "every_day": EVERY_DAY}
+    parties = {*plan.party, *(number for each in plan.shifts for number in each.party)}
+    named = {number: name or f"部门 {number}" for number, name in departments.items()}
+    named |= {number: f"部门 {number}" for number in sorted(parties) if number not in named}
+    return {
+        "members": offered,
+        "departments": named,
+        "kinds": KINDS,
+        "days": list(enumerate(DAYS)),
+        "every_day": EVERY_DAY,
+    }
 
 
 @routes.get(f"/console/contact-ways/{STATE}")
@@ -136,7 +150,7 @@ async def _show(
         by_member = ledger.count_by_member(conn, state, ledger.day_start(now, zone))
         return {
             "row": row,
-            "members_offered": store.list_receivers(conn),
+            "offered": _offered(conn),
             "figures": ledger.figures(conn, now, zone, state=state).get(state, ledger.Figures()),
             "series": ledger.days(conn, state, now, zone),
             "today": by_member,
@@ -145,6 +159,7 @@ async def _show(
 
     found = await services.db.read(look)
     row = found["row"]
+    members, departments = found.pop("offered")
     draft = draft or Draft(row.title, row.kind, tuple(row.userids), row.skip_verify, plan_of(row.plan))
     return await page(
         request,
@@ -156,7 +171,7 @@ async def _show(
         problem=problem,
         saved="saved" in request.query,
         most=max((day.adds for day in found["series"]), default=0),
-        **_choices(found.pop("members_offered"), draft),
+        **_choices(members, departments, draft),
         **found,
     )
 
@@ -172,8 +187,8 @@ def _find(conn: Connection, state: str) -> Any:
 @for_managers
 async def change_way(request: web.Request) -> web.StreamResponse:
     services, state, form = request.app[SERVICES], request.match_info["state"], await request.post()
-    row = await services.db.read(_find, state)
-    draft = read_draft(form, plan_of(row.plan))  # type: ignore[arg-type]
+    await services.db.read(_find, state)
+    draft = read_draft(form)  # type: ignore[arg-type]
     try:
         await services.db.write(lambda conn: ways.change(conn, state, **_kept(draft), now=services.clock.now()))
     except ScrmError as error:

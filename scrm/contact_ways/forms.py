@@ -9,6 +9,8 @@ from scrm.errors import Invalid
 
 # A form offers so many hours at most; nobody's week has more.
 MOST_ROWS = 20
+# A code has a hundred members at most.
+MOST_CAPS = 100
 
 
 class Posted(Protocol):
@@ -30,15 +32,14 @@ class Draft:
     plan: Plan
 
 
-def read_draft(form: Posted, kept: Plan | None = None) -> Draft:
-    """Raises Invalid with the field that is no number; what the form does not show (`kept`) stays."""
-    kept = kept or Plan()
+def read_draft(form: Posted) -> Draft:
+    """Raises Invalid with the field that is no number."""
     plan = Plan(
-        party=kept.party,
+        party=_departments(form, "party"),
         shifts=tuple(_shifts(form)),
         backup=_many(form, "backup"),
         cap=_number(form, "cap", "每日上限"),
-        caps=kept.caps,
+        caps=_caps(form),
         skip_verify=_verify(form),
         tags=tuple(dict.fromkeys(read_words(_text(form, "tags")))),
         tag_days=_number(form, "tag_days", "标签有效天数"),
@@ -56,12 +57,13 @@ def read_draft(form: Posted, kept: Plan | None = None) -> Draft:
 
 
 def _shifts(form: Posted) -> list[Shift]:
-    """A row without members is one that nobody filled in."""
-    return [
-        Shift(**_hours(form, f"shift{number}"), userids=userids)
-        for number in range(MOST_ROWS)
-        if (userids := _many(form, f"shift{number}_userid"))
-    ]
+    """A row without anybody is one that nobody filled in."""
+    shifts = []
+    for number in range(MOST_ROWS):
+        userids, party = _many(form, f"shift{number}_userid"), _departments(form, f"shift{number}_party")
+        if userids or party:
+            shifts.append(Shift(**_hours(form, f"shift{number}"), userids=userids, party=party))
+    return shifts
 
 
 def _welcomes(form: Posted) -> list[Welcome]:
@@ -73,8 +75,26 @@ def _welcomes(form: Posted) -> list[Welcome]:
 
 
 def _verify(form: Posted) -> tuple[Period, ...]:
-    start, end = _text(form, "verify_start"), _text(form, "verify_end")
-    return (Period(start=start or "00:00", end=end or "24:00"),) if start or end else ()
+    """A row without times is one that nobody filled in."""
+    return tuple(
+        Period(**_hours(form, f"verify{number}"))
+        for number in range(MOST_ROWS)
+        if _text(form, f"verify{number}_start") or _text(form, f"verify{number}_end")
+    )
+
+
+def _caps(form: Posted) -> dict[str, int]:
+    """By member; a row without a member or a number is one that nobody filled in."""
+    caps: dict[str, int] = {}
+    for number in range(MOST_CAPS):
+        userid = _text(form, f"cap{number}_userid")[:64]
+        if userid and _text(form, f"cap{number}_most"):
+            caps[userid] = _number(form, f"cap{number}_most", "单独的每日上限")
+    return caps
+
+
+def _departments(form: Posted, name: str) -> tuple[int, ...]:
+    return tuple(int(value) for value in _many(form, name) if value.isascii() and value.isdigit() and len(value) < 10)
 
 
 def _hours(form: Posted, name: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from scrm.contact_ways.plan import Plan, plan_of
 from scrm.contact_ways.registry import Owner
 from scrm.db import upsert
 from scrm.errors import Conflict
-from scrm.profiles.models import external_contact, follow_user, member
+from scrm.profiles.models import department, external_contact, follow_user, member
 
 _FIND = select(contact_way).where(contact_way.c.state == bindparam("state"))
 
@@ -226,6 +226,14 @@ def plan_by_state(conn: Connection, state: str) -> Plan | None:
     """The plan of a channel, also of one that was deleted since."""
     row = find_contact_way(conn, state)
     return None if row is None else plan_of(row.plan)
+
+
+def list_departments(conn: Connection) -> dict[int, str]:
+    """Names by id, as WeCom orders them; the name is empty where WeCom has not told it."""
+    rows = conn.execute(
+        select(department.c.id, department.c.name).order_by(department.c.sort_order.desc(), department.c.id)
+    )
+    return {row.id: row.name for row in rows}
 
 
 def list_receivers(conn: Connection, limit: int = 300) -> list[Row[Any]]:

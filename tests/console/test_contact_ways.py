@@ -13,6 +13,7 @@ from scrm.contact_ways.plan import Period, Plan, Shift, Welcome, plan_of
 from scrm.errors import Invalid
 from scrm.http import COOKIE
 from scrm.profiles import store as profiles
+from scrm.profiles.models import department
 from tests.console.conftest import Visitor
 from tests.fixtures_browser import OpenPage
 from tests.world import XIAOMAN, World
@@ -94,19 +95,24 @@ def test_a_form_is_read_as_it_was_meant() -> None:
         [
             ("title", " 直播 "), ("userid", "lina"), ("userid", "lina"), ("shift0_start", "09:00"),
             ("shift2_userid", "wuhao"), ("shift2_day", "5"), ("shift2_day", "6"), ("shift2_end", "18:00"),
-            ("verify_end", "08:00"), ("welcome1_text", "早"), ("tags", "a,b，a、 c"), ("tag_days", "7"),
+            ("verify0_end", "08:00"), ("verify1_day", "1"), ("verify4_start", "22:00"), ("verify4_end", "02:00"),
+            ("verify4_day", "4"), ("welcome1_text", "早"), ("tags", "a,b，a、 c"), ("tag_days", "7"),
+            ("party", "3"), ("party", "x"), ("shift3_party", "8"), ("cap0_userid", "lina"), ("cap0_most", "5"),
+            ("cap1_userid", "wuhao"), ("cap2_most", "9"), ("cap4_userid", "xuyi"), ("cap4_most", "0"),
         ]
     )  # fmt: skip
-    kept = Plan(party=(3,), caps={"lina": 5})
-    draft = read_draft(form, kept)
+    draft = read_draft(form)
     assert (draft.title, draft.userids, draft.skip_verify) == ("直播", ("lina",), False)
     assert draft.plan == Plan(
-        party=(3,), caps={"lina": 5}, shifts=(Shift(end="18:00", days=(5, 6), userids=("wuhao",)),),
-        skip_verify=(Period(end="08:00"),), welcomes=(Welcome(text="早"),), tags=("a", "b", "c"), tag_days=7,
+        party=(3,), caps={"lina": 5, "xuyi": 0},
+        shifts=(Shift(end="18:00", days=(5, 6), userids=("wuhao",)), Shift(party=(8,))),
+        skip_verify=(Period(end="08:00"), Period(start="22:00", end="02:00", days=(4,))), welcomes=(Welcome(text="早"),), tags=("a", "b", "c"), tag_days=7,
     )  # fmt: skip
     for name in ("cap", "tag_days"):
         with pytest.raises(Invalid, match="不是数字"):
             read_draft(MultiDict([(name, "-1")]))
+    with pytest.raises(Invalid, match="单独的每日上限“多”不是数字"):
+        read_draft(MultiDict([("cap0_userid", "lina"), ("cap0_most", "多")]))
     assert plan_of({}) == Plan()
 
 
@@ -121,12 +127,22 @@ async def test_the_form_is_filled_in_by_hand(
     world.wecom.say("externalcontact/add_contact_way", MADE)
     for userid, name in (("lina", "李娜"), ("wuhao", "吴昊"), ("xuyi", "徐怡")):
         await world.services.db.write(profiles.save_member, userid, name=name, now=world.clock.now())
+    shops = [{"id": number, "name": name} for number, name in ((3, "门店一部"), (8, "门店二部"))]
+    await world.services.db.write(lambda conn: conn.execute(department.insert(), shops) and None)
     base = str(world.client.make_url("")).rstrip("/")
     page = await open_page(width=width, phone=width < 500)
     await page.context.add_cookies([{"name": COOKIE, "value": manager.token, "url": base}])
     await page.goto(base + "/console/contact-ways/new")
     await page.get_by_label("渠道名称").fill("3 月直播间")
     await page.get_by_role("checkbox", name="李娜").first.check()
+    await page.get_by_text("按部门接待：").click()
+    await page.get_by_role("checkbox", name="门店二部").first.check()
+    await page.get_by_text("加一个免验证时段").click()
+    await page.locator("[name=verify0_start]").fill("22:00")
+    await page.locator("[name=verify0_end]").fill("02:00")
+    await page.get_by_text("给个别员工单独设上限").click()
+    await page.locator("[name=cap0_userid]").select_option("lina")
+    await page.locator("[name=cap0_most]").fill("5")
     await page.get_by_text("加一个排班时段").click()
     await screenshot(page, f"way-new-{width}")
     await page.screenshot(path=f"var/screenshots/way-new-full-{width}.png", full_page=True)
@@ -136,5 +152,8 @@ async def test_the_form_is_filled_in_by_hand(
     await page.get_by_role("link", name="下载企业微信原图").wait_for()
     await page.screenshot(path=f"var/screenshots/way-{width}.png", full_page=True)
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    (row,) = await world.rows(contact_way)
+    night = {"start": "22:00", "end": "02:00", "days": list(range(7))}
+    assert row.plan == {"party": [8], "caps": {"lina": 5}, "skip_verify": [night]}
     await page.goto(base + "/console/contact-ways")
     await screenshot(page, f"ways-{width}")
