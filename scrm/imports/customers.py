@@ -31,6 +31,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "phone": ("手机号", "手机", "phone", "mobile"),
     "name": ("姓名", "客户姓名", "昵称", "name"),
     "tags": ("标签", "tags"),
+    # Whose relation it is that the fields of relations say something of.
+    "userid": ("员工账号", "userid"),
 }
 
 
@@ -75,6 +77,9 @@ class _Row:
     name: str
     tags: list[str]
     fields: dict[str, str]
+    userid: str
+    # Fields of the relation between that member and the customer.
+    relation: dict[str, str]
 
 
 async def import_customers(
@@ -84,14 +89,18 @@ async def import_customers(
 
     Raises Invalid when the file has no column that says who somebody is.
     """
-    fields = await into.db.read(custom_fields.list_fields, "person")
-    titles = {normalise_heading(text): one.key for one in fields if not one.formula for text in (one.key, one.title)}
-    known = frozenset(titles) | {normalise_heading(heading) for group in COLUMNS.values() for heading in group}
+    titles = await into.db.read(_titles, "person")
+    of_relation = await into.db.read(_titles, "relation")
+    known = (
+        frozenset(titles)
+        | frozenset(of_relation)
+        | {normalise_heading(heading) for group in COLUMNS.values() for heading in group}
+    )
     counts = CustomerCounts()
     refused: list[tuple[Line, str]] = []
     with Scratch() as scratch:
         sheet = await asyncio.to_thread(open_sheet, path, known, scratch, at_least=1)
-        reader = _Reader(sheet, titles)
+        reader = _Reader(sheet, titles, of_relation)
         rows = reader.rows()
         while chunk := await asyncio.to_thread(lambda: list(islice(rows, CHUNK))):
             counts.customers += len(chunk)
@@ -112,6 +121,12 @@ async def import_customers(
         if refused and not into.dry_run:
             counts.error_files.append(await asyncio.to_thread(_write_errors, path, sheet, refused))
     return counts
+
+
+def _titles(conn: Connection, entity: str) -> dict[str, str]:
+    """The keys of the shop's own fields that can be filled, by every heading they may stand under."""
+    fields = [one for one in custom_fields.list_fields(conn, entity) if not one.formula]
+    return {normalise_heading(text): one.key for one in fields for text in (one.key, one.title)}
 
 
 _Outcome = list[tuple[Line, str, int]]
@@ -135,7 +150,7 @@ def _add(counts: CustomerCounts, outcome: _Outcome, refused: list[tuple[Line, st
 
 
 class _Reader:
-    def __init__(self, sheet: Sheet, titles: Mapping[str, str]) -> None:
+    def __init__(self, sheet: Sheet, titles: Mapping[str, str], of_relation: Mapping[str, str]) -> None:
         self._sheet = sheet
         columns = sheet.columns
         self._places = {
@@ -143,7 +158,12 @@ class _Reader:
             for name, group in COLUMNS.items()
         }
         taken = set(self._places.values())
-        self._fields = {titles[name]: place for name, place in columns.items() if name in titles and place not in taken}
+        free = {name: place for name, place in columns.items() if place not in taken}
+        self._fields = {titles[name]: place for name, place in free.items() if name in titles}
+        # What is called like a field of the customer is the customer's.
+        self._relation = {
+            of_relation[name]: place for name, place in free.items() if name in of_relation and name not in titles
+        }
         if all(self._places[name] is None for name in ("external_userid", "unionid", "phone")):
             raise Invalid(f"{sheet.name}：至少要有一列说明是谁：企业微信客户ID、unionid 或手机号")
 
@@ -178,8 +198,14 @@ class _Reader:
             phone,
             cell("name"),
             list(dict.fromkeys(tag.strip() for tag in text.split(",") if tag.strip())),
-            {key: clean(line.cells[place]) for key, place in self._fields.items() if clean(line.cells[place])},
+            _filled(line, self._fields),
+            cell("userid"),
+            _filled(line, self._relation),
         )
+
+
+def _filled(line: Line, places: Mapping[str, int]) -> dict[str, str]:
+    return {key: text for key, place in places.items() if (text := clean(line.cells[place]))}
 
 
 def _save_all(conn: Connection, rows: Sequence[_Row], *, into: Into, now: datetime) -> _Outcome:
@@ -220,10 +246,26 @@ def _save(conn: Connection, row: _Row, into: Into, now: datetime) -> str:
                 conn, "person", (person_id,), row.fields, by, vault=into.vault, person_id=person_id
             )
         )
+    if row.relation:
+        changed |= _set_relation(conn, person_id, row, into, now)
     if row.tags:
         pre_tags.want_or_keep(conn, person_id, keys, row.tags, now=now)
         changed = True
     return "created" if is_new else "updated" if changed else "unchanged"
+
+
+def _set_relation(conn: Connection, person_id: int, row: _Row, into: Into, now: datetime) -> bool:
+    """Raises Invalid when the row does not say whose relation, or there is none."""
+    if not (row.external_userid and row.userid):
+        raise Invalid("有好友关系的字段时，这一行还要有企业微信客户ID和员工账号")
+    relation = store.find_follow_user(conn, row.userid, row.external_userid)
+    if relation is None:
+        raise Invalid(f"员工 {row.userid} 没有添加过客户 {row.external_userid}，请核对这一行的员工账号")
+    by = custom_fields.Change("import", "import", now)
+    subject = (relation.userid, relation.external_userid)
+    return bool(
+        custom_fields.set_values(conn, "relation", subject, row.relation, by, vault=into.vault, person_id=person_id)
+    )
 
 
 def _find(conn: Connection, row: _Row, keys: Sequence[tuple[str, str]]) -> int | None:

@@ -16,18 +16,24 @@ _CUSTOMERS = {
     "phone": "手机号",
     "name": "姓名",
     "tags": "标签",
+    "userid": "员工账号",
 }
 
 
 def headings(conn: Connection, kind: str) -> list[str]:
-    """For `orders` or `customers`; the shop's own fields of a person are among the latter."""
+    """For `orders` or `customers`; the shop's own fields of persons and relations are among the latter."""
     if kind == "orders":
         return [
             {"unionid": "unionid", "external_userid": "external_userid"}.get(name, title)
             for name, title in FIELDS.items()
         ]
-    own = [field.title for field in custom_fields.list_fields(conn, "person") if not field.formula]
-    return [_CUSTOMERS[name] for name in COLUMNS] + own
+    own = [
+        field.title
+        for entity in ("person", "relation")
+        for field in custom_fields.list_fields(conn, entity)
+        if not field.formula
+    ]
+    return [_CUSTOMERS[name] for name in COLUMNS] + list(dict.fromkeys(own))
 
 
 def table(titles: list[str], suffix: str) -> bytes:

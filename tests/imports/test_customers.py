@@ -121,3 +121,32 @@ def test_headings_suggest_their_mapping() -> None:
 def test_templates_can_be_filled_in_and_imported() -> None:
     assert templates.table(["手机号"], ".csv").decode("utf-8-sig").strip() == "手机号"
     assert templates.table(["手机号"], ".xlsx").startswith(b"PK")
+
+
+async def test_fields_of_a_relation_come_in_for_the_member_who_has_it(into: Into, tmp_path: Path) -> None:
+    db = into.db
+
+    def prepare(conn: Connection) -> None:
+        custom_fields.define(conn, "relation", custom_fields.Definition("亲密度", "number", key="close"), NOW)
+        contact = store.ensure_contact(conn, "wm_lin", now=NOW)
+        relation = store.Relation("ZhangMin", "wm_lin", contact.person_id, "", False, NOW)
+        store.ensure_follow_users(conn, [relation])
+
+    await db.write(prepare)
+    assert {"员工账号", "亲密度"} < set(await db.read(templates.headings, "customers"))
+    path = tmp_path / "relations.csv"
+    path.write_text(
+        "企业微信客户ID,员工账号,亲密度\nwm_lin,zhangmin,8\nwm_lin,,7\nwm_lin,lisi,7\nwm_lin,ZhangMin,很好\n",
+        encoding="utf-8",
+    )
+    counts = await import_customers(into, path)
+    assert (counts.updated, counts.rejected) == (1, 3)
+    assert counts.reasons[:2] == [
+        "第 3 行：有好友关系的字段时，这一行还要有企业微信客户ID和员工账号",
+        "第 4 行：员工 lisi 没有添加过客户 wm_lin，请核对这一行的员工账号",
+    ]
+    assert "亲密度" in counts.reasons[2]
+    changes = await db.read(custom_fields.list_changes, "relation", ("ZhangMin", "wm_lin"))
+    assert [(row.after, row.source) for row in changes] == [("8", "import")]
+    again = await import_customers(into, path)
+    assert (again.updated, again.unchanged) == (0, 1)
