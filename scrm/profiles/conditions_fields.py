@@ -48,6 +48,8 @@ def _check_value(known: Field, op: str, spec: Spec) -> list[str]:
         return [f"{op} 要写一个列表，1 到 100 个值"]
     if op == "contains" and not value:
         return ["contains 后面是空的，这样谁都包含；请写要找的文字"]
+    if value == "":
+        return [f"“{known.title}”还没写和什么比较；要找没有值的客户，请选“没有值”"]
     try:
         read = _read(known, op, value)
     except ValueError as error:
