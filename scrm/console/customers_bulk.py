@@ -84,7 +84,7 @@ async def _form(
 
     values = await services.db.read(look)
     if not values["people"]:
-        problem, status = problem or "还没有选中客户。请回到客户列表勾选", 422
+        problem = problem or "还没有选中客户。请回到客户列表勾选"
     return await page(
         request,
         "bulk_new.html",

@@ -1,7 +1,9 @@
 """公海: who is in it and why, picking and assigning, and the rules."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from aiohttp import web
 from sqlalchemy import Connection
@@ -27,14 +29,13 @@ async def show(request: web.Request) -> web.StreamResponse:
     return await _show(request)
 
 
-async def _show(
-    request: web.Request, *, problem: str = "", notice: str = "", said: dict[int, str] | None = None, status: int = 200
-) -> web.Response:
+async def _show(request: web.Request, *, problem: str = "", status: int = 200) -> web.Response:
     services, member = request.app[SERVICES], request[MANAGER]
     reason = request.query.get("reason", "")
     reason = reason if reason in pool.REASONS else ""
     before = _place(request.query.get("before", ""))
     now = services.clock.now()
+    notice, left = _told(request.query)
 
     def look(conn: Connection) -> dict[str, Any]:
         entries = pool_store.list_entries(conn, reason=reason, before=before, limit=_SHOWN + 1)
@@ -42,7 +43,7 @@ async def _show(
         return {
             "entries": {each.person_id: each for each in entries},
             "people": list_these(conn, ids),
-            "refused": {each.person.id: each.name for each in list_these(conn, sorted(said or {}))},
+            "left": [each.name for each in list_these(conn, left)],
             "more": entries[_SHOWN - 1] if len(entries) > _SHOWN else None,
             "counts": pool_store.count_entries(conn, _MOST_COUNTED),
             "names": member_names(conn, {each.from_userid for each in entries}),
@@ -65,8 +66,7 @@ async def _show(
         next=next_place,
         most=_MOST_COUNTED,
         problem=problem,
-        notice=notice,
-        said=said or {},
+        notice="" if problem else notice,
         **values,
     )
 
@@ -111,10 +111,27 @@ async def _take(request: web.Request, taker: pool.Taker) -> web.StreamResponse:
         said = await services.db.write(pool.take, ids, taker, zone, now=now)
     except ScrmError as error:
         return await _show(request, problem=error.text, status=error.status)
-    left = {person_id: text for person_id, text in said.items() if text}
-    gone = f"；{len(ids) - len(said)} 位刚被同事领走" if len(said) < len(ids) else ""
-    done = "领取" if not taker.by else "分配"
-    return await _show(request, notice=f"已{done} {len(said)} 位客户{gone}", said=left)
+    told = {
+        "act": "assigned" if taker.by else "picked",
+        "many": len(said),
+        "gone": len(ids) - len(said),
+        "left": "-".join(str(person_id) for person_id, text in said.items() if text),
+    }
+    raise web.HTTPSeeOther(f"/console/pool?{urlencode(told)}")
+
+
+_DONE = {"picked": "领取", "assigned": "分配"}
+
+
+def _told(query: Mapping[str, str]) -> tuple[str, list[int]]:
+    """What was done a moment ago, as the address has it, and whose friendship stayed where it was."""
+    done, many = _DONE.get(query.get("act", "")), query.get("many", "")
+    if done is None or not many.isdecimal() or len(many) > 3:
+        return "", []
+    gone = query.get("gone", "0")
+    more = f"；{int(gone)} 位刚被同事领走" if gone.isdecimal() and int(gone[:3]) > 0 else ""
+    left = [int(text) for text in query.get("left", "").split("-")[:_SHOWN] if text.isdecimal() and len(text) < 19]
+    return f"已{done} {int(many)} 位客户{more}", left
 
 
 @routes.get("/console/pool/rules")

@@ -16,7 +16,7 @@ from scrm.events import Event, event, publish
 from scrm.profiles.merge import Act
 from scrm.profiles.models import member, person
 from scrm.transfers.models import transfer, transfer_customer, unassigned_contact
-from tests.console.conftest import SignIn, Visitor
+from tests.console.conftest import Page, SignIn, Visitor
 from tests.customer_lists.shop import open_shop, wm
 from tests.customer_lists.test_bulk import begin, outcomes, run_bulk, send
 from tests.world import World
@@ -27,6 +27,13 @@ ON = {"is_on": "1", "takes_ownerless": "1", "picks_per_day": "3", "has_recycle":
 
 async def inside(world: World) -> dict[int, str]:
     return {row.person_id: row.reason for row in await world.rows(pool_entry)}
+
+
+async def took(visitor: Visitor, act: str, **fields: Any) -> Page:
+    """The page after customers were picked or assigned."""
+    answer = await send(visitor, f"{POOL}/{act}", fields)
+    assert answer.status == 303, await answer.text()
+    return await visitor.get(answer.headers["Location"])
 
 
 async def stop_member(world: World, userid: str) -> None:
@@ -68,7 +75,7 @@ async def test_customers_of_members_who_left_come_in_and_are_picked_within_the_l
         )
 
     await world.services.db.write(left)
-    assert "已领取 2 位客户" in await (await send(manager, f"{POOL}/pick", {"person": [2, 4]})).text()
+    assert "已领取 2 位客户" in await took(manager, "pick", person=[2, 4])
     assert await inside(world) == dict.fromkeys((6, 8, 10), "ownerless")
     owners = {row.id: row.owner_userid for row in await world.rows(person, person.c.owner_userid != "")}
     assert owners == {2: "chenlan", 4: "chenlan"}
@@ -83,11 +90,9 @@ async def test_customers_of_members_who_left_come_in_and_are_picked_within_the_l
     assert (gone.status, "刚被同事领走" in await gone.text()) == (404, True)
     # A manager's assignment is not counted, and the limit is anew tomorrow.
     await sign_in("zhaomin", "赵敏", "member")
-    assert (
-        "已分配 2 位客户" in await (await send(manager, f"{POOL}/assign", {"person": [6, 8], "to": "zhaomin"})).text()
-    )
+    assert "已分配 2 位客户" in await took(manager, "assign", person=[6, 8], to="zhaomin")
     world.clock.advance(days=1)
-    assert "已领取 1 位客户" in await (await send(manager, f"{POOL}/pick", {"person": [10]})).text()
+    assert "已领取 1 位客户" in await took(manager, "pick", person=[10])
     told = await world.rows(event, event.c.name.like("pool.%"))
     assert [each.name for each in told].count("pool.entered") == 5
     assert [each.name for each in told].count("pool.picked") == 5
