@@ -62,6 +62,16 @@ async def set_exclusive(request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther("/console/tags")
 
 
+@routes.post(r"/console/tags/groups/{group_id:[0-9A-Za-z_\-]{1,64}}/{way:up|down}")
+@for_managers
+@with_wecom
+async def move(request: web.Request) -> web.StreamResponse:
+    """One place up or down; WeCom's own pages show the same order."""
+    found = request.match_info
+    await tag_library.move_group(request.app[SERVICES], found["group_id"], up=found["way"] == "up")
+    raise web.HTTPSeeOther(f"/console/tags#group-{found['group_id']}")
+
+
 @routes.post(f"/console/tags/{TAG}")
 @for_managers
 @with_wecom

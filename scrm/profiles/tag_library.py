@@ -1,9 +1,9 @@
 """What managers do to the corp's tags: in WeCom first, then here (doc 92117)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, update
 
 from scrm import audit
 from scrm.errors import Invalid, NotFound
@@ -58,6 +58,41 @@ async def change_tag(services: Services, tag_id: str, name: str, order: int | No
 @audit.keeps("tag", corp_tag.c.tag_id, of=("tag_id",))
 def _rename(conn: Connection, tag_id: str, group: CorpTagGroup) -> None:
     tags.save_library(conn, [group])
+
+
+async def move_group(services: Services, group_id: str, *, up: bool) -> None:
+    """A place up or down among the groups, in WeCom and here; at the end it stays. Only groups of this app: 81011."""
+    groups = await services.db.read(tags.list_group_orders)
+    orders = moved(groups, group_id, up=up)
+    if orders is None:
+        raise NotFound("没有这个标签组，可能已被删除，请刷新页面")
+    for changed, order in orders.items():
+        await services.wecom.corp_tags.edit_corp_tag(changed, order=order)
+        await services.db.write(_reorder, changed, groups[changed], order)
+
+
+def moved(orders: Mapping[str, int], key: str, *, up: bool) -> dict[str, int] | None:
+    """Pure: the fewest new orders (larger first) that give `key` its new place; None when there is no such key."""
+    places = list(orders)
+    if key not in orders:
+        return None
+    old = places.index(key)
+    new = min(max(old + (-1 if up else 1), 0), len(places) - 1)
+    if new == old:
+        return {}
+    places.insert(new, places.pop(old))
+    changed: dict[str, int] = {}
+    below = -1
+    for each in reversed(places):
+        if orders[each] <= below:
+            changed[each] = below + 1
+        below = changed.get(each, orders[each])
+    return changed
+
+
+def _reorder(conn: Connection, group_id: str, before: int, order: int) -> None:
+    audit.changed(conn, "tag", group_id, {"group_order": before}, {"group_order": order})
+    conn.execute(update(corp_tag).where(corp_tag.c.group_id == group_id).values(group_order=order))
 
 
 async def delete_tag(services: Services, tag_id: str) -> None:

@@ -339,6 +339,11 @@ def list_library(conn: Connection) -> list[Row[Any]]:
     )
 
 
+def list_group_orders(conn: Connection) -> dict[str, int]:
+    """Groups that WeCom knows, as `list_library` has them, each with its order."""
+    return {row.group_id: row.group_order for row in list_library(conn) if row.group_id}
+
+
 def list_exclusive(conn: Connection) -> frozenset[str]:
     """Groups of which a relation carries one tag at most."""
     groups = select(corp_tag_group.c.group_id).where(corp_tag_group.c.is_exclusive.is_(True))

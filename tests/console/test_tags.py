@@ -50,6 +50,39 @@ async def test_tags_are_made_renamed_and_deleted_in_wecom_and_here(world: World,
     assert (await living(world), await world.rows(follow_user_tag)) == ({"干皮"}, [])
 
 
+async def test_groups_are_moved_in_wecom_with_as_few_calls_as_it_takes(world: World, manager: Visitor) -> None:
+    def make(conn: Any) -> None:
+        for name, order in (("肤质", 5), ("来源", 0), ("阶段", 0), ("活动", 0)):
+            row = {"tag_id": f"et{name}", "tag_name": name, "group_name": name, "group_order": order}
+            conn.execute(corp_tag.insert().values(group_id=f"g{ord(name[0])}", **row))
+
+    async def shown() -> list[str]:
+        orders = await world.services.db.read(tags.list_library)
+        return [row.group_name for row in orders]
+
+    await world.services.db.write(make)
+    before = await shown()
+    assert before == ["肤质", *sorted(before[1:])]
+    last, first = f"g{ord(before[3][0])}", f"g{ord(before[0][0])}"
+    page = await manager.get("/console/tags")
+    assert page.html.count('/up"') == page.html.count('/down"') == 3
+    assert (await post(manager, f"/console/tags/groups/{last}/up"))[0] == 303
+    assert await shown() == [before[0], before[1], before[3], before[2]]
+    assert (await post(manager, f"/console/tags/groups/{first}/down"))[0] == 303
+    assert await shown() == [before[1], before[0], before[3], before[2]]
+    calls = world.wecom.called("externalcontact/edit_corp_tag")
+    assert calls[-1] == {"id": f"g{ord(before[1][0])}", "order": 6}
+    told = len(calls)
+    # At the end it stays where it is, and what another app made stays as it was.
+    assert (await post(manager, f"/console/tags/groups/g{ord(before[1][0])}/up"))[0] == 303
+    assert len(world.wecom.called("externalcontact/edit_corp_tag")) == told
+    world.wecom.say("externalcontact/edit_corp_tag", 81011)
+    status, words = await post(manager, f"/console/tags/groups/{first}/up")
+    assert (status, await shown()) == (503, [before[1], before[0], before[3], before[2]])
+    assert "标签" in words
+    assert (await post(manager, "/console/tags/groups/gNobody/up"))[0] == 404
+
+
 @pytest.mark.parametrize(
     ("path", "fields", "status", "words"),
     [
