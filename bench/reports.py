@@ -36,15 +36,15 @@ _FILL = (
     " SELECT n, 'way-' || (n % 40), 'm' || (n % 50), 'wm' || n, n, {spread},"
     " CASE WHEN n % 5 = 0 THEN {spread} + {day} * (n % 60) END FROM numbers WHERE n <= 200000",
     "INSERT INTO event (id, name, person_id, external_userid, userid, facts, occurred_at, received_at)"
-    " SELECT n, 'contact.added', n, 'wm' || n, 'm' || (n % 50), '{{}}', {spread}, {now} FROM numbers WHERE n <= 200000",
+    " SELECT n, 'contact.added', n, 'wm' || n, 'm' || (n % 50), '{{}}', {spread}, {now} - {day} FROM numbers WHERE n <= 200000",
     "INSERT INTO event (name, person_id, external_userid, userid, facts, occurred_at, received_at)"
-    " SELECT 'contact.lost_by_customer', n, 'wm' || n, 'm' || (n % 50), '{{}}', {spread} + {day} * (n % 60), {now}"
+    " SELECT 'contact.lost_by_customer', n, 'wm' || n, 'm' || (n % 50), '{{}}', {spread} + {day} * (n % 60), {now} - {day}"
     " FROM numbers WHERE n <= 200000 AND n % 5 = 0",
     "INSERT INTO event (name, person_id, facts, occurred_at, received_at)"
-    " SELECT 'kf.message', n, '{{}}', {spread} + {day} * (n % 9), {now} FROM numbers WHERE n <= 200000 AND n % 3 = 1",
+    " SELECT 'kf.message', n, '{{}}', {spread} + {day} * (n % 9), {now} - {day} FROM numbers WHERE n <= 200000 AND n % 3 = 1",
     *(
         "INSERT INTO event (name, person_id, facts, occurred_at, received_at)"
-        f" SELECT 'mass_message.sent', n, '{{{{}}}}', {{spread}} + {{day}} * {lag}, {{now}} FROM numbers WHERE n <= 200000"
+        f" SELECT 'mass_message.sent', n, '{{{{}}}}', {{spread}} + {{day}} * {lag}, {{now}} - {{day}} FROM numbers WHERE n <= 200000"
         for lag in (1, 8, 15, 30, 60, 90)
     ),
     "INSERT INTO enrolment (playbook_key, version, run_key, person_id, anchor_at, state, enrolled_at)"

@@ -59,7 +59,9 @@ def load(conn: Connection, look: Look) -> Board:
 
     def grid(key: str, title: str, columns: Sequence[Measure], hint: str, *, is_heat: bool = True) -> Grid:
         lines = [line(f"{each.month:%Y-%m}", f"{each.month:%Y-%m}", columns, each) for each in shown]
-        return Grid(key, title, "首单月份", columns, lines, none, hint, is_heat=is_heat, is_sortable=False)
+        return Grid(
+            key, title, "首单月份", columns, lines, none, hint, is_heat=is_heat, is_relative=True, is_sortable=False
+        )
 
     grids = [
         grid("repeat", "多久回来第二次", back, "同一天的多笔算一次。还没有满天数的月份显示“—”。"),

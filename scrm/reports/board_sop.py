@@ -1,7 +1,9 @@
 """SOP 执行: what playbooks asked for and what was done of it, and a heat map of members by steps for one of them."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from sqlalchemy import Connection, select
 
@@ -83,15 +85,21 @@ def _heat(conn: Connection, look: Look, key: str, title: str) -> list[Grid]:
             for number, step in enumerate(steps)
         ]
         whole = Measure(f"{name}-all", "全部步骤", formula, unit, _of_all(attribute), is_good_up=name == "rate")
-        lines = [_member(each, key, [whole, *columns]) for each in members]
+        places = {measure.key: step.step_id for measure, step in zip(columns, steps, strict=True)}
+        lines = [_member(each, key, [whole, *columns], places) for each in members]
         grids.append(
             Grid(f"heat-{name}", f"{title}：员工 × 步骤的{word}", "员工", [whole, *columns], lines, _NONE, is_heat=True)
         )
     return grids
 
 
-def _member(each: Any, key: str, columns: list[Measure]) -> Line:
-    return line(each.userid, each.name, columns, each, url=f"/console/playbooks/{key}")
+def _member(each: Any, key: str, columns: list[Measure], places: Mapping[str, str]) -> Line:
+    """Each number leads to the tasks it counts."""
+    links = {
+        name: f"/console/playbooks/{key}/people?{urlencode({'step': step_id, 'what': 'released', 'userid': each.userid})}"
+        for name, step_id in places.items()
+    }
+    return line(each.userid, each.name, columns, each, links=links)
 
 
 def _of_step(step_id: str, attribute: str) -> Any:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from scrm.reports.measures.kinds import Figure, Measure, Value
+from scrm.reports.measures.kinds import Figure, Measure, Unit, Value
 from scrm.reports.period import Asked
 from scrm.reports.whose import Whose
 from scrm.sop.published import Published
@@ -38,11 +38,16 @@ class Line:
     note: str = ""
     url: str = ""
     narrow: Mapping[str, str] = field(default_factory=dict)
+    # Where single numbers lead, by their measure's key.
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A table; its first measure is also drawn as bars when `has_bars`, all its shares as a heat map when `is_heat`."""
+    """A table; its first measure is also drawn as bars when `has_bars`.
+
+    `is_heat` colours its shares, of one or (`is_relative`) of the largest among them, and its minutes, the shortest best.
+    """
 
     key: str
     title: str
@@ -53,7 +58,24 @@ class Grid:
     hint: str = ""
     has_bars: bool = False
     is_heat: bool = False
+    is_relative: bool = False
     is_sortable: bool = True
+
+    @property
+    def tops(self) -> dict[Unit, float]:
+        """What the colours are measured by."""
+        found: dict[Unit, float] = {}
+        for each in self.lines:
+            for value, measure in zip(each.values, self.columns, strict=True):
+                found[measure.unit] = max(found.get(measure.unit, 0.0), value or 0.0)
+        return found if self.is_relative else {**found, Unit.SHARE: 1.0}
+
+    def level(self, value: Value, measure: Measure, tops: Mapping[Unit, float]) -> int | None:
+        """From 0, the worst, to 4; None for what has no colour."""
+        if not self.is_heat or value is None or measure.unit not in (Unit.SHARE, Unit.MINUTES):
+            return None
+        level = min(4, int(value / tops[measure.unit] * 5)) if tops[measure.unit] else 0
+        return level if measure.is_good_up else 4 - level
 
     def in_order(self, key: str, *, is_up: bool) -> list[Line]:
         """By a measure, the largest first unless `is_up`; what has no value comes last either way."""

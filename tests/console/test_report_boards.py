@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from scrm.reports.every_board import SORTS
 from scrm.reports.models import channel_cost
 from scrm.reports.period import Period
 from scrm.reports.whose import Whose
+from scrm.sop.result_tables import tally
 from tests.console.conftest import Page, SignIn, Visitor
 from tests.console.test_reports import SPAN, ZONE, at, figure, march
 from tests.world import World
@@ -57,11 +59,36 @@ async def test_the_staff_board_says_who_brought_what(march: World, manager: Visi
     assert table.index("王浩") < table.index("李娜")
 
 
-async def test_the_board_of_playbooks_has_a_heat_map(march: World, manager: Visitor) -> None:
-    page = await manager.get(f"/console/reports/board/sop?{SPAN}")
+async def test_the_board_of_playbooks_has_a_heat_map(march: World, manager: Visitor, sign_in: SignIn) -> None:
+    """李娜 did 3 of 4 within ten minutes, 王浩 1 of 4 within a day."""
+
+    def furnish(conn: Connection) -> None:
+        for userid, confirmed, delay in (("lina", 3, "delay:10"), ("wanghao", 1, "delay:1440")):
+            for what, number in (("targeted", 4), ("released", 4), ("confirmed", confirmed), (delay, confirmed)):
+                step = {"playbook_key": "new-customer", "version": 1, "step_id": "remind", "variant": ""}
+                conn.execute(insert(tally).values(**step, day="2026-03-20", userid=userid, what=what, count=number))
+
+    await march.services.db.write(furnish)
+    page = await manager.get(f"/console/reports/board/sop?{SPAN}&playbook=new-customer")
     assert figure(page, "进入剧本").startswith("2")
-    assert "热力图的剧本" in page
-    assert "执行率" in page
+    assert figure(page, "已下发").startswith("8")
+    assert figure(page, "执行率").startswith("50%")
+    rates, *_, delays = page.text.split("员工 × 步骤的执行率")[-1].split("员工 × 步骤的确认用时")
+    assert "李娜 75% 75%" in rates
+    assert "王浩 25% 25%" in rates
+    assert "王浩 18.0 小时 18.0 小时 李娜 8 分钟 8 分钟" in delays
+    assert {'data-level="3"', 'data-level="1"'} <= set(
+        re.findall(r'data-level="\d"', page.html.split("的执行率</h2>")[1])
+    )
+    links = [link for link in page.links if "step=remind" in link and "userid=lina" in link]
+    assert (await manager.get(links[0])).status == 200
+    staff = await manager.get(f"/console/reports/board/staff?{SPAN}")
+    assert "李娜 2 50% 50% 50% ¥130.00 4 75%" in staff
+    role = made_of("own", "自己的", ("reports:view",), "own", ())
+    await march.services.db.write(save_role, role, by="boss", now=march.clock.now())
+    theirs = await (await sign_in("wanghao", "王浩", "own")).get(f"/console/reports/board/sop?{SPAN}")
+    assert figure(theirs, "已下发").startswith("4")
+    assert "李娜" not in theirs
 
 
 @pytest.fixture
