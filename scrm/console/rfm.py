@@ -204,14 +204,18 @@ def _condition(where: Where) -> dict[str, Any]:
 @routes.get("/console/rfm/rules")
 @for_managers
 async def show_rules(request: web.Request) -> web.StreamResponse:
+    return await _rules_page(request, await _kept_form(request))
+
+
+async def _kept_form(request: web.Request) -> dict[str, Any]:
+    """The form as the rules fill it."""
     services = request.app[SERVICES]
     kept = await services.db.read(rfm_store.find_rules)
     rules = rules_of(None if kept is None else kept.rules, services.settings.rfm)
     form: dict[str, Any] = {name: rules.plain()[name] for name in ("period_days", "scoring", "split", "high")}
     for name in ("recency_days", "orders", "yuan"):
         form |= {f"{name}_{place}": step for place, step in enumerate(rules.plain()[name])}
-    form |= {f"name_{code}": rules.names.get(code, "") for code in TITLES}
-    return await _rules_page(request, form)
+    return form | {f"name_{code}": rules.names.get(code, "") for code in TITLES}
 
 
 @routes.post("/console/rfm/rules")
@@ -221,7 +225,8 @@ async def save_rules(request: web.Request) -> web.StreamResponse:
     try:
         rules = read_rules(form)
     except Invalid as error:
-        return await _rules_page(request, {name: str(value) for name, value in form.items()}, error.text)
+        written = {name: str(value) for name, value in form.items()}
+        return await _rules_page(request, await _kept_form(request) | written, error.text)
     now = services.clock.now()
     await services.db.write(rfm_store.save_rules, rules, now=now, by=request[MANAGER].userid)
     await services.db.write(rfm_refresh.ask, now)
