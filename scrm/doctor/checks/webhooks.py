@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from scrm.doctor.findings import Finding, bad, good, unused, warn
+from scrm.doctor.findings import Finding, bad, good, warn
 from scrm.doctor.look import Look
 from scrm.webhooks import store
 
@@ -14,7 +14,7 @@ async def webhooks(look: Look) -> Finding:
     db, now = look.services.db, look.services.clock.now()
     rows = await db.read(store.list_webhooks)
     if not rows:
-        return unused("没有事件推送。")
+        return good("没有设置事件推送。")
     waiting = await db.read(store.count_waiting)
     paused = [row for row in rows if row.state == "paused" and waiting.get(row.id)]
     failing = [row for row in rows if row.state == "on" and row.failing_since and now - row.failing_since > _LONG]
