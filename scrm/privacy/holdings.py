@@ -240,6 +240,7 @@ IMPERSONAL: dict[str, str] = {
     "acquisition_step": "figures",
     "api_answer": "what other programs were answered, sealed, gone after a day",
     "api_key": "other programs",
+    "api_rate": "other programs",
     "channel_cost": "what channels cost",
     "audit_entry": "what members of staff did; of persons only numbers, and values masked",
     "contact_way": "the shop's own codes",

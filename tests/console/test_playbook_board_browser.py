@@ -155,7 +155,9 @@ async def test_a_playbook_is_built_rehearsed_and_published_without_text(
     await expect(page.locator("#board-preview")).to_contain_text("按 小满 预览")
     await expect(page.locator(".phone .bubble")).to_contain_text("我是Lina")
     await screenshot(page, "board-preview-1280")
-    nameless = "[...document.querySelectorAll('#board-panel :is(input, select, textarea):not([type=hidden], [hidden])')]"
+    nameless = (
+        "[...document.querySelectorAll('#board-panel :is(input, select, textarea):not([type=hidden], [hidden])')]"
+    )
     nameless += ".filter((each) => !each.labels.length && !each.ariaLabel).map((each) => each.name)"
     assert await page.evaluate(nameless) == []
 

@@ -55,9 +55,7 @@ def rules(**changed: str) -> dict[str, str]:
     return form | changed
 
 
-async def test_classes_grid_moves_and_the_people_behind_them(
-    world: World, manager: Visitor, sign_in: SignIn
-) -> None:
+async def test_classes_grid_moves_and_the_people_behind_them(world: World, manager: Visitor, sign_in: SignIn) -> None:
     assert "还没有算过" in await manager.get("/console/rfm")
     await fill(world)
     await rfm_refresh.refresh(world.services)

@@ -10,7 +10,7 @@ ONE = Subject(7, [7], ["wm1"], ["u1"], ["f" * 64], ["o1"], ["a1"], [1], [1])
 # Hashes that are no keyed look-ups of private values: plain SHA-256 of what is random, and digests.
 OTHER_HASHES = {
     *("api_key.key_hash", "session.token_hash", "local_account.password_hash", "login_attempt.key_hash"),
-    *("api_answer.key_hash", "api_answer.request_hash"),
+    *("api_answer.key_hash", "api_answer.request_hash", "api_rate.key_hash"),
 }
 
 

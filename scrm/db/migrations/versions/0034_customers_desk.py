@@ -4,6 +4,8 @@ Revision ID: 0034
 Revises: 0033
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -14,7 +16,7 @@ down_revision = "0033"
 branch_labels = None
 depends_on = None
 
-_PARTIAL = (
+_PARTIAL: tuple[tuple[str, str, list[Any], str], ...] = (
     ("ix_person_stat_paid", "person_stat", ["paid_fen", "person_id"], "paid_fen > 0"),
     ("ix_person_stat_last_order", "person_stat", ["last_order_at", "person_id"], "last_order_at IS NOT NULL"),
     ("ix_person_stage", "person", ["stage", "id"], "stage <> ''"),

@@ -36,7 +36,7 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.execute(
-        "INSERT INTO order_hour (hour, channel, orders, paid_fen, refunded_fen)"
+        "INSERT INTO order_hour (hour, channel, orders, paid_fen, refunded_fen)"  # noqa: S608 - own words
         " SELECT paid_at / 3600000, channel, count(*), sum(paid_fen), sum(refunded_fen) FROM orders"
         f" WHERE {IS_PURCHASE.text} GROUP BY paid_at / 3600000, channel"
     )

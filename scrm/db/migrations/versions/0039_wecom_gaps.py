@@ -2,7 +2,7 @@
 what goes with the answers of customer service.
 
 Revision ID: 0039
-Revises: 0038
+Revises: 0037
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from alembic import op
 from scrm.db.tables import Json
 
 revision = "0039"
-down_revision = "0038"
+down_revision = "0037"
 branch_labels = None
 depends_on = None
 
