@@ -2,7 +2,6 @@
 
 import secrets
 import socket
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import aiohttp
 from aiohttp import web
 from sqlalchemy import Connection
 
+from scrm import demo_regulars as regulars
 from scrm.app import build_app, open_services, publish_playbooks
 from scrm.callbacks.handlers import refresh
 from scrm.clock import SandboxClock
@@ -18,6 +18,7 @@ from scrm.commerce.canonical import read_order
 from scrm.commerce.store import save_orders
 from scrm.contact_ways.store import save_contact_way
 from scrm.db.migrate import migrate
+from scrm.demo_orders import order
 from scrm.demo_scripts import furnish_library
 from scrm.group_chats.refresh import want_refresh
 from scrm.http import COOKIE
@@ -241,12 +242,14 @@ def _furnish(conn: Connection, services: Services, sandbox: Sandbox) -> None:
         "xuqing", "lina", created_at=now - timedelta(days=46), state="parcel-a", remark="徐晴 干皮"
     )
     sandbox.add_contact_seed("laozhou", "lina", created_at=now - timedelta(days=12), mobiles=["13800136620"])
+    regulars.befriend(sandbox, now)
     for open_kfid, account in sandbox.world.kf.accounts.items():
         wechat.ensure_account(conn, open_kfid, now=now)
         wechat.change_account(conn, open_kfid, name=account.name, welcome=KF_WELCOME)
     for keyword, (match, answer) in REPLIES.items():
         wechat.save_reply(conn, fold(keyword), match, answer, "both", now=now)
-    save_orders(conn, [read_order(item) for item in _orders(now)], now=now, vault=services.vault, route="file")
+    bought = [*_orders(now), *regulars.orders(now)]
+    save_orders(conn, [read_order(item) for item in bought], now=now, vault=services.vault, route="file")
     _define_fields(conn, sandbox, now)
 
 
@@ -262,7 +265,7 @@ def _define_fields(conn: Connection, sandbox: Sandbox, now: datetime) -> None:
 
 def _meet_old_friends(conn: Connection, sandbox: Sandbox, now: datetime) -> None:
     """Customers and groups from before the CRM: learnt through WeCom's API, like any other."""
-    for key in ("xuqing", "laozhou"):
+    for key in ("xuqing", "laozhou", *regulars.REGULARS):
         external_userid = sandbox.get_wechat_user(key).external_userid
         queue.add(
             conn, queue.Item(lane="sync", kind=refresh.KIND, payload={"external_userid": external_userid}), now=now
@@ -277,69 +280,14 @@ def _meet_old_friends(conn: Connection, sandbox: Sandbox, now: datetime) -> None
 def _orders(now: datetime) -> list[dict[str, Any]]:
     xiaoman, xuqing = WECHAT_USERS["xiaoman"][2], WECHAT_USERS["xuqing"][2]
     return [
-        _order(now, "tmall", "3981027745560011", xiaoman, 64, [("清透防晒乳 50ml", "自然色", 2, 12800)], "completed"),
-        _order(now, "tmall", "3981027745560158", xiaoman, 20, [("氨基酸洁面 120g", "", 1, 8900), ("洁面小样 15g", "赠品", 1, 0)], "completed"),
-        _order(now, "doudian", "6932210045781203311", xiaoman, 2, [("积雪草修护面膜 5 片", "", 3, 6900)], "shipped"),
-        _order(now, "tmall", "3981027745560763", xuqing, 40, [("玻尿酸保湿霜 50g", "滋润型", 1, 26800)], "completed"),
-        _order(now, "jd", "287120045331", None, 9, [("男士控油洁面 100g", "", 2, 7900)], "shipped", phone="13800136620"),
+        order(now, "tmall", "3981027745560011", xiaoman, 64, [("清透防晒乳 50ml", "自然色", 2, 12800)], "completed"),
+        order(now, "tmall", "3981027745560158", xiaoman, 20, [("氨基酸洁面 120g", "", 1, 8900), ("洁面小样 15g", "赠品", 1, 0)], "completed"),
+        order(now, "doudian", "6932210045781203311", xiaoman, 2, [("积雪草修护面膜 5 片", "", 3, 6900)], "shipped"),
+        order(now, "tmall", "3981027745560763", xuqing, 40, [("玻尿酸保湿霜 50g", "滋润型", 1, 26800)], "completed"),
+        order(now, "jd", "287120045331", None, 9, [("男士控油洁面 100g", "", 2, 7900)], "shipped", phone="13800136620"),
         # Nobody's yet: 徐晴 bought it with her mother's phone, and tells the number in the chat.
-        _order(now, "doudian", "6932210045781209986", None, 1, [("旅行装三件套", "滋润型", 1, 15900)], "shipped", phone="13917720098"),
+        order(now, "doudian", "6932210045781209986", None, 1, [("旅行装三件套", "滋润型", 1, 15900)], "shipped", phone="13917720098"),
     ]  # fmt: skip
-
-
-def _order(
-    now: datetime,
-    channel: str,
-    order_no: str,
-    unionid: str | None,
-    days_ago: int,
-    lines: list[tuple[str, str, int, int]],
-    status: str,
-    phone: str | None = None,
-) -> dict[str, Any]:
-    paid_at = now - timedelta(days=days_ago, minutes=37)
-    shipped_at = min(paid_at + timedelta(hours=20), now - timedelta(hours=1))
-    total = sum(qty * price for _, _, qty, price in lines)
-    is_done = status == "completed"
-    buyer: Mapping[str, Any] = {"wx_unionid": unionid} if unionid else {"mobile_e164": f"+86{phone}"}
-    return {
-        "channel": channel,
-        "shop_key": "qingyu",
-        "order_no": order_no,
-        "status": status,
-        "payment_status": "paid",
-        "fulfillment_status": "delivered" if is_done else "shipped",
-        "goods_fen": total,
-        "payable_fen": total,
-        "paid_fen": total,
-        "ordered_at": (paid_at - timedelta(minutes=3)).isoformat(),
-        "paid_at": paid_at.isoformat(),
-        "shipped_at": shipped_at.isoformat(),
-        **({"completed_at": (paid_at + timedelta(days=8)).isoformat()} if is_done else {}),
-        "platform_updated_at": (paid_at + timedelta(days=1)).isoformat(),
-        "buyer_ref": buyer,
-        "lines": [
-            {
-                "line_key": f"{order_no}-{number}",
-                "title": title,
-                "spec": spec,
-                "qty": qty,
-                "unit_price_fen": price,
-                "paid_fen": qty * price,
-                "is_gift": price == 0,
-            }
-            for number, (title, spec, qty, price) in enumerate(lines, 1)
-        ],
-        "shipments": [
-            {
-                "carrier_code": "SF",
-                "carrier_name": "顺丰速运",
-                "tracking_no": f"SF{order_no[-12:]}",
-                "shipped_at": shipped_at.isoformat(),
-                **({"delivered_at": (shipped_at + timedelta(days=2)).isoformat()} if is_done else {}),
-            }
-        ],
-    }
 
 
 def _welcome(url: str) -> str:
