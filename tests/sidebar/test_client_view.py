@@ -170,7 +170,7 @@ async def test_each_refusal_is_a_page_that_says_what_to_do(base: str, enter: Ent
         await expect(trouble, kind).to_contain_text(said)
         assert await trouble.locator("a.button, button").count() >= 1, kind
         await page.close()
-    outside = await context.browser.new_context()  # type: ignore[union-attr]
+    outside = await context.browser.new_context(locale="zh-CN")  # type: ignore[union-attr]
     await outside.add_cookies(await context.cookies())  # type: ignore[arg-type]
     page = await outside.new_page()
     await page.goto(f"{base}/sidebar/")
