@@ -253,6 +253,7 @@ _PERSONAL = re.compile(r"phone|mobile|address|receiver|unionid|openid|id_card|em
 # With limits (RFC 5321): without them a long text that has no @ is walked through anew from each of its letters.
 _EMAIL = re.compile(r"([\w.+-])[\w.+-]{0,63}@([\w-]{1,63}\.[\w.-]{1,255})")
 _MOST_LETTERS = 20_000
+_SLACK = 500
 _MOST_ITEMS = 200
 
 
@@ -275,8 +276,11 @@ def masked(name: str, value: Any) -> Any:
 
 def mask_text(value: str) -> str:
     """Phone numbers and mail addresses inside a text are covered; a long text ends with how much is left out."""
-    # Some letters more than are kept, so that the cut goes through nobody's number.
-    kept = _EMAIL.sub(r"\1***@\2", cover_phones(value[: _MOST_LETTERS + 500]))
+    # Some letters more are looked at than are kept: a number or an address that the cut goes through is left out whole.
+    looked = value[: _MOST_LETTERS + _SLACK]
+    kept = _EMAIL.sub(r"\1***@\2", cover_phones(looked))
+    if len(looked) < len(value):
+        kept = kept[:-_SLACK]
     if len(value) > _MOST_LETTERS:
         return f"{kept[:_MOST_LETTERS]}……（共 {len(value)} 个字符）"
     return kept

@@ -103,6 +103,10 @@ def test_secrets_and_personal_data_are_covered() -> None:
     assert audit.masked("unionid", ["oAbc"]) == ["o***"]
     assert len(audit.masked("text", "长" * 100_000)) < 21_000
     assert audit.masked("text", " " * 19_992 + "13800136620").startswith(" " * 19_992 + "138****6……")
+    # Addresses that get shorter draw a number nearer that was cut in two.
+    addresses = f"{'a' * 60}@b.cn " * 310
+    cut = addresses + "长" * (20_500 - len(addresses) - 10) + "13800136620" + "长" * 1_000
+    assert "1380013662" not in audit.masked("text", cut)
 
 
 async def fill(db: Database, count: int) -> None:
