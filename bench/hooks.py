@@ -8,7 +8,6 @@ import hmac
 import json
 import random
 import struct
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -19,10 +18,10 @@ from sqlalchemy import text
 from bench import processor_time
 from bench.figures import Figure, percentile, say, tell
 from bench.load_generator import Load, run
+from bench.stores import both
 from bench.welcome import add_and_wait, wecom_server
 from scrm.db import Database
 from scrm.db.migrate import migrate
-from tests import postgresql_server
 from tests.server_process import ServerProcess, environment, serving
 
 UPDATES = 50_000
@@ -46,15 +45,7 @@ _PATIENCE = 300.0
 
 
 def main(updates: int = UPDATES) -> list[Figure]:
-    with tempfile.TemporaryDirectory(prefix="scrm-bench-") as folder:
-        figures = measured("SQLite FULL", f"sqlite:///{folder}/scrm.db", Path(folder), updates)
-        if postgresql_server.find_binaries() is None:
-            say(f"hooks: PostgreSQL left out. {postgresql_server.HOW_TO_GET_IT}")
-        else:
-            with postgresql_server.running(postgresql_server.DURABLE) as server:
-                server.execute("CREATE DATABASE hooks")
-                figures += measured("PostgreSQL", server.url("hooks"), Path(folder), updates)
-    return figures
+    return [figure for store in both("hooks") for figure in measured(*store, updates)]
 
 
 def measured(store: str, url: str, folder: Path, updates: int) -> list[Figure]:

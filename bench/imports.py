@@ -16,6 +16,7 @@ from sqlalchemy import Connection, create_engine, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from bench.figures import Figure, percentile, say, tell
+from bench.stores import both
 from scrm.clock import SystemClock
 from scrm.commerce.import_orders import Into, import_orders, spare_the_collector
 from scrm.db import Database, Priority
@@ -23,7 +24,6 @@ from scrm.db.bulk import insert_rows
 from scrm.db.migrate import migrate
 from scrm.db.vault import Vault
 from scrm.profiles.models import identity, person
-from tests import postgresql_server
 
 ORDERS = int(os.environ.get("SCRM_BENCH_ORDERS", "1000000"))
 PERSONS = min(200_000, ORDERS)
@@ -34,14 +34,11 @@ _HEADINGS = "订单编号,渠道,店铺,订单状态,下单时间,付款时间,�
 
 
 def main() -> list[Figure]:
-    with tempfile.TemporaryDirectory(prefix="scrm-bench-") as folder:
-        path = _write(Path(folder) / "orders.csv")
+    figures: list[Figure] = []
+    for store in both("imports"):
+        path = _write(store.folder / "orders.csv")
         say(f"imports: {ORDERS:,} orders, {path.stat().st_size / 1e6:.0f} MB")
-        figures = _measured("SQLite FULL", f"sqlite:///{folder}/scrm.db", path)
-        if postgresql_server.find_binaries() is not None:
-            with postgresql_server.running(postgresql_server.DURABLE) as server:
-                server.execute("CREATE DATABASE imports")
-                figures += _measured("PostgreSQL", server.url("imports"), path)
+        figures += _measured(store.title, store.url, path)
     return figures
 
 

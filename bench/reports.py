@@ -1,23 +1,21 @@
 """The boards of the reports: a month and a year with the year before, at 100,000 adds and 300,000 orders a year."""
 
 import asyncio
-import tempfile
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import uvloop
 from sqlalchemy import Connection
 
 from bench.figures import Figure, median, say, tell
+from bench.stores import both
 from scrm.db import Database
 from scrm.db.migrate import migrate
 from scrm.db.tables import to_millis
 from scrm.reports import adds, boards
 from scrm.reports.period import read_asked
 from scrm.reports.whose import Whose
-from tests import postgresql_server
 
 PERSONS = 300_000
 ROUNDS = 5
@@ -64,15 +62,7 @@ _FILL = (
 
 
 def main() -> list[Figure]:
-    with tempfile.TemporaryDirectory(prefix="scrm-bench-") as folder:
-        figures = measure("SQLite", f"sqlite:///{Path(folder) / 'reports.db'}")
-        if postgresql_server.find_binaries() is None:
-            say(f"reports: PostgreSQL left out. {postgresql_server.HOW_TO_GET_IT}")
-        else:
-            with postgresql_server.running(postgresql_server.DURABLE) as server:
-                server.execute("CREATE DATABASE reports")
-                figures += measure("PostgreSQL", server.url("reports"))
-    return figures
+    return [figure for store in both("reports") for figure in measure(store.title, store.url)]
 
 
 def measure(store: str, url: str) -> list[Figure]:

@@ -4,12 +4,10 @@ Then RFM of all of them. Every number is found once more by DuckDB, which shares
 """
 
 import asyncio
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -18,12 +16,12 @@ from sqlalchemy import Connection, text
 
 from bench import segments_oracle as oracle
 from bench.figures import Figure, median, say, tell
+from bench.stores import both
 from scrm.db import Database
 from scrm.db.migrate import migrate
 from scrm.db.tables import to_millis
 from scrm.segments import audience, conditions, rfm_refresh, rfm_store
 from scrm.settings import Rfm, Shop
-from tests import postgresql_server
 
 PERSONS = 1_000_000
 ROUNDS = 5
@@ -149,15 +147,7 @@ _ORDERS = (
 def main(*, small: bool = False) -> list[Figure]:
     global PERSONS
     PERSONS = 50_000 if small else PERSONS
-    with tempfile.TemporaryDirectory(prefix="scrm-bench-") as folder:
-        figures = measure("SQLite", f"sqlite:///{Path(folder) / 'segments.db'}")
-        if postgresql_server.find_binaries() is None:
-            say(f"segments: PostgreSQL left out. {postgresql_server.HOW_TO_GET_IT}")
-        else:
-            with postgresql_server.running(postgresql_server.DURABLE) as server:
-                server.execute("CREATE DATABASE segments")
-                figures += measure("PostgreSQL", server.url("segments"))
-    return figures
+    return [figure for store in both("segments") for figure in measure(store.title, store.url)]
 
 
 def measure(store: str, url: str) -> list[Figure]:
@@ -177,7 +167,7 @@ async def _measure(store: str, url: str) -> list[Figure]:
         figures.append(
             tell(
                 Figure(
-                    f"count of 4 conditions at 1 M persons ({question.title}), {store}",
+                    f"count of 4 conditions, {PERSONS:,} persons ({question.title}), {store}",
                     median(ours),
                     "s",
                     goal=GOAL_SECONDS,

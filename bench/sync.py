@@ -4,7 +4,6 @@ import asyncio
 import http.client
 import json
 import resource
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import func, select
 
 from bench.figures import Figure, say, tell
+from bench.stores import both
 from scrm.app import open_services
 from scrm.db.migrate import migrate
 from scrm.events import event
@@ -21,7 +21,6 @@ from scrm.services import Services
 from scrm.sync.runs import run_sources
 from scrm.sync.sources import choose
 from scrm.wecom.errors import WeComError
-from tests import postgresql_server
 from tests.server_process import ServerProcess, environment, start
 from tests.world import make_settings
 
@@ -33,13 +32,7 @@ LIMIT = 10_000 * 100 / 60
 
 
 def main() -> list[Figure]:
-    with tempfile.TemporaryDirectory(prefix="scrm-bench-") as folder:
-        figures = measured("SQLite FULL", f"sqlite:///{folder}/scrm.db", Path(folder))
-        if postgresql_server.find_binaries() is not None:
-            with postgresql_server.running(postgresql_server.DURABLE) as server:
-                server.execute("CREATE DATABASE sync")
-                figures += measured("PostgreSQL", server.url("sync"), Path(folder))
-    return figures
+    return [figure for store in both("sync") for figure in measured(*store)]
 
 
 def measured(store: str, url: str, folder: Path) -> list[Figure]:

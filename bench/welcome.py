@@ -3,7 +3,6 @@
 import http.client
 import json
 import struct
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +14,8 @@ from bench import processor_time
 from bench.figures import Figure, percentile, say, tell
 from bench.load_generator import run
 from bench.messages import add_event, http_request, welcome_code
+from bench.stores import both
 from scrm.db.migrate import migrate
-from tests import postgresql_server
 from tests.fakes import wecom as fake
 from tests.server_process import ServerProcess, environment, serving, start
 
@@ -28,13 +27,7 @@ _PATIENCE = 60.0
 
 
 def main() -> list[Figure]:
-    with tempfile.TemporaryDirectory(prefix="scrm-bench-") as folder:
-        figures = measured("SQLite FULL", f"sqlite:///{folder}/scrm.db", Path(folder))
-        if postgresql_server.find_binaries() is not None:
-            with postgresql_server.running(postgresql_server.DURABLE) as server:
-                server.execute("CREATE DATABASE welcome")
-                figures += measured("PostgreSQL", server.url("welcome"), Path(folder))
-    return figures
+    return [figure for store in both("welcome") for figure in measured(*store)]
 
 
 def measured(store: str, url: str, folder: Path) -> list[Figure]:

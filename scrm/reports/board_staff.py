@@ -1,7 +1,7 @@
 """员工: what each member brought, and how they did what playbooks asked of them."""
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -10,83 +10,37 @@ from scrm.profiles.models import member
 from scrm.reports import adds, tasks
 from scrm.reports.cohort import Counts, counts_of
 from scrm.reports.grids import Board, Grid, Line, Look, compare, line
-from scrm.reports.measures.kinds import Measure, Unit, Value, share
+from scrm.reports.measures import coming
+from scrm.reports.measures.kinds import Measure
 from scrm.reports.period import Period
 from scrm.reports.tasks import Work
 
 
 @dataclass(frozen=True, slots=True)
 class Staff:
-    """One member, or all of them together."""
+    """One member, or all of them together; as `Counted` it has what those who came did."""
 
     came: Counts
     work: Work
 
 
-def _added(each: Staff) -> Value:
-    return each.came.adds
-
-
-def _ended_rate(each: Staff) -> Value:
-    return share(each.came.ended, each.came.adds)
-
-
-def _talk_rate(each: Staff) -> Value:
-    return share(each.came.talked, each.came.people)
-
-
-def _first_rate(each: Staff) -> Value:
-    return share(each.came.bought, each.came.people)
-
-
-def _brought(each: Staff) -> Value:
-    return each.came.net_fen
-
-
 def _of_work(measure: Measure) -> Measure:
-    return Measure(
-        measure.key,
-        measure.title,
-        measure.formula,
-        measure.unit,
-        lambda each: measure.reckon(each.work),
-        is_good_up=measure.is_good_up,
-    )
+    return replace(measure, reckon=lambda each: measure.reckon(each.work), people="")
 
 
+# What they brought is reckoned as for everybody (scrm.reports.measures.coming), and told as of one member.
 COLUMNS = (
-    Measure("added", "新增客户", "这段时间添加这位员工的次数", Unit.COUNT, _added, people="added"),
-    Measure(
-        "ended_rate",
-        "流失率",
-        "这段时间新增、期末之前又互删的次数 ÷ 新增次数",
-        Unit.SHARE,
-        _ended_rate,
-        is_good_up=False,
+    replace(coming.ADDED, formula="这段时间添加这位员工的次数"),
+    coming.ENDED_RATE,
+    replace(
+        coming.TALK_RATE,
+        formula="开口人数 ÷ 新增人数。没有会话存档，只认有记录的发言：获客链接首次发言、客服或公众号来信、员工的标记",
     ),
-    Measure(
-        "talk_rate",
-        "开口率",
-        "开口人数 ÷ 新增人数。没有会话存档，只认有记录的发言：获客链接首次发言、客服或公众号来信、员工的标记",
-        Unit.SHARE,
-        _talk_rate,
-        people="talked",
-    ),
-    Measure(
-        "first_rate",
-        "首单率",
-        "添加之后、期末之前第一次付款的人数 ÷ 新增人数",
-        Unit.SHARE,
-        _first_rate,
-        people="bought",
-    ),
-    Measure(
-        "brought",
-        "新客成交",
-        "新增客户从添加到期末的实付 − 退款；客户同时添加两位员工，两位都算",
-        Unit.MONEY,
-        _brought,
-        people="bought",
+    replace(coming.FIRST_RATE, formula="添加之后、期末之前第一次付款的人数 ÷ 新增人数"),
+    replace(
+        coming.BROUGHT,
+        title="新客成交",
+        formula="新增客户从添加到期末的实付 − 退款；客户同时添加两位员工，两位都算",
     ),
     _of_work(tasks.RELEASED),
     _of_work(tasks.CONFIRM_RATE),
