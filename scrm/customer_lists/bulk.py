@@ -25,6 +25,7 @@ from scrm.sop.shelf import house_of, playbooks_of
 from scrm.work.queue import Claimed
 
 _GATHERED = 1000
+_BROKEN_OFF = "程序出错，停在这里了。稍后会自动再试；一直没动，请管理员到「任务队列」处理。做过的不会重做"
 _OUT_OF_REACH = "已经不在你的数据范围里，或已被删除"
 
 
@@ -43,6 +44,9 @@ async def run_bulk(services: Services, item: Claimed) -> None:
     except ScrmError as error:
         now = services.clock.now()
         await services.db.write(bulk_store.change, job_id, state="failed", problem=error.text[:300], finished_at=now)
+    except Exception:
+        await services.db.write(bulk_store.change, job_id, problem=_BROKEN_OFF)
+        raise
 
 
 def _gather(conn: Connection, services: Services, job_id: int) -> bool:
@@ -110,4 +114,6 @@ def _take(conn: Connection, services: Services, job_id: int) -> bool:
     outcomes = act(conn, errand, [each for each in ids if each in there])
     outcomes += [Outcome(each, False, _OUT_OF_REACH) for each in ids if each not in there]
     bulk_store.save_outcomes(conn, job_id, outcomes)
+    if job.problem:
+        bulk_store.change(conn, job_id, problem="")
     return True

@@ -149,6 +149,26 @@ async def test_a_job_that_is_killed_in_the_middle_goes_on_and_does_nothing_twice
     assert len({mark.due_at for mark in marks}) == 9
 
 
+async def test_a_job_that_broke_off_says_so_until_it_goes_on(
+    manager: Visitor, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await open_shop(world)
+
+    def breaks(conn: Connection, errand: Errand, person_ids: Any) -> list[Outcome]:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as broken:
+        broken.setitem(bulk_acts.ACTS, "tag", (breaks, 3))  # type: ignore[arg-type]
+        path = await begin(manager, "tag", all="1", query="friend=yes", tag="老客")
+        with pytest.raises(ZeroDivisionError):
+            await run_bulk(world)
+    assert "程序出错，停在这里了" in await manager.get(path)
+    await world.services.db.write(queue.release_all)
+    await run_bulk(world)
+    assert await jobs(world) == [("tag", "done", 11, 11, 0)]
+    assert "程序出错" not in await manager.get(path)
+
+
 async def test_a_cancelled_job_stops_before_its_next_chunk(
     manager: Visitor, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
