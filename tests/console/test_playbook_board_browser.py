@@ -255,6 +255,12 @@ class Keys:
             await self.press("Tab")
         raise AssertionError(f"{place} is not reached with Tab")
 
+    async def open(self, place: Locator, panel: Locator) -> None:
+        """What a card stands for comes into the panel, and the panel has the focus."""
+        await self.reach(place, 200)
+        await self.press("Enter")
+        await expect(panel).to_be_focused()
+
     async def type(self, place: Locator, text: str) -> None:
         await self.reach(place)
         await self.press("Control+A")
@@ -292,8 +298,7 @@ async def test_a_playbook_is_built_rehearsed_and_published_with_keys_alone(
     await keys.press("Enter")
     await page.wait_for_url("**/board")
     await keys.skip_to_content()
-    await keys.reach(page.locator("[data-show=trigger]").first)
-    await keys.press("Enter")
+    await keys.open(page.locator("[data-show=trigger]").first, panel)
     await keys.choose(panel.get_by_label("触发事件"), "退款成功")
     await expect(page.locator(".head-card").first).to_contain_text("退款成功")
     await keys.reach(panel.get_by_role("button", name="＋ 条件", exact=True))
@@ -316,15 +321,13 @@ async def test_a_playbook_is_built_rehearsed_and_published_with_keys_alone(
     await keys.type(panel.get_by_label("话术", exact=True), "您好，退款到账了吗？")
     await expect(page.locator(".day-row .when b")).to_have_text(["第 0 天", "第 2 天"])
     assert not await axe(page)
-    await keys.reach(page.locator(".board-slot [data-show]").filter(has_text="打招呼"), 200)
-    await keys.press("Enter")
+    await keys.open(page.locator(".board-slot [data-show]").filter(has_text="打招呼"), panel)
     await keys.reach(panel.get_by_role("button", name="删除", exact=True))
     await keys.press("Enter")
     await expect(page.locator(".day-row .when b")).to_have_text(["第 2 天"])
 
     # A test, played: without a paid order nothing is sent.
-    await keys.reach(page.locator(".head-links [data-show=tests]"), 200)
-    await keys.press("Enter")
+    await keys.open(page.locator(".head-links [data-show=tests]"), panel)
     await keys.reach(panel.get_by_role("button", name="＋ 加一个测试"))
     await keys.press("Enter")
     await keys.reach(panel.get_by_role("button", name="跑一遍测试"), 200)

@@ -103,6 +103,7 @@ class BoardEditor extends HTMLElement {
     const panel = made.getElementById("board-panel");
     const here = document.activeElement;
     const held = focus || this.held(here);
+    const inside = this.panel.contains(here);
     for (const id of PIECES) this.swap(made, id);
     if (fresh || panel.dataset.shown !== this.shown) {
       const isOpen = this.panel.hasAttribute("data-open");
@@ -120,6 +121,7 @@ class BoardEditor extends HTMLElement {
     this.mark();
     const again = held && document.querySelector(held);
     if (again && again !== document.activeElement) again.focus({ preventScroll: true });
+    else if (inside && !again) this.panel.focus({ preventScroll: true });
   }
 
   // What was folded open stays so, and what was closed.
@@ -162,7 +164,8 @@ class BoardEditor extends HTMLElement {
     if ((button = on("[data-show]"))) {
       if (event.ctrlKey || event.metaKey) return;
       event.preventDefault();
-      this.show(button.dataset.show);
+      // Opened by key (a click of no mouse): what was asked for is the next thing Tab reaches.
+      this.show(button.dataset.show).then(() => event.detail || this.panel.focus({ preventScroll: true }));
     } else if ((button = on("[data-add]"))) this.ask(button);
     else if ((button = on("[data-kind]")) && on("dialog")) this.add(button.dataset.kind);
     else if ((button = on("[data-undo]"))) this.undo();
