@@ -64,7 +64,7 @@ def concerns_anybody(conn: Connection, event_id: int, rules: Rules) -> bool:
     assert event.person_id is not None  # noqa: S101 - else there is no event
     if event.name in exits.LOST | arbitration.HEEDED or triggers.started_by(rules.published.by_event, event):
         return True
-    return bool(store.list_active_runs(conn, event.person_id))
+    return bool(store.list_living_runs(conn, event.person_id))
 
 
 def _told(conn: Connection, event_id: int) -> Event | None:
@@ -80,7 +80,7 @@ def apply_event(conn: Connection, event_id: int, rules: Rules, now: datetime, co
     event = _told(conn, event_id)
     if event is None or event.person_id is None:
         return
-    running = store.list_active_runs(conn, event.person_id)
+    running = store.list_living_runs(conn, event.person_id)
     end_runs(conn, event, running, rules, now)
     end_waits(conn, event, running, rules, now)
     refusals.take_back(conn, event, running, rules.published, now)
@@ -138,7 +138,7 @@ def _runs_of(conn: Connection, event: Event) -> list[Row[Any]]:
     assert event.person_id is not None  # noqa: S101 - the callers have checked
     return [
         row
-        for row in store.list_active_runs(conn, event.person_id)
+        for row in store.list_living_runs(conn, event.person_id)
         if (row.userid.casefold(), row.external_userid) == (event.userid.casefold(), event.external_userid)
     ]
 
@@ -163,9 +163,15 @@ def end_waits(conn: Connection, event: Event, running: Sequence[Row[Any]], rules
         one = Due(row, playbook, node)
         if exits.concerns(playbook, one.run, event) and fits(node.part.where, event.facts):
             turn = turns.end_wait(node, node.part, came=True)
-            course = Course(playbook, row.anchor_at, now, spread_key(row), rules.house)
+            # What follows moves by the length of a pause: it is counted from its end.
+            counted = row.paused_at if row.state == "paused" else now
+            course = Course(playbook, row.anchor_at, counted, spread_key(row), rules.house)
             place = place_from(course, turn.target, now)
-            store.save_progress(conn, [progress(one, place, counted_from=now, arms=turns.arms_with(one, turn))])
+            gone_on = progress(one, place, row.held_reason, counted_from=counted, arms=turns.arms_with(one, turn))
+            if row.state == "paused":
+                store.save_place_of_paused(conn, gone_on)
+                continue
+            store.save_progress(conn, [{**gone_on, "held_reason": ""}])
             if place.due_at is None:
                 store.finish_idle(conn, [row.id], now=now)
 

@@ -13,6 +13,9 @@ from scrm.sop.facts import Due
 from scrm.sop.models import enrolment, task
 from scrm.sop.shelf import find_version, house_of, playbooks_of, shop_of
 
+# Who is paused or waits for his turn goes on with the new member too.
+_LIVING = ("active", "paused", "queued")
+
 
 @dataclass(frozen=True, slots=True)
 class HandedOver:
@@ -25,7 +28,7 @@ class HandedOver:
 def hand_over(
     conn: Connection, services: Services, userid: str, external_userid: str, taker: str, *, now: datetime
 ) -> HandedOver:
-    """Active runs and open tasks of one pair become the taker's, with texts filled anew; again changes nothing.
+    """Runs under way and open tasks of one pair become the taker's, with texts filled anew; again changes nothing.
 
     A tap that was under way with the old member (released, not confirmed) is open again for the new one.
     """
@@ -33,7 +36,7 @@ def hand_over(
     runs = conn.execute(
         update(enrolment)
         .where(
-            enrolment.c.state == "active",
+            enrolment.c.state.in_(_LIVING),
             enrolment.c.external_userid == external_userid,
             func.lower(enrolment.c.userid) == userid.lower(),
         )
@@ -115,7 +118,8 @@ def _said(filled: content.Filled) -> dict[str, Any]:
 
 
 def count_running(conn: Connection, userid: str) -> tuple[int, int]:
-    """(active runs, open tasks) of a member: what a hand-over would move at most."""
-    active = select(func.count()).where(enrolment.c.state == "active", func.lower(enrolment.c.userid) == userid.lower())
+    """(runs under way, open tasks) of a member: what a hand-over would move at most."""
+    living = enrolment.c.state.in_(_LIVING)
+    running = select(func.count()).where(living, func.lower(enrolment.c.userid) == userid.lower())
     waiting = select(func.count()).where(task.c.state == "open", func.lower(task.c.userid) == userid.lower())
-    return conn.execute(active).scalar_one(), conn.execute(waiting).scalar_one()
+    return conn.execute(running).scalar_one(), conn.execute(waiting).scalar_one()

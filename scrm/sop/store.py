@@ -34,6 +34,7 @@ from scrm.sop.models import enrolment, send, step_run, task
 
 # States are literals where a partial index must be found: with a bound parameter PostgreSQL cannot use it.
 _ACTIVE: ColumnElement[bool] = literal_column("enrolment.state = 'active'")
+_LIVING: ColumnElement[bool] = literal_column("enrolment.state IN ('active', 'paused', 'queued')")
 _WAITING: ColumnElement[bool] = literal_column("enrolment.due_at IS NOT NULL")
 _OPEN: ColumnElement[bool] = literal_column("task.state = 'open'")
 # What went to the customer or is about to; a suggestion counts only once it was used.
@@ -111,7 +112,7 @@ def _locked(conn: Connection, query: Select[Any]) -> Select[Any]:
 
 # What every event asks for is built once: making a statement costs more than SQLite takes to answer it.
 _BY_ID = select(enrolment).where(enrolment.c.id == bindparam("of_id"))
-_OF_PERSON = select(enrolment).where(_ACTIVE, enrolment.c.person_id == bindparam("of_person"))
+_OF_PERSON = select(enrolment).where(_LIVING, enrolment.c.person_id == bindparam("of_person"))
 _KEYS = select(enrolment.c.run_key).where(
     enrolment.c.playbook_key == bindparam("of_playbook"), enrolment.c.person_id == bindparam("of_person")
 )
@@ -175,27 +176,41 @@ def list_runs(conn: Connection, person_id: int, *, limit: int = 50) -> list[Row[
     return list(conn.execute(query))
 
 
-def list_active_runs(conn: Connection, person_id: int) -> list[Row[Any]]:
+def list_living_runs(conn: Connection, person_id: int) -> list[Row[Any]]:
+    """A person's runs that are not over: those that are paused or wait for their turn too."""
     return list(conn.execute(_OF_PERSON, {"of_person": person_id}))
 
 
 def list_waiting(conn: Connection, person_id: int, event_name: str) -> list[Row[Any]]:
-    """The active runs of a person that wait for an event of this name; nobody else moves them meanwhile."""
-    query = select(enrolment).where(_ACTIVE, enrolment.c.person_id == person_id, enrolment.c.awaits == event_name)
+    """The runs of a person that wait for an event of this name, also while paused; nobody else moves them meanwhile."""
+    query = select(enrolment).where(_LIVING, enrolment.c.person_id == person_id, enrolment.c.awaits == event_name)
     return list(conn.execute(query.with_for_update() if conn.dialect.name == "postgresql" else query))
 
 
 _PLACE = ("step", "due_at", "awaits", "held_reason", "counted_from", "arms")
 _END = (
     update(enrolment)
-    .where(enrolment.c.id == bindparam("of_id"), enrolment.c.state == "active")
-    .values(state=bindparam("new_state"), ended_reason=bindparam("reason"), ended_at=bindparam("at"), due_at=None)
+    .where(_LIVING, enrolment.c.id == bindparam("of_id"))
+    .values(
+        state=bindparam("new_state"),
+        ended_reason=bindparam("reason"),
+        ended_at=bindparam("at"),
+        due_at=None,
+        look_at=None,
+        paused_at=None,
+        held_reason="",
+    )
 )
 
 
 def save_progress(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """`id`, `step`, `due_at`, `awaits`, `held_reason`, `counted_from` and `arms` of each run that goes on."""
     update_rows(conn, enrolment, rows, _PLACE, only="state = 'active'")
+
+
+def save_place_of_paused(conn: Connection, row: dict[str, Any]) -> None:
+    """The same of one run that stands still, and goes on from there when its pause is over."""
+    update_rows(conn, enrolment, [row], _PLACE, only="state = 'paused'")
 
 
 def end_runs(conn: Connection, endings: Iterable[tuple[int, str, str]], *, now: datetime) -> None:

@@ -17,7 +17,7 @@ from scrm.sop import arbitration, owners, tasks
 from scrm.sop.explain import checks_of
 from scrm.sop.guards import HOLDOUT_FROM
 from scrm.sop.models import enrolment, step_run
-from scrm.sop.schema import Caps, Playbook
+from scrm.sop.schema import Caps, Playbook, Wait
 from scrm.sop.shelf import house_of
 from tests.sop.shop import Customer, Goal, Guards, Late, Shop, Trigger, at, playbook_of, step
 
@@ -192,6 +192,38 @@ async def test_a_case_that_takes_too_long_ends_what_it_paused(shop: Shop) -> Non
     (run,) = await shop.runs()
     assert (run.state, run.ended_reason) == ("exited", "暂停超过 14 天")
     assert await shop.tasks() == []
+
+
+async def test_what_stands_still_ends_when_its_event_comes_not_when_it_would_go_on(shop: Shop) -> None:
+    goal = Goal("order.paid", timedelta(days=30))
+    later = step("later", "D+5 10:00-11:00")
+    exit_if = {"event": "coupon.redeemed"}
+    await shop.run(journey("first", later, goal=goal), journey("second", later, exit_if=exit_if, priority="P4"))
+    who, lost = await shop.add(), await shop.add("走了")
+    await shop.happens("refund.opened", who, key="taobao/shop/1")
+    await shop.happens("coupon.redeemed", who, key="C1")
+    await shop.happens("order.paid", who, key="taobao/shop/2")
+    await shop.lose(lost)
+    ended = [(run.state, run.ended_reason, run.look_at, run.held_reason) for run in await shop.runs()]
+    assert ended[:2] == [("goal", "订单已付款", None, ""), ("exited", "优惠券已核销", None, "")]
+    assert {run[0] for run in ended[2:]} == {"exited"}
+
+
+async def test_what_a_paused_run_waits_for_is_noticed_and_its_times_count_from_the_end_of_the_pause(shop: Shop) -> None:
+    wait = Wait("paid", timedelta(days=3), "order.paid", came=(step("thanks", "T0+1h"),))
+    await shop.run(replace(journey("first", step("thanks", "T0+1h")), parts=(wait,)))
+    who = await shop.add()
+    await shop.settle()
+    await shop.happens("refund.opened", who, key="taobao/shop/1")
+    await shop.pass_time(hours=1)
+    await shop.happens("order.paid", who, key="taobao/shop/2")
+    (run,) = await shop.runs()
+    assert (run.state, run.awaits, run.arms) == ("paused", "", {"paid": "等到了"})
+    await shop.happens("refund.closed", who, key="taobao/shop/1")
+    await shop.pass_until("03-09 11:59")
+    assert await shop.tasks() == []
+    await shop.pass_until("03-09 12:10")
+    assert [task.step_id for task in await shop.tasks()] == ["thanks"]
 
 
 async def test_nobody_is_advertised_to_while_he_talks_with_us(shop: Shop) -> None:
