@@ -57,6 +57,8 @@ orders = Table(
     Column("buyer_ref", Json, nullable=False, server_default=text("'{}'")),
     _text("receiver_mask", 200),
     _text("receiver_sealed", 2000),
+    # Of the receiver's address: with millions of others in it, it is nobody's secret (scrm.commerce.provinces).
+    _text("province", 12),
     _text("buyer_note", 1000),
     _text("seller_note", 1000),
     Column("is_gift", Boolean, nullable=False, server_default=text("false")),
@@ -89,6 +91,14 @@ orders = Table(
         "person_id",
         sqlite_where=text(IS_PURCHASE),
         postgresql_where=text(IS_PURCHASE),
+    ),
+    # The same by buyer: of a long time it is walked in order instead of sorting everybody (scrm.reports.trade).
+    Index(
+        "ix_orders_buyer",
+        "person_id",
+        "paid_at",
+        sqlite_where=text(f"{IS_PURCHASE} AND person_id IS NOT NULL"),
+        postgresql_where=text(f"{IS_PURCHASE} AND person_id IS NOT NULL"),
     ),
     # Orders that wait for their person; nobody looks for the others this way.
     Index(
@@ -324,4 +334,22 @@ order_coupon = Table(
     Column("code", String(64), primary_key=True),
     _fen("discount_fen"),
     sqlite_with_rowid=False,
+)
+
+# Words for an order's state that a source used and we did not know; `status` is what a manager says they mean.
+order_status_word = Table(
+    "order_status_word",
+    metadata,
+    # The key of a file's format (jd, mapped:NAME) or of a source in the settings.
+    Column("source", String(80), primary_key=True),
+    Column("word", String(80), primary_key=True),
+    _text("status", 24),
+    # How often it came while nobody had said what it means.
+    Column("seen", BigInteger, nullable=False, server_default=text("0")),
+    # The first order that had it, and what that was taken for.
+    _text("order_no", 80),
+    _text("taken_as", 24),
+    Column("first_at", UtcDateTime, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+    _text("mapped_by", 64),
 )
