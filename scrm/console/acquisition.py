@@ -1,16 +1,18 @@
 """获客链接: links and their channels, who came, what is left of what was bought."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
 from sqlalchemy import Connection
 
 from scrm.console.door import for_managers, page
-from scrm.contact_ways import acquisition, ledger, store
+from scrm.contact_ways import acquisition, ledger, link_figures, store
 from scrm.contact_ways.forms import read_draft
-from scrm.errors import Invalid, Unavailable
+from scrm.errors import Invalid, NotFound, Unavailable
+from scrm.reports.lines import draw
+from scrm.reports.period import SPANS, USUAL, read_asked
 from scrm.services import SERVICES
 from scrm.sop.store import member_names
 from scrm.wecom.acquisition import scheme_of
@@ -49,7 +51,6 @@ async def links(request: web.Request) -> web.StreamResponse:
         channels: dict[str, list[Any]] = {}
         for way in store.list_channels_of_links(conn):
             channels.setdefault(way.link_id, []).append(way)
-        quota = acquisition.find_quota(conn)
         since = ledger.day_start(now, zone, 29).date().isoformat()
         return {
             "rows": rows,
@@ -58,8 +59,7 @@ async def links(request: web.Request) -> web.StreamResponse:
             "steps": acquisition.count_steps(conn, since),
             "figures": ledger.figures(conn, now, zone),
             "nobody": ledger.Figures(),
-            "quota": quota,
-            "soon": _ends_soon(quota, now),
+            **_quota(conn, now),
             "names": member_names(conn, {userid for row in rows for userid in row.userids}),
             "members": {row.userid: row.name or row.userid for row in store.list_receivers(conn)},
         }
@@ -69,19 +69,64 @@ async def links(request: web.Request) -> web.StreamResponse:
         request,
         "acquisition.html",
         active="acquisition",
-        warnings=WARNINGS,
         address=acquisition.address_of,
         scheme=scheme_of,
         **found,
     )
 
 
-def _ends_soon(quota: Any, now: datetime) -> list[tuple[datetime, int]]:
-    """What is left and ends within two weeks."""
-    if quota is None:
-        return []
-    parts = [(datetime.fromtimestamp(part["expire_date"], UTC), part["balance"]) for part in quota.parts]
-    return [(ends, left) for ends, left in parts if left and now < ends <= now + timedelta(days=14)]
+@routes.get(f"/console/acquisition/{LINK}")
+@for_managers
+async def statistics(request: web.Request) -> web.StreamResponse:
+    """?days=7, 30 or 90: what one link brought, by channel and by day; a deleted link keeps its figures."""
+    services, link_id = request.app[SERVICES], request.match_info["link_id"]
+    now, zone = services.clock.now(), services.settings.shop.zone
+    asked = read_asked(request.query, now, zone)
+
+    def look(conn: Connection) -> dict[str, Any]:
+        link = acquisition.find_link(conn, link_id)
+        if link is None:
+            raise NotFound("没有这个获客链接，请回到列表重新选择")
+        found = link_figures.figures(conn, link_id, asked.period.first, asked.period.last, zone)
+        return {"link": link, "found": found, **_quota(conn, now)}
+
+    values = await services.db.read(look)
+    return await page(
+        request,
+        "acquisition_link.html",
+        active="acquisition",
+        asked=asked,
+        spans=SPANS,
+        **_shown(values["found"]),
+        **values,
+    )
+
+
+def _quota(conn: Connection, now: datetime) -> dict[str, Any]:
+    quota = acquisition.find_quota(conn)
+    return {
+        "quota": quota,
+        "soon": acquisition.expiring(quota, now),
+        "warning": WARNINGS.get(acquisition.warning_of(quota, now), ""),
+    }
+
+
+def _shown(found: link_figures.LinkFigures) -> dict[str, Any]:
+    came = list(found.days.values())
+    lines = [("新增", "info", [each.adds for each in came]), ("开口", "good", [each.talked for each in came])]
+    channels = sorted(found.channels.items(), key=lambda each: (-each[1].adds, each[0]))
+    return {"chart": draw(list(found.days), lines), "channels": channels}
+
+
+@routes.post(f"/console/acquisition/{LINK}/refresh")
+@for_managers
+@_with_wecom
+async def refresh(request: web.Request) -> web.StreamResponse:
+    """Asks WeCom for the days that are shown and missing."""
+    link_id, days = request.match_info["link_id"], str((await request.post()).get("days", ""))
+    span = int(days) if days in {str(each) for each in SPANS} else USUAL
+    await link_figures.read_days(request.app[SERVICES], link_id, days=span)
+    raise web.HTTPSeeOther(f"/console/acquisition/{link_id}?days={span}")
 
 
 @routes.post("/console/acquisition")

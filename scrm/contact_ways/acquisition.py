@@ -1,14 +1,14 @@
 """Acquisition links (获客链接): ours and WeCom's, their customers, and what is left of what was bought."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
 from sqlalchemy import Connection, Row, case, func, select, update
 
 from scrm import audit
-from scrm.contact_ways import registry, store
+from scrm.contact_ways import link_figures, registry, store
 from scrm.contact_ways.models import (
     acquisition_customer,
     acquisition_link,
@@ -28,9 +28,12 @@ from scrm.work.progress import Progress
 log = structlog.get_logger()
 
 QUOTA = "acquisition.quota"
-# What is looked at once a day by itself (docs/wecom-contacts 4.8), and soon after a warning.
-QUOTA_AGE = timedelta(days=1)
+# So far back WeCom's figures are completed when a night was missed.
+NIGHTLY_DAYS = 7
 _ROW = 1
+# WeCom warns below so many uses, and so long before bought uses expire (doc 97299).
+LOW_BALANCE = 20
+EXPIRES_SOON = timedelta(days=14)
 _GONE = (RetryClass.PARAMETER, RetryClass.RELATION)
 
 
@@ -239,6 +242,30 @@ def _save_quota(conn: Connection, values: dict[str, Any]) -> None:
     )
 
 
+def expiring(quota: Row[Any] | None, now: datetime) -> list[tuple[datetime, int]]:
+    """Pure: when bought uses expire within two weeks, and how many of them are left."""
+    parts = (
+        []
+        if quota is None
+        else [(datetime.fromtimestamp(part["expire_date"], UTC), part["balance"]) for part in quota.parts]
+    )
+    return [(ends, left) for ends, left in parts if left and now < ends <= now + EXPIRES_SOON]
+
+
+def warning_of(quota: Row[Any] | None, now: datetime) -> str:
+    """Pure: what to be warned of, '' when nothing; a figure that was read after WeCom's warning counts more than it.
+
+    WeCom tells of uses that were bought only when there were none: its warning would stand for ever.
+    """
+    if quota is None:
+        return ""
+    if quota.checked_at is None or (quota.warned_at is not None and quota.warned_at > quota.checked_at):
+        return str(quota.warning)
+    if quota.balance < LOW_BALANCE:
+        return "balance_low" if quota.balance > 0 else "balance_exhausted"
+    return "quota_expire_soon" if expiring(quota, now) else ""
+
+
 # Work -----------------------------------------------------------------------------------------------------------------
 
 
@@ -274,10 +301,20 @@ async def sync_links(services: Services, progress: Progress, full: bool) -> None
         progress.advance(changed=int(is_changed))
         async for customer in api.customer(link_id):
             await services.db.together(_save_customers, (link_id, customer, now))
+        await _read_figures(services, link_id, progress)
     for row in await services.db.read(list_links):
         if row.link_id not in seen:
             await _look_for(services, row.link_id, progress)
     await refresh_quota(services)
+
+
+async def _read_figures(services: Services, link_id: str, progress: Progress) -> None:
+    try:
+        await link_figures.read_days(services, link_id, days=NIGHTLY_DAYS)
+    except WeComError as error:
+        if error.retry_class not in _GONE:
+            raise
+        progress.note(f"获客链接 {link_id} 的统计没有读到：{error.text}")
 
 
 async def _look_for(services: Services, link_id: str, progress: Progress) -> None:

@@ -99,7 +99,9 @@ acquisition_step = Table(
     Column("link_id", String(64), primary_key=True),
     Column("state", String(64), primary_key=True),
     Column("day", String(10), primary_key=True),  # the shop's day, 2026-03-01
-    Column("step", String(24), primary_key=True),  # open_profile, friend_request, message_from_customer
+    # open_profile, friend_request, message_from_customer: counted by us as their events come.
+    # told_clicks, told_adds: WeCom's own count of a day that is over, of the whole link (state '').
+    Column("step", String(24), primary_key=True),
     Column("times", Integer, nullable=False, server_default=text("0")),
 )
 

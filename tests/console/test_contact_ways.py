@@ -1,12 +1,15 @@
 """渠道活码 and 获客链接 as a manager makes, changes and ends them."""
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from multidict import MultiDict
 from playwright.async_api import Page as BrowserPage
 
+from scrm.contact_ways import acquisition, link_figures
 from scrm.contact_ways.forms import read_draft
 from scrm.contact_ways.models import contact_way
 from scrm.contact_ways.plan import Period, Plan, Shift, Welcome, plan_of
@@ -18,6 +21,7 @@ from tests.console.conftest import Visitor
 from tests.fixtures_browser import OpenPage
 from tests.world import XIAOMAN, World
 
+STATISTIC = "externalcontact/customer_acquisition/statistic"
 MADE = {"errcode": 0, "config_id": "cfg1", "qr_code": "https://wework.qpic.cn/cfg1"}
 
 
@@ -88,6 +92,52 @@ async def test_a_link_is_made_given_a_channel_and_ended(world: World, manager: V
     assert (await post(manager, f"{path}/delete"))[0] == 303
     assert "还没有获客链接" in await manager.get("/console/acquisition")
     assert all(row.deleted_at for row in await world.rows(contact_way, contact_way.c.link_id == "caA"))
+
+
+async def test_a_link_has_a_page_of_its_figures(world: World, manager: Visitor) -> None:
+    now = world.clock.now()
+    created = int((now - timedelta(days=2)).timestamp())
+    link = {
+        "link_id": "caA",
+        "link_name": "抖音投放",
+        "url": "https://work.weixin.qq.com/ca/caA",
+        "create_time": created,
+    }
+    world.wecom.say("externalcontact/customer_acquisition/create_link", {"errcode": 0, "link": link})
+    await acquisition.make_link(world.services, "抖音投放", ["lina"])
+    await world.services.db.write(
+        lambda conn: acquisition.add_channel(conn, "caA", title="达人 A", kind="投放", state="dy-a", now=now)
+    )
+    page = await manager.get("/console/acquisition/caA")
+    assert "还没有读取" in page
+    await world.add(State="dy-a")
+    await world.settle()
+    world.wecom.say("externalcontact/customer_acquisition_quota", {"errcode": 0, "total": 100, "balance": 7})
+    await acquisition.refresh_quota(world.services)
+    told = {"click_link_customer_cnt": 40, "new_customer_cnt": 3}
+    world.wecom.say(STATISTIC, {"errcode": 0, **told}, {"errcode": 0, **told})
+    assert (await manager.send("/console/acquisition/caA/refresh", days="7")).status == 303
+    # Only whole days since the link was made, each asked for once, in China's days.
+    asked = world.wecom.called(STATISTIC)
+    days = [datetime.fromtimestamp(each["start_time"], ZoneInfo("Asia/Shanghai")).isoformat() for each in asked]
+    assert days == ["2026-02-28T00:00:00+08:00", "2026-03-01T00:00:00+08:00"]
+    assert all(each["start_time"] == each["end_time"] for each in asked)
+    await link_figures.read_days(world.services, "caA", days=30)
+    assert len(world.wecom.called(STATISTIC)) == 2
+    page = await manager.get("/console/acquisition/caA?days=7")
+    for words in (
+        "达人 A",
+        "额度不足 20 次",
+        "剩余额度 7 次",
+        "企业微信 6，这里 0",
+        "点开链接 80 企业微信统计，2 天",
+        "新增 1",
+    ):
+        assert words in page, words
+    assert (await manager.get("/console/acquisition/caNobody")).status == 404
+    await world.pass_time(hours=24)
+    world.wecom.say(STATISTIC, 48002)
+    assert (await manager.send("/console/acquisition/caA/refresh", days="7")).status == 503
 
 
 def test_a_form_is_read_as_it_was_meant() -> None:

@@ -1,6 +1,6 @@
 """Acquisition links (docs 97297, 97298, 97375, 100130)."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 from ..acquisition import Link
 from ..call import Call
@@ -10,7 +10,7 @@ from ..world import Json
 
 MOST_LINKS = 1000
 MOST_MEMBERS = 500
-DAY = 86_400
+CHINA = timezone(timedelta(hours=8))
 
 
 def _find(call: Call) -> Link:
@@ -113,17 +113,23 @@ def quota(call: Call) -> Json:
 
 
 def statistic(call: Call) -> Json:
-    """Clicks and adds of whole days: at most 30 of them, of the last 180."""
+    """Clicks and adds of whole days, both ends included: at most 30 of them, of the last 180."""
     link, start, end = _find(call), call.number("start_time", 0), call.number("end_time", 0)
-    if not start or end < start or end - start > 30 * DAY:
+    if start <= 0 or end < start:
+        raise Refusal(40058, "invalid Request Parameter, start_time and end_time must name a span")
+    since, until = _midnight(start), _midnight(end) + timedelta(days=1)
+    if until - since > timedelta(days=30):
         raise Refusal(40058, "invalid Request Parameter, the span must be 1 to 30 days")
-    since, until = datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end + DAY, UTC)
-    if since < call.now - timedelta(days=181):
+    if since < _midnight(call.now.timestamp()) - timedelta(days=180):
         raise Refusal(40058, "invalid Request Parameter, older than 180 days")
     return {
         "click_link_customer_cnt": sum(since <= at < until for at in link.clicks),
         "new_customer_cnt": sum(since <= one.added_at < until for one in link.customers),
     }
+
+
+def _midnight(epoch: float) -> datetime:
+    return datetime.fromtimestamp(epoch, CHINA).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def get_chat_info(call: Call) -> Json:
