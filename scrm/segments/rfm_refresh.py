@@ -29,7 +29,7 @@ TICK_SECONDS = 60.0
 HOUR = 4
 # Persons read at once, and rows written in one transaction.
 SLICE = 50_000
-PIECE = 500
+PIECE = 4_000
 _DAY_MILLIS = 86_400_000
 
 log = structlog.get_logger()
