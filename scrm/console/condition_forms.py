@@ -325,5 +325,5 @@ def _others(*, of_run: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     if of_run:
         yield (
             "本次跟进",
-            _ask("trigger", "触发事件里的一项", {"trigger": "amount_fen", "op": "gte", "value": 1}, _fact()),
+            _ask("trigger", "触发事件里的一项", {"trigger": "paid", "op": "gte", "value": 1}, _fact()),
         )

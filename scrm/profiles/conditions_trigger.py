@@ -1,4 +1,7 @@
-"""Leaves about the event that began a run: `{trigger: amount_fen, op: gte, value: 30000}`, answered from its facts."""
+"""Leaves about the event that began a run: `{trigger: paid, op: gte, value: 300}`, answered from its facts.
+
+Events keep money in fen under names that end in `_fen`; without that end a name means the same in yuan.
+"""
 
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
@@ -12,9 +15,10 @@ from scrm.profiles.fields import OPERATORS, Asked
 _OPERATORS = ("eq", "ne", "gt", "gte", "lt", "lte", "in", "not_in", "contains", "present", "missing")
 # What is usual in them, by its path, as people read it.
 FACTS = {
-    "amount_fen": "金额（分）",
-    "paid_fen": "实付（分）",
-    "refund_fen": "退款（分）",
+    "payable": "应付金额（元）",
+    "paid": "实付金额（元）",
+    "amount": "金额（元）",
+    "face": "券面额（元）",
     "channel": "渠道",
     "shop_key": "店铺",
     "sku": "商品",
@@ -23,6 +27,9 @@ FACTS = {
     "level": "等级",
     "segment": "人群包",
 }
+
+
+_FEN = "_fen"
 
 
 class Answered(dict[str, Any]):
@@ -35,7 +42,7 @@ class Answered(dict[str, Any]):
 def _check(spec: Spec) -> list[str]:
     path, op = spec["trigger"], spec.get("op", "eq")
     if not isinstance(path, str) or not path.strip():
-        return ["trigger 后面要写触发事件里的一项，如 amount_fen"]
+        return ["trigger 后面要写触发事件里的一项，如 paid（实付金额，元）"]
     if op not in _OPERATORS:
         return [f"trigger 不能用 {op} 比较，可用的有 {'、'.join(_OPERATORS)}"]
     if problems := other_keys(spec, "trigger", "op", "value"):
@@ -70,7 +77,7 @@ def answer(tree: Any, facts: Mapping[str, Any] | None) -> Any:
     if "trigger" not in tree:
         return {name: answer(part, facts) if name in ("all", "any", "not") else part for name, part in tree.items()}
     told = Answered(tree)
-    told.found = _find(facts, str(tree["trigger"]))
+    told.found = _said(facts, str(tree["trigger"]))
     told.holds = not _check(tree) and _fits(tree, told.found)
     return told
 
@@ -82,6 +89,14 @@ def names_trigger(tree: Any) -> bool:
     if not isinstance(tree, Mapping):
         return False
     return "trigger" in tree or any(names_trigger(tree[group]) for group in ("all", "any", "not") if group in tree)
+
+
+def _said(facts: Mapping[str, Any], path: str) -> Any:
+    """What the event says under that name; money that it keeps in fen, in yuan."""
+    found = _find(facts, path)
+    if found is None and isinstance(fen := _find(facts, path + _FEN), int):
+        return fen // 100 if fen % 100 == 0 else fen / 100
+    return found
 
 
 def _find(facts: Mapping[str, Any], path: str) -> Any:
@@ -155,9 +170,14 @@ def _compile(spec: Spec, asked: Asked) -> ColumnElement[bool]:
 
 
 def _words(spec: Spec) -> str:
-    path = str(spec["trigger"])
     value = written(spec["value"]) if "value" in spec else ""
-    return f"触发事件的{FACTS.get(path, path)} {OPERATORS[spec.get('op', 'eq')]} {value}".strip()
+    return f"触发事件的{_title(str(spec['trigger']))} {OPERATORS[spec.get('op', 'eq')]} {value}".strip()
+
+
+def _title(path: str) -> str:
+    """As people read it; texts that still say fen are told so."""
+    known = FACTS.get(path.removesuffix(_FEN), path)
+    return known.replace("（元）", "（分）") if path.endswith(_FEN) else known
 
 
 TRIGGER = Leaf(

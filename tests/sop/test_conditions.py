@@ -14,6 +14,7 @@ from sqlalchemy import Connection, insert, literal, select
 from scrm.commerce import coupons
 from scrm.db import Database
 from scrm.events import Event, publish
+from scrm.profiles import conditions_trigger
 from scrm.profiles.fields import FIELDS, OPERATORS_OF, Kind
 from scrm.profiles.models import (
     corp_tag,
@@ -559,6 +560,23 @@ def test_a_wrong_condition_is_refused_in_the_authors_words(tree: Any, says: str)
     assert any(says in problem.text for problem in problems), problems
     compiled = compile_condition(tree, literal(1), NOW) if isinstance(tree, dict) else None
     assert compiled is None or str(compiled) == "false"
+
+
+@pytest.mark.parametrize(
+    ("leaf", "found", "words"),
+    [
+        ({"trigger": "paid", "op": "gte", "value": 200}, 259, "触发事件的实付金额（元） 不少于 200"),
+        ({"trigger": "paid_fen", "op": "gte", "value": 20000}, 25900, "触发事件的实付金额（分） 不少于 20000"),
+        ({"trigger": "freight", "op": "eq", "value": 9.9}, 9.9, "触发事件的freight 等于 9.9"),
+        ({"trigger": "points", "op": "gte", "value": 100}, 1200, "触发事件的points 不少于 100"),
+    ],
+)
+def test_money_of_the_event_is_compared_in_yuan_and_old_texts_in_fen(leaf: Any, found: Any, words: str) -> None:
+    facts = {"paid_fen": 25900, "freight_fen": 990, "points": 1200}
+    answered = conditions_trigger.answer(leaf, facts)
+    assert (answered.found, answered.holds) == (found, True)
+    assert conditions_trigger.TRIGGER.words(leaf) == words
+    assert not conditions_trigger.answer({**leaf, "op": "lt"}, facts).holds
 
 
 def test_problems_say_where_they_are() -> None:

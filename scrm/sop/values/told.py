@@ -26,6 +26,8 @@ def _told(conn: Connection, asked: Asked) -> Found:
     for one in asked.due:
         told = facts.get(one.row.event_id or 0, {})
         written = {name: _as_people_write(name, value, asked.shop.zone) for name, value in told.items()}
+        # Conditions call what is kept in fen by its name without that end, so texts may too.
+        written = {name.removesuffix("_fen"): text for name, text in written.items()} | written
         yield one.row.id, {_TRIGGER + name: text for name, text in written.items()} | _by_own_names(written)
 
 
