@@ -22,9 +22,9 @@ ROUNDS = 5
 NOW = datetime(2026, 3, 10, 4, 0, tzinfo=UTC)
 ZONE = ZoneInfo("Asia/Shanghai")
 GOAL_SECONDS = 0.3
-_DAY = 86_400_000
+_DAY = "CAST(86400000 AS BIGINT)"
 # Two years: {spread} turns a number into a moment of them, evenly and out of order.
-_SPREAD = "({now} - 730 * CAST({day} AS BIGINT) + (CAST(n AS BIGINT) * 7919009 %% (730 * CAST({day} AS BIGINT))))"
+_SPREAD = "({now} - 730 * {day} + (CAST(n AS BIGINT) * 7919009 %% (730 * {day})))"
 
 # {n} numbers the persons from 1 on; persons up to 200,000 came as contacts, every third of all has bought.
 _FILL = (
@@ -101,8 +101,8 @@ def fill(conn: Connection, persons: int = PERSONS) -> None:
         into, select, rest = statement.partition(" SELECT ")
         is_numbered = select and "FROM numbers" in statement
         conn.exec_driver_sql(f"{into} {numbers}SELECT {rest}" if is_numbered else statement)
-    if conn.dialect.name == "postgresql":
-        conn.exec_driver_sql("SELECT setval(pg_get_serial_sequence('event', 'id'), (SELECT max(id) FROM event))")
+        if conn.dialect.name == "postgresql" and "INTO event (id," in statement:
+            conn.exec_driver_sql("SELECT setval(pg_get_serial_sequence('event', 'id'), (SELECT max(id) FROM event))")
     while adds.follow(conn, NOW):
         pass
     conn.exec_driver_sql("ANALYZE")

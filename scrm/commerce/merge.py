@@ -56,6 +56,7 @@ TEXTS = (
     "buyer_phone_lookup",
     "buyer_name_mask",
     "phone_tail",
+    "province",
     "buyer_note",
     "seller_note",
 )

@@ -13,6 +13,7 @@ import msgspec
 from scrm.commerce import models
 from scrm.commerce.canonical import Line, Order, Payment, Receiver, Refund, Shipment, allocate
 from scrm.commerce.merge import TIMES, Row
+from scrm.commerce.provinces import province_of
 from scrm.db.vault import Vault, cover_phones, mask_phone
 from scrm.profiles.phones import is_masked, is_virtual_phone, mask_name, normalise_phone
 
@@ -99,6 +100,7 @@ def columns_of(
         "buyer_ref": [buyer.ids for buyer in buyers],
         "receiver_mask": [buyer.receiver_mask for buyer in buyers],
         "receiver_sealed": [buyer.receiver_sealed for buyer in buyers],
+        "province": [province_of(order.receiver) if order.receiver is not None else "" for order in orders],
         "route": [route] * many,
         "version": [_version(order) for order in orders],
         "digest": list(digests),

@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import Connection, select
 
 from scrm.commerce import store
-from scrm.commerce.canonical import Order, read_order
+from scrm.commerce.canonical import Order, Receiver, read_order
 from scrm.commerce.models import order_line, orders
+from scrm.commerce.provinces import province_of
 from scrm.db import Database
 from scrm.db.vault import Vault
 from scrm.errors import Conflict, NotFound
@@ -154,6 +155,23 @@ async def test_masked_data_never_replaces_real_data(db: Database, vault: Vault) 
     kept = await the_order(db)
     assert "文三路" in vault.open(kept["receiver_sealed"])
     assert kept["receiver_mask"] == "林** 138****8000 浙江"
+    assert kept["province"] == "浙江"
+
+
+@pytest.mark.parametrize(
+    ("receiver", "province"),
+    [
+        ({"province": "广东省", "city": "深圳市"}, "广东"),
+        ({"province": "内蒙古自治区"}, "内蒙古"),
+        ({"province": "黑龙江"}, "黑龙江"),
+        ({"address": "中国 广西壮族自治区南宁市 1 号"}, "广西"),
+        # A street is no province, nor is a district of one's name.
+        ({"city": "天津市", "address": "河北区 1 号"}, ""),
+        ({"province": "California", "address": "1 Main St"}, ""),
+    ],
+)
+def test_a_province_is_known_by_its_short_name(receiver: dict[str, str], province: str) -> None:
+    assert province_of(Receiver(**receiver)) == province
 
 
 async def test_no_phone_stands_in_clear_in_any_column(db: Database, vault: Vault) -> None:

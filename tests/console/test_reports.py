@@ -10,6 +10,7 @@ from python_calamine import CalamineWorkbook
 from sqlalchemy import Connection, select
 
 from scrm.access.roles import made_of
+from scrm.access.scope import EVERYONE
 from scrm.access.store import save_role
 from scrm.commerce import hours
 from scrm.commerce.canonical import read_order
@@ -25,8 +26,10 @@ from scrm.reports.cohort import Counts
 from scrm.reports.lines import draw, round_top
 from scrm.reports.measures import BY_KEY, MEASURES, OF_CHANNEL, Counted
 from scrm.reports.models import report_add
+from scrm.reports.period import read_asked
 from scrm.reports.recount import Recounted, recount_reports
-from scrm.reports.trade import Trade
+from scrm.reports.trade import Trade, count_buyers
+from scrm.reports.whose import Whose, read_whose
 from scrm.settings import Shop
 from scrm.sop.models import enrolment
 from tests.console.conftest import Page, SignIn, Visitor
@@ -115,6 +118,21 @@ def figure(page: Page, title: str) -> str:
     _, _, rest = page.html.partition(f"<h2>{title} ")
     assert rest, f"{title} is not on the page"
     return Page(200, rest.partition('<p class="figure num">')[2].partition("</p>")[0]).text
+
+
+async def test_buyers_are_the_same_by_time_and_by_buyer(march: World) -> None:
+    period = read_asked({"from": "2026-03-22", "to": "2026-03-25"}, march.clock.now(), ZONE).period
+
+    def count(conn: Connection, whose: Whose) -> set[tuple[int, int]]:
+        return {tuple(count_buyers(conn, period, whose, is_most=is_most)) for is_most in (False, True)}
+
+    lina = read_whose("m:lina", EVERYONE)
+    wanghao = read_whose("m:wanghao", EVERYONE)
+    assert [await march.services.db.read(count, each) for each in (Whose(), lina, wanghao)] == [
+        {(2, 1)},
+        {(2, 1)},
+        {(1, 1)},
+    ]
 
 
 async def test_the_overview_says_what_a_count_by_hand_says(march: World, manager: Visitor) -> None:

@@ -50,3 +50,21 @@ async def test_open_work_of_the_first_version_goes_on_postgresql(
     empty_postgresql_url: str, postgresql_server: Server
 ) -> None:
     await open_work_names_its_callback_by_id(empty_postgresql_url)
+
+
+async def test_an_order_of_before_is_of_the_province_its_mask_shows(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/old.db"
+    await asyncio.to_thread(migrate, url, "0041")
+    old = sqlite3.connect(tmp_path / "old.db")
+    # The masked name of a customer begins like a province.
+    masks = {"广** 138****8000 内蒙古自治区包头市": "内蒙古", "浙江": "浙江", "河** 138****8000": "", "": ""}
+    for number, mask in enumerate(masks):
+        row = (f"A{number}", mask)
+        old.execute(
+            "INSERT INTO orders (channel, order_no, receiver_mask, status, first_seen_at, last_seen_at)"
+            " VALUES ('taobao', ?, ?, 'paid', 1, 1)",
+            row,
+        )
+    old.commit()
+    await asyncio.to_thread(migrate, url)
+    assert dict(old.execute("SELECT receiver_mask, province FROM orders")) == masks
