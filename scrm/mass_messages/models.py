@@ -16,9 +16,9 @@ mass_message = Table(
     Column("text", Text, nullable=False, server_default=text("''")),
     # [{"link": {...}}, {"media": sha256}]
     Column("attachments", Json, nullable=False, server_default=text("'[]'")),
-    # {"userids": [...], "tag_ids": [...], "states": [...]} or {"chat_ids": [...]}
+    # {"userids": [...], "tag_ids": [...], "states": [...], "segment": key, ...} or {"chats": [[id, owner], ...]}
     Column("audience", Json, nullable=False, server_default=text("'{}'")),
-    # preparing, dividing (into parts), running, done, cancelled
+    # pending (waits for an approval), refused, preparing, dividing (into parts), running, done, cancelled
     Column("state", String(12), nullable=False, server_default=text("'preparing'")),
     # How far the audience has been written down (a customer), then divided (a member).
     Column("prepared_until", String(64), nullable=False, server_default=text("''")),
@@ -26,6 +26,14 @@ mass_message = Table(
     Column("once", String(64), unique=True),
     Column("created_by", String(64), nullable=False, server_default=text("''")),
     Column("created_at", UtcDateTime, nullable=False),
+    # When its audience is to be written down; None: at once.
+    Column("scheduled_at", UtcDateTime),
+    # How many it would have reached when it was made.
+    Column("expected", BigInteger, nullable=False, server_default=text("0")),
+    # Who agreed to it or sent it back, and why.
+    Column("decided_by", String(64), nullable=False, server_default=text("''")),
+    Column("decided_at", UtcDateTime),
+    Column("why", String(300), nullable=False, server_default=text("''")),
     Column("ended_at", UtcDateTime),
     Index("ix_mass_message_origin", "origin", "id"),
 )
