@@ -11,6 +11,9 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, fa
 from scrm.db.json_text import json_text
 from scrm.errors import Invalid
 from scrm.mass_messages.models import mass_message_target
+from scrm.profiles.conditions import compile_asked, with_definitions
+from scrm.profiles.conditions_tags import with_tags
+from scrm.profiles.fields import Asked
 from scrm.profiles.models import external_contact, follow_user, follow_user_tag, member, person
 from scrm.profiles.stop_list import stop_entry
 from scrm.settings import MassMessages
@@ -18,30 +21,48 @@ from scrm.settings import MassMessages
 # States in which a customer's place is taken: it was sent, or still may be.
 COUNTED = ("planned", "waiting", "sent")
 SHOWN = 50
+# Who has had this many messages in a week and gets one more has had too many: as the shipped segment counts them.
+TIRED_FROM, TIRED_WITHIN = 3, "7d"
 
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Customers of any of these members who have any of these tags and came by any of these channels.
+    """Customers of any of these members who have any of these tags, came by any of these channels, are in the segment.
 
-    What is left empty does not narrow; with nothing chosen at all nobody is meant.
+    What is left empty does not narrow; with nothing chosen at all nobody is meant. Left out is who is in the segment
+    `without`, and who had a message in the last `rested` days.
     """
 
     userids: tuple[str, ...] = ()
     tag_ids: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
+    segment: str = ""
+    without: str = ""
+    rested: int = 0
     # Of a group mass message: these groups, each with its owner.
     chats: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_empty(self) -> bool:
-        return not (self.userids or self.tag_ids or self.states or self.chats)
+        return not (self.userids or self.tag_ids or self.states or self.segment or self.chats)
+
+    @property
+    def condition(self) -> dict[str, Any] | None:
+        """What each person must fulfil besides; None when nothing."""
+        parts: list[dict[str, Any]] = [{"segment": self.segment}] if self.segment else []
+        if self.without:
+            parts.append({"not": {"segment": self.without}})
+        if self.rested:
+            parts.append({"not": {"pushed": {"gte": 1}, "within": f"{self.rested}d"}})
+        return {"all": parts} if parts else None
 
     def as_json(self) -> dict[str, Any]:
         lists = {"userids": self.userids, "tag_ids": self.tag_ids, "states": self.states, "chats": self.chats}
-        return {
+        listed = {
             key: [list(each) if isinstance(each, tuple) else each for each in value] for key, value in lists.items()
         }
+        more = {"segment": self.segment, "without": self.without, "rested": self.rested}
+        return {**listed, **{key: value for key, value in more.items() if value}}
 
 
 def read_audience(value: Mapping[str, Any]) -> Audience:
@@ -50,6 +71,9 @@ def read_audience(value: Mapping[str, Any]) -> Audience:
         userids=tuple(value.get("userids") or ()),
         tag_ids=tuple(value.get("tag_ids") or ()),
         states=tuple(value.get("states") or ()),
+        segment=str(value.get("segment") or ""),
+        without=str(value.get("without") or ""),
+        rested=int(value.get("rested") or 0),
         chats=tuple((str(chat), str(owner)) for chat, owner in value.get("chats") or ()),
     )
 
@@ -108,8 +132,20 @@ def refuses() -> ColumnElement[bool]:
     return or_(func.coalesce(or_(*(func.coalesce(flag, false()) for flag in flags)), false()), stopped)
 
 
-def contacts(audience: Audience) -> Select[Any]:
-    """Rows (target, userid, person_id, is_refused) of living relations; one customer may stand there several times."""
+def fits(
+    conn: Connection, condition: dict[str, Any] | None, person_id: ColumnElement[int], now: datetime, *, as_set: bool
+) -> ColumnElement[bool]:
+    """Whether persons fulfil a condition; `as_set` for all at once, else asked of each row that is read."""
+    tree = with_tags(conn, with_definitions(conn, condition))
+    joins = as_set and conn.dialect.name == "postgresql"
+    return compile_asked(tree, Asked(person_id, now, is_audience=as_set, joins=joins))
+
+
+def contacts(audience: Audience, who: ColumnElement[bool]) -> Select[Any]:
+    """Rows (target, userid, person_id, is_refused) of living relations; one customer may stand there several times.
+
+    `who` is the audience's condition (`fits`) of the relation's person.
+    """
     f = follow_user
     query = (
         select(
@@ -120,7 +156,7 @@ def contacts(audience: Audience) -> Select[Any]:
             refuses().label("is_refused"),
         )
         .join(person, person.c.id == f.c.person_id)
-        .where(f.c.ended_by == "", f.c.is_half.is_(False), _is_meant(audience))
+        .where(f.c.ended_by == "", f.c.is_half.is_(False), _is_meant(audience), who)
     )
     gone = exists().where(member.c.folded == func.lower(f.c.userid), member.c.is_active.is_(False))
     return query.where(~gone)
@@ -153,29 +189,47 @@ class Forecast:
     over_quota: int
     by_member: dict[str, int] = field(default_factory=dict)
     over: Sequence[Any] = ()
+    # By member: who had enough already, and whom this message makes tired.
+    over_by_member: dict[str, int] = field(default_factory=dict)
+    tired_by_member: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def tired(self) -> int:
+        return sum(self.tired_by_member.values())
 
     @property
     def reachable(self) -> int:
         return sum(self.by_member.values())
 
 
-def forecast(conn: Connection, audience: Audience, quota: Quota) -> Forecast:
+def forecast(conn: Connection, audience: Audience, quota: Quota, now: datetime) -> Forecast:
     """Counted in the database, before anything is written; the customer goes to who followed him first."""
     if audience.chats:
         return _forecast_chats(conn, audience, quota)
-    rows = contacts(audience).subquery()
+    who = fits(conn, audience.condition, follow_user.c.person_id, now, as_set=True)
+    rows = contacts(audience, who).subquery()
     rank = func.row_number().over(partition_by=rows.c.target, order_by=(rows.c.followed_at, rows.c.userid))
     ranked = select(rows, rank.label("rank")).subquery()
     over = ranked.c.target.in_(all_over(quota))
+    had_most = {"pushed": {"gte": TIRED_FROM - 1}, "within": TIRED_WITHIN}
+    tired = fits(conn, had_most, ranked.c.person_id, now, as_set=True)
     each = select(
-        ranked.c.target, ranked.c.userid, ranked.c.person_id, ranked.c.is_refused, over.label("is_over")
+        ranked.c.target,
+        ranked.c.userid,
+        ranked.c.person_id,
+        ranked.c.is_refused,
+        over.label("is_over"),
+        tired.label("is_tired"),
     ).where(ranked.c.rank == 1)
     one = each.subquery()
+    groups = (one.c.is_refused, one.c.is_over, one.c.userid)
     counts = conn.execute(
-        select(one.c.is_refused, one.c.is_over, one.c.userid, func.count().label("customers")).group_by(
-            one.c.is_refused, one.c.is_over, one.c.userid
+        select(*groups, func.count().label("customers"), func.count(case((one.c.is_tired, 1))).label("tired")).group_by(
+            *groups
         )
     ).all()
+    reached = [row for row in counts if not row.is_over and not row.is_refused]
+    full = [row for row in counts if row.is_over and not row.is_refused]
     names = (
         select(one.c.target, one.c.person_id, external_contact.c.name)
         .outerjoin(external_contact, external_contact.c.external_userid == one.c.target)
@@ -186,9 +240,11 @@ def forecast(conn: Connection, audience: Audience, quota: Quota) -> Forecast:
     return Forecast(
         customers=sum(row.customers for row in counts),
         refused=sum(row.customers for row in counts if row.is_refused),
-        over_quota=sum(row.customers for row in counts if row.is_over and not row.is_refused),
-        by_member={row.userid: row.customers for row in counts if not row.is_over and not row.is_refused},
+        over_quota=sum(row.customers for row in full),
+        by_member={row.userid: row.customers for row in reached},
         over=list(conn.execute(names)),
+        over_by_member={row.userid: row.customers for row in full},
+        tired_by_member={row.userid: row.tired for row in reached if row.tired},
     )
 
 
@@ -219,4 +275,4 @@ def full_targets(conn: Connection, targets: Sequence[str], quota: Quota) -> set[
 def check_audience(audience: Audience) -> None:
     """Raises Invalid when nobody was chosen: an empty choice never means everybody."""
     if audience.is_empty:
-        raise Invalid("还没有选择发给谁，请至少选一位员工、一个标签或一个渠道。")
+        raise Invalid("还没有选择发给谁，请至少选一个人群包、一位员工、一个标签或一个渠道。")

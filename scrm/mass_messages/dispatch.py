@@ -11,12 +11,13 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, Row
 
+from scrm.content import programs
 from scrm.content.media import store as media
 from scrm.content.media.copies import MESSAGE, PICTURE, ensure_copy
 from scrm.errors import ScrmError
 from scrm.mass_messages import store
 from scrm.mass_messages.audience import Quota, quota_at
-from scrm.mass_messages.plan import queue_create
+from scrm.mass_messages.plan import file_of, queue_create
 from scrm.services import Services
 from scrm.wecom.customer_messages import Created, GroupMsg
 from scrm.wecom.errors import RetryClass, WeComError, WeComUnreachable
@@ -120,8 +121,8 @@ async def _judge(services: Services, call: Call, error: WeComError) -> None:
     await services.db.write(_step_back, part_id, error)
     if error.retry_class is RetryClass.MEDIA:
         for each in call.message.attachments:
-            if "media" in each:
-                await services.db.write(media.forget_copy, str(each["media"]), MESSAGE)
+            if name := file_of(each):
+                await services.db.write(media.forget_copy, name, MESSAGE)
     raise error
 
 
@@ -235,8 +236,8 @@ def _is_alike(each: GroupMsg, message: Row[Any], intent_at: datetime) -> bool:
 
 
 def kind_of(attachment: dict[str, Any]) -> str:
-    """link or media, as authors write it."""
-    return "link" if "link" in attachment else "media"
+    """link, miniprogram or media, as authors write it."""
+    return next((kind for kind in ("link", programs.KIND) if kind in attachment), "media")
 
 
 async def _is_ours(services: Services, msgid: str, part: Row[Any], kind: str) -> bool:
@@ -262,6 +263,10 @@ async def build_attachments(services: Services, attachments: Sequence[dict[str, 
     for each in attachments:
         if "link" in each:
             built.append({"msgtype": "link", "link": await _link(services, each["link"])})
+            continue
+        if programs.KIND in each:
+            cover = await ensure_copy(services, file_of(each), MESSAGE)
+            built.append(programs.server_message(each[programs.KIND], cover))
             continue
         sha256 = str(each["media"])
         original = await services.db.read(media.find_original, sha256)

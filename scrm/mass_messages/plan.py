@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from scrm.content import programs
 from scrm.content.media import store as media
 from scrm.content.render import LINK_DESC_BYTES, LINK_TITLE_BYTES, WELCOME_TEXT_BYTES
 from scrm.db import Priority
@@ -161,8 +162,10 @@ def check_content(text: str, attachments: Sequence[Mapping[str, Any]]) -> None:
     for each in attachments:
         if "link" in each:
             _check_link(each["link"])
+        elif programs.KIND in each:
+            _check_program(each[programs.KIND])
         elif "media" not in each:
-            raise Invalid("附件只能是链接，或素材库里的图片、视频、文件。")
+            raise Invalid("附件只能是链接、小程序，或素材库里的图片、视频、文件。")
 
 
 def _check_link(link: Mapping[str, Any]) -> None:
@@ -177,8 +180,18 @@ def _check_link(link: Mapping[str, Any]) -> None:
         raise Invalid("链接地址要以 http:// 或 https:// 开头，最多 2048 个字符。")
 
 
+def _check_program(card: Mapping[str, Any]) -> None:
+    if not all(card.get(key) for key in ("appid", "title", "page", "media")):
+        raise Invalid("小程序要有 AppID、标题、页面路径和封面图。")
+
+
+def file_of(attachment: Mapping[str, Any]) -> str:
+    """The SHA-256 of what it shows: a file of the library, or a mini-program's cover; empty for a link."""
+    return str(attachment.get("media") or (attachment.get(programs.KIND) or {}).get("media") or "")
+
+
 def _check_media(conn: Connection, attachments: Sequence[Mapping[str, Any]]) -> None:
-    wanted = [str(each["media"]) for each in attachments if "media" in each]
+    wanted = [name for each in attachments if (name := file_of(each))]
     known = media.find_originals(conn, wanted)
     for name in wanted:
         if name not in known or known[name].is_hidden:

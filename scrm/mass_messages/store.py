@@ -130,7 +130,8 @@ def list_targets(
 def add_targets(conn: Connection, row: Row[Any], quota: Quota, now: datetime, limit: int) -> bool:
     """The next `limit` rows of the audience, each customer with one member; False when that was the last."""
     chosen = audiences.read_audience(row.audience)
-    query = audiences.contacts(chosen).where(follow_user.c.external_userid > row.prepared_until)
+    who = audiences.fits(conn, chosen.condition, follow_user.c.person_id, now, as_set=False)
+    query = audiences.contacts(chosen, who).where(follow_user.c.external_userid > row.prepared_until)
     query = query.order_by(follow_user.c.external_userid, follow_user.c.followed_at, follow_user.c.userid).limit(limit)
     found = conn.execute(query).all()
     firsts: dict[str, Row[Any]] = {}

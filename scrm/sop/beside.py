@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, select
 
+from scrm.content import programs
 from scrm.content.attachments import MEDIA_KINDS, media_name
 from scrm.content.media import store as media
 from scrm.profiles.models import corp_tag, member
@@ -135,5 +136,6 @@ def _find_files(conn: Connection, playbook: Playbook) -> Iterator[str]:
 
 def media_names(playbook: Playbook) -> dict[str, str]:
     """File names of all steps, with the kind the author says they are."""
-    parts = (part for step in playbook.steps for said in step.contents for part in said.attachments)
-    return {media_name(part): next(iter(part)) for part in parts if media_name(part)}
+    parts = [part for step in playbook.steps for said in step.contents for part in said.attachments]
+    covers = {programs.cover_of(part): "image" for part in parts if programs.cover_of(part)}
+    return covers | {media_name(part): next(iter(part)) for part in parts if media_name(part)}

@@ -1,6 +1,6 @@
 """Fills what a step says: its text, and the messages of its attachments."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from scrm.commerce import coupons
+from scrm.content import programs
 from scrm.content.attachments import CouponCard, chat_attachments, chat_media, coupon_values, link_cards, media_name
 from scrm.content.media.copies import MESSAGE
-from scrm.content.media.store import find_living_by_name
+from scrm.content.media.store import find_by_name, find_living_by_name
 from scrm.content.render import CHAT_TEXT_CHARS, MissingVariable, render
 from scrm.errors import Conflict, ScrmError
 from scrm.sop.engine import coupon_reason
@@ -19,6 +20,7 @@ from scrm.sop.schema import Content
 from scrm.sop.values import Shop as Shop
 from scrm.sop.values import load_values as load_values
 from scrm.sop.values import named_in
+from web.texts import _
 
 _OF_COUPONS = "coupon."
 
@@ -53,7 +55,9 @@ def fill(conn: Connection, one: Due, values: dict[str, Any], shop: Shop, now: da
     try:
         text = render(said.text, values)
         attachments = [
-            _file(part) or chat_attachments(link_cards([part], cards, values, now=now, zone=shop.zone))[0]
+            _file(part)
+            or _program(part, values)
+            or chat_attachments(link_cards([part], cards, values, now=now, zone=shop.zone))[0]
             for part in said.attachments
         ]
     except MissingVariable as error:
@@ -67,8 +71,26 @@ def _file(part: Mapping[str, Any]) -> dict[str, Any]:
     return {"msgtype": next(iter(part)), "name": name} if name else {}
 
 
-def with_files(conn: Connection, messages: Sequence[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
-    """Chat messages whose files have WeCom's id; raises Conflict while WeCom does not have one of them."""
+def _program(part: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    if programs.KIND not in part:
+        return {}
+    return programs.waiting_message(programs.fill(part[programs.KIND], values), programs.cover_of(part))
+
+
+def with_files(
+    conn: Connection, messages: Sequence[dict[str, Any]], now: datetime, address: Callable[[str], str]
+) -> list[dict[str, Any]]:
+    """Chat messages whose files have WeCom's id, and whose covers an address, which `address` gives by the SHA-256.
+
+    Raises Conflict while WeCom does not have one of the files, and for a cover that the library lost.
+    """
+    covers = find_by_name(conn, names) if (names := {each["picture"] for each in messages if "picture" in each}) else {}
+    if lost := sorted(names - covers.keys()):
+        raise Conflict(_("素材库里没有小程序的封面“{name}”了，请联系管理员补上；急用可以手动发送文字。", name=lost[0]))
+    messages = [
+        programs.chat_message(each, address(covers[each["picture"]].sha256)) if "picture" in each else each
+        for each in messages
+    ]
     living = find_living_by_name(conn, {message["name"] for message in messages if "name" in message}, MESSAGE, now)
     for message in messages:
         if "name" in message and message["name"] not in living:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from scrm.content import programs
 from scrm.content.attachments import MAX_ATTACHMENTS, MEDIA_KINDS
 from scrm.profiles.conditions import EVENTS, LEAVES, OWN_EVENT
 from scrm.sop import dates, schedules
@@ -134,7 +135,13 @@ def _content() -> dict[str, Any]:
     files = [
         _object({kind: {**_TEXT, "description": f"素材库里的{title}"}}, [kind]) for kind, title in MEDIA_KINDS.items()
     ]
-    attachment = {"oneOf": [_object({"coupon": _KEY}, ["coupon"]), _object({"link": link}, ["link"]), *files]}
+    program = _object(dict.fromkeys(programs.KEYS, _TEXT), [*programs.KEYS])
+    cards = [
+        _object({"coupon": _KEY}, ["coupon"]),
+        _object({"link": link}, ["link"]),
+        _object({programs.KIND: program}, [programs.KIND]),
+    ]
+    attachment = {"oneOf": [*cards, *files]}
     said = {
         "text": _TEXT,
         "attachments": {"type": "array", "minItems": 1, "maxItems": MAX_ATTACHMENTS, "items": attachment},

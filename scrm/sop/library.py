@@ -11,12 +11,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from scrm.content import programs
 from scrm.content.attachments import MEDIA_KINDS
 from scrm.content.library import store
 from scrm.sop.schema import Content
 
 PREFIX = "tpl."
-_KINDS = {"link", *MEDIA_KINDS}
+_KINDS = {"link", programs.KIND, *MEDIA_KINDS}
 
 
 def load(conn: Connection, now: datetime | None = None) -> dict[str, Content]:
@@ -29,7 +30,9 @@ def why_unfit(content: Content) -> str:
     """What a playbook cannot send; empty when it can send everything."""
     for part in content.attachments:
         if not _KINDS.intersection(part):
-            return "带有小程序或雷达内容，剧本还不能发，请换一条或去掉这个附件"
+            return "带有雷达内容，剧本还不能发，请换一条或去掉这个附件"
+        if programs.KIND in part and not programs.cover_of(part):
+            return "小程序封面用的是网址，剧本里请改用素材库图片：欢迎语和群发只认素材"
         if part.get("link", {}).get("picture"):
             return "链接封面用的是素材库图片，剧本里请改用网址封面（https://…）"
     return ""

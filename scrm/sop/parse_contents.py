@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from scrm.content import render
+from scrm.content import programs, render
 from scrm.content.attachments import MAX_ATTACHMENTS, MEDIA_KINDS
 from scrm.content.library.lint import find_bribe
 from scrm.sop import library
@@ -14,6 +14,7 @@ from scrm.sop.source import Node
 CONTENT_KEYS = ("text", "attachments", "variants")
 VARIANT_KEYS = ("name", "share", "text", "attachments")
 MAX_VARIANTS = 5
+_PROGRAM = {"appid": "小程序的 AppID", "title": "标题", "page": "页面路径", "picture": "封面，素材库里的图片名"}
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,2})?)%")
 
 
@@ -97,10 +98,12 @@ class ContentReader(Reader):
             self.note(line, f"{what}的 share 加起来要等于 100%，现在是 {sum(shares) * 100:g}%")
 
     def attachment(self, node: Node) -> dict[str, Any]:
-        parts = self.mapping(node, "附件", ("coupon", "link", *MEDIA_KINDS), {"miniprogram": "小程序"})
+        parts = self.mapping(node, "附件", ("coupon", "link", programs.KIND, *MEDIA_KINDS))
         for key in ("coupon", *MEDIA_KINDS):
             if key in parts:
                 return {key: self.text(parts[key], key)}
+        if programs.KIND in parts:
+            return {programs.KIND: self.program(parts[programs.KIND])}
         if "link" not in parts:
             return {}
         link = self.mapping(parts["link"], "link", ("title", "url", "desc", "picurl"))
@@ -119,6 +122,24 @@ class ContentReader(Reader):
         for key, text in texts.items():
             self.check_text(text, link[key].line)
         return {"link": texts}
+
+    def program(self, node: Node) -> dict[str, str]:
+        parts = self.mapping(node, programs.KIND, programs.KEYS)
+        for key, title in _PROGRAM.items():
+            if key not in parts:
+                self.note(node.line, f"{programs.KIND} 缺少 {key}（{title}）")
+        texts = {key: self.text(part, key, most=1024) for key, part in parts.items()}
+        if texts.get("appid") and not programs.APPID.fullmatch(texts["appid"]):
+            self.note(
+                parts["appid"].line, f"appid 写的是“{texts['appid']}”，应以 wx 开头，共 18 位，在小程序后台的开发设置里"
+            )
+        if texts.get("page") and not programs.PAGE.fullmatch(texts["page"]):
+            self.note(parts["page"].line, f"page 写的是“{texts['page']}”，要以 .html 结尾，例如 pages/goods.html?id=12")
+        if len(texts.get("title", "").encode()) > programs.TITLE_BYTES:
+            self.note(parts["title"].line, f"{programs.KIND} 的 title 太长，最多约 {programs.TITLE_BYTES // 3} 个汉字")
+        for key, text in texts.items():
+            self.check_text(text, parts[key].line)
+        return {key: texts.get(key, "") for key in programs.KEYS}
 
     def check_text(self, text: str, line: int) -> None:
         for problem in render.check(text):

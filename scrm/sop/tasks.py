@@ -1,6 +1,6 @@
 """What a member does with a task: send it in one tap, skip it, put it off. Everything is checked again at the tap."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row
 
+from scrm.content.media.links import CARD, media_path
 from scrm.content.render import CHAT_TEXT_CHARS
 from scrm.errors import Conflict, Invalid, NotFound, ScrmError
 from scrm.events import Event, forget, publish
@@ -15,7 +16,7 @@ from scrm.services import Services
 from scrm.sop import exits, promises, store
 from scrm.sop.content import with_files
 from scrm.sop.recheck import Rules, recheck
-from scrm.sop.shelf import house_of, playbooks_of
+from scrm.sop.shelf import house_of, playbooks_of, shop_of
 from web.texts import N_, _
 from web.texts.kept import retold
 
@@ -276,7 +277,7 @@ def _release(conn: Connection, services: Services, userid: str, task_id: int, te
         return refusal
     said = task.text if text is None else text
     try:
-        messages = with_files(conn, _messages(said, task.attachments), now)
+        messages = with_files(conn, _messages(said, task.attachments), now, _address_of(services, now))
     except Conflict as conflict:
         return _Refusal(conflict)
     store.change_task(conn, task.id, released_at=now, text=said)
@@ -341,6 +342,12 @@ def _messages(text: str, attachments: list[dict[str, Any]]) -> list[dict[str, An
     """The text first, then each attachment: one call sends one message."""
     said = [{"msgtype": "text", "text": {"content": text}}] if text else []
     return [*said, *attachments]
+
+
+def _address_of(services: Services, now: datetime) -> Callable[[str], str]:
+    """Where a client fetches a picture of ours, by its SHA-256."""
+    public_url = shop_of(services).public_url
+    return lambda sha256: f"{public_url}{media_path(services.vault, sha256, now, CARD)}"
 
 
 def _note_intent(conn: Connection, task: Row[Any], messages: list[dict[str, Any]], now: datetime) -> None:

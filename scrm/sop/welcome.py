@@ -20,6 +20,7 @@ from scrm.commerce import coupons
 from scrm.contact_ways.plan import plan_of, welcome_of
 from scrm.contact_ways.store import find_contact_way
 from scrm.content import attachments as content
+from scrm.content import programs
 from scrm.content.media.copies import MESSAGE
 from scrm.content.media.store import Living, find_living_by_name
 from scrm.content.render import WELCOME_TEXT_BYTES, MissingVariable, cut_bytes, render
@@ -396,7 +397,7 @@ def _with_content(
 
 def _media_names(intents: Iterable[tuple[_Known, Prepared]]) -> set[str]:
     contents = (prepared.chosen.step.content for _, prepared in intents if prepared.chosen)
-    return {content.media_name(part) for said in contents if said for part in said.attachments} - {""}
+    return {programs.file_of(part) for said in contents if said for part in said.attachments} - {""}
 
 
 def _coupon_keys(step: Step) -> list[str]:
@@ -428,8 +429,10 @@ def compose(prepared: Prepared, nickname: str, shop: Shop, *, now: datetime) -> 
     cards: list[content.LinkCard] = []
     lacks = []
     for part in said.attachments:
-        name = content.media_name(part)
-        if name in prepared.media:
+        name = programs.file_of(part)
+        if name in prepared.media and programs.KIND in part:
+            attachments += _program(part, values, prepared.media[name].media_id)
+        elif name in prepared.media:
             attachments.append(content.welcome_media(prepared.media[name].kind, prepared.media[name].media_id))
         elif name:
             lacks.append(name)
@@ -443,6 +446,14 @@ def compose(prepared: Prepared, nickname: str, shop: Shop, *, now: datetime) -> 
         plain=cut_bytes(f"{text}\n{links}" if links else text, WELCOME_TEXT_BYTES),
         lacks=f"素材“{'”“'.join(lacks)}”还没有上传到企业微信，没有附上" if lacks else "",
     )
+
+
+def _program(part: Mapping[str, Any], values: Mapping[str, Any], media_id: str) -> list[dict[str, Any]]:
+    """Nothing for one that would say too little."""
+    try:
+        return [programs.server_message(programs.fill(part[programs.KIND], values), media_id)]
+    except MissingVariable:
+        return []
 
 
 def _card(

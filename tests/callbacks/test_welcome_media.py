@@ -1,4 +1,4 @@
-"""A picture in a welcome and in a task: sent when WeCom has it, said to be missing when not, never uploaded on the way."""
+"""A picture or a mini-program in a welcome and in a task: sent when WeCom has it, said to be missing when not, never uploaded on the way."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -28,8 +28,13 @@ steps:
 """
 
 
-async def publish(world: World, folder: Path) -> list[str]:
-    (folder / "hello.yaml").write_text(TEXT)
+PROGRAM = (
+    "{miniprogram: {appid: wx0123456789abcdef, title: 会员中心, page: 'pages/me.html?from=wecom', picture: 封面.png}}"
+)
+
+
+async def publish(world: World, folder: Path, text: str = TEXT) -> list[str]:
+    (folder / "hello.yaml").write_text(text)
     published, now = playbooks_of(world.services), world.clock.now()
     return list(await world.services.db.write(published.publish_dir, folder, now=now))
 
@@ -90,3 +95,25 @@ async def test_a_task_sends_the_picture_that_lives_at_the_tap(world: World, tmp_
         {"msgtype": "text", "text": {"content": "看看"}},
         {"msgtype": "image", "image": {"mediaid": "MEDIA-2"}},
     ]
+
+
+async def test_a_mini_program_goes_with_the_welcome_and_with_the_task(world: World, tmp_path: Path) -> None:
+    now, text = world.clock.now(), TEXT.replace("{image: 封面.png}", PROGRAM)
+    (line,) = await publish(world, tmp_path, text)
+    assert "素材库里没有“封面.png”" in line
+    await world.services.db.write(add_original, now)
+    await world.services.db.write(add_copy, now)
+    assert await publish(world, tmp_path, text) == []
+    await world.add(State="shelf-1")
+    (welcomed,) = world.wecom.called("externalcontact/send_welcome_msg")
+    about = {"appid": "wx0123456789abcdef", "title": "会员中心"}
+    card = {**about, "pic_media_id": "MEDIA-1", "page": "pages/me?from=wecom"}
+    assert welcomed["attachments"] == [{"msgtype": "miniprogram", "miniprogram": card}]
+    await world.pass_time(hours=1)
+    (todo,) = await world.rows(task)
+    told, shown = (await release(world.services, "lina", todo.id)).messages
+    address = shown["miniprogram"].pop("imgUrl")
+    assert told == {"msgtype": "text", "text": {"content": "看看"}}
+    assert shown == {"msgtype": "miniprogram", "miniprogram": {**about, "page": "pages/me.html?from=wecom"}}
+    assert f"/media/{SHA}/" in address
+    assert address.startswith("http")

@@ -69,7 +69,7 @@ async def test_an_unknown_key_is_one_clear_line(db: Database, folder: Path) -> N
     assert "素材与话术" in line
     await db.write(save("小程序", None, PROGRAM))
     (line,) = await db.write(shelf.publish_dir, folder, now=NOW)
-    assert "话术“tpl.hi”带有小程序" in line
+    assert "话术“tpl.hi”小程序封面用的是网址" in line
 
 
 PROGRAM = {

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from aiohttp.test_utils import TestServer, unused_port
 from sqlalchemy import Connection
 
 from scrm.app import open_services
+from scrm.content.media.library import add_original
 from scrm.mass_messages import dispatch, plan, results
 from scrm.mass_messages.audience import Audience
 from scrm.profiles import store as profiles
@@ -27,6 +29,7 @@ from scrm.sop.parse import parse_playbook
 from scrm.sop.rehearse import run_tests
 from scrm.sop.schema import Channel, Content, Step, Trigger, When
 from scrm.work import queue
+from tests.content.media.test_library import PNG
 from tests.fakes import wecom as fake
 from tests.fakes.clock import FakeClock
 from tests.sop.shop import Customer, Shop, playbook_of, step
@@ -382,6 +385,21 @@ def test_what_cannot_be_said_to_everybody_is_refused_in_words(
     problems = mass.problems(one, {"late", "ttl"})
     assert (words in "；".join(problems)) if words else problems == []
     assert len(mass.problems(one, set())) == len(problems) + 2
+
+
+@one_database
+async def test_a_mini_program_of_a_mass_message_has_its_cover_at_wecom(shop: MassShop) -> None:
+    await add_original(shop.services, "封面.png", PNG)
+    program = {"appid": "wx0123456789abcdef", "title": "秋季上新", "page": "pages/new.html", "picture": "封面.png"}
+    await shop.run(playbook_of(m_step(content=replace(TEXT, attachments=({"miniprogram": program},)))))
+    await shop.crowd(2)
+    await shop.settle()
+    await shop.pass_time(seconds=61)
+    (made,) = shop.living
+    (card,) = (each["miniprogram"] for each in made.attachments)
+    assert (card["title"], card["page"]) == ("秋季上新", "pages/new")
+    assert card["pic_media_id"]
+    assert shop.sandbox.world.find_media(card["pic_media_id"], shop.clock.now()) is not None
 
 
 @one_database

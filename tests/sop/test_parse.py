@@ -131,8 +131,18 @@ def test_none_is_a_decision_too() -> None:
         ("attachments: [{coupon: new5d}]", "attachments: [{coupon: other}]", "用到的券“other”不存在"),
         (
             "attachments: [{coupon: new5d}]",
-            "attachments: [{miniprogram: page}]",
-            "第 19 行：miniprogram（小程序）还不支持",
+            "attachments: [{miniprogram: {appid: 旅行装, page: pages/a, title: 旅行装}}]",
+            "第 19 行：miniprogram 缺少 picture（封面，素材库里的图片名）",
+        ),
+        (
+            "attachments: [{coupon: new5d}]",
+            "attachments: [{miniprogram: {appid: 旅行装, page: a.html, title: 旅行装, picture: a.png}}]",
+            "第 19 行：appid 写的是“旅行装”，应以 wx 开头",
+        ),
+        (
+            "attachments: [{coupon: new5d}]",
+            "attachments: [{miniprogram: {appid: wx0123456789abcdef, page: pages/a, title: 旅行装, picture: a.png}}]",
+            "第 19 行：page 写的是“pages/a”，要以 .html 结尾",
         ),
         ("{{ 客户昵称 }}", "{{ 客户名称 }}", "第 18 行：不认识的变量 {{ 客户名称 }}"),
         ("券快到期了", "五星好评返现 5 元", "以利益换取指定评价是违规的"),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from scrm.content import programs
 from scrm.content.attachments import MEDIA_KINDS, LinkCard, chat_attachments, chat_media, media_name
 from scrm.content.render import (
     CHAT_TEXT_CHARS,
@@ -19,12 +20,9 @@ from scrm.content.render import (
 
 MOST_TITLE = 40
 MOST_ATTACHMENTS = 9
-MINIPROGRAM_TITLE_BYTES = 64
 KINDS = {"image": "图片", "link": "链接", "miniprogram": "小程序", "radar": "雷达内容", "video": "视频", "file": "文件"}
 
 _URL = re.compile(r"https?://\S+|\{\{")
-_APPID = re.compile(r"wx[0-9a-f]{16}")
-_PAGE = re.compile(r"[^\s?]+\.html(\?\S*)?")
 
 Attachment = Mapping[str, Any]
 # The address of a picture by its name in the media library; '' when there is none.
@@ -119,11 +117,11 @@ def _link_problems(link: Mapping[str, str], media: Mapping[str, str]) -> Iterato
 def _program_problems(program: Mapping[str, str], media: Mapping[str, str]) -> Iterator[str]:
     if not program.get("title"):
         yield "小程序缺少标题"
-    elif len(program["title"].encode()) > MINIPROGRAM_TITLE_BYTES:
-        yield f"小程序标题太长，最多约 {MINIPROGRAM_TITLE_BYTES // 3} 个汉字"
-    if not _APPID.fullmatch(program.get("appid", "")):
+    elif len(program["title"].encode()) > programs.TITLE_BYTES:
+        yield f"小程序标题太长，最多约 {programs.TITLE_BYTES // 3} 个汉字"
+    if not programs.APPID.fullmatch(program.get("appid", "")):
         yield "小程序 AppID 应以 wx 开头，共 18 位，可在小程序后台的开发设置里复制"
-    if not _PAGE.fullmatch(program.get("page", "")):
+    if not programs.PAGE.fullmatch(program.get("page", "")):
         yield "小程序页面路径要以 .html 结尾，例如 pages/goods/detail.html?id=12"
     if not program.get("picture") and not program.get("picurl"):
         yield "小程序缺少封面图，请从素材库选一张"
@@ -175,7 +173,7 @@ def _message(
     picture = address(filled.pop("picture", "")) or filled.get("picurl", "")
     if kind == "link":
         return chat_attachments([LinkCard(filled["title"], filled["url"], filled.get("desc", ""), picture)])[0]
-    program = {"appid": filled["appid"], "title": cut_bytes(filled["title"], MINIPROGRAM_TITLE_BYTES)}
+    program = {"appid": filled["appid"], "title": cut_bytes(filled["title"], programs.TITLE_BYTES)}
     return {"msgtype": kind, kind: {**program, "imgUrl": picture, "page": filled["page"]}}
 
 

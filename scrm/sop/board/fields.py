@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from scrm.content import programs
 from scrm.errors import Invalid
 from scrm.profiles.conditions import EVENTS, OWN_EVENT
 from scrm.sop import dates, run_keys, schedules
@@ -217,6 +218,9 @@ def _attachment(kind: str, said: Said) -> dict[str, Any]:
     if kind == "link":
         given = {key: said.one(f"link.{key}") for key in ("title", "url", "desc", "picurl")}
         return {"link": {key: text for key, text in given.items() if text} or {"title": "标题", "url": "https://"}}
+    if kind == programs.KIND:
+        given = {key: said.one(f"program.{key}") for key in programs.KEYS}
+        return {kind: {key: text for key, text in given.items() if text} or {"title": "标题"}}
     value = said.one("value")
     if not value:
         raise Invalid("请选择优惠券" if kind == "coupon" else "请选择素材；素材库里没有就先上传")

@@ -126,5 +126,8 @@ def _card(each: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[str, str, s
     link = each.get("link")
     if isinstance(link, Mapping):
         return "link", str(link.get("title", "")), str(link.get("desc") or link.get("url", ""))
+    program = each.get("miniprogram")
+    if isinstance(program, Mapping):
+        return "link", str(program.get("title", "")), f"小程序 · {program.get('page', '')}"
     kind, name = next(iter(each.items()), ("file", ""))
     return str(kind), str(name).rsplit("/", 1)[-1], _FILES.get(str(kind), str(kind))

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, select
 
 from scrm import events
-from scrm.content.attachments import media_name
+from scrm.content import programs
 from scrm.content.media.store import find_by_name
 from scrm.content.render import WELCOME_TEXT_BYTES, variables_of
 from scrm.errors import ScrmError
@@ -122,10 +122,8 @@ def _send(conn: Connection, one: Ready, group: Row[Any], once: str, release: Rel
 
 def _attachments(conn: Connection, one: Ready) -> list[dict[str, Any]]:
     parts = one.due.content.attachments
-    names = [name for part in parts if (name := media_name(part))]
+    names = [name for part in parts if (name := programs.file_of(part))]
     found = find_by_name(conn, names) if names else {}
     if lost := [name for name in names if name not in found]:
         raise ScrmError(f"素材库里没有“{lost[0]}”，请重新上传")
-    return [
-        {"media": found[name].sha256} if (name := media_name(part)) else {"link": dict(part["link"])} for part in parts
-    ]
+    return [programs.kept(part, found) for part in parts]

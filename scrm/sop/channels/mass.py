@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from scrm.content import render
+from scrm.content import programs, render
 from scrm.content.attachments import media_name
 from scrm.content.media.store import find_by_name
 from scrm.sop import engine, mass_step_store, timing
@@ -47,7 +47,8 @@ def _personal(step: Step, content: Content) -> list[str]:
         found.append(
             f"步骤“{step.id}”是企业群发，不能放每人一张的优惠券：同一条消息发给所有人。请改用员工待办（T），或放一个通用的领券链接"
         )
-    texts = [content.text, *(str(text) for part in content.attachments for text in (part.get("link") or {}).values())]
+    cards = [card for part in content.attachments for card in (part.get("link"), part.get(programs.KIND)) if card]
+    texts = [content.text, *(str(text) for card in cards for text in card.values())]
     named: set[str] = set()
     for text in texts:
         if not render.check(text):
@@ -120,7 +121,7 @@ def _wave(one: Ready) -> tuple[str, int, str]:
 
 
 def _media_names(ready: Sequence[Ready]) -> list[str]:
-    return sorted({name for one in ready for part in one.due.content.attachments if (name := media_name(part))})
+    return sorted({name for one in ready for part in one.due.content.attachments if (name := programs.file_of(part))})
 
 
 def _batch(one: Ready, originals: Mapping[str, Any], release: Release) -> dict[str, Any]:
@@ -128,7 +129,7 @@ def _batch(one: Ready, originals: Mapping[str, Any], release: Release) -> dict[s
     playbook, step, now = one.due.playbook, one.step, release.now
     variant = one.due.variant.name if one.due.variant else ""
     text = render.cut_bytes(one.said.text, render.WELCOME_TEXT_BYTES)
-    attachments = [_attachment(part, originals) for part in _parts(one)]
+    attachments = [programs.kept(part, originals) for part in _parts(one)]
     same = [playbook.key, playbook.version, step.id, variant, one.due.row.userid, text, attachments]
     closes_at = now + (_gather(step) or GATHER)
     expires_at = engine.expires_at(step, now)
@@ -160,15 +161,15 @@ def _parts(one: Ready) -> list[dict[str, Any]]:
     """Each attachment as the author wrote it, its links as they were filled."""
     filled = one.said.attachments
     return [
-        part if media_name(part) else {"link": filled[place]["news"]}
+        part if media_name(part) else _card(filled[place])
         for place, part in enumerate(one.due.content.attachments[: len(filled)])
     ]
 
 
-def _attachment(part: Mapping[str, Any], originals: Mapping[str, Any]) -> dict[str, Any]:
-    """In the shape that mass messages keep."""
-    if name := media_name(part):
-        return {"media": originals[name].sha256}
-    news = part["link"]
+def _card(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A link or mini-program that was filled for a chat, as an author writes it."""
+    if programs.KIND in message:
+        return {programs.KIND: {**message[programs.KIND], "picture": message["picture"]}}
+    news = message["news"]
     link = {"title": news.get("title"), "url": news.get("link"), "desc": news.get("desc"), "picurl": news.get("imgUrl")}
     return {"link": {key: text for key, text in link.items() if text}}

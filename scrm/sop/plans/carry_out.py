@@ -1,6 +1,6 @@
 """Carries plans out: what falls due is claimed and made into mass messages and moments, which their owners confirm."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import structlog
 from sqlalchemy import Connection, Row
 
-from scrm.content.attachments import media_name
+from scrm.content import programs
 from scrm.content.media.store import find_by_name
 from scrm.errors import Invalid, ScrmError
 from scrm.mass_messages import acts as mass_acts
@@ -176,16 +176,11 @@ def _tag_ids(conn: Connection, plan: Plan) -> list[str]:
 
 def _attachments(conn: Connection, said: Content) -> list[dict[str, Any]]:
     """In the shape that mass messages and moments keep; raises Invalid for a file that the library does not have."""
-    names = [name for part in said.attachments if (name := media_name(part))]
+    names = [name for part in said.attachments if (name := programs.file_of(part))]
     found = find_by_name(conn, names) if names else {}
     if lost := [name for name in names if name not in found]:
         raise Invalid(f"素材库里没有“{lost[0]}”，请重新上传")
-    return [_attachment(part, found) for part in said.attachments]
-
-
-def _attachment(part: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    name = media_name(part)
-    return {"media": found[name].sha256} if name else {"link": dict(part["link"])}
+    return [programs.kept(part, found) for part in said.attachments]
 
 
 async def _expire(services: Services, now: datetime) -> int:

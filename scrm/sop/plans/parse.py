@@ -4,7 +4,7 @@ import hashlib
 import re
 from datetime import date, time, timedelta
 
-from scrm.content.attachments import media_name
+from scrm.content import programs
 from scrm.content.render import WELCOME_TEXT_BYTES, variables_of
 from scrm.sop import timing
 from scrm.sop.parse_contents import ContentReader
@@ -132,7 +132,7 @@ class _Reader(ContentReader):
             return None
         item_id = self.text(parts["id"], "id", KEY, KEY_RULE)
         said = self.inline(parts["content"]) or Content()
-        self.check_said(said, parts["content"].line, item_id)
+        self.check_said(said, parts["content"].line, item_id, kind)
         if sum(key in parts for key in ("day", "on", "date")) != 1:
             self.note(node.line, f"“{item_id}”要写哪天发：day（D+0 起算）、on（每周几）、date（某一天），三选一")
         if "dedupe" in parts and kind != GROUP:
@@ -176,7 +176,7 @@ class _Reader(ContentReader):
             return time(10)
         return time(int(found[1]), int(found[2]))
 
-    def check_said(self, said: Content, line: int, item_id: str) -> None:
+    def check_said(self, said: Content, line: int, item_id: str, kind: str) -> None:
         """The same words for everybody: no variables of one person, no coupon of one's own."""
         if said.variants:
             self.note(line, f"“{item_id}”不能写 variants：一个群里的人看到的是同一条")
@@ -188,8 +188,8 @@ class _Reader(ContentReader):
             self.note(line, f"“{item_id}”不能放每人一张的券，请放一个通用的领券链接")
         if len(said.text.encode()) > WELCOME_TEXT_BYTES:
             self.note(line, f"“{item_id}”的文字超过 {WELCOME_TEXT_BYTES} 字节，请改短")
-        if any(not media_name(each) and "link" not in each and "coupon" not in each for each in said.attachments):
-            self.note(line, f"“{item_id}”的附件只能是链接，或素材库里的图片、视频、文件")
+        if kind == MOMENT and any(programs.KIND in each for each in said.attachments):
+            self.note(line, f"“{item_id}”是朋友圈，不能带小程序：请换成链接，或素材库里的图片、视频")
 
     def check_series(self, items: tuple[Item, ...]) -> None:
         seen: set[str] = set()

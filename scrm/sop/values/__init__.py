@@ -37,7 +37,8 @@ def load_values(conn: Connection, due: Sequence[Due], shop: Shop, now: datetime)
 def _texts(one: Due) -> Iterator[str]:
     yield one.content.text
     for part in one.content.attachments:
-        yield from (str(text) for text in (part.get("link") or {}).values())
+        for card in (part.get("link"), part.get("miniprogram")):
+            yield from (str(text) for text in (card or {}).values())
 
 
 @lru_cache(maxsize=2048)
