@@ -70,7 +70,7 @@ async def search(request: web.Request) -> Page[FoundCustomer]:
     for one in FEN:
         if (fen := one.read(request)) is not None:
             said[one.name.removesuffix("_fen")] = f"{fen // 100}.{fen % 100:02}"
-    wanted = filters.Wanted(**said, sort=SORT.read(request))
+    wanted = filters.read([*said.items(), ("sort", SORT.read(request))])
     narrowed = filters.narrow(wanted, services.settings.shop.zone, services.vault.lookup)
     if narrowed.problems:
         raise Invalid("；".join(narrowed.problems))

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qsl
 
 from aiohttp import web
 from sqlalchemy import Connection
@@ -33,7 +32,7 @@ ORDERS = 20
 async def customers(request: web.Request) -> web.StreamResponse:
     """The list as the address has it; only its rows where a filter was changed."""
     services, member = request.app[SERVICES], request[MANAGER]
-    wanted, before = filters.read(request.query), request.query.get("before", "")
+    wanted, before = filters.read(request.query.items()), request.query.get("before", "")
     view_id = int(text) if (text := request.query.get("view", "")).isdecimal() and len(text) < 19 else 0
     now = services.clock.now()
 
@@ -51,6 +50,7 @@ async def customers(request: web.Request) -> web.StreamResponse:
             "view": view,
             "columns": _columns(wanted, view.columns if view else views.load_columns(conn, member.userid)),
             "choices": choices,
+            "tag_groups": {group: {name: name for name in names} for group, names in choices.tags.items()},
             "said": filters.told(wanted, choices.names()),
         }
 
@@ -58,6 +58,7 @@ async def customers(request: web.Request) -> web.StreamResponse:
         "wanted": wanted,
         "orders": filters.ORDERS,
         "friends": filters.FRIENDS,
+        "tagged": filters.TAGGED,
         "stages": services.settings.shop.stages,
         "all_columns": columns.COLUMNS,
         "shown": columns.Shown(services.settings.shop.zone, now),
@@ -85,7 +86,7 @@ def narrowed_by(services: Services, wanted: filters.Wanted) -> filters.Narrowed:
 async def count(request: web.Request) -> web.StreamResponse:
     """How many there are, asked for when the rows are there already."""
     services, member = request.app[SERVICES], request[MANAGER]
-    narrowed = narrowed_by(services, filters.read(request.query))
+    narrowed = narrowed_by(services, filters.read(request.query.items()))
     found = await services.db.read(lists.count, narrowed, member.scope, services.clock.now())
     return web.Response(text=count_words(found))
 
@@ -100,7 +101,7 @@ def count_words(found: int) -> str:
 async def save_view(request: web.Request) -> web.StreamResponse:
     """Keep what narrows the list under a name: a new view, or another look of one's own."""
     services, form = request.app[SERVICES], await request.post()
-    wanted = filters.read(dict(parse_qsl(str(form.get("query", "")))))
+    wanted = filters.read_text(str(form.get("query", "")))
     text = str(form.get("view", ""))
     now, userid = services.clock.now(), request[MANAGER].userid
 
@@ -136,7 +137,7 @@ async def choose_columns(request: web.Request) -> web.StreamResponse:
     """Of the view that is looked at when it is one's own, else of the list."""
     services, form, userid = request.app[SERVICES], await request.post(), request[MANAGER].userid
     keys = [each.key for each in columns.chosen([str(key) for key in form.getall("column", [])])]
-    wanted = filters.read(dict(parse_qsl(str(form.get("query", "")))))
+    wanted = filters.read_text(str(form.get("query", "")))
     text = str(form.get("view", ""))
     now = services.clock.now()
 

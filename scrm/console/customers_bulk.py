@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl
 
 from aiohttp import web
 from multidict import MultiMapping
@@ -68,7 +67,7 @@ async def _form(
     services, member = request.app[SERVICES], request[MANAGER]
     kind = _kind(member, str(said.get("act", "")))
     ids = _ids(said)
-    wanted = filters.read(dict(parse_qsl(str(said.get("query", "")))))
+    wanted = filters.read_text(str(said.get("query", "")))
     is_all = said.get("all") == "1"
     now = services.clock.now()
 
@@ -174,7 +173,7 @@ def _selection(services: Services, form: "MultiMapping[Any]") -> dict[str, Any]:
         if ids := _ids(form):
             return {"ids": ids}
         raise Invalid("还没有选中客户。请回到客户列表勾选")
-    wanted = filters.read(dict(parse_qsl(str(form.get("query", "")))))
+    wanted = filters.read_text(str(form.get("query", "")))
     narrowed = narrowed_by(services, wanted)
     if narrowed.problems:
         raise Invalid("；".join(narrowed.problems))

@@ -7,7 +7,6 @@ next one goes on where it stopped.
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qsl
 
 from sqlalchemy import Connection, Row, select
 
@@ -80,7 +79,7 @@ def _select(
             conn, chosen["job"], state=state, is_plain=chosen.get("plain", False), after=after, limit=_GATHERED
         )
         return ids, ids[-1] if len(ids) == _GATHERED else None
-    wanted = filters.read(dict(parse_qsl(chosen["query"])))
+    wanted = filters.read_text(chosen["query"])
     narrowed = filters.narrow(wanted, services.settings.shop.zone, services.vault.lookup)
     if chosen.get("phone_lookup"):
         narrowed = replace(narrowed, phone_lookup=chosen["phone_lookup"])

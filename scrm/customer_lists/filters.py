@@ -1,17 +1,21 @@
 """What narrows and orders a list of customers: read from an address, written back into one, told in words. Pure."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 from zoneinfo import ZoneInfo
 
 from scrm.profiles.phones import normalise_phone
 
 # By whom one is followed, as a filter says it.
 FRIENDS: Mapping[str, str] = {"yes": "是好友", "lost": "已删除员工", "none": "没有加过好友"}
+# How several tags are meant, as a filter says it; and how it is told before each of them.
+TAGGED: Mapping[str, str] = {"": "有任意一个", "all": "同时都有", "none": "一个都没有"}
+_TAGGED_TITLES = {"": "标签", "all": "都有标签", "none": "没有标签"}
+MOST_VALUES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +43,11 @@ class Wanted:
     """Every filter as somebody wrote it; empty means that it does not narrow."""
 
     q: str = ""
-    owner: str = ""
-    channel: str = ""
-    tag: str = ""
+    # Of several, any will do; of tags as `tagged` says.
+    owner: tuple[str, ...] = ()
+    channel: tuple[str, ...] = ()
+    tag: tuple[str, ...] = ()
+    tagged: str = ""
     stage: str = ""
     segment: str = ""
     friend: str = ""
@@ -62,23 +68,45 @@ class Wanted:
     def is_narrow(self) -> bool:
         return any(getattr(self, name) for name in NAMES)
 
-    def query(self, **changes: str) -> str:
+    def query(self, **changes: Any) -> str:
         """As in an address; `changes` are other values for some of it."""
         changed = replace(self, **changes)
-        return urlencode([(each.name, value) for each in fields(changed) if (value := getattr(changed, each.name))])
+        said = {each.name: value for each in fields(changed) if (value := getattr(changed, each.name))}
+        return urlencode({name: value for name, value in said.items() if name != "tagged" or "tag" in said}, doseq=True)
+
+    def tag_tree(self) -> dict[str, Any] | None:
+        """The tags as a condition."""
+        leaves: list[dict[str, Any]] = [{"tag": name} for name in self.tag]
+        if not leaves:
+            return None
+        if self.tagged == "none":
+            return {"not": {"any": leaves}}
+        return {"all" if self.tagged == "all" else "any": leaves}
 
 
-NAMES = tuple(each.name for each in fields(Wanted) if each.name not in ("sort", "up"))
+SEVERAL = ("owner", "channel", "tag")
+NAMES = tuple(each.name for each in fields(Wanted) if each.name not in ("sort", "up", "tagged"))
 _MOST = {"q": 80}
 _YUAN = re.compile(r"\d{1,9}(?:\.\d{1,2})?", re.ASCII)
 
 
-def read(query: Mapping[str, str]) -> Wanted:
+def read(pairs: Iterable[tuple[str, str]]) -> Wanted:
     """What an address says, whole or broken; `problems` tells what of it cannot be used."""
-    said = {each.name: query.get(each.name, "").strip()[: _MOST.get(each.name, 64)] for each in fields(Wanted)}
+    given: dict[str, list[str]] = {}
+    for name, value in pairs:
+        if text := value.strip()[: _MOST.get(name, 64)]:
+            given.setdefault(name, []).append(text)
+    said: dict[str, Any] = {each.name: given.get(each.name, [""])[0] for each in fields(Wanted)}
+    for name in SEVERAL:
+        said[name] = tuple(dict.fromkeys(given.get(name, ())))
     said["sort"] = said["sort"] if said["sort"] in ORDERS and said["sort"] != NEWEST else ""
     said["up"] = "1" if said["up"] == "1" else ""
     return Wanted(**said)
+
+
+def read_text(query: str) -> Wanted:
+    """The same from the part of an address behind its question mark."""
+    return read(parse_qsl(query))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +135,11 @@ def narrow(wanted: Wanted, zone: ZoneInfo, lookup: Callable[[str], str]) -> Narr
         values[name] = _fen(getattr(wanted, name), problems)
     if wanted.friend and wanted.friend not in FRIENDS:
         problems.append(f"好友状态没有“{wanted.friend}”，请重新选择")
+    if wanted.tagged not in TAGGED:
+        problems.append(f"标签的关系没有“{wanted.tagged}”，请重新选择")
+    for name in SEVERAL:
+        if (many := len(getattr(wanted, name))) > MOST_VALUES:
+            problems.append(f"{_TITLES[name]}一次最多选 {MOST_VALUES} 个，现在选了 {many} 个，请去掉几个")
     phone = normalise_phone(wanted.q)
     values["phone_lookup"] = lookup(phone) if phone else ""
     return Narrowed(wanted, **values, problems=tuple(dict.fromkeys(problems)))
@@ -148,8 +181,14 @@ def told(wanted: Wanted, names: Mapping[str, Mapping[str, str]]) -> list[Said]:
     """What narrows, one after the other; `names` has the titles of owners, channels, tags and segments by key."""
     found = []
     for name, title in _TITLES.items():
-        if value := getattr(wanted, name):
-            shown = FRIENDS.get(value, value) if name == "friend" else names.get(name, {}).get(value, value)
+        chosen = getattr(wanted, name)
+        if name in SEVERAL:
+            title = _TAGGED_TITLES.get(wanted.tagged, title) if name == "tag" else title
+            for value in chosen:
+                others = tuple(each for each in chosen if each != value)
+                found.append(Said(title, names.get(name, {}).get(value, value), wanted.query(**{name: others})))
+        elif chosen:
+            shown = FRIENDS.get(chosen, chosen) if name == "friend" else names.get(name, {}).get(chosen, chosen)
             found.append(Said(title, shown, wanted.query(**{name: ""})))
     for name, title, unit in _SPANS:
         low, high = getattr(wanted, f"{name}_from"), getattr(wanted, f"{name}_to")

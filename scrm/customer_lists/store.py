@@ -430,9 +430,9 @@ class _Ask:
         if self.narrowed.paid_to is not None:
             yield func.coalesce(stat.c.paid_fen, 0) <= self.narrowed.paid_to
         yield from self._relations(as_sets)
-        for kind in ("tag", "segment"):
-            if named := getattr(wanted, kind):
-                yield self._leaf({kind: named}, as_sets)
+        for tree in (wanted.tag_tree(), {"segment": wanted.segment} if wanted.segment else None):
+            if tree is not None:
+                yield self._fitting(tree, as_sets)
 
     def _led(self, column: ColumnElement[Any], as_sets: bool) -> ColumnElement[Any]:
         """A column whose index may lead: else SQLite would follow it, and sort everybody whom it finds."""
@@ -441,7 +441,7 @@ class _Ask:
             return column
         return _unindexed(column)
 
-    def _leaf(self, tree: dict[str, str], as_sets: bool) -> ColumnElement[bool]:
+    def _fitting(self, tree: dict[str, Any], as_sets: bool) -> ColumnElement[bool]:
         """As conditions of segments have it: what is unknown or deleted is nobody's."""
         tree = with_definitions(self.conn, tree)
         return compile_asked(with_tags(self.conn, tree) if as_sets else tree, self._asked(as_sets))
@@ -464,9 +464,9 @@ class _Ask:
             userid, state, at = _unindexed(userid), _unindexed(state), _unindexed(at)
         fits = [follow.c.ended_by == ("customer" if is_lost else "")]
         if wanted.owner:
-            fits.append(userid == wanted.owner)
+            fits.append(userid.in_(wanted.owner))
         if wanted.channel:
-            fits += [_literally(f"{follow.name}.state <> ''"), state == wanted.channel]
+            fits += [_literally(f"{follow.name}.state <> ''"), state.in_(wanted.channel)]
         fits += _between(at, narrowed.added_from, narrowed.added_to)
         if len(fits) > 1 or wanted.friend in ("yes", "lost"):
             if as_sets:

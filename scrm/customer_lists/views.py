@@ -13,6 +13,8 @@ from scrm.errors import Conflict, Forbidden, Invalid, NotFound
 
 _MOST = 30
 MOST_CHARACTERS = 20
+# As long as the column.
+MOST_QUERY = 1000
 
 
 def list_views(conn: Connection, userid: str) -> list[Row[Any]]:
@@ -43,12 +45,14 @@ def save_view(
     title = title.strip()
     if not 0 < len(title) <= MOST_CHARACTERS:
         raise Invalid(f"视图要有名称，最多 {MOST_CHARACTERS} 个字，现在有 {len(title)} 个")
+    if len(query) > MOST_QUERY:
+        raise Invalid("条件太多，一个视图存不下。请少选几个标签、员工或渠道再存")
     same = customer_view.c.userid == userid, customer_view.c.title == title, customer_view.c.id != view_id
     if conn.scalar(select(customer_view.c.id).where(*same)) is not None:
         raise Conflict(f"你已经有名为“{title}”的视图，请换一个名称")
     values = {
         "title": title,
-        "query": query[:1000],
+        "query": query,
         "columns": list(columns),
         "is_shared": is_shared,
         "changed_at": now,

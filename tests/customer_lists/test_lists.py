@@ -2,19 +2,20 @@
 
 import re
 from datetime import timedelta
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, insert
 
 from scrm.access.roles import made_of
 from scrm.access.scope import EVERYONE
 from scrm.access.store import save_role
 from scrm.customer_lists import store as lists
-from scrm.customer_lists.filters import narrow, read
+from scrm.customer_lists.filters import narrow, read_text
 from scrm.customer_lists.models import customer_view
+from scrm.profiles.models import corp_tag, follow_user_tag
 from tests.console.conftest import Page, SignIn, Visitor
-from tests.customer_lists.shop import open_shop
+from tests.customer_lists.shop import open_shop, owner_of, wm
 from tests.world import World
 
 LIST = "/console/customers"
@@ -24,8 +25,16 @@ def numbers(page: Page) -> list[int]:
     return [int(link.rpartition("/")[2]) for link in page.links if re.fullmatch(r"/console/customers/\d+", link)]
 
 
+def add_oily(conn: Connection) -> None:
+    """6 and 8 wear 油皮 too."""
+    conn.execute(insert(corp_tag), [{"tag_id": "t-oily", "tag_name": "油皮"}])
+    worn = [{"userid": owner_of(n), "external_userid": wm(n), "tag_id": "t-oily", "tag_name": "油皮"} for n in (6, 8)]
+    conn.execute(insert(follow_user_tag), worn)
+
+
 async def test_every_filter_narrows_the_list_and_its_count(manager: Visitor, world: World) -> None:
     await open_shop(world)
+    await world.services.db.write(add_oily)
     today = world.clock.now().astimezone(world.services.settings.shop.zone).date()
     day = {days: str(today - timedelta(days=days)) for days in range(13)}
     expected = {
@@ -33,6 +42,17 @@ async def test_every_filter_narrows_the_list_and_its_count(manager: Visitor, wor
         "owner=lina": [11, 9, 7, 5, 3, 1],
         "channel=live-1": [11, 10, 9, 8, 7],  # 12 has left
         "tag=老客": [8, 4],
+        # Several: any of the members and channels, of the tags as is said.
+        "owner=lina&owner=wangwei&stage=复购": [10, 5],
+        "owner=lina&owner=nobody": [11, 9, 7, 5, 3, 1],
+        "channel=live-1&channel=gone": [11, 10, 9, 8, 7],
+        "tag=老客&tag=油皮": [8, 6, 4],
+        "tag=老客&tag=油皮&tagged=all": [8],
+        "tag=老客&tag=油皮&tagged=none": [12, 11, 10, 9, 7, 5, 3, 2, 1],
+        "tagged=all": [12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1],
+        # Of what does not exist nobody can be said to have it or not.
+        "tag=老客&tag=没有的标签&tagged=none": [],
+        "tag=老客&tag=没有的标签": [],
         "stage=复购": [10, 5],
         "segment=vip": [2, 1],
         "friend=yes": [11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1],
@@ -68,6 +88,8 @@ async def test_what_cannot_be_read_is_told_and_lists_nobody(manager: Visitor, wo
         "added_from=昨天": "添加时间要写日期，例如 2026-03-01，写的是“昨天”",
         "ordered_to=2026-13-40": "最近下单要写日期",
         "friend=maybe": "好友状态没有“maybe”",
+        "tag=老客&tagged=some": "标签的关系没有“some”",
+        "&".join(f"tag=标签{n}" for n in range(21)): "标签一次最多选 20 个，现在选了 21 个",
     }.items():
         page = await manager.get(f"{LIST}?{query}")
         assert (numbers(page), words in page) == ([], True), query
@@ -100,7 +122,7 @@ async def test_each_order_shows_everybody_once_whatever_the_page(
 
 
 async def _walk(world: World, query: str, limit: int) -> list[int]:
-    narrowed = narrow(read(dict(parse_qsl(query))), world.services.settings.shop.zone, str)
+    narrowed = narrow(read_text(query), world.services.settings.shop.zone, str)
     seen: list[int] = []
     before = ""
     while True:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qsl
 
 import pytest
 from sqlalchemy import Connection, event
@@ -10,7 +9,7 @@ from sqlalchemy import Connection, event
 from scrm.access.scope import EVERYONE, Scope
 from scrm.customer_lists import bulk_store, pool_store
 from scrm.customer_lists import store as lists
-from scrm.customer_lists.filters import narrow, read
+from scrm.customer_lists.filters import narrow, read_text
 from tests.customer_lists.shop import open_shop
 from tests.world import World
 
@@ -40,7 +39,7 @@ async def explained(world: World, work: Callable[[Connection], Any]) -> list[str
 
 
 async def page_of(world: World, query: str, scope: Scope = EVERYONE) -> list[str]:
-    narrowed = narrow(read(dict(parse_qsl(query))), world.services.settings.shop.zone, str)
+    narrowed = narrow(read_text(query), world.services.settings.shop.zone, str)
     now = world.clock.now()
     return await explained(world, lambda conn: lists.find_page(conn, narrowed, scope, now))
 

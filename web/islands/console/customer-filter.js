@@ -7,15 +7,51 @@ class CustomerFilter extends HTMLElement {
       for (const name of Object.keys(given)) if (given[name] === "") delete given[name];
       // Other customers are meant now: their page begins at the top.
       delete given.before;
+      if (!given.tag) delete given.tagged;
     });
+    form.querySelectorAll(".several").forEach(openSeveral);
+    // One menu at a time; a click beside it closes it, and so does leaving it by key.
+    const closeOthers = (inside) => form.querySelectorAll(".several details[open]").forEach((each) => each.contains(inside) || each.removeAttribute("open"));
+    this.away = (event) => closeOthers(event.target);
+    document.addEventListener("pointerdown", this.away);
+    form.addEventListener("focusin", this.away);
     const fold = this.querySelector(".unfold");
     fold.addEventListener("click", () => {
       const isOpen = form.toggleAttribute("data-open");
       fold.setAttribute("aria-expanded", String(isOpen));
     });
   }
+
+  disconnectedCallback() {
+    document.removeEventListener("pointerdown", this.away);
+  }
 }
 customElements.define("customer-filter", CustomerFilter);
+
+// A choice of several: what is ticked stands above, a long list is searched, Esc closes it.
+function openSeveral(field) {
+  const menu = field.querySelector("details");
+  const chosen = field.querySelector("[data-chosen]");
+  const finder = field.querySelector("[data-finds]");
+  menu.addEventListener("change", (event) => {
+    if (event.target === finder) return event.stopPropagation();
+    const ticked = [...menu.querySelectorAll("input[type=checkbox]:checked")];
+    chosen.textContent = ticked.map((box) => box.parentElement.textContent.trim()).join("、") || "不限";
+  });
+  menu.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && event.target === finder) event.preventDefault();
+    if (event.key !== "Escape" || !menu.open) return;
+    event.stopPropagation();
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  });
+  if (finder) finder.addEventListener("input", () => narrowChoices(menu, finder.value.trim().toLowerCase()));
+}
+
+function narrowChoices(menu, words) {
+  menu.querySelectorAll(".several-menu > label").forEach((label) => (label.hidden = !label.textContent.toLowerCase().includes(words)));
+  menu.querySelectorAll(".several-group").forEach((group) => (group.hidden = words !== ""));
+}
 
 // Which rows are ticked: a page, some of it, or (in the list) everybody whom the filters find.
 class CustomerPicks extends HTMLElement {
