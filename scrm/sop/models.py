@@ -153,6 +153,18 @@ enrolment = Table(
         sqlite_where=text("state IN ('active', 'paused', 'queued')"),
         postgresql_where=text("state IN ('active', 'paused', 'queued')"),
     ),
+    # The same by where they stand, to be counted and listed.
+    Index(
+        "ix_enrolment_place",
+        "playbook_key",
+        "state",
+        "is_holdout",
+        "version",
+        "step",
+        "id",
+        sqlite_where=text("state IN ('active', 'paused', 'queued')"),
+        postgresql_where=text("state IN ('active', 'paused', 'queued')"),
+    ),
 )
 
 # One execution of one step; unique, so a step is decided once whatever happens.
