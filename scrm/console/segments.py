@@ -20,6 +20,7 @@ from scrm.profiles.store import find_contact
 from scrm.segments import audience, forms, freeze, refresh, store
 from scrm.segments.conditions import holds
 from scrm.segments.explained import explain_tree
+from scrm.segments.needs import list_missing
 from scrm.segments.templates import TEMPLATES, Template, find_template
 from scrm.services import SERVICES
 from scrm.work import queue
@@ -36,12 +37,13 @@ PAGE = 50
 @for_managers
 async def list_segments(request: web.Request) -> web.StreamResponse:
     rows = await request.app[SERVICES].db.read(store.list_segments)
+    missing = await request.app[SERVICES].db.read(list_missing)
     made = {row.template for row in rows}
     left: dict[str, list[Template]] = {}
     for template in TEMPLATES:
         if template.key not in made:
             left.setdefault(template.group, []).append(template)
-    return await page(request, "segments.html", active="segments", rows=rows, templates=left)
+    return await page(request, "segments.html", active="segments", rows=rows, templates=left, missing=missing)
 
 
 @routes.get("/console/segments/new")
@@ -285,6 +287,7 @@ async def _form(
 ) -> web.Response:
     """`text` is what somebody wrote that cannot be read."""
     begun = shown(tree)
+    missing = await request.app[SERVICES].db.read(list_missing)
     return await page(
         request,
         "segment_form.html",
@@ -295,5 +298,6 @@ async def _form(
         shown=begun if tree is not None else {**begun, "text": text},
         key=key,
         made_from=template,
+        missing=missing,
         base=OF_SEGMENTS,
     )

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from scrm.segments import needs
+
 Tree = Mapping[str, Any]
 
 
@@ -29,8 +31,6 @@ def _field(key: str, op: str, value: Any = None) -> Tree:
 
 
 _IS_FRIEND = _field("person.members", "gte", 1)
-_ORDERS = "需要已接入订单"
-_POINTS = "需要开启会员积分"
 
 
 def _dormant(key: str, days: int, until: int | None) -> Template:
@@ -39,12 +39,12 @@ def _dormant(key: str, days: int, until: int | None) -> Template:
     if until is not None:
         parts.append(_field("person.last_paid_days", "lt", until))
         span = f"上次付款在 {days} 到 {until} 天前"
-    return Template(key, f"{days} 天沉睡", f"{span}，还是好友", _all(*parts), _ORDERS)
+    return Template(key, f"{days} 天沉睡", f"{span}，还是好友", _all(*parts), needs.ORDERS)
 
 
 def _valued(key: str, title: str, words: str, field: str, value: str) -> Template:
     """By the last night's computation."""
-    return Template(key, title, words, _field(field, "eq", value), _ORDERS, group="RFM 与生命周期")
+    return Template(key, title, words, _field(field, "eq", value), needs.ORDERS, group="RFM 与生命周期")
 
 
 TEMPLATES: tuple[Template, ...] = (
@@ -60,21 +60,21 @@ TEMPLATES: tuple[Template, ...] = (
         "新加 7 天未首单",
         "加好友满 7 天，还没有付过款",
         _all(_field("follow.days", "gte", 7), _field("person.paid_orders", "eq", 0)),
-        _ORDERS,
+        needs.ORDERS,
     ),
     Template(
         "one-order-30d",
         "首单 30 天未二购",
         "只付过一单，已满 30 天",
         _all(_field("person.paid_orders", "eq", 1), _field("person.first_paid_days", "gte", 30)),
-        _ORDERS,
+        needs.ORDERS,
     ),
     Template(
         "cycle-due",
         "复购周期已到未购",
         "买过至少两单，距上次付款已超过自己的平均复购间隔",
         _all(_field("person.paid_orders", "gte", 2), _field("person.overdue_days", "gte", 0)),
-        _ORDERS,
+        needs.ORDERS,
     ),
     Template(
         "delivered-30d",
@@ -85,7 +85,7 @@ TEMPLATES: tuple[Template, ...] = (
             {"not": {"event": "refund.opened", "within": "30d"}},
             _field("person.open_refunds", "eq", 0),
         ),
-        "需要已接入订单和物流",
+        needs.ORDERS_AND_SHIPMENTS,
     ),
     Template(
         "coupon-ending",
@@ -106,21 +106,21 @@ TEMPLATES: tuple[Template, ...] = (
                 "count": {"eq": 0},
             },
         ),
-        _POINTS,
+        needs.POINTS,
     ),
     Template(
         "birthday-month",
         "本月生日",
         "自定义字段“生日”在本月",
         _field("field.birthday", "month", "this"),
-        "需要编号为 birthday 的日期类自定义字段",
+        needs.BIRTHDAY,
     ),
     Template(
         "level-near",
         "距升级差 ≤20%",
         "再有两成以内的成长值就到下一等级",
         _field("points.level_gap", "lte", 20),
-        "需要开启会员等级",
+        needs.LEVELS,
     ),
     _dormant("dormant-60d", 60, 90),
     _dormant("dormant-90d", 90, 180),
@@ -130,14 +130,14 @@ TEMPLATES: tuple[Template, ...] = (
         "高客单沉睡",
         "平均每单实付 500 元以上，90 天没有付款",
         _all(_field("person.average_paid", "gte", 500), _field("person.last_paid_days", "gte", 90)),
-        _ORDERS,
+        needs.ORDERS,
     ),
     Template(
         "aftersale-30d",
         "近 30 天有售后（停发）",
         "近 30 天发起过售后，或售后还没结束；用来停发营销",
         {"any": [{"event": "refund.opened", "within": "30d"}, _field("person.open_refunds", "gte", 1)]},
-        "需要已接入订单和售后",
+        needs.ORDERS_AND_REFUNDS,
         is_exclusion=True,
     ),
     Template(
@@ -152,7 +152,7 @@ TEMPLATES: tuple[Template, ...] = (
         "看过素材未下单",
         "打开过雷达素材，还没有付过款",
         _all({"radar_opens_gte": 1}, _field("person.paid_orders", "eq", 0)),
-        "需要用雷达链接发素材",
+        needs.RADAR,
     ),
     Template("many-members", "多员工好友", "同时是两位以上员工的好友", _field("person.members", "gte", 2)),
     Template(
@@ -160,21 +160,21 @@ TEMPLATES: tuple[Template, ...] = (
         "未绑定订单的好友",
         "是好友，但没有一笔订单对得上",
         _all(_IS_FRIEND, _field("person.orders", "eq", 0)),
-        _ORDERS,
+        needs.ORDERS,
     ),
     Template(
         "buyer-no-friend",
         "有订单但非好友（待引流）",
         "有订单，但没有员工在联系",
         _all(_field("person.orders", "gte", 1), _field("person.members", "eq", 0)),
-        _ORDERS,
+        needs.ORDERS,
     ),
     Template(
         "promotion-only",
         "只在大促购买",
         "付款全在大促期间（6.1–6.20、10.20–11.12、12.8–12.13、1.8–1.25）",
         _all(_field("orders.promotion", "gte", 1), _field("orders.ordinary", "eq", 0)),
-        _ORDERS,
+        needs.ORDERS,
     ),
     Template(
         "coupon-lover",
@@ -187,7 +187,7 @@ TEMPLATES: tuple[Template, ...] = (
         "近 24 小时删除员工的老客",
         "付过款，24 小时内删除了员工",
         _all({"event": "contact.lost_by_customer", "within": "24h"}, _field("person.paid_orders", "gte", 1)),
-        _ORDERS,
+        needs.ORDERS,
     ),
     _valued("rfm-best", "重要价值客户", "最近买过、买得多、花得多", "rfm.class", "重要价值客户"),
     _valued("rfm-keep", "重要保持客户", "买得多、花得多，最近没来", "rfm.class", "重要保持客户"),

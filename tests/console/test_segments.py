@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import insert, update
 
+from scrm.commerce.models import orders
 from scrm.console.condition_forms import OF_PLAYBOOKS, OF_SEGMENTS
 from scrm.console.condition_texts import read_text, write_text
 from scrm.profiles.conditions import EVENTS, check_condition
@@ -34,10 +35,10 @@ async def post(visitor: Visitor, path: str, **fields: str) -> tuple[int, str]:
 
 async def add_buyers(world: World) -> None:
     def add(conn: Any) -> None:
-        for number, orders in enumerate((0, 1, 3), 901):
+        for number, many in enumerate((0, 1, 3), 901):
             row = {"id": number, "name": f"买家{number}", "created_at": world.services.clock.now()}
             conn.execute(insert(person).values(**row))
-            conn.execute(insert(person_stat).values(person_id=number, paid_orders=orders, orders=orders))
+            conn.execute(insert(person_stat).values(person_id=number, paid_orders=many, orders=many))
 
     await world.services.db.write(add)
 
@@ -51,6 +52,14 @@ async def test_a_segment_is_made_from_a_template_computed_explained_and_changed(
     assert 'value="有订单但非好友（待引流）"' in form.html
     assert "{field: person.members, op: eq, value: 0}" in form.html
     assert "需要已接入订单" in form.html
+    # The shop's first order comes in: nobody is told to connect any.
+    now = world.clock.now()
+    of_order = {"channel": "t", "order_no": "1", "status": "paid", "first_seen_at": now, "last_seen_at": now}
+    await world.services.db.write(lambda conn: conn.execute(insert(orders).values(ordered_at=now, **of_order)))
+    assert "需要已接入订单" not in (await manager.get("/console/segments/new?template=buyer-no-friend")).html
+    page = await manager.get("/console/segments")
+    assert "需要已接入订单和售后" in page
+    assert "需要已接入订单 " not in page
     parts = [
         {"field": "person.orders", "op": "gte", "value": 1},
         {"field": "person.members", "op": "eq", "value": 0},
