@@ -55,6 +55,7 @@ _ASKS = frozenset(
         "POST /console/segments/conditions/check",
         "POST /console/playbook-conditions/check",
         "POST /console/mass-messages/forecast",
+        "POST /console/mass-messages/preview",
         "POST /console/playbooks/{key}/board/tests",
         "POST /console/library/preview",
     }
@@ -209,6 +210,9 @@ _WHOLE: Mapping[str, str] = {
     "POST /console/customers/views/{id}/delete": "删除视图",
     "POST /console/customers/columns": "选择列",
     "POST /console/imports/{id}": "开始导入",
+    "POST /console/imports/status-words": "说明订单状态的意思",
+    "POST /console/sources/status-words": "说明订单状态的意思",
+    "POST /console/hooks/status-words": "说明订单状态的意思",
     "POST /console/membership/requests/{id}": "审批积分调整",
     "POST /console/segments/{key}/edit": "修改",
     "POST /console/segments/{key}/freeze": "冻结成名单",

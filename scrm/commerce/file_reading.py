@@ -1,7 +1,7 @@
 """A file, or a pair that belongs together, read into chunks of prepared orders; touches no database of ours."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 from operator import attrgetter
@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from scrm.commerce.canonical import Order, find_implausible, find_nul
 from scrm.commerce.connectors import Connector, Context, Parser
 from scrm.commerce.connectors.reader import Line, Sheet, read_id, read_moment
+from scrm.commerce.connectors.status_words import Seen, StatusWords, add
 from scrm.commerce.prepared import Prepared, Preparer
 from scrm.commerce.spool import Spool
 from scrm.db.vault import Vault
@@ -38,6 +39,8 @@ class Chunk:
     share: float
     good: Prepared
     bad: list[Bad]
+    # Words for states that nobody knows.
+    strange: dict[str, Seen] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +51,15 @@ class Reading:
     zone: ZoneInfo
     vault: Vault
     now: datetime
+    # What a manager says that words for states mean, by normalised word.
+    words: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_chunks(
     reading: Reading, connector: Connector, sheets: list[Sheet], folder: Path, name: str = "0"
 ) -> Iterator[Chunk]:
     """Looks through, then reads order by order. Raises Invalid when the whole file cannot be used."""
-    reader = _FileReader(reading, connector.fit(sheets), folder, name)
+    reader = _FileReader(reading, connector, sheets, folder, name)
     try:
         yield from reader.chunks()
     finally:
@@ -62,10 +67,12 @@ def read_chunks(
 
 
 class _FileReader:
-    def __init__(self, reading: Reading, parser: Parser, folder: Path, name: str) -> None:
-        self._reading, self._parser = reading, parser
+    def __init__(self, reading: Reading, connector: Connector, sheets: list[Sheet], folder: Path, name: str) -> None:
+        self._reading, self._parser = reading, connector.fit(sheets)
+        self._words = StatusWords({**reading.words, **connector.words})
+        self._strange: dict[str, Seen] = {}
         self._main = Spool(folder / f"main-{name}")
-        self._details = Spool(folder / f"details-{name}") if parser.details is not None else None
+        self._details = Spool(folder / f"details-{name}") if self._parser.details is not None else None
         self._is_scattered = False
         self._preparer = Preparer(reading.vault, reading.now)
 
@@ -77,12 +84,13 @@ class _FileReader:
     def chunks(self) -> Iterator[Chunk]:
         seen: list[datetime | None] = []
         yield from self._look_through(seen)
-        context = Context(self._reading.shop_key, self._reading.zone, seen[0])
+        context = Context(self._reading.shop_key, self._reading.zone, seen[0], self._words)
         items = self._items(context)
         while piece := list(islice(items, CHUNK)):
             good = self._preparer.prepare([item for item in piece if isinstance(item, Order)])
             bad = [item for item in piece if isinstance(item, Bad)]
-            yield Chunk(_LOOKING + (1 - _LOOKING) * self._share(), good, bad)
+            strange, self._strange = self._strange, {}
+            yield Chunk(_LOOKING + (1 - _LOOKING) * self._share(), good, bad, strange)
 
     def _share(self) -> float:
         return self._parser.sheet.bytes_read / self._parser.sheet.size
@@ -138,7 +146,10 @@ class _FileReader:
             order = self._parser.build(lines, details, context)
             _check(order)
         except ValueError as error:
+            self._words.take()
             return Bad(tuple(lines), tuple(details), f"第 {lines[0].number} 行：{error}")
+        if strange := self._words.take():
+            add(self._strange, strange, order)
         return order
 
 

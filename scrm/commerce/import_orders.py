@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 from zoneinfo import ZoneInfo
@@ -14,9 +15,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from scrm.clock import Clock
-from scrm.commerce import store
+from scrm.commerce import status_words, store
 from scrm.commerce.connectors import KNOWN_HEADINGS, Connector, Parser, find_connector, recognise
 from scrm.commerce.connectors.reader import Line, Scratch, Sheet, clean, open_sheet
+from scrm.commerce.connectors.status_words import Seen, join
 from scrm.commerce.file_reading import Bad, Chunk, Reading
 from scrm.commerce.fresh import Outcome, save_prepared
 from scrm.commerce.prepared import Prepared
@@ -44,6 +46,8 @@ class Counts:
     reasons: list[str] = field(default_factory=list)
     # The first few order numbers that were read, for people to recognise.
     examples: list[str] = field(default_factory=list)
+    # Words for states that nobody knows.
+    strange: dict[str, Seen] = field(default_factory=dict)
     format: str = ""
     # How many orders an earlier run of the same file, broken off, had kept already.
     resumed: int = 0
@@ -128,12 +132,14 @@ class _Import:
         self._id = 0
         # Orders of this file that are done, and how many of them an earlier run has left us.
         self._done = self._skip = 0
+        self._strange: dict[str, Seen] = {}
 
     async def run(self, folder: Path, name: str, tell: Callable[[float], None]) -> None:
         """Read ahead in a thread or another process while the chunk before is written."""
         into = self.into
         errors = _ErrorFiles(self.files, self.sheets, dry_run=into.dry_run)
-        reading = Reading(into.shop_key, into.zone, into.vault, into.clock.now())
+        words = await into.db.read(status_words.own_words, status_words.of_file(self.connector.key))
+        reading = Reading(into.shop_key, into.zone, into.vault, into.clock.now(), words)
         try:
             await self._start()
             async for chunk in chunks_of(reading, self.connector, self.files, self.sheets, folder, name):
@@ -153,6 +159,7 @@ class _Import:
         counts.orders += len(chunk.bad)
         counts.reasons += [item.reason for item in chunk.bad[: _SHOWN - len(counts.reasons)]]
         counts.examples += chunk.good.order_no[: 3 - len(counts.examples)]
+        join(self._strange, chunk.strange)
 
     async def _save(self, chunk: Chunk) -> None:
         """What an earlier run has kept is passed over; its figures are ours already."""
@@ -210,9 +217,13 @@ class _Import:
         self._add(Outcome(**kept))
 
     async def _finish(self) -> None:
+        join(self.counts.strange, self._strange)
         if not self.into.dry_run:
-            counts = self.counts.as_dict()
-            await self.into.db.write(store.finish_import, self._id, counts=counts, now=self.into.clock.now())
+            await self.into.db.write(self._note_end, now=self.into.clock.now())
+
+    def _note_end(self, conn: Connection, /, *, now: datetime) -> None:
+        store.finish_import(conn, self._id, counts=self.counts.as_dict(), now=now)
+        status_words.note(conn, status_words.of_file(self.connector.key), self._strange, now=now)
 
 
 class _Undo(Exception):

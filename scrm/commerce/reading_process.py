@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from scrm.commerce.connectors import KNOWN_HEADINGS, Connector
 from scrm.commerce.connectors.reader import Line, Scratch, Sheet, open_sheet
+from scrm.commerce.connectors.status_words import Seen
 from scrm.commerce.file_reading import Bad, Chunk, Reading, read_chunks
 from scrm.commerce.prepared import packed, unpacked
 from scrm.errors import Invalid, ScrmError
@@ -88,17 +89,19 @@ async def _frame(stream: asyncio.StreamReader) -> Chunk | None:
 
 
 def _chunk(values: list[Any]) -> Chunk:
-    share, good, bad = values
+    share, good, bad, strange = values
     return Chunk(
         share,
         unpacked(good),
         [Bad(tuple(map(Line._make, lines)), tuple(map(Line._make, details)), reason) for lines, details, reason in bad],
+        {text: Seen._make(seen) for text, seen in strange.items()},
     )
 
 
 def _flat(chunk: Chunk) -> tuple[Any, ...]:
     bad = [(tuple(map(tuple, one.lines)), tuple(map(tuple, one.details)), one.reason) for one in chunk.bad]
-    return ("chunk", chunk.share, packed(chunk.good), bad)
+    strange = {text: tuple(seen) for text, seen in chunk.strange.items()}
+    return ("chunk", chunk.share, packed(chunk.good), bad, strange)
 
 
 def main() -> None:

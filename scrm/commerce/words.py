@@ -77,6 +77,12 @@ def order_state(status: str, delivered_at: datetime | None, raw_status: str) -> 
     return _ORDERS.get(status) or Word(raw_status or "状态未知")
 
 
+def taken_as(status: str) -> str:
+    """What an order's state was taken for, in the words of the console."""
+    word = _ORDERS.get(status)
+    return word.text if word is not None else "未知"
+
+
 def aftersale_state(status: str) -> Word | None:
     return _AFTERSALES.get(status)
 

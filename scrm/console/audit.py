@@ -74,6 +74,7 @@ ENTITIES: dict[str, tuple[str, str]] = {
     "role": ("角色", "/console/access/roles/{}"),
     "rfm_rules": ("RFM 规则", "/console/rfm/rules"),
     "segment": ("人群包", "/console/segments/{}"),
+    "status_word": ("订单状态的说法", "/console/imports"),
     "stop_entry": ("停发名单", "/console/guards#stop"),
     "tag": ("标签", "/console/tags"),
     "work_item": ("任务", "/console/work"),

@@ -4,11 +4,13 @@ from datetime import timedelta
 
 from aiohttp import web
 
+from scrm.commerce import status_words
 from scrm.commerce.hooks import store
 from scrm.commerce.hooks.inbox import unseal
 from scrm.commerce.hooks.kinds import hooks_of
 from scrm.commerce.hooks.masking import masked
 from scrm.console.door import before_of, for_managers, page
+from scrm.console.status_words import shown
 from scrm.console.words import Word
 from scrm.errors import NotFound
 from scrm.services import SERVICES, Services
@@ -38,6 +40,7 @@ async def hooks(request: web.Request) -> web.StreamResponse:
     source = source if source in sources else ""
     tallies = await services.db.read(store.tally, since=services.clock.now() - WINDOW)
     before = before_of(request)
+    titles = {key: hook.shown for key, hook in sources.items()}
     rows = await services.db.read(store.list_messages, source=source, state=state, before=before, limit=SHOWN)
     return await page(
         request,
@@ -50,6 +53,10 @@ async def hooks(request: web.Request) -> web.StreamResponse:
         state=state,
         source=source,
         shown=SHOWN,
+        strange=shown(await services.db.read(status_words.list_words, titles.keys()), titles),
+        action="/console/hooks/status-words",
+        statuses=status_words.STATUSES,
+        mapped="mapped" in request.query,
         replayed=_number(request.query.get("replayed", "")),
     )
 

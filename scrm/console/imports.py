@@ -8,10 +8,12 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
+from scrm.commerce import status_words
 from scrm.commerce.connectors import CONNECTORS, KNOWN_HEADINGS
 from scrm.commerce.connectors.mapped import FIELDS, REQUIRED, ColumnMapping, suggest
 from scrm.commerce.connectors.reader import Scratch, clean, open_sheet
 from scrm.console.door import MANAGER, for_managers, page
+from scrm.console.status_words import StrangeWord, file_titles, of_import, shown
 from scrm.errors import Invalid, NotFound
 from scrm.imports import jobs, mappings, templates
 from scrm.services import SERVICES, Services
@@ -33,8 +35,27 @@ _STATES = {
 @routes.get("/console/imports")
 @for_managers
 async def show_all(request: web.Request) -> web.StreamResponse:
-    rows = await request.app[SERVICES].db.read(jobs.list_jobs)
-    return await page(request, "imports.html", active="imports", rows=rows, kinds=jobs.KINDS, states=_STATES)
+    db = request.app[SERVICES].db
+    rows, strange = await db.read(jobs.list_jobs), await db.read(status_words.list_words)
+    return await page(
+        request,
+        "imports.html",
+        active="imports",
+        rows=rows,
+        kinds=jobs.KINDS,
+        states=_STATES,
+        strange=shown(strange, file_titles(strange)),
+        **_of_words(request),
+    )
+
+
+def _of_words(request: web.Request) -> dict[str, Any]:
+    """What the table of strange words needs."""
+    return {
+        "action": "/console/imports/status-words",
+        "statuses": status_words.STATUSES,
+        "mapped": "mapped" in request.query,
+    }
 
 
 @routes.put("/console/imports")
@@ -71,7 +92,23 @@ async def show(request: web.Request) -> web.StreamResponse:
         return render(request, "console/import_progress.html", **values)
     if request.headers.get("HX-Request"):
         return web.Response(headers={"HX-Refresh": "true"})
-    return await page(request, "import.html", active="imports", **values)
+    return await page(
+        request,
+        "import.html",
+        active="imports",
+        strange=await _strange(request.app[SERVICES], job),
+        **_of_words(request),
+        **values,
+    )
+
+
+async def _strange(services: Services, job: Any) -> list[StrangeWord]:
+    found = job.counts if job.state == "done" else job.forecast
+    words = found.get("strange") if job.state in ("checked", "done") else None
+    if not words:
+        return []
+    rows = await services.db.read(status_words.list_words, {status_words.of_file(job.format)})
+    return of_import(job.format, words, {row.word: row.status for row in rows})
 
 
 @routes.post(_JOB)

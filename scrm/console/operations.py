@@ -9,6 +9,7 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from scrm.backup import daily
+from scrm.commerce import status_words as strange
 from scrm.commerce.hooks import store as hooks
 from scrm.commerce.hooks.kinds import hooks_of
 from scrm.commerce.pulls import store as pulls
@@ -176,6 +177,12 @@ def _hooks(conn: Connection, services: Services) -> Glance:
     return Glance("订单推送", "warn" if odd else "good", says, "/console/hooks", "hooks")
 
 
+def _status_words(conn: Connection, _: Services) -> Glance:
+    count = strange.count_strange(conn)
+    says = f"{count} 种说法不认识，这些订单的状态记为未知" if count else "都认识"
+    return Glance("订单状态", "warn" if count else "good", says, "/console/imports#status-words", "imports")
+
+
 def _webhooks(conn: Connection, _: Services) -> Glance:
     rows = webhooks.list_webhooks(conn)
     if not rows:
@@ -195,6 +202,7 @@ GLANCES: tuple[Callable[[Connection, Services], Glance], ...] = (
     _sync,
     _pulls,
     _hooks,
+    _status_words,
     _webhooks,
 )
 

@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
+from scrm.commerce import status_words
 from scrm.commerce.connectors.pull import Pull, Stream
 from scrm.commerce.pulls import run, store
 from scrm.commerce.pulls.kinds import pulls_of
 from scrm.console.door import for_managers, page
+from scrm.console.status_words import shown
 from scrm.errors import NotFound
 from scrm.profiles.words import Word
 from scrm.services import SERVICES
@@ -37,17 +39,22 @@ async def sources(request: web.Request) -> web.StreamResponse:
         (pull, [_board(stream, cursors.get((pull.key, stream.key)), now) for stream in pull.streams]) for pull in pulls
     ]
     rejects = await services.db.read(store.list_rejects)
+    titles = {pull.key: pull.shown for pull in pulls}
     return await page(
         request,
         "sources.html",
         active="sources",
         boards=boards,
         rejects=rejects,
-        titles={pull.key: pull.shown for pull in pulls},
+        titles=titles,
         streams={(pull.key, stream.key): stream.title for pull in pulls for stream in pull.streams},
         most=store.MOST_SHOWN_REJECTS,
-        asked=request.query.get("asked", "") if request.query.get("asked", "") in {pull.key for pull in pulls} else "",
+        asked=request.query.get("asked", "") if request.query.get("asked", "") in titles else "",
         again="again" in request.query,
+        strange=shown(await services.db.read(status_words.list_words, titles.keys()), titles),
+        action="/console/sources/status-words",
+        statuses=status_words.STATUSES,
+        mapped="mapped" in request.query,
     )
 
 

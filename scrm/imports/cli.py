@@ -11,6 +11,7 @@ from scrm.clock import SystemClock, monotonic
 from scrm.commerce.connectors import CONNECTORS
 from scrm.commerce.import_coupons import import_codes
 from scrm.commerce.import_orders import Counts, Into, Progress, import_orders, spare_the_collector
+from scrm.commerce.words import taken_as
 from scrm.db import Database
 from scrm.db.migrate import current_revision, newest_revision
 from scrm.db.vault_keys import use_chain, vault_of
@@ -215,6 +216,12 @@ def _tell_orders(counts: Counts, arguments: argparse.Namespace, seconds: float) 
     )
     for reason in counts.reasons if arguments.dry_run else ():
         print(reason, file=out)
+    for word, seen in counts.strange.items():
+        print(
+            f"没见过的订单状态“{word}”：{seen.times} 单，例如 {seen.order_no}，记成了“{taken_as(seen.taken_as)}”；"
+            "请在后台「导入」页说明它的意思，再导入一次",
+            file=out,
+        )
     for path in counts.error_files:
         print(f"不能导入的行和原因在 {path}，改正后可直接再导入这个文件", file=out)
     _end_with_json(arguments, counts.as_dict())

@@ -9,13 +9,11 @@ from sqlalchemy import Connection, Row, delete, select
 
 from scrm.commerce.canonical import OrderStatus
 from scrm.commerce.connectors import KNOWN_HEADINGS, Connector, find_connector
-from scrm.commerce.connectors.mapped import ColumnMapping, signature
+from scrm.commerce.connectors.mapped import PREFIX, ColumnMapping, signature
 from scrm.commerce.connectors.reader import Scratch, normalise_heading, open_sheet
 from scrm.db import Database, upsert
 from scrm.errors import Invalid, NotFound
 from scrm.imports.models import import_mapping
-
-_PREFIX = "mapped:"
 
 
 def save_mapping(conn: Connection, mapping: ColumnMapping, headings: list[str], *, now: datetime) -> None:
@@ -55,9 +53,9 @@ def mapping_of(row: Row[Any]) -> ColumnMapping:
 
 def find_format(conn: Connection, key: str) -> Connector:
     """A format by its key, a saved mapping by `mapped:NAME`; raises Invalid or NotFound."""
-    if not key.startswith(_PREFIX):
+    if not key.startswith(PREFIX):
         return find_connector(key)
-    name = key.removeprefix(_PREFIX)
+    name = key.removeprefix(PREFIX)
     row = conn.execute(select(import_mapping).where(import_mapping.c.name == name)).one_or_none()
     if row is None:
         known = "、".join(one.name for one in list_mappings(conn))

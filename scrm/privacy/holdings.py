@@ -321,6 +321,7 @@ IMPERSONAL: dict[str, str] = {
     "tally": "counts",
     "tally_cursor": "how far tables were counted",
     "order_hour": "counts",
+    "order_status_word": "words of platforms, each with the number of one order",
     "report_cursor": "how far tables were counted",
     "report_pin": "members of staff",
     "saved_report": "members of staff",

@@ -26,10 +26,10 @@ def mall(world: World) -> Hooks:
     return hooks
 
 
-async def push(world: World, told: object) -> None:
+async def push(world: World, told: object, nonce: str = "n") -> None:
     body, at = json.dumps(told).encode(), str(int(world.clock.now().timestamp()))
-    signature = hmac.new(SECRET.encode(), f"{at}\nn\n".encode() + body, "sha256").hexdigest()
-    headers = {"X-Scrm-Timestamp": at, "X-Scrm-Nonce": "n", "X-Scrm-Signature": signature}
+    signature = hmac.new(SECRET.encode(), f"{at}\n{nonce}\n".encode() + body, "sha256").hexdigest()
+    headers = {"X-Scrm-Timestamp": at, "X-Scrm-Nonce": nonce, "X-Scrm-Signature": signature}
     response = await world.client.post("/hooks/mall", data=body, headers=headers)
     assert response.status == 200
     await world.settle()

@@ -1,13 +1,14 @@
 """What every order-file format provides; a new one is one file and one line in the list."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import get_close_matches
 from zoneinfo import ZoneInfo
 
 from scrm.commerce.canonical import Order
 from scrm.commerce.connectors.reader import Line, Sheet, normalise_heading
+from scrm.commerce.connectors.status_words import StatusWords
 from scrm.errors import Invalid
 
 
@@ -19,6 +20,7 @@ class Context:
     zone: ZoneInfo
     # The newest time seen anywhere in the file: how fresh its whole content is.
     exported_at: datetime | None
+    words: StatusWords = field(default_factory=StatusWords)
 
 
 class Reader:
@@ -94,6 +96,8 @@ class Connector:
     fit: Callable[[list[Sheet]], Parser]
     # Several files given at once belong together; otherwise each is read on its own.
     joins: bool = False
+    # Whoever made the format says what these words for states mean; before ours.
+    words: Mapping[str, str] = field(default_factory=dict)
 
     def score(self, sheet: Sheet) -> int:
         """How much a sheet looks like this format."""

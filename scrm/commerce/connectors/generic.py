@@ -19,6 +19,7 @@ from scrm.commerce.connectors.reader import (
     read_moment,
     value_of,
 )
+from scrm.commerce.connectors.status_words import ended
 from scrm.errors import Invalid
 
 ORDER_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -181,7 +182,7 @@ class _Orders:
             shop_key=cells["shop_key"] or context.shop_key,
             order_no=read_id(cells["order_no"]),
             parent_order_no=read_id(cells["parent_order_no"]),
-            status=_status(raw_status, times),  # type: ignore[arg-type]
+            status=_status(raw_status, times, context),  # type: ignore[arg-type]
             raw_status=raw_status,
             currency=cells["currency"].upper() or "CNY",
             platform_updated_at=updated_at or context.exported_at,
@@ -266,12 +267,9 @@ def _channel(text: str) -> str:
     return channel
 
 
-def _status(text: str, times: dict[str, datetime | None]) -> str:
+def _status(text: str, times: dict[str, datetime | None], context: Context) -> str:
     if text:
-        status = STATUSES.get(text) or STATUSES.get(normalise_heading(text), "unknown")
-        if status in ("closed", "cancelled"):
-            return "closed" if times.get("paid_at") else "cancelled"
-        return status
+        return ended(context.words.find(text, STATUSES) or context.words.note(text), bool(times.get("paid_at")))
     for name, status in (
         ("closed_at", "closed"),
         ("completed_at", "completed"),

@@ -4,15 +4,15 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from scrm.commerce.canonical import Order
 from scrm.commerce.connectors import generic
-from scrm.commerce.connectors.connector import Connector, Context, Parser
+from scrm.commerce.connectors.connector import Build, Connector, Context, Parser
 from scrm.commerce.connectors.reader import Line, Sheet, normalise_heading
 from scrm.errors import Invalid
 
 REQUIRED = ("order_no", "ordered_at")
+PREFIX = "mapped:"
 # Chinese titles of our fields, in the order in which a form asks for them.
 FIELDS: Mapping[str, str] = {
     name: next((heading for heading in headings if not heading.isascii()), headings[0])
@@ -37,7 +37,12 @@ class ColumnMapping:
             raise Invalid(f"还没有为“{'”“'.join(missing)}”选列")
         headings = frozenset(normalise_heading(heading) for heading in self.columns.values() if heading)
         return Connector(
-            key=f"mapped:{self.name}", title=self.name, headings=headings, marks=headings, fit=partial(fit, self)
+            key=f"{PREFIX}{self.name}",
+            title=self.name,
+            headings=headings,
+            marks=headings,
+            fit=partial(fit, self),
+            words={normalise_heading(word): status for word, status in (self.statuses or {}).items()},
         )
 
 
@@ -68,7 +73,9 @@ def fit(mapping: ColumnMapping, sheets: list[Sheet]) -> Parser:
         raise Invalid(f"{sheet.name}：没有列“{'”“'.join(absent[:5])}”，与映射“{mapping.name}”不符")
     names = {name: (heading,) for name, heading in mapping.columns.items() if heading}
     parser = generic.fit_names(sheet, {name: names.get(name, ()) for name in generic.ORDER_NAMES})
-    build = partial(_build, parser.build, mapping.channel, dict(mapping.statuses or {}), "channel" in names)
+    build = parser.build
+    if mapping.channel and "channel" not in names:
+        build = partial(_build, parser.build, mapping.channel)
     return Parser(
         sheet=sheet,
         details=None,
@@ -79,18 +86,7 @@ def fit(mapping: ColumnMapping, sheets: list[Sheet]) -> Parser:
     )
 
 
-def _build(
-    build: Any,
-    channel: str,
-    statuses: Mapping[str, str],
-    has_channel: bool,
-    rows: Sequence[Line],
-    details: Sequence[Line],
-    context: Context,
-) -> Order:
-    order: Order = build(rows, details, context)
-    if channel and not has_channel:
-        order.channel = channel
-    if (own := statuses.get(order.raw_status)) is not None:
-        order.status = own  # type: ignore[assignment] # checked when the mapping was saved
+def _build(build: Build, channel: str, rows: Sequence[Line], details: Sequence[Line], context: Context) -> Order:
+    order = build(rows, details, context)
+    order.channel = channel
     return order

@@ -20,6 +20,7 @@ from scrm.commerce.connectors.reader import (
     read_moment,
     value_of,
 )
+from scrm.commerce.connectors.status_words import ended
 from scrm.commerce.merge import RANK
 
 T = TypeVar("T")
@@ -151,7 +152,7 @@ class _Orders:
             times["ordered_at"] = read_moment(self._dialect.dated(no), context.zone)
         words = [clean(self._get(row, "status")) for row in rows]
         status = _of_all(
-            {self._status(text, times.get("paid_at") is not None) for text in words if text} or {"unknown"}
+            {self._status(text, times.get("paid_at") is not None, context) for text in words if text} or {"unknown"}
         )
         lines = [line for place, row in enumerate(rows, start=1) for line in self._lines(row, place)]
         money = self._money(rows, lines)
@@ -208,19 +209,17 @@ class _Orders:
         cell = self._get(row, name)
         return self._told(name, read_fen, cell) if cell else None
 
-    def _status(self, text: str, is_paid: bool) -> str:
-        plain = normalise_heading(self._dialect.plain_status(text))
-        status = self._dialect.statuses.get(plain)
+    def _status(self, text: str, is_paid: bool, context: Context) -> str:
+        find, known = context.words.find, self._dialect.statuses
+        said = self._dialect.plain_status(text)
+        status = find(said, known)
         if status is None:
             # 已发货,退款成功 and the like: the end says how it came out.
-            parts = [part for part in plain.split(",") if part]
-            ended = any(part in _DONE_REFUND for part in parts)
-            if ended:
+            parts = [part for part in normalise_heading(said).split(",") if part]
+            if any(part in _DONE_REFUND for part in parts):
                 return "closed"
-            status = self._dialect.statuses.get(parts[0] if parts else "", "unknown")
-        if status in ("closed", "cancelled"):
-            return "closed" if is_paid else "cancelled"
-        return status
+            status = find(parts[0] if parts else "", known) or context.words.note(said)
+        return ended(status, is_paid)
 
     # -- goods
 

@@ -17,6 +17,7 @@ from scrm.commerce.connectors.reader import (
     read_moment,
     value_of,
 )
+from scrm.commerce.connectors.status_words import ended
 from scrm.errors import Invalid
 from scrm.profiles.phones import is_masked
 
@@ -197,7 +198,7 @@ class _Orders:
         paid_at = _moment(get(main, "paid_at"), "订单付款时间", context)
         paid = _fen(get(main, "paid"), "买家实际支付金额")
         raw_status = clean(get(main, "status"))
-        status = _status(raw_status, paid_at is not None)
+        status = _status(raw_status, paid_at is not None, context)
         refunded = _back(get(main, "refunded"))
         lines = self._lines(rows, detail_rows)
         goods = sum(line.unit_price_fen * line.qty for line in lines if line.unit_price_fen is not None)
@@ -275,7 +276,7 @@ class _Details:
         lines = [_detail_line(self._reader, row, place) for place, row in enumerate(rows, start=1)]
         paid = sum(line.paid_fen or 0 for line in lines)
         raw_status = clean(get(main, "status"))
-        statuses = {_status(clean(get(row, "status")), paid_at is not None) for row in rows}
+        statuses = {_status(clean(get(row, "status")), paid_at is not None, context) for row in rows}
         goods = sum((line.unit_price_fen or 0) * line.qty for line in lines)
         payable = sum(_fen(get(row, "goods"), "买家应付货款") or 0 for row in rows)
         return Order(
@@ -330,12 +331,11 @@ def _refunds(reader: Reader, rows: Sequence[Line]) -> list[Refund]:
     return cases
 
 
-def _status(text: str, is_paid: bool) -> str:
-    status = _STATUS.get(normalise_heading(text), "unknown")
+def _status(text: str, is_paid: bool, context: Context) -> str:
+    if not text:
+        return "unknown"
     # One Chinese text for two cases: closed before anything was paid, or after.
-    if status in ("closed", "cancelled"):
-        return "closed" if is_paid else "cancelled"
-    return status
+    return ended(context.words.find(text, _STATUS) or context.words.note(text), is_paid)
 
 
 def _status_of_all(statuses: set[str]) -> str:

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 from sqlalchemy.exc import DataError, IntegrityError
 
+from scrm.commerce import status_words
 from scrm.commerce import store as order_store
 from scrm.commerce.canonical import Order, read_order
 from scrm.commerce.connectors.hook import Hook, Reading, Unreadable
@@ -151,8 +152,13 @@ async def run_fetch(services: Services, item: Claimed) -> None:
     found = await hook.fetch(services.http, number, services.clock.now())
     orders: list[Order] = [read_order(one) for one in found]
     await services.db.write_as(
-        Priority.IMPORT, order_store.save_orders, orders, now=services.clock.now(), vault=services.vault, route="api"
+        Priority.IMPORT, _save_fetched, source, orders, now=services.clock.now(), vault=services.vault
     )
+
+
+def _save_fetched(conn: Connection, source: str, orders: list[Order], *, now: datetime, vault: Vault) -> None:
+    status_words.settle(conn, source, orders, now=now)
+    order_store.save_orders(conn, orders, now=now, vault=vault, route="api")
 
 
 async def tick(services: Services) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, and_, bindparam, case, delete, func, literal_column, or_, select, update
 
+from scrm.commerce import status_words
 from scrm.commerce import store as order_store
 from scrm.commerce.canonical import Order
 from scrm.commerce.hooks.inbox import APPLY, LANE
@@ -71,6 +72,9 @@ def apply(
     _find_stale(conn, messages)
     live = [message for message in messages if message.state == "done"]
     batch = [order for message in live for order in message.orders]
+    for source in dict.fromkeys(message.source for message in live):
+        of_source = [order for message in live if message.source == source for order in message.orders]
+        status_words.settle(conn, source, of_source, now=now)
     if batch:
         order_store.save_orders(conn, batch, now=now, vault=vault, route=route)
     for message in live:

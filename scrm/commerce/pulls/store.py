@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, delete, select, update
 
+from scrm.commerce import status_words
 from scrm.commerce import store as order_store
 from scrm.commerce.canonical import Order
 from scrm.commerce.connectors.pull import Part, Tokens
@@ -132,6 +133,7 @@ def save_page(
     version: int = 0,
 ) -> list[order_store.Saved]:
     """Keep what a page says, and how far it brings the cursor, at once."""
+    status_words.settle(conn, source, [part.order for part in read.parts], now=now)
     saved = order_store.save_orders(conn, _whole(conn, source, read.parts), now=now, vault=vault, route=route)
     for reject in read.rejects:
         _keep_reject(conn, source, stream, reject, vault, now)

@@ -1,0 +1,68 @@
+"""Words for states that nobody knows are counted once an order, and a manager's meaning goes before ours."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from scrm.commerce import status_words
+from scrm.commerce.canonical import Order
+from scrm.commerce.connectors.status_words import MOST_WORDS, Seen
+from scrm.commerce.import_orders import Counts, Into, import_orders
+from scrm.db import Database
+from scrm.db.vault import Vault
+from tests.commerce.conftest import NOW
+from tests.commerce.test_import_platforms import SHANGHAI
+from tests.fakes.clock import FakeClock
+
+HEADINGS = "订单编号,订单状态,下单时间,付款时间,实付金额,商品名称\n"
+
+
+async def bring_in(db: Database, vault: Vault, path: Path) -> Counts:
+    return await import_orders(Into(db, vault, FakeClock(), SHANGHAI, shop_key="s"), [path])
+
+
+async def test_a_word_is_counted_until_it_is_mapped(db: Database, vault: Vault, tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    rows = [f"A{place},待核单,2026-06-01,2026-06-01,88,茶\nA{place},待核单,,,,碗\n" for place in range(3)]
+    path.write_text(
+        HEADINGS + "".join(rows) + "B1,挂起,2026-06-01,,0,茶\nB2,已完成,2026-06-01,2026-06-01,5,茶\n", "utf-8"
+    )
+    counts = await bring_in(db, vault, path)
+    assert counts.strange == {"待核单": Seen(3, "A0", "unknown"), "挂起": Seen(1, "B1", "unknown")}
+    rows = await db.read(status_words.list_words)
+    assert [(row.source, row.word, row.seen, row.order_no) for row in rows] == [
+        ("file:generic", "待核单", 3, "A0"),
+        ("file:generic", "挂起", 1, "B1"),
+    ]
+    await db.write(status_words.map_word, "file:generic", "待核单", "paid", by="boss", now=NOW)
+    await db.write(status_words.map_word, "file:generic", "挂起", "closed", by="boss", now=NOW)
+    again = await bring_in(db, vault, path)
+    assert (again.strange, again.updated, again.unchanged) == ({}, 4, 1)
+    assert await db.read(status_words.count_strange) == 0
+
+
+async def test_live_orders_are_read_as_the_manager_says_and_never_guessed(db: Database) -> None:
+    def order(no: str, word: str) -> Order:
+        return Order(channel="mall", order_no=no, status="unknown", raw_status=word, paid_at=NOW)
+
+    known = Order(channel="mall", order_no="C0", status="shipped", raw_status="待核单")
+    orders = [order("C1", "待核单"), order("C2", "已弃"), order("C3", ""), known]
+    await db.write(status_words.map_word, "mall", " 已弃 ", "closed", by="boss", now=NOW)
+    await db.write(status_words.settle, "mall", orders, now=NOW)
+    assert [one.status for one in orders] == ["unknown", "closed", "unknown", "shipped"]
+    await db.write(status_words.settle, "mall", [order("C4", "待核单")], now=NOW + timedelta(hours=1))
+    (first, second) = await db.read(status_words.list_words, ["mall"])
+    assert (first.word, first.seen, first.order_no, first.last_at - first.first_at) == (
+        "待核单",
+        2,
+        "C1",
+        timedelta(hours=1),
+    )
+    assert (second.status, second.mapped_by) == ("closed", "boss")
+
+
+async def test_a_column_of_nonsense_does_not_fill_the_table(db: Database) -> None:
+    words = {f"词{number:04}": Seen(1, "D1", "unknown") for number in range(MOST_WORDS + 50)}
+    await db.write(status_words.note, "file:jd", words, now=NOW)
+    await db.write(status_words.note, "file:jd", words, now=NOW)
+    rows = await db.read(status_words.list_words)
+    assert (len(rows), {row.seen for row in rows}) == (MOST_WORDS, {2})
