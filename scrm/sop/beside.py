@@ -8,7 +8,11 @@ from sqlalchemy import Connection, func, select
 from scrm.content import programs
 from scrm.content.attachments import MEDIA_KINDS, media_name
 from scrm.content.media import store as media
-from scrm.profiles.models import corp_tag, member
+from scrm.errors import ScrmError
+from scrm.profiles.custom_field_values import CustomField, Type
+from scrm.profiles.custom_field_values import read as read_value
+from scrm.profiles.custom_fields import find_field
+from scrm.profiles.models import corp_tag, member, person_field
 from scrm.segments.conditions import Problem as ConditionProblem
 from scrm.segments.conditions import find_missing
 from scrm.sop import checks
@@ -18,6 +22,8 @@ from scrm.sop.models import playbook as playbook_table
 from scrm.sop.reading import PlaybookErrors, Problem
 from scrm.sop.schema import Condition, Playbook, Step
 
+_FIELD = "field."
+_DATES = (Type.DATE, Type.TEXT)
 _NOT_USERIDS = ("owner", "manager")
 
 
@@ -37,6 +43,8 @@ def problems(conn: Connection, playbook: Playbook, needs: Needs = ALONE, *, name
     found = [
         *_find_tags(conn, playbook, needs),
         *_find_names(conn, playbook),
+        *_find_date(conn, playbook),
+        *_find_values(conn, playbook),
         *_find_members(conn, playbook),
         *_find_playbooks(conn, playbook, needs),
         *_find_endpoints(playbook, needs),
@@ -76,6 +84,48 @@ def _find_names(conn: Connection, playbook: Playbook) -> checks.Found:
 
     yield from checks.check_names(playbook, find)
     yield from checks.check_trigger(playbook, find)
+
+
+def _find_date(conn: Connection, playbook: Playbook) -> checks.Found:
+    """A date that no customer can have: nobody would ever enter."""
+    key = playbook.trigger.date.removeprefix(_FIELD)
+    if key == playbook.trigger.date:
+        return
+    field, line = find_field(conn, "person", key), playbook.lines.get("trigger", 0)
+    if field is not None and field.type not in _DATES:
+        yield line, f"trigger：字段“{field.title}”不是日期，谁也不会进入；请换成日期字段，或写成日期的文本字段"
+    elif field is None and not _is_filled(conn, key):
+        yield (
+            line,
+            f"trigger：没有字段“{key}”，也没有客户填过它，谁也不会进入；请先在「设置 → 自定义字段」建好这个日期字段",
+        )
+
+
+def _is_filled(conn: Connection, key: str) -> bool:
+    return conn.execute(select(person_field.c.person_id).where(person_field.c.key == key).limit(1)).first() is not None
+
+
+def _find_values(conn: Connection, playbook: Playbook) -> checks.Found:
+    """Values that a step sets and a field does not take; fields that nobody has defined take everything."""
+    for step in playbook.steps:
+        for key, value in [pair for act in step.act for pair in act.get("set", {}).items()]:
+            field = find_field(conn, "person", key.removeprefix(_FIELD), with_archived=True)
+            if field is None or key in ("stage", "person.stage"):
+                continue
+            if why := _why_not(conn, field, value):
+                yield step.line, f"步骤“{step.id}”要写的字段“{field.title}”：{why}"
+
+
+def _why_not(conn: Connection, field: CustomField, value: Any) -> str:
+    if find_field(conn, "person", field.key) is None:
+        return "已归档，请恢复它，或换一个字段"
+    if field.type is Type.FORMULA:
+        return "是公式，由系统算出来，不能写"
+    try:
+        read_value(field, value)
+    except (ValueError, ScrmError) as error:
+        return str(error)
+    return ""
 
 
 def _find_members(conn: Connection, playbook: Playbook) -> checks.Found:

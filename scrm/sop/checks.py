@@ -56,12 +56,17 @@ def check_trigger(playbook: Playbook, find: Callable[[Condition], Iterable[Probl
     asked: list[Condition] = [{"segment": key} for key in segments]
     if trigger.date.startswith("field."):
         asked.append({"field": trigger.date, "op": "present"})
-    yield from ((0, f"trigger：{problem.text}") for tree in asked for problem in find(tree))
+    line = playbook.lines.get("trigger", 0)
+    yield from ((line, f"trigger：{problem.text}") for tree in asked for problem in find(tree))
 
 
 def _conditions(playbook: Playbook) -> list[tuple[Condition | None, int]]:
     of_steps = [(step.condition, step.line) for step in playbook.steps]
-    return [(playbook.enter_if, 0), (playbook.exit_if, 0), *of_steps, *_of_branches(playbook.parts)]
+    of_head = [
+        (playbook.enter_if, playbook.lines.get("enter_if", 0)),
+        (playbook.exit_if, playbook.lines.get("exit_if", 0)),
+    ]
+    return [*of_head, *of_steps, *_of_branches(playbook.parts)]
 
 
 def _of_branches(parts: Sequence[Part]) -> Iterator[tuple[Condition | None, int]]:

@@ -86,6 +86,7 @@ class _Reader(TriggerReader, GuardsReader, ApprovalReader, CouponsReader, StepsR
             source=text,
             digest=library.digest_of(text, self.named),
             contents=self.named,
+            lines=root.lines,
         )
         self.check_whole(root, parts, playbook)
         return playbook

@@ -288,6 +288,8 @@ class Playbook:
     holdout: float | None = None
     # Above so many people in 30 days a manager approves it; None: the house's own.
     approval: int | None = None
+    # Where the keys of its head stand in the text.
+    lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
     # The nested text; `steps` has every step of it in that order.
     parts: tuple[Part, ...] = ()
     # The parts laid flat: a run's place is an index into this.

@@ -8,6 +8,8 @@ import pytest_asyncio
 from sqlalchemy import Connection
 
 from scrm.db import Database
+from scrm.profiles import custom_fields
+from scrm.profiles.custom_fields import Definition
 from scrm.profiles.store import save_member
 from scrm.sop import beside
 from scrm.sop.beside import Needs
@@ -82,3 +84,28 @@ async def test_a_push_goes_to_an_endpoint_of_the_settings(db: Database) -> None:
     (line,) = await db.read(beside.problems, playbook, Needs(endpoints={"erp"}))
     assert line == "care 第 9 行：步骤“a”推送到 sms，设置里没有 [outward.sms]（现有：erp），请先在配置文件里加上"
     assert await db.read(beside.problems, playbook) == []
+
+
+def _dated(date: str) -> Playbook:
+    text = _playbook("  - {id: a, at: T0, channel: X, do: [{add_tag: 生日}]}").source
+    return parse_playbook(
+        text.replace("{event: contact.added}", f"{{event: date.reached, date: {date}}}"), file_name="x"
+    )
+
+
+async def test_a_date_that_no_customer_can_have_and_a_value_that_a_field_does_not_take(db: Database) -> None:
+    def make(conn: Connection, key: str, type_: str, *options: str) -> None:
+        custom_fields.define(conn, "person", Definition(key=key, title=key, type=type_, options=options), NOW)
+
+    (line,) = await db.read(beside.problems, _dated("field.baby"))
+    assert line.startswith("care 第 3 行：trigger：没有字段“baby”")
+    assert await db.read(beside.problems, _dated("birthday")) == []
+    await db.write(make, "baby", "date")
+    await db.write(make, "size", "select", "S", "M")
+    assert await db.read(beside.problems, _dated("field.baby")) == []
+    (line,) = await db.read(beside.problems, _dated("field.size"))
+    assert line.startswith("care 第 3 行：trigger：字段“size”不是日期")
+    sets = "  - {id: a, at: T0, channel: X, do: [{set: {field.size: XL, field.free: 随便}}]}"
+    (line,) = await db.read(beside.problems, _playbook(sets))
+    assert line.startswith("care 第 9 行：步骤“a”要写的字段“size”：")
+    assert await db.read(beside.problems, _playbook(sets.replace("XL", "M"))) == []

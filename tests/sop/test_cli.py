@@ -120,6 +120,16 @@ def test_a_playbook_is_published_changed_stopped_and_taken_elsewhere(terminal: T
     assert "no readable .zip" in terminal("lint", "bad.zip", code=2)
 
 
+def test_lint_asks_the_shops_database_what_is_not_there_and_makes_none(terminal: Terminal) -> None:
+    file = terminal.folder / "given/given.yaml"
+    push = "  - {id: push, at: D+9, channel: K, to: sms, late: drop, data: {template: SMS_1}}\n"
+    file.write_text(file.read_text("utf-8") + push, "utf-8")
+    assert "推送到 sms，设置里没有 [outward.sms]（现在一个也没有）" in terminal("lint", "given", code=1)
+    (terminal.folder / "shop.toml").write_text(CONFIG, "utf-8")
+    terminal("lint", "given")
+    assert not (terminal.folder / "nowhere.db").exists()
+
+
 def test_a_file_over_a_change_of_the_console_is_wanted_explicitly(terminal: Terminal, sqlite_url: str) -> None:
     terminal("apply", "given")
     file = terminal.folder / "given/given.yaml"

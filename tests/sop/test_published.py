@@ -117,7 +117,7 @@ async def test_a_trigger_about_a_segment_that_does_not_exist_is_refused(
     (folder / "hello.yaml").write_text(text, "utf-8")
     published = Published()
     (line,) = await db.write(published.publish_dir, folder, now=NOW)
-    assert line == "hello.yaml 第 1 行：trigger：人群包“nosuch”不存在"
+    assert line == "hello.yaml 第 3 行：trigger：人群包“nosuch”不存在"
     assert published.current == {}
 
 
