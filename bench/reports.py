@@ -103,6 +103,7 @@ def fill(conn: Connection, persons: int = PERSONS) -> None:
         conn.exec_driver_sql(f"{into} {numbers}SELECT {rest}" if is_numbered else statement)
         if conn.dialect.name == "postgresql" and "INTO event (id," in statement:
             conn.exec_driver_sql("SELECT setval(pg_get_serial_sequence('event', 'id'), (SELECT max(id) FROM event))")
+    conn.exec_driver_sql("ANALYZE")
     while adds.follow(conn, NOW):
         pass
     conn.exec_driver_sql("ANALYZE")

@@ -3,6 +3,8 @@
 Whoever opens a report sees their own reach of it; sharing hands over the question, never the answer.
 """
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
@@ -11,18 +13,25 @@ from aiohttp import web
 from multidict import MultiDict
 from sqlalchemy import Connection
 
-from scrm.console.door import MANAGER, for_managers, page, scope_of
+from scrm.console import store
+from scrm.console.condition_forms import OF_SEGMENTS, shown
+from scrm.console.condition_texts import read_tree
+from scrm.console.door import MANAGER, before_of, for_managers, page, scope_of
 from scrm.console.report_boards import grid_sheet
-from scrm.console.reports import BOARDS, Chosen, file_response, show
+from scrm.console.reports import BOARDS, PAGE, Chosen, file_response, show
 from scrm.errors import Invalid
 from scrm.reports import saved
+from scrm.reports.boards import list_these
 from scrm.reports.builder import (
     CHARTS,
     DIMENSIONS,
     FACTS,
+    MEASURES,
     Answer,
     Question,
     ask,
+    name_of,
+    people_behind,
     plotted,
     question_of,
     read_question,
@@ -31,7 +40,7 @@ from scrm.reports.grids import Look
 from scrm.reports.lines import Chart, draw
 from scrm.reports.period import read_asked
 from scrm.reports.whose import Whose, list_choices, read_whose
-from scrm.segments.store import list_segments
+from scrm.segments.store import find_problems, list_segments
 from scrm.services import SERVICES
 from scrm.sop.shelf import playbooks_of
 
@@ -41,12 +50,12 @@ ID = r"{id:\d{1,18}}"
 SPANS = (7, 30, 90, 180, 365)
 
 
-def _look(request: web.Request, days: int) -> Look:
-    """The last so many days, today included."""
+def _look(request: web.Request, asked_for: Question) -> Look:
+    """The last so many days, today included; what the reader reaches of whom the report is about."""
     services = request.app[SERVICES]
     now, zone = services.clock.now(), services.settings.shop.zone
-    asked = read_asked({**_since(days, now.astimezone(zone).date()), "compare": "none"}, now, zone)
-    whose = read_whose(request.query.get("who", ""), scope_of(request))
+    asked = read_asked({**_since(asked_for.days, now.astimezone(zone).date()), "compare": "none"}, now, zone)
+    whose = read_whose(asked_for.who, scope_of(request))
     return Look(asked, whose, now, zone, playbooks_of(services))
 
 
@@ -62,10 +71,19 @@ def _chart(answer: Answer) -> Chart | None:
 
 def address_of(asked: Question) -> str:
     """The question as an address's words."""
+    return urlencode([(name, value) for name, value in _pairs(asked) if value])
+
+
+def _pairs(asked: Question) -> list[tuple[str, str]]:
+    """The question as the fields of its form."""
     named = [("measure", key) for key in asked.measures]
-    return urlencode(
-        [*named, ("by", asked.by), ("segment", asked.segment), ("chart", asked.chart), ("days", asked.days)]
-    )
+    tree = "" if asked.condition is None else json.dumps(asked.condition, ensure_ascii=False, separators=(",", ":"))
+    rest = {"by": asked.by, "segment": asked.segment, "chart": asked.chart, "days": str(asked.days), "who": asked.who}
+    return [*named, *rest.items(), ("tree", tree)]
+
+
+def _read(form: Any) -> Question:
+    return read_question(form, read_tree(str(form.get("tree", ""))))
 
 
 # Making one -----------------------------------------------------------------------------------------------------------
@@ -81,13 +99,19 @@ async def _form(
     request: web.Request, form: Any, *, report: Any = None, title: str = "", is_shared: bool = False, problem: str = ""
 ) -> web.StreamResponse:
     try:
-        asked = read_question(form) if "measure" in form or "by" in form else Question()
-        look = _look(request, asked.days)
+        asked = _read(form) if "measure" in form or "by" in form else Question()
+        answer = await request.app[SERVICES].db.read(_ask, asked, _look(request, asked))
     except Invalid as error:
         asked, problem = _as_far_as_read(form), problem or error.text
         return await _show_form(request, asked, None, report, title, is_shared, problem)
-    answer = await request.app[SERVICES].db.read(ask, asked, look)
     return await _show_form(request, asked, answer, report, title, is_shared, problem)
+
+
+def _ask(conn: Connection, asked: Question, look: Look) -> Answer:
+    """A condition that is wrong is told, while it is being made, instead of counting nobody."""
+    if asked.condition is not None and (problems := find_problems(conn, "", asked.condition)):
+        raise Invalid(f"条件还没有写好：{problems[0].text}")
+    return ask(conn, asked, look)
 
 
 def _as_far_as_read(form: Any) -> Question:
@@ -99,7 +123,16 @@ def _as_far_as_read(form: Any) -> Question:
         str(form.get("segment", "")),
         str(form.get("chart", "line")),
         int(days) if days in {str(each) for each in SPANS} else 30,
+        str(form.get("who", "")),
+        _condition_of(form),
     )
+
+
+def _condition_of(form: Any) -> Any:
+    try:
+        return read_tree(str(form.get("tree", "")))
+    except Invalid:
+        return None
 
 
 async def _show_form(
@@ -133,8 +166,11 @@ async def _show_form(
         dimensions=DIMENSIONS,
         charts=CHARTS,
         spans=SPANS,
-        who=request.query.get("who", ""),
         show=show,
+        query=address_of(asked),
+        people=people_address(answer) if answer is not None else None,
+        shown=shown(asked.condition),
+        conditions=OF_SEGMENTS if request[MANAGER].may("segments") else "",
         may_save=request[MANAGER].may("reports", "edit"),
         **await request.app[SERVICES].db.read(look),
     )
@@ -146,7 +182,7 @@ async def save(request: web.Request) -> web.StreamResponse:
     services, form = request.app[SERVICES], await request.post()
     is_shared, now = form.get("shared") == "1", services.clock.now()
     try:
-        asked, title = read_question(form), saved.read_title(form)
+        asked, title = _read(form), saved.read_title(form)
         await services.db.write(
             saved.save, request[MANAGER].userid, title, asked.as_json(), is_shared=is_shared, now=now
         )
@@ -167,11 +203,6 @@ async def report(request: web.Request) -> web.StreamResponse:
     return await _form(request, query, report=row, title=row.title, is_shared=row.is_shared)
 
 
-def _pairs(asked: Question) -> list[tuple[str, str]]:
-    named = [("measure", key) for key in asked.measures]
-    return [*named, ("by", asked.by), ("segment", asked.segment), ("chart", asked.chart), ("days", str(asked.days))]
-
-
 async def _find(request: web.Request) -> Any:
     return await request.app[SERVICES].db.read(saved.find, int(request.match_info["id"]), request[MANAGER].userid)
 
@@ -182,7 +213,7 @@ async def change(request: web.Request) -> web.StreamResponse:
     services, form, row = request.app[SERVICES], await request.post(), await _find(request)
     is_shared, now = form.get("shared") == "1", services.clock.now()
     try:
-        asked, title = read_question(form), saved.read_title(form)
+        asked, title = _read(form), saved.read_title(form)
     except Invalid as error:
         named = str(form.get("title") or "")
         return await _form(request, form, report=row, title=named, is_shared=is_shared, problem=error.text)
@@ -232,8 +263,8 @@ async def _mine(request: web.Request, gone: Any = None) -> web.StreamResponse:
         tiles = []
         for row in saved.list_board(conn, owner):
             asked = question_of(row.question)
-            answer = ask(conn, asked, _look(request, asked.days), row.title, f"report-{row.id}")
-            tiles.append((row, answer, _chart(answer)))
+            answer = ask(conn, asked, _look(request, asked), row.title, f"report-{row.id}")
+            tiles.append((row, answer, _chart(answer), people_address(answer)))
         return {"tiles": tiles, "reports": saved.list_seen(conn, owner)}
 
     return await page(
@@ -249,6 +280,50 @@ async def _mine(request: web.Request, gone: Any = None) -> web.StreamResponse:
         show=show,
         may_save=request[MANAGER].may("reports", "edit"),
         **await services.db.read(look),
+    )
+
+
+# The people behind a number -------------------------------------------------------------------------------------------
+
+
+def people_address(answer: Answer) -> Callable[[str, str], str] | None:
+    """Where the number of a line and a measure leads; None for what is not about customers."""
+    asked = answer.question
+    if FACTS[asked.fact].people is None:
+        return None
+    start = f"/console/reports/built/people?{address_of(asked)}"
+    return lambda line, measure: f"{start}&{urlencode({'line': line, 'of': f'{asked.fact}.{measure}'})}"
+
+
+@routes.get("/console/reports/built/people")
+@for_managers
+async def built_people(request: web.Request) -> web.StreamResponse:
+    """Those behind a number of one's own report: `line` and `of`, beside the question."""
+    asked = _read(request.query)
+    look = _look(request, asked)
+    key, measure = request.query.get("line", ""), request.query.get("of", "")
+
+    def read(conn: Connection) -> dict[str, Any]:
+        people = people_behind(asked, key, measure, conn, look)
+        ids = list_these(conn, people, look.whose, before=before_of(request), limit=PAGE + 1)
+        found = store.list_these(conn, ids[:PAGE])
+        return {
+            "found": found,
+            "before": ids[PAGE - 1] if len(ids) > PAGE else None,
+            "line": name_of(conn, asked.by, key),
+        }
+
+    values = await request.app[SERVICES].db.read(read)
+    told = urlencode({"line": key, "of": measure})
+    return await page(
+        request,
+        "report_people.html",
+        active="reports",
+        asked=look.asked,
+        back=("自定义报表", f"/console/reports/build?{address_of(asked)}"),
+        title=f"{values.pop('line')} · {MEASURES[measure][1].title}",
+        query=f"{address_of(asked)}&{told}",
+        **values,
     )
 
 
@@ -268,8 +343,8 @@ async def built_xlsx(request: web.Request) -> web.StreamResponse:
 
 
 async def _export(request: web.Request, suffix: str) -> web.Response:
-    asked = read_question(request.query)
-    look = _look(request, asked.days)
+    asked = _read(request.query)
+    look = _look(request, asked)
     answer = await request.app[SERVICES].db.read(ask, asked, look, "自定义报表")
-    chosen = Chosen(look.asked, Whose(scope_of(request)), "")
+    chosen = Chosen(look.asked, Whose(scope_of(request)), asked.who)
     return file_response("report", chosen, [grid_sheet(replace(answer.grid, is_sortable=False))], suffix)

@@ -185,7 +185,12 @@ def list_people(
     conn: Connection, what: str, period: Period, whose: Whose, *, state: str | None, before: int | None, limit: int
 ) -> list[int]:
     """Their numbers, the newest first, below `before`; only persons within the reader's reach."""
-    who = _people(what, period, whose, state).subquery("who")
+    return list_these(conn, _people(what, period, whose, state), whose, before=before, limit=limit)
+
+
+def list_these(conn: Connection, people: Select[Any], whose: Whose, *, before: int | None, limit: int) -> list[int]:
+    """Of a query's numbers those within the reader's reach, the newest first."""
+    who = people.subquery("who")
     is_reached = Whose(whose.reader).has_person(who.c.person_id)
     is_erased = exists().where(erasure.c.person_id == who.c.person_id)
     query = select(who.c.person_id).distinct().where(~is_erased, is_reached)

@@ -3,25 +3,29 @@
 A `Question` is plain data, kept as JSON; it is asked anew by whoever opens it, with that reader's reach.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Select
 
-from scrm.errors import Invalid
+from scrm.access.scope import EVERYONE
+from scrm.errors import Invalid, NotFound
 from scrm.reports import facts
-from scrm.reports.facts import Fact
+from scrm.reports.facts import TIMES, Fact, Tree
 from scrm.reports.grids import Grid, Line, Look, line
 from scrm.reports.measures.kinds import Measure, Unit
 from scrm.reports.period import Period, start_of
+from scrm.reports.whose import read_whose
 
 CHARTS: Mapping[str, str] = {"line": "折线", "bar": "条形", "table": "只有表格"}
 MOST_MEASURES = 6
 MOST_LINES = 500
-TIMES = ("day", "week", "month")
+# As JSON; a longer one is kept as a segment.
+MOST_CONDITION = 1_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ DIMENSIONS: tuple[Dimension, ...] = (
     Dimension("department", "部门", (ADDS, TASKS)),
     Dimension("playbook", "剧本", (TASKS,)),
     Dimension("shop", "平台", (ORDERS,)),
+    Dimension("province", "省份", (ORDERS,)),
     Dimension("product", "商品", (ORDERS,)),
 )
 BY_DIMENSION: Mapping[str, Dimension] = {each.key: each for each in DIMENSIONS}
@@ -55,13 +60,25 @@ MEASURES: Mapping[str, tuple[str, Measure]] = {
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`measures` are keys of MEASURES; `segment` is a segment's key, '' for everybody."""
+    """`measures` are keys of MEASURES; `who` is a member or a department (scrm.reports.whose).
+
+    Only customers of the segment of this key whom the condition admits are counted; '' and None are everybody.
+    """
 
     measures: tuple[str, ...] = ("adds.added",)
     by: str = "day"
     segment: str = ""
     chart: str = "line"
     days: int = 30
+    who: str = ""
+    condition: Any = None
+
+    @property
+    def tree(self) -> Tree:
+        """Segment and condition together; None is everybody."""
+        parts = [{"segment": self.segment}] if self.segment else []
+        parts += [self.condition] if self.condition is not None else []
+        return {"all": parts} if len(parts) > 1 else parts[0] if parts else None
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "measures": list(self.measures)}
@@ -85,12 +102,14 @@ def question_of(told: Mapping[str, Any]) -> Question:
             str(told.get("segment") or "")[:64],
             str(told.get("chart") or ""),
             int(told.get("days") or 0),
+            str(told.get("who") or "")[:80],
+            told.get("condition"),
         )
     )
 
 
-def read_question(form: Any) -> Question:
-    """From a form or an address. Raises Invalid with what is expected."""
+def read_question(form: Any, condition: Any = None) -> Question:
+    """From a form or an address, and the condition that was read from it. Raises Invalid with what is expected."""
     days = str(form.get("days", "30"))
     return _checked(
         Question(
@@ -99,6 +118,8 @@ def read_question(form: Any) -> Question:
             str(form.get("segment", ""))[:64],
             str(form.get("chart", "line")),
             int(days) if days.isascii() and days.isdigit() and len(days) < 4 else 0,
+            str(form.get("who", ""))[:80],
+            condition,
         )
     )
 
@@ -125,8 +146,11 @@ def _checked(asked: Question) -> Question:
     if kinds[0] not in by.facts:
         fitting = "、".join(each.title for each in DIMENSIONS if kinds[0] in each.facts)
         raise Invalid(f"“{MEASURES[asked.measures[0]][1].title}”不能按{by.title}拆分，可以按：{fitting}")
-    if asked.segment and kinds[0] == TASKS:
-        raise Invalid("员工待办不能按人群包筛选，请去掉人群包，或换成客户、订单的指标")
+    if asked.tree is not None and kinds[0] == TASKS:
+        raise Invalid("员工待办不能按人群包或条件筛选，请去掉它们，或换成客户、订单的指标")
+    if asked.condition is not None and len(json.dumps(asked.condition, ensure_ascii=False)) > MOST_CONDITION:
+        raise Invalid("条件太长了，请先保存成人群包，再在这里选它")
+    read_whose(asked.who, EVERYONE)
     chart = asked.chart if asked.chart in CHARTS else "line"
     if chart == "line" and asked.by not in TIMES:
         chart = "bar"
@@ -146,7 +170,7 @@ class Answer:
 def ask(conn: Connection, asked: Question, look: Look, title: str = "", key: str = "built") -> Answer:
     """Count it now, for this reader."""
     fact, by = FACTS[asked.fact], BY_DIMENSION[asked.by]
-    counted = fact.count(conn, look, asked.by, asked.segment)
+    counted = fact.count(conn, look, asked.by, asked.tree)
     columns = asked.columns
     empty = ("这段时间没有数据", "换一段时间、换一个人群包，或者看看选的是不是自己数据范围里的员工。")
     if asked.by in TIMES:
@@ -170,6 +194,24 @@ def ask(conn: Connection, asked: Question, look: Look, title: str = "", key: str
     ordered = sorted(lines, key=lambda each: (-(each.values[0] or 0), each.title))
     grid = Grid(key, title, by.title, columns, ordered[:MOST_LINES], empty, has_bars=asked.chart == "bar")
     return Answer(asked, grid, is_cut=len(ordered) > MOST_LINES)
+
+
+def name_of(conn: Connection, by: str, key: str) -> str:
+    """What the line of this key is called."""
+    if by in TIMES:
+        try:
+            return _when(date.fromisoformat(key), by)
+        except ValueError:
+            return key
+    return facts.names_of(conn, by, [key]).get(key, key)
+
+
+def people_behind(asked: Question, key: str, measure: str, conn: Connection, look: Look) -> Select[Any]:
+    """Numbers of the customers behind one cell: of this line, of this measure. Raises NotFound."""
+    people = FACTS[asked.fact].people
+    if people is None or measure not in asked.measures:
+        raise NotFound("没有这个数字的名单，请从报表页面重新点进来")
+    return people(conn, look, asked.by, key, MEASURES[measure][1].key, asked.tree)
 
 
 def starts(period: Period, by: str) -> list[date]:

@@ -6,7 +6,20 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, and_, case, column, func, literal, select, values
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    case,
+    column,
+    func,
+    literal,
+    or_,
+    select,
+    values,
+)
 from sqlalchemy import type_coerce as coerce
 
 from scrm.commerce.models import order_line, orders
@@ -14,6 +27,7 @@ from scrm.commerce.words import CHANNELS as SHOPS
 from scrm.contact_ways.models import contact_way
 from scrm.db.bulk import among
 from scrm.db.tables import to_millis
+from scrm.errors import NotFound
 from scrm.profiles.models import department, member, member_department
 from scrm.reports import adds, tasks
 from scrm.reports.buying import PURCHASE
@@ -27,17 +41,25 @@ from scrm.reports.trade import Trade
 from scrm.segments.audience import audience_of
 from scrm.sop.models import playbook
 
-Count = Callable[[Connection, Look, str, str], dict[Any, Any]]
+TIMES = ("day", "week", "month")
+Tree = Mapping[str, Any] | None
+Count = Callable[[Connection, Look, str, Tree], dict[Any, Any]]
+# The connection, the look, the dimension, one value of it, a measure's key, the condition.
+People = Callable[[Connection, Look, str, str, str, Tree], Select[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """`count` answers by the values of a dimension (days for a time), of everybody or of a segment."""
+    """`count` answers by the values of a dimension (days for a time), of everybody or of whom a condition admits.
+
+    `people` are the numbers of the customers behind one cell; a fact without it is not about customers.
+    """
 
     title: str
     measures: Sequence[Measure]
     count: Count
     nothing: Callable[[], Any]
+    people: People | None = None
 
 
 def _days(look: Look, by: str) -> Any:
@@ -56,24 +78,34 @@ def _within(at: Any, times: Any) -> ColumnElement[bool]:
     return and_(moment >= times.c.start, moment < times.c.stop)
 
 
-def _is_in(conn: Connection, look: Look, segment: str, person_id: Any) -> list[ColumnElement[bool]]:
-    """A segment that is gone or unknown is nobody."""
-    return [person_id.in_(audience_of(conn, {"segment": segment}, look.now).ids())] if segment else []
+def _is_in(conn: Connection, look: Look, tree: Tree, person_id: Any) -> list[ColumnElement[bool]]:
+    """A condition that is wrong, and a segment that is gone, admit nobody."""
+    return [person_id.in_(audience_of(conn, tree, look.now).ids())] if tree is not None else []
 
 
 def _keyed(rows: Iterable[Any], by: str, made: Callable[[Mapping[str, Any]], Any]) -> dict[Any, Any]:
-    is_time = by in ("day", "week", "month")
-    return {date.fromordinal(int(row.line)) if is_time else row.line: made(row._mapping) for row in rows}
+    return {date.fromordinal(int(row.line)) if by in TIMES else row.line: made(row._mapping) for row in rows}
+
+
+def _key_of(by: str, key: str) -> Any:
+    """What stands in the line's column, from what its address says. Raises NotFound."""
+    try:
+        if by in TIMES:
+            return date.fromisoformat(key).toordinal()
+        return int(key) if by == "department" else key
+    except ValueError:
+        raise NotFound("没有这个数字的名单，请从报表页面重新点进来") from None
 
 
 # Adds -----------------------------------------------------------------------------------------------------------------
 
 
-def _count_adds(conn: Connection, look: Look, by: str, segment: str) -> dict[Any, Any]:
+def _lined_adds(conn: Connection, look: Look, by: str, tree: Tree) -> Any:
+    """Each add with its line and the customer's `place` in it: 1 for the first."""
     rows = adds.rows_in(conn, look.asked.period, look.whose)
     source: Any = rows
     key: Any
-    if by in ("day", "week", "month"):
+    if by in TIMES:
         times = _days(look, by)
         source, key = rows.join(times, _within(rows.c.added_at, times)), times.c.number
     elif by == "kind":
@@ -85,14 +117,57 @@ def _count_adds(conn: Connection, look: Look, by: str, segment: str) -> dict[Any
         source, key = rows.outerjoin(member_department, mine), func.coalesce(member_department.c.department_id, 0)
     else:
         key = func.lower(rows.c.userid) if by == "member" else rows.c.state
-    chosen = select(rows, key.label("line")).select_from(source).where(*_is_in(conn, look, segment, rows.c.person_id))
+    chosen = select(rows, key.label("line")).select_from(source).where(*_is_in(conn, look, tree, rows.c.person_id))
     given = chosen.subquery("given")
     first = (given.c.added_at, given.c.event_id)
     place = func.row_number().over(partition_by=(given.c.line, given.c.person_id), order_by=first)
-    ranked = select(given, place.label("place")).subquery("rows_of")
+    return select(given, place.label("place")).subquery("rows_of")
+
+
+def _count_adds(conn: Connection, look: Look, by: str, tree: Tree) -> dict[Any, Any]:
+    ranked = _lined_adds(conn, look, by, tree)
     sums = adds.sums_of(ranked, ranked.c.place == 1, look.asked.period, look.now)
     query = select(ranked.c.line, *(each.label(name) for name, each in sums.items())).group_by(ranked.c.line)
     return _keyed(conn.execute(query), by, lambda row: Counted(counts_of(row), Trade()))
+
+
+def _who_came(conn: Connection, look: Look, by: str, key: str, measure: str, tree: Tree) -> Select[Any]:
+    rows = _lined_adds(conn, look, by, tree)
+    query = select(rows.c.person_id).where(rows.c.line == _key_of(by, key))
+    reached = _REACHED.get(measure)
+    return query if reached is None else query.where(reached(rows, look))
+
+
+def _lasted(rows: Any, look: Look) -> ColumnElement[bool]:
+    added, lost = coerce(rows.c.added_at, BigInteger), coerce(rows.c.lost_at, BigInteger)
+    least = adds.KEPT_DAYS * 86_400_000
+    return and_(added <= to_millis(look.now) - least, or_(lost.is_(None), lost >= added + least))
+
+
+def _by_then(name: str) -> Callable[[Any, Look], ColumnElement[bool]]:
+    return lambda rows, look: rows.c[name] < look.asked.period.until
+
+
+def _first_by_then(name: str) -> Callable[[Any, Look], ColumnElement[bool]]:
+    return lambda rows, look: and_(rows.c.place == 1, rows.c[name] < look.asked.period.until)
+
+
+def _brought(name: str) -> Callable[[Any, Look], ColumnElement[bool]]:
+    return lambda rows, look: and_(rows.c.place == 1, rows.c[name] > 0)
+
+
+# Whom of those who came a measure is about; of a share, those above its line. What is not here is about all of them.
+_REACHED: Mapping[str, Callable[[Any, Look], ColumnElement[bool]]] = {
+    "ended": _by_then("lost_at"),
+    coming.ENDED_RATE.key: _by_then("lost_at"),
+    coming.KEPT_RATE.key: _lasted,
+    coming.TALK_RATE.key: _first_by_then("talked_at"),
+    "bought": _first_by_then("bought_at"),
+    coming.FIRST_RATE.key: _first_by_then("bought_at"),
+    coming.BROUGHT.key: _brought("net_fen"),
+    coming.BROUGHT_30.key: _brought("net_30_fen"),
+    coming.BROUGHT_90.key: _brought("net_90_fen"),
+}
 
 
 def _people(each: Counted) -> Value:
@@ -127,6 +202,7 @@ ADDS = Fact(
     ),
     _count_adds,
     lambda: Counted(Counts(), Trade()),
+    _who_came,
 )
 
 # Orders ---------------------------------------------------------------------------------------------------------------
@@ -141,18 +217,39 @@ class Sold:
     units: int = 0
 
 
-def _count_orders(conn: Connection, look: Look, by: str, segment: str) -> dict[Any, Any]:
+def _chosen_orders(conn: Connection, look: Look, tree: Tree) -> list[ColumnElement[bool]]:
     period, at = look.asked.period, orders.c.paid_at
     chosen = [at >= period.since, at < period.until, PURCHASE, look.whose.has_person(orders.c.person_id)]
-    chosen += _is_in(conn, look, segment, orders.c.person_id)
+    return chosen + _is_in(conn, look, tree, orders.c.person_id)
+
+
+def _lined_orders(look: Look, by: str) -> tuple[Any, Any]:
+    """What is read, and its column that tells the line."""
+    if by in TIMES:
+        times = _days(look, by)
+        return orders.join(times, _within(orders.c.paid_at, times)), times.c.number
+    return orders, orders.c.province if by == "province" else orders.c.channel
+
+
+def _who_bought(conn: Connection, look: Look, by: str, key: str, measure: str, tree: Tree) -> Select[Any]:
+    is_known = orders.c.person_id.is_not(None)
+    chosen = [*_chosen_orders(conn, look, tree), is_known]
+    if by == "product":
+        source, column_of, refunded = _lines_of_orders(), _PRODUCT, order_line.c.refunded_fen
+        chosen.append(~order_line.c.is_gift)
+    else:
+        (source, column_of), refunded = _lined_orders(look, by), orders.c.refunded_fen
+    if measure in ("refunded", "refund_rate"):
+        chosen.append(refunded > 0)
+    return select(orders.c.person_id).select_from(source).where(*chosen, column_of == _key_of(by, key))
+
+
+def _count_orders(conn: Connection, look: Look, by: str, tree: Tree) -> dict[Any, Any]:
+    chosen = _chosen_orders(conn, look, tree)
     buyers = func.count(orders.c.person_id.distinct()).label("buyers")
     if by == "product":
         return _keyed(conn.execute(_by_product(chosen, buyers)), by, _sold)
-    source: Any = orders
-    key: Any = orders.c.channel
-    if by != "shop":
-        times = _days(look, by)
-        source, key = orders.join(times, _within(at, times)), times.c.number
+    source, key = _lined_orders(look, by)
     query = select(
         key.label("line"),
         func.count().label("orders"),
@@ -164,21 +261,28 @@ def _count_orders(conn: Connection, look: Look, by: str, segment: str) -> dict[A
     return _keyed(conn.execute(query.select_from(source).where(*chosen).group_by(key)), by, _sold)
 
 
+# One object: PostgreSQL would take the same words said twice for two things.
+_PRODUCT = func.coalesce(order_line.c.title, "")
+
+
+def _lines_of_orders() -> Any:
+    return orders.join(order_line, order_line.c.order_id == orders.c.id)
+
+
 def _by_product(chosen: Sequence[ColumnElement[bool]], buyers: Any) -> Any:
     """By the title of the order's lines; gifts are none."""
-    title = func.coalesce(order_line.c.title, "").label("line")
     return (
         select(
-            title,
+            _PRODUCT.label("line"),
             func.count(orders.c.id.distinct()).label("orders"),
             buyers,
             func.sum(order_line.c.paid_fen).label("paid_fen"),
             func.sum(order_line.c.refunded_fen).label("refunded_fen"),
             func.sum(case((order_line.c.is_gift, 0), else_=order_line.c.qty)).label("units"),
         )
-        .join(order_line, order_line.c.order_id == orders.c.id)
+        .select_from(_lines_of_orders())
         .where(*chosen, ~order_line.c.is_gift)
-        .group_by(title)
+        .group_by(_PRODUCT)
     )
 
 
@@ -241,12 +345,13 @@ ORDERS = Fact(
     ),
     _count_orders,
     Sold,
+    _who_bought,
 )
 
 # Tasks ----------------------------------------------------------------------------------------------------------------
 
 
-def _count_tasks(conn: Connection, look: Look, by: str, segment: str) -> dict[Any, Any]:
+def _count_tasks(conn: Connection, look: Look, by: str, tree: Tree) -> dict[Any, Any]:
     found: dict[Any, list[Work]] = defaultdict(list)
     where = _departments(conn) if by == "department" else {}
     for (key, userid), work in tasks.count(conn, look, look.asked.period).items():
@@ -291,4 +396,9 @@ def names_of(conn: Connection, by: str, keys: Sequence[str]) -> dict[str, str]:
     if by == "playbook":
         rows = conn.execute(select(playbook.c.key, playbook.c.title).where(among(conn, playbook.c.key, keys)))
         return {row.key: row.title for row in rows}
-    return {"shop": dict(SHOPS), "kind": {"": "没有类型"}, "product": {"": "没有商品名"}}.get(by, {})
+    return {
+        "shop": dict(SHOPS),
+        "kind": {"": "没有类型"},
+        "product": {"": "没有商品名"},
+        "province": {"": "不知道省份"},
+    }.get(by, {})

@@ -2,6 +2,10 @@
 
 import csv
 import io
+import json
+import re
+from html import unescape
+from urllib.parse import quote
 
 from sqlalchemy import Connection
 
@@ -35,6 +39,8 @@ async def test_a_preview_says_what_a_count_by_hand_says(march: World, manager: V
         conn.execute(order_line.insert().values(**sold | {"title": "小样"}, line_key="2", is_gift=True))
         conn.execute(member_department.insert().values(userid="lina", department_id=3))
 
+        conn.execute(orders.update().where(orders.c.order_no == "A1").values(province="广东"))
+
     await march.services.db.write(furnish)
     for query, said in (
         # 新增 and 新增人数 by channel: TWICE came through both.
@@ -47,6 +53,8 @@ async def test_a_preview_says_what_a_count_by_hand_says(march: World, manager: V
         ("measure=orders.paid&measure=orders.orders&by=month&days=30", ["2026-03 ¥187.00 4"]),
         ("measure=orders.paid&measure=orders.buyers&by=shop&days=30", ["有赞 ¥180.00 2", "淘宝 ¥7.00 0"]),
         ("measure=orders.paid&measure=orders.per_buyer&by=product&days=30", ["洁面乳 ¥100.00 ¥100.00"]),
+        ("measure=orders.paid&measure=orders.buyers&by=province&days=30", ["广东 ¥100.00 1", "不知道省份 ¥87.00 2"]),
+        ("measure=adds.added&by=channel&days=30&who=m:wanghao", ["=1+1 包裹卡 1"]),
         ("measure=tasks.released&by=playbook&days=30", ["口径"]),
         ("measure=tasks.released&by=member&days=30", ["李娜"]),
     ):
@@ -63,10 +71,13 @@ async def test_what_does_not_fit_together_is_said_and_stays_chosen(march: World,
     for query, said in (
         ("by=day", "还没有选指标"),
         ("measure=adds.added&measure=orders.paid&by=day", "不能放在一张表里，请分成两张"),
-        ("measure=orders.paid&by=member", "“实付金额”不能按员工拆分，可以按：天、周、月、平台、商品"),
+        ("measure=orders.paid&by=member", "“实付金额”不能按员工拆分，可以按：天、周、月、平台、省份、商品"),
         ("measure=nonsense&by=day", "没有“nonsense”这个指标"),
         ("measure=adds.added&by=nonsense", "没有看懂按什么拆分"),
-        ("measure=tasks.released&by=member&segment=x", "员工待办不能按人群包筛选"),
+        ("measure=tasks.released&by=member&segment=x", "员工待办不能按人群包或条件筛选"),
+        ('measure=adds.added&by=day&tree={"field":"no.such"}', "条件还没有写好："),
+        ("measure=adds.added&by=day&tree={", "条件没有完整地传过来"),
+        ('measure=adds.added&by=day&tree={"segment":"' + "长" * 1_600 + '"}', "条件太长了，请先保存成人群包"),
         ("measure=adds.added&by=day&who=x:1", "没有看懂要看谁的数据"),
     ):
         page = await manager.get(f"{BUILD}?{query}")
@@ -151,6 +162,73 @@ async def test_sharing_hands_over_the_question_and_never_the_answer(
     # What is no longer shared is gone from their board.
     await _send(manager, f"/console/reports/saved/{rows['公开']}", ["adds.added"], title="公开", **asked)
     assert "公开" not in await wanghao.get("/console/reports/mine")
+
+
+def _links(page: Page) -> list[tuple[str, str]]:
+    """(what it says, where it leads) of each number of the preview."""
+    shown = page.html.partition('id="preview"')[2]
+    return [
+        (said, unescape(url))
+        for url, said in re.findall(r'<a href="(/console/reports/built/people[^"]+)">([^<]+)<', shown)
+    ]
+
+
+async def test_every_number_leads_to_its_people_and_they_are_as_many(march: World, manager: Visitor) -> None:
+    async def follow(query: str) -> list[tuple[str, list[str]]]:
+        found = []
+        for said, url in _links(await manager.get(f"{BUILD}?{query}&days=30")):
+            people = await manager.get(url)
+            assert people.status == 200, url
+            found.append((said, sorted(re.findall(r"<span><b>([^<]+)</b>", people.html))))
+        return found
+
+    assert await follow("measure=adds.added&measure=adds.people&measure=adds.ended&by=channel") == [
+        ("3", ["双双", "早早", "走走"]),
+        ("3", ["双双", "早早", "走走"]),
+        ("1", ["走走"]),
+        ("1", ["双双"]),
+        ("1", ["双双"]),
+    ]
+    assert await follow("measure=adds.bought&measure=adds.first_rate&measure=adds.talk_rate&by=member") == [
+        ("2", ["双双", "早早"]),
+        ("66.7%", ["双双", "早早"]),
+        ("33.3%", ["走走"]),
+        ("1", ["双双"]),
+        ("100%", ["双双"]),
+    ]
+    assert await follow("measure=orders.buyers&measure=orders.refunded&by=shop") == [
+        ("2", ["双双", "早早"]),
+        ("¥20.00", ["双双"]),
+    ]
+    assert await follow("measure=orders.buyers&by=day") == [("1", ["双双"]), ("1", ["早早"]), ("1", ["双双"])]
+    # A condition and a member narrow the list as they narrow the number.
+    tree = quote('{"field":"person.paid_orders","op":"gte","value":2}')
+    assert await follow(f"measure=adds.people&by=channel&tree={tree}") == [("1", ["双双"]), ("1", ["双双"])]
+    assert await follow(f"measure=adds.people&by=channel&who=m:lina&tree={tree}") == [("1", ["双双"])]
+    # Tasks are about members, and an address that was made up is refused in words.
+    assert not _links(await manager.get(f"{BUILD}?measure=tasks.released&by=member&days=30"))
+    for made_up in ("by=day&line=yesterday&of=adds.added", "by=day&line=2026-03-20&of=adds.people"):
+        refused = await manager.get(f"/console/reports/built/people?measure=adds.added&{made_up}")
+        assert refused.status == 404
+        assert "请从报表页面重新点进来" in refused
+
+
+async def test_a_condition_and_a_member_are_kept_with_the_report(march: World, manager: Visitor) -> None:
+    tree = '{"field":"person.paid_orders","op":"gte","value":2}'
+    told = {"by": "channel", "title": "回头客", "days": "30", "chart": "bar", "who": "m:lina", "tree": tree}
+    assert (await _send(manager, BUILD, ["adds.people"], **told)).status == 303
+    board = await manager.get("/console/reports/mine")
+    assert "近 30 天 · 部分客户 · 一位员工" in board
+    assert "618 直播间 1" in board
+    assert "包裹卡 1" not in board
+    (row,) = await march.rows(saved_report)
+    opened = await manager.get(f"/console/reports/saved/{row.id}")
+    assert 'value="m:lina" selected' in opened.html
+    assert json.loads(unescape(opened.html.partition("<textarea")[2].partition(">")[2].partition("<")[0])) == {
+        "field": "person.paid_orders",
+        "op": "gte",
+        "value": 2,
+    }
 
 
 async def test_a_segment_narrows_a_report(march: World, manager: Visitor) -> None:
