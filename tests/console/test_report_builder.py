@@ -77,7 +77,7 @@ async def test_what_does_not_fit_together_is_said_and_stays_chosen(march: World,
         ("measure=tasks.released&by=member&segment=x", "员工待办不能按人群包或条件筛选"),
         ('measure=adds.added&by=day&tree={"field":"no.such"}', "条件还没有写好："),
         ("measure=adds.added&by=day&tree={", "条件没有完整地传过来"),
-        ('measure=adds.added&by=day&tree={"segment":"' + "长" * 1_600 + '"}', "条件太长了，请先保存成人群包"),
+        ('measure=adds.added&by=day&tree={"segment":"' + "长" * 600 + '"}', "条件太长了，请先保存成人群包"),
         ("measure=adds.added&by=day&who=x:1", "没有看懂要看谁的数据"),
     ):
         page = await manager.get(f"{BUILD}?{query}")
