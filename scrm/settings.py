@@ -304,6 +304,8 @@ class MassMessages(_Section):
     per_day: int = Field(1, ge=0)
     per_week: int = Field(3, ge=0)
     per_month: int = Field(8, ge=0)
+    # One that would reach more customers waits until another manager, or an administrator, agrees; 0: none waits.
+    approve_above: int = Field(1000, ge=0)
 
 
 class Tracking(_Section):

@@ -1,17 +1,23 @@
 """群发: what was prepared, who confirmed it and who got it; a new one with its forecast."""
 
 import secrets
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
+from scrm.access.modules import APPROVE
 from scrm.console.door import MANAGER, before_of, for_managers, page
+from scrm.content.library import lint
+from scrm.content.library import store as library
 from scrm.content.media import store as media
 from scrm.errors import Invalid, NotFound
-from scrm.mass_messages import acts, choices, plan, store, words
-from scrm.mass_messages.audience import Audience, read_audience
-from scrm.services import SERVICES
+from scrm.mass_messages import acts, choices, effects, plan, saying, store, words
+from scrm.mass_messages.audience import TIRED_FROM, Audience, read_audience
+from scrm.segments import store as segments
+from scrm.services import SERVICES, Services
+from scrm.sop import timing
 from scrm.sop.store import member_names
 from web.render import render
 
@@ -19,39 +25,75 @@ routes = web.RouteTableDef()
 
 SHOWN = 30
 _MEDIA_SHOWN = 60
+_TEXTS = ("text", "title", "link_title", "link_url", "link_desc")
+RESTS = (1, 3, 7, 14, 30)
 
 
 @routes.get("/console/mass-messages")
 @for_managers
 async def mass_messages(request: web.Request) -> web.StreamResponse:
     before = before_of(request)
+    state = "pending" if request.query.get("state") == "pending" else ""
 
     def look(conn: Connection) -> dict[str, Any]:
-        rows = store.list_messages(conn, before=before, limit=SHOWN)
+        rows = store.list_messages(conn, state=state, before=before, limit=SHOWN)
         return {
             "rows": rows,
+            "pending": store.count_pending(conn),
             "counts": store.count_states(conn, [row.id for row in rows]),
             "names": member_names(conn, {row.created_by for row in rows}),
             "before": rows[-1].id if len(rows) == SHOWN else None,
         }
 
     values = await request.app[SERVICES].db.read(look)
-    return await page(request, "mass_messages.html", active="mass_messages", mass=words, **values)
+    return await page(request, "mass_messages.html", active="mass_messages", mass=words, state=state, **values)
 
 
 @routes.get("/console/mass-messages/new")
 @for_managers
 async def new_message(request: web.Request) -> web.StreamResponse:
-    return await _form(request, kind="group" if request.query.get("kind") == "group" else "single")
+    """An empty form, or what another message said and to whom."""
+    origin = request.query.get("from", "")
+    row = (
+        await request.app[SERVICES].db.read(_find_own, int(origin)) if origin.isdecimal() and len(origin) < 19 else None
+    )
+    if row is None:
+        return await _form(request, kind="group" if request.query.get("kind") == "group" else "single")
+    return await _form(request, kind=row.kind, **_copied(row))
+
+
+def _find_own(conn: Connection, message_id: int) -> Row[Any]:
+    row = store.find_message(conn, message_id)
+    if row is None or row.origin != "own":
+        raise NotFound("没有这条群发，它可能属于另一个环境。")
+    return row
+
+
+def _copied(row: Row[Any]) -> dict[str, Any]:
+    audience = read_audience(row.audience)
+    link: dict[str, Any] = next((each["link"] for each in row.attachments if "link" in each), {})
+    chosen = {*audience.userids, *audience.tag_ids, *audience.states, *("|".join(chat) for chat in audience.chats)}
+    return {
+        "text": row.text,
+        "title": row.title,
+        "link_title": link.get("title", ""),
+        "link_url": link.get("url", ""),
+        "link_desc": link.get("desc", ""),
+        "audience": audience,
+        "chosen": chosen | {str(each["media"]) for each in row.attachments if "media" in each},
+    }
 
 
 async def _form(request: web.Request, kind: str, *, status: int = 200, problem: str = "", **given: Any) -> web.Response:
+    services = request.app[SERVICES]
+
     def look(conn: Connection) -> dict[str, Any]:
         originals = [row for row in media.list_originals(conn, limit=_MEDIA_SHOWN) if row.kind != "voice"]
         return {"choices": choices.list_choices(conn), "originals": originals}
 
-    values = await request.app[SERVICES].db.read(look)
-    filled = {"text": "", "title": "", "link_title": "", "link_url": "", "link_desc": "", "chosen": set(), **given}
+    values = await services.db.read(look)
+    blank = dict.fromkeys((*_TEXTS, "at"), "")
+    filled = {**blank, "chosen": set(), "audience": Audience(), **given}
     return await page(
         request,
         "mass_message_new.html",
@@ -60,6 +102,9 @@ async def _form(request: web.Request, kind: str, *, status: int = 200, problem: 
         kind=kind,
         problem=problem,
         filled=filled,
+        rests=RESTS,
+        variables=saying.SAME_FOR_ALL.values(),
+        quiet=services.settings.playbooks.quiet,
         once=secrets.token_hex(16),
         **values,
     )
@@ -72,14 +117,52 @@ async def forecast(request: web.Request) -> web.StreamResponse:
     services = request.app[SERVICES]
     audience = _audience(await request.post())
     found = None if audience.is_empty else await services.db.read(_foresee, await plan.foresee(services, audience))
-    limits = services.settings.mass_messages
     return render(
-        request, "console/mass_message_forecast.html", found=found, limits=limits, is_group=bool(audience.chats)
+        request,
+        "console/mass_message_forecast.html",
+        found=found,
+        limits=services.settings.mass_messages,
+        is_group=bool(audience.chats),
+        tired_from=TIRED_FROM,
     )
 
 
 def _foresee(conn: Connection, found: Any) -> dict[str, Any]:
-    return {"forecast": found, "names": member_names(conn, found.by_member)}
+    userids = {*found.by_member, *found.over_by_member}
+    members = sorted(userids, key=lambda userid: (-found.by_member.get(userid, 0), userid))
+    return {"forecast": found, "members": members, "names": member_names(conn, userids)}
+
+
+@routes.post("/console/mass-messages/preview")
+@for_managers
+async def preview(request: web.Request) -> web.StreamResponse:
+    """What a customer's phone would show, and what has to be mended before it can be made."""
+    services, form = request.app[SERVICES], await request.post()
+    texts, attachments = _content(form)
+
+    def look(conn: Connection) -> dict[str, Any]:
+        problems = [lint.Found(text, True) for text in saying.problems_of(texts["text"])]
+        link = [texts[name] for name in ("link_title", "link_desc")]
+        problems += lint.find([texts["text"], *link], library.read_words(conn))
+        files = media.find_originals(conn, [str(each["media"]) for each in attachments if "media" in each])
+        return {"found": problems, "attachments": [_shown(each, files) for each in attachments]}
+
+    values = await services.db.read(look)
+    text = texts["text"]
+    if not saying.problems_of(text):
+        text = saying.fill(text, services.settings.shop.name, "李娜")
+    return render(request, "console/library_preview.html", text=text, **values)
+
+
+def _shown(each: dict[str, Any], files: Any) -> dict[str, Any]:
+    """An attachment as the preview of scripts draws it."""
+    if "link" in each:
+        return {"msgtype": "news", "news": {"title": each["link"].get("title") or "链接", **each["link"]}}
+    row = files.get(each["media"])
+    if row is None:
+        return {"msgtype": "file", "name": "素材已删除", "file": {}}
+    address = f"/console/media/{row.sha256}" if row.kind == "image" else ""
+    return {"msgtype": row.kind, "name": row.filename, row.kind: {"imgUrl": address}}
 
 
 @routes.post("/console/mass-messages")
@@ -87,34 +170,69 @@ def _foresee(conn: Connection, found: Any) -> dict[str, Any]:
 async def create(request: web.Request) -> web.StreamResponse:
     services, form = request.app[SERVICES], await request.post()
     audience = _audience(form)
-    texts = {name: str(form.get(name, "")).strip() for name in ("text", "title", "link_title", "link_url", "link_desc")}
-    attachments: list[dict[str, Any]] = [{"media": str(name)} for name in form.getall("media", [])]
-    if texts["link_title"] or texts["link_url"]:
-        link = {"title": texts["link_title"], "url": texts["link_url"], "desc": texts["link_desc"]}
-        attachments.append({"link": {key: text for key, text in link.items() if text}})
+    texts, attachments = _content(form)
     try:
         message_id = await plan.create(
             services,
             audience,
-            text=texts["text"].replace("\r\n", "\n"),
+            text=texts["text"],
             attachments=attachments,
             title=texts["title"],
             once=str(form.get("once", ""))[:64] or None,
             created_by=request[MANAGER].userid,
+            scheduled_at=_time(services, str(form["at"])) if form.get("at") else None,
         )
     except Invalid as error:
         chosen = {str(value) for name in ("userid", "tag", "state", "chat", "media") for value in form.getall(name, [])}
         kind = "group" if form.get("kind") == "group" else "single"
-        return await _form(request, kind, status=422, problem=error.text, chosen=chosen, **texts)
+        given = {**texts, "chosen": chosen, "audience": audience, "at": str(form.get("at", ""))[:20]}
+        return await _form(request, kind, status=422, problem=error.text, **given)
     raise web.HTTPSeeOther(f"/console/mass-messages/{message_id}")
+
+
+def _content(form: Any) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """The texts of the form, and its attachments as they are kept."""
+    texts = {name: str(form.get(name, "")).replace("\r\n", "\n").strip() for name in _TEXTS}
+    attachments: list[dict[str, Any]] = [{"media": str(name)} for name in form.getall("media", [])]
+    if texts["link_title"] or texts["link_url"]:
+        link = {"title": texts["link_title"], "url": texts["link_url"], "desc": texts["link_desc"]}
+        attachments.append({"link": {key: text for key, text in link.items() if text}})
+    return texts, attachments
+
+
+def _time(services: Services, written: str) -> datetime:
+    """What was chosen, in the shop's zone; raises Invalid for the quiet hours."""
+    zone = services.settings.shop.zone
+    try:
+        at = datetime.fromisoformat(written).replace(tzinfo=zone)
+    except ValueError:
+        raise Invalid("请选定时的日期和时间，例如 11 月 28 日 10:00。") from None
+    if (ends := _quiet_until(services, at)) is not None:
+        opens = ends.astimezone(zone)
+        raise Invalid(
+            f"{at:%H:%M} 在勿扰时段 {services.settings.playbooks.quiet} 里，"
+            f"最早可以定在 {opens.month} 月 {opens.day} 日 {opens:%H:%M}。"
+        )
+    return at
+
+
+def _quiet_until(services: Services, moment: datetime) -> datetime | None:
+    quiet = services.settings.playbooks.quiet
+    if quiet == "none":
+        return None
+    return timing.quiet_until(moment, timing.parse_window(quiet), services.settings.shop.zone)
 
 
 def _audience(form: Any) -> Audience:
     chats = [str(value).partition("|") for value in form.getall("chat", [])]
+    rested = str(form.get("rested", ""))
     return Audience(
         userids=tuple(str(value) for value in form.getall("userid", [])),
         tag_ids=tuple(str(value) for value in form.getall("tag", [])),
         states=tuple(str(value) for value in form.getall("state", [])),
+        segment=str(form.get("segment", ""))[:64],
+        without=str(form.get("without", ""))[:64],
+        rested=int(rested) if rested.isdecimal() and int(rested) in RESTS else 0,
         chats=tuple((chat, owner) for chat, _, owner in chats if chat and owner),
     )
 
@@ -127,8 +245,8 @@ async def mass_message(request: web.Request) -> web.StreamResponse:
     state = state if state in words.TARGET_STATES else ""
     after = request.query.get("after", "")[:64]
     values = await services.db.read(_look, message_id, state, after)
-    if values is None:
-        raise NotFound("没有这条群发，它可能属于另一个环境。")
+    row, manager = values["row"], request[MANAGER]
+    is_own = row.created_by.lower() == manager.userid.lower()
     return await page(
         request,
         "mass_message.html",
@@ -136,14 +254,14 @@ async def mass_message(request: web.Request) -> web.StreamResponse:
         mass=words,
         state=state,
         reminded=request.query.get("reminded", ""),
+        may_approve=not is_own or manager.may("mass_messages", APPROVE),
+        most=services.settings.mass_messages.approve_above,
         **values,
     )
 
 
-def _look(conn: Connection, message_id: int, state: str, after: str) -> dict[str, Any] | None:
-    row = store.find_message(conn, message_id)
-    if row is None or row.origin != "own":
-        return None
+def _look(conn: Connection, message_id: int, state: str, after: str) -> dict[str, Any]:
+    row = _find_own(conn, message_id)
     audience = read_audience(row.audience)
     targets = store.list_targets(conn, message_id, state, after=after, limit=SHOWN)
     parts = store.list_parts(conn, message_id)
@@ -155,10 +273,46 @@ def _look(conn: Connection, message_id: int, state: str, after: str) -> dict[str
         "targets": targets,
         "after": targets[-1].target if len(targets) == SHOWN else "",
         "originals": media.find_originals(conn, names),
-        "names": member_names(conn, {row.created_by, *audience.userids}),
+        "names": member_names(conn, {row.created_by, row.decided_by, *audience.userids}),
         "audience": audience,
+        "segments": {each.key: each.title for each in segments.list_segments(conn)},
+        "tags": store.tag_names(conn, audience.tag_ids),
         "can_remind": any(part.state == "created" and part.confirmed_at is None for part in parts),
     }
+
+
+@routes.get(r"/console/mass-messages/{id:\d{1,18}}/effects")
+@for_managers
+async def show_effects(request: web.Request) -> web.StreamResponse:
+    """What those who got it did afterwards; asked for by the page when it is there."""
+    services = request.app[SERVICES]
+    found = await services.db.read(effects.count, int(request.match_info["id"]))
+    return render(request, "console/mass_message_effects.html", found=found, days=effects.DAYS)
+
+
+@routes.post(r"/console/mass-messages/{id:\d{1,18}}/approve")
+@for_managers
+async def approve(request: web.Request) -> web.StreamResponse:
+    services, message_id, manager = request.app[SERVICES], int(request.match_info["id"]), request[MANAGER]
+    now = services.clock.now()
+    await services.db.write(
+        acts.approve,
+        message_id,
+        manager.userid,
+        may_own=manager.may("mass_messages", APPROVE),
+        opens_at=_quiet_until(services, now) or now,
+        now=now,
+    )
+    raise web.HTTPSeeOther(f"/console/mass-messages/{message_id}")
+
+
+@routes.post(r"/console/mass-messages/{id:\d{1,18}}/refuse")
+@for_managers
+async def refuse(request: web.Request) -> web.StreamResponse:
+    services, message_id, form = request.app[SERVICES], int(request.match_info["id"]), await request.post()
+    why, by, now = str(form.get("why", "")), request[MANAGER].userid, services.clock.now()
+    await services.db.write(acts.refuse, message_id, by, why, now=now)
+    raise web.HTTPSeeOther(f"/console/mass-messages/{message_id}")
 
 
 @routes.post(r"/console/mass-messages/{id:\d{1,18}}/remind")

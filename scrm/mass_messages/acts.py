@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from scrm.errors import Conflict, NotFound
-from scrm.mass_messages import store
+from scrm.errors import Conflict, Forbidden, Invalid, NotFound
+from scrm.mass_messages import plan, store
 from scrm.mass_messages.dispatch import note_cancelled
 from scrm.services import Services
 from scrm.wecom.errors import WeComError
@@ -65,7 +65,7 @@ def _stop(conn: Connection, message_id: int, now: datetime) -> list[Row[Any]]:
     if row is None or row.origin != "own":
         raise NotFound("没有这条群发。")
     row = store.lock_message(conn, message_id)
-    if row.state == "done":
+    if row.state in ("done", "refused"):
         raise Conflict("这条群发已经结束，不用停止。")
     store.change_message(conn, message_id, state="cancelled", ended_at=row.ended_at or now)
     store.cancel_planned(conn, message_id)
@@ -76,6 +76,34 @@ def _stop(conn: Connection, message_id: int, now: datetime) -> list[Row[Any]]:
         elif part.state == "created":
             made.append(part)
     return made
+
+
+def approve(conn: Connection, message_id: int, by: str, *, may_own: bool, opens_at: datetime, now: datetime) -> None:
+    """Let it go, at its time but not before `opens_at`. Raises NotFound, Conflict, Forbidden."""
+    row = _lock_pending(conn, message_id)
+    if not may_own and row.created_by.lower() == by.lower():
+        raise Forbidden("自己创建的群发要由另一位主管或管理员批准。")
+    begins_at = max(row.scheduled_at or opens_at, opens_at)
+    scheduled_at = begins_at if begins_at > now else row.scheduled_at
+    store.change_message(conn, message_id, state="preparing", decided_by=by, decided_at=now, scheduled_at=scheduled_at)
+    plan.queue_prepare(conn, message_id, begins_at, now)
+
+
+def refuse(conn: Connection, message_id: int, by: str, why: str, *, now: datetime) -> None:
+    """Send it back with a reason: nothing of it goes out. Raises NotFound, Conflict, Invalid."""
+    if not (why := why.strip()):
+        raise Invalid("请写一句退回的原因，创建的人会看到。")
+    _lock_pending(conn, message_id)
+    store.change_message(conn, message_id, state="refused", decided_by=by, decided_at=now, why=why[:300], ended_at=now)
+
+
+def _lock_pending(conn: Connection, message_id: int) -> Row[Any]:
+    if store.find_message(conn, message_id) is None:
+        raise NotFound("没有这条群发。")
+    row = store.lock_message(conn, message_id)
+    if row.state != "pending":
+        raise Conflict("这条群发不在等待审批，可能已经有人处理了。")
+    return row
 
 
 async def _parts(services: Services, message_id: int) -> list[Row[Any]]:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, false, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, false, func, or_, select, true
 
 from scrm.db.json_text import json_text
 from scrm.errors import Invalid
@@ -177,7 +177,7 @@ def _is_meant(audience: Audience) -> ColumnElement[bool]:
             follow_user_tag.c.tag_id.in_(audience.tag_ids),
         )
         conditions.append(has_tag)
-    return and_(*conditions)
+    return and_(true(), *conditions)
 
 
 @dataclass(frozen=True, slots=True)

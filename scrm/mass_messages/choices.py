@@ -7,6 +7,7 @@ from sqlalchemy import Connection, func, select
 from scrm.contact_ways.models import contact_way
 from scrm.group_chats.models import group_chat
 from scrm.profiles.models import corp_tag, follow_user, follow_user_tag, member
+from scrm.segments import store as segments
 
 SHOWN = 300
 
@@ -29,11 +30,12 @@ class Choices:
     tags: list[Choice]
     channels: list[Choice]
     groups: list[Choice]
+    segments: list[Choice]
 
 
 def list_choices(conn: Connection) -> Choices:
     """Members who follow somebody, tags that somebody has, channels that brought somebody, groups that live."""
-    return Choices(_members(conn), _tags(conn), _channels(conn), _groups(conn))
+    return Choices(_members(conn), _tags(conn), _channels(conn), _groups(conn), _segments(conn))
 
 
 def _members(conn: Connection) -> list[Choice]:
@@ -75,6 +77,11 @@ def _channels(conn: Connection) -> list[Choice]:
         .limit(SHOWN)
     )
     return [Choice(row.state, row.title, row.customers, row.kind) for row in rows]
+
+
+def _segments(conn: Connection) -> list[Choice]:
+    rows = segments.list_segments(conn)[:SHOWN]
+    return [Choice(row.key, row.title, row.members, "exclusion" if row.is_exclusion else "") for row in rows]
 
 
 def _groups(conn: Connection) -> list[Choice]:

@@ -15,7 +15,7 @@ from scrm.content import programs
 from scrm.content.media import store as media
 from scrm.content.media.copies import MESSAGE, PICTURE, ensure_copy
 from scrm.errors import ScrmError
-from scrm.mass_messages import store
+from scrm.mass_messages import saying, store
 from scrm.mass_messages.audience import Quota, quota_at
 from scrm.mass_messages.plan import file_of, queue_create
 from scrm.services import Services
@@ -43,6 +43,7 @@ class Call:
     part: Row[Any]
     message: Row[Any]
     targets: list[str]
+    text: str
 
 
 async def run_create(services: Services, item: queue.Claimed) -> None:
@@ -63,7 +64,7 @@ async def run_create(services: Services, item: queue.Claimed) -> None:
         return
     now, settings = services.clock.now(), services.settings
     quota = quota_at(now, settings.mass_messages, settings.shop.zone)
-    call = await services.db.write(_begin, part_id, quota, now)
+    call = await services.db.write(_begin, part_id, quota, settings.shop.name, now)
     if call is not None:
         await _call(services, call, attachments)
 
@@ -75,7 +76,7 @@ def _load(conn: Connection, part_id: int) -> tuple[Row[Any], Row[Any]]:
     return part, message
 
 
-def _begin(conn: Connection, part_id: int, quota: Quota, now: datetime) -> Call | None:
+def _begin(conn: Connection, part_id: int, quota: Quota, shop: str, now: datetime) -> Call | None:
     """The intent: everybody is looked at once more, and from here on the call may have happened."""
     part = store.lock_part(conn, part_id)
     message = store.lock_message(conn, part.mass_message_id)
@@ -90,14 +91,21 @@ def _begin(conn: Connection, part_id: int, quota: Quota, now: datetime) -> Call 
         _end(conn, part, "done", "没有可以发送的客户", now)
         return None
     store.change_part(conn, part.id, state="intent", intent_at=now, errcode=0, reason="")
-    return Call(part, message, targets)
+    return Call(part, message, targets, _text_of(conn, part, message, shop))
+
+
+def _text_of(conn: Connection, part: Row[Any], message: Row[Any], shop: str) -> str:
+    """A playbook has filled its words in already."""
+    if message.origin != "own":
+        return str(message.text)
+    return saying.fill(message.text, shop, store.find_member_name(conn, part.userid))
 
 
 async def _call(services: Services, call: Call, attachments: list[dict[str, Any]]) -> None:
     names = {"chat_ids" if call.message.kind == "group" else "external_userids": call.targets}
     try:
         created = await services.wecom.customer_messages.add_msg_template(
-            sender=call.part.userid, text=call.message.text, attachments=attachments, **names
+            sender=call.part.userid, text=call.text, attachments=attachments, **names
         )
     except WeComError as error:
         await _judge(services, call, error)
@@ -218,7 +226,8 @@ async def _find_made(services: Services, part: Row[Any], message: Row[Any], now:
     listing = services.wecom.customer_messages.get_groupmsg_list_v2(
         message.kind, part.intent_at - SKEW, now + SKEW, filter_type=0
     )
-    alike = [each async for each in listing if _is_alike(each, message, part.intent_at)]
+    shop = services.settings.shop.name
+    alike = [each async for each in listing if _is_alike(each, message, shop)]
     known = await services.db.read(store.known_msgids, [each.msgid for each in alike])
     for each in sorted(alike, key=lambda one: one.created_at):
         if each.msgid not in known and await _is_ours(services, each.msgid, part, message.kind):
@@ -226,13 +235,17 @@ async def _find_made(services: Services, part: Row[Any], message: Row[Any], now:
     return ""
 
 
-def _is_alike(each: GroupMsg, message: Row[Any], intent_at: datetime) -> bool:
+def _is_alike(each: GroupMsg, message: Row[Any], shop: str) -> bool:
     kinds = [kind_of(attachment) for attachment in message.attachments]
     found = [str(attachment.get("msgtype", "")) for attachment in each.attachments]
     same_kinds = len(found) == len(kinds) and all(
         kind in ("media", name) for kind, name in zip(kinds, found, strict=True)
     )
-    return each.is_corp and not each.creator and each.text.strip() == message.text.strip() and same_kinds
+    is_template = message.origin == "own"
+    same_words = (
+        saying.is_said(message.text, each.text, shop) if is_template else each.text.strip() == message.text.strip()
+    )
+    return each.is_corp and not each.creator and same_words and same_kinds
 
 
 def kind_of(attachment: dict[str, Any]) -> str:

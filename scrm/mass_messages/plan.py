@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,7 +14,7 @@ from scrm.content.render import LINK_DESC_BYTES, LINK_TITLE_BYTES, WELCOME_TEXT_
 from scrm.db import Priority
 from scrm.db.bulk import insert_rows
 from scrm.errors import Invalid
-from scrm.mass_messages import store
+from scrm.mass_messages import saying, store
 from scrm.mass_messages.audience import Audience, Forecast, check_audience, forecast, quota_at
 from scrm.services import Services
 from scrm.wecom.customer_messages import MOST_ATTACHMENTS, MOST_CHATS
@@ -22,13 +22,14 @@ from scrm.work import queue
 
 PREPARE, CREATE = "mass_message.prepare", "mass_message.create"
 CHUNK = 1000
+FARTHEST = timedelta(days=60)
 
 
 async def foresee(services: Services, audience: Audience) -> Forecast:
     """How many it would reach and who had enough already; nothing is written. Raises Invalid."""
     check_audience(audience)
     now, settings = services.clock.now(), services.settings
-    return await services.db.read(forecast, audience, quota_at(now, settings.mass_messages, settings.shop.zone))
+    return await services.db.read(forecast, audience, quota_at(now, settings.mass_messages, settings.shop.zone), now)
 
 
 async def create(
@@ -40,14 +41,24 @@ async def create(
     title: str = "",
     once: str | None = None,
     created_by: str = "",
+    scheduled_at: datetime | None = None,
 ) -> int:
-    """Keep the message and begin to prepare it; the same `once` twice is one message. Returns its id; raises Invalid."""
-    check_audience(audience)
+    """Keep the message and prepare it, now or at its time; the same `once` twice is one message.
+
+    One that would reach more than `approve_above` customers waits for an approval. Returns its id; raises Invalid.
+    """
+    now, most = services.clock.now(), services.settings.mass_messages.approve_above
     text = text.strip()
     check_content(text, attachments)
+    check_time(scheduled_at, now)
+    await services.db.read(saying.check_words, text, attachments)
     if len(audience.chats) > MOST_CHATS:
         raise Invalid(f"一次最多选 {MOST_CHATS} 个客户群，现在选了 {len(audience.chats)} 个。")
+    expected = (await foresee(services, audience)).reachable
     values = {
+        "state": "pending" if 0 < most < expected and not audience.chats else "preparing",
+        "expected": expected,
+        "scheduled_at": scheduled_at,
         "kind": "group" if audience.chats else "single",
         "title": title.strip()[:80],
         "text": text,
@@ -55,9 +66,17 @@ async def create(
         "audience": audience.as_json(),
         "once": once,
         "created_by": created_by,
-        "created_at": services.clock.now(),
+        "created_at": now,
     }
-    return await services.db.write(_create, values, services.clock.now())
+    return await services.db.write(_create, values, now)
+
+
+def check_time(scheduled_at: datetime | None, now: datetime) -> None:
+    """Raises Invalid for a time that is over, or too far away to be meant. Pure."""
+    if scheduled_at is not None and scheduled_at <= now:
+        raise Invalid("定时的时间已经过了，请选晚一点的时间，或改成立即创建。")
+    if scheduled_at is not None and scheduled_at > now + FARTHEST:
+        raise Invalid(f"定时最远 {FARTHEST.days} 天以后，请选近一点的时间。")
 
 
 def _create(conn: Connection, values: dict[str, Any], now: datetime) -> int:
@@ -67,9 +86,17 @@ def _create(conn: Connection, values: dict[str, Any], now: datetime) -> int:
         known = store.find_message_once(conn, values["once"])
         assert known is not None  # noqa: S101 - the conflict was with it
         return known
-    item = queue.Item(lane="bulk", kind=PREPARE, payload={"id": message_id}, dedupe_key=f"{PREPARE}:{message_id}")
-    queue.add(conn, item, now=now)
+    if values.get("state") != "pending":
+        queue_prepare(conn, message_id, values.get("scheduled_at"), now)
     return message_id
+
+
+def queue_prepare(conn: Connection, message_id: int, due_at: datetime | None, now: datetime) -> None:
+    """Write the audience down when it is time: who fits then is meant."""
+    item = queue.Item(
+        lane="bulk", kind=PREPARE, payload={"id": message_id}, due_at=due_at, dedupe_key=f"{PREPARE}:{message_id}"
+    )
+    queue.add(conn, item, now=now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from scrm.db.tables import to_millis
 from scrm.mass_messages import audience as audiences
 from scrm.mass_messages.audience import Quota
 from scrm.mass_messages.models import mass_message, mass_message_part, mass_message_target
-from scrm.profiles.models import external_contact, follow_user, member, person
+from scrm.profiles.models import corp_tag, external_contact, follow_user, member, person
 
 message, part, target = mass_message, mass_message_part, mass_message_target
 
@@ -44,6 +44,16 @@ def lock_message(conn: Connection, message_id: int) -> Row[Any]:
     return conn.execute(_locked(conn, select(message).where(message.c.id == message_id))).one()
 
 
+def find_member_name(conn: Connection, userid: str) -> str:
+    name = conn.execute(select(member.c.name).where(member.c.folded == userid.lower())).scalar_one_or_none()
+    return name or ""
+
+
+def tag_names(conn: Connection, tag_ids: Collection[str]) -> dict[str, str]:
+    query = select(corp_tag.c.tag_id, corp_tag.c.tag_name).where(corp_tag.c.tag_id.in_(list(tag_ids)))
+    return {row.tag_id: row.tag_name for row in conn.execute(query)}
+
+
 def find_part(conn: Connection, part_id: int) -> Row[Any]:
     return conn.execute(select(part).where(part.c.id == part_id)).one()
 
@@ -65,9 +75,17 @@ def change_part(conn: Connection, part_id: int, /, **values: Any) -> None:
     conn.execute(update(part).where(part.c.id == part_id).values(**values))
 
 
-def list_messages(conn: Connection, *, before: int | None = None, limit: int = 30) -> list[Row[Any]]:
+def count_pending(conn: Connection) -> int:
+    """How many wait for an approval."""
+    query = select(func.count()).where(message.c.origin == "own", message.c.state == "pending")
+    return int(conn.execute(query).scalar_one())
+
+
+def list_messages(conn: Connection, *, state: str = "", before: int | None = None, limit: int = 30) -> list[Row[Any]]:
     """Our own, the newest first, each with its counts."""
     query = select(message).where(message.c.origin == "own")
+    if state:
+        query = query.where(message.c.state == state)
     if before is not None:
         query = query.where(message.c.id < before)
     return list(conn.execute(query.order_by(message.c.id.desc()).limit(limit)))

@@ -1,14 +1,28 @@
 """The words for the states of mass messages, the same wherever they are shown."""
 
+from datetime import datetime
+from typing import Any
+
 from scrm.profiles.words import Word
 
 MESSAGE_STATES = {
+    "pending": Word("待审批", "warn"),
+    "refused": Word("已退回", "bad"),
+    "scheduled": Word("待发送", "info"),
     "preparing": Word("整理名单中", "info"),
     "dividing": Word("整理名单中", "info"),
     "running": Word("进行中", "info"),
     "done": Word("已结束"),
     "cancelled": Word("已停止"),
 }
+
+
+def state_of(row: Any, now: datetime) -> Word:
+    """The word for a message; one whose time has not come waits."""
+    waits = row.state == "preparing" and row.scheduled_at is not None and row.scheduled_at > now
+    return MESSAGE_STATES.get("scheduled" if waits else row.state, Word(row.state))
+
+
 PART_STATES = {
     "planned": Word("等待创建", "info"),
     "intent": Word("核对中", "warn"),

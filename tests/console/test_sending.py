@@ -93,7 +93,7 @@ async def test_the_forecast_lists_who_had_enough_and_nothing_is_sent_for_it(mana
     assert "已达群发上限" in text
     assert len(world.wecom.calls) == calls
     empty = await world.client.post("/console/mass-messages/forecast", data={"text": "x"}, headers=headers)
-    assert "勾选员工、标签或渠道" in await empty.text()
+    assert "选人群包，或勾选员工、标签、渠道" in await empty.text()
 
 
 async def test_a_wrong_form_says_why_and_keeps_what_was_written(manager: Visitor, world: World) -> None:

@@ -106,6 +106,7 @@ class House:
         return list(self.sandbox.world.sending.mass_messages.values())
 
 
+APPROVE_ABOVE = 5
 LINA = Audience(userids=("lina",))
 
 
@@ -146,6 +147,7 @@ async def house(database_url: str, clock: FakeClock, sandbox: Sandbox, tmp_path:
         sandbox.config.base_url,
         content={"media_dir": str(tmp_path / "media")},
         wecom={"timeout_seconds": 2},
+        mass_messages={"approve_above": APPROVE_ABOVE},
     )
     async with open_services(settings, clock) as services:
         yield House(services, sandbox, clock)

@@ -10,7 +10,7 @@ if (form) {
   const slots = [...form.querySelectorAll("[data-slot]")];
   const add = form.querySelector("[data-add-slot]");
   const settle = () => {
-    add.hidden = slots.every((slot) => !slot.hidden);
+    if (add) add.hidden = slots.every((slot) => !slot.hidden);
   };
   slots.forEach((slot) => {
     slot.hidden = slot.hasAttribute("data-blank");
@@ -18,7 +18,7 @@ if (form) {
     slot.querySelector("[data-kind]").addEventListener("change", () => fit(slot));
   });
   settle();
-  add.addEventListener("click", () => {
+  add?.addEventListener("click", () => {
     const next = slots.find((slot) => slot.hidden);
     next.hidden = false;
     next.querySelector("[data-kind]").value = "image";
