@@ -70,7 +70,10 @@ MODULES: tuple[Module, ...] = (
         api=("/api/v1/playbooks", "/api/v1/runs", "/api/v1/customers/{person_id}/why"),
         rights=(VIEW, EDIT, APPROVE, EXPORT), words={APPROVE: "批准自己提交的"},
     ),
-    _page("mass_messages", "营销", "群发", "/console/mass-messages", is_whole=True),
+    _page(
+        "mass_messages", "营销", "群发", "/console/mass-messages",
+        rights=(VIEW, EDIT, APPROVE), words={APPROVE: "批准自己提交的"}, is_whole=True,
+    ),
     _page("moments", "营销", "朋友圈", "/console/moments"),
     _page("plans", "营销", "群与朋友圈计划", "/console/plans"),
     _page("library", "营销", "素材与话术", "/console/library", rights=(VIEW, EDIT, APPROVE, EXPORT), words={APPROVE: "批准自己提交的"}),
