@@ -23,7 +23,7 @@ from scrm.db import Database
 from scrm.errors import NotFound, WrongUse
 from scrm.settings import Settings, load_settings
 from scrm.shipped import shipped
-from scrm.sop import beside, diff, estimates, library, lifecycle, lifecycle_store, migrate_runs
+from scrm.sop import beside, diff, estimates, library, lifecycle, lifecycle_store, migrate_runs, tally
 from scrm.sop import published as publishing
 from scrm.sop.drafts import Terms
 from scrm.sop.parse import parse_playbook
@@ -48,7 +48,7 @@ class Source:
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """`scrm playbook lint|test|rehearse|diff|apply|export|schema|list|pause|resume|retire|migrate`."""
+    """`scrm playbook lint|test|rehearse|diff|apply|export|schema|list|recount|pause|resume|retire|migrate`."""
     playbook = commands.add_parser("playbook", help="check, rehearse, publish and stop playbooks (SOP)")
     acts = playbook.add_subparsers(dest="act", required=True, metavar="ACT")
     files = "YAML files, directories or .zip files of them; playbooks.dir of your settings by default"
@@ -74,6 +74,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     export.set_defaults(run=run_export, needs_settings=True)
     schema = acts.add_parser("schema", help="print the format as JSON Schema, for editors")
     schema.set_defaults(run=run_schema, needs_settings=False)
+    again = acts.add_parser("recount", help="count anew what the pages of results show, from what really happened")
+    again.set_defaults(run=run_recount, needs_settings=True)
     _add_life(acts)
 
 
@@ -285,6 +287,18 @@ def _look(conn: Connection) -> tuple[list[Row[Any]], dict[str, str], dict[str, i
     drafts = {draft.playbook_key: draft.state for draft in lifecycle_store.list_drafts(conn)}
     living = {row.key: sum(each.people for each in lifecycle_store.count_living(conn, row.key)) for row in rows}
     return rows, drafts, living
+
+
+async def run_recount(arguments: argparse.Namespace, settings: Settings) -> int:
+    """A line for each playbook whose kept counts were other than what its runs and steps come to."""
+    published = Published()
+    async with _database(settings) as db:
+        await db.read(published.load)
+        changed = await tally.recount(db, published, settings.shop.zone, SystemClock().now())
+    for key, (before, after) in changed.items():
+        print(f"{key}：统计已改正（合计 {before:,} → {after:,}）")
+    print("剧本的统计已按账本重算" + ("" if changed else "，全部一致"))
+    return 0
 
 
 async def run_pause(arguments: argparse.Namespace, settings: Settings) -> int:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, delete, func, or_, select, update
 
-from scrm.db import Priority, upsert
+from scrm.db import Database, Priority, upsert
 from scrm.db.bulk import among
 from scrm.events import Event, event, event_of
 from scrm.services import Services
@@ -70,7 +70,7 @@ Counts = Counter[Key]
 async def tick(services: Services) -> int:
     """Count what has come since; returns how many rows that were."""
     published, zone, total = playbooks_of(services), services.settings.shop.zone, 0
-    for count in (count_steps, count_open, count_entries, count_endings, count_events):
+    for count in _COUNTS:
         while done := await services.db.write_as(Priority.IMPORT, count, published, zone, services.clock.now()):
             total += done
             if done < SLICE:
@@ -78,16 +78,40 @@ async def tick(services: Services) -> int:
     return total
 
 
-def recount(conn: Connection, published: Published, zone: ZoneInfo, now: datetime) -> None:
-    """Forget every count and count all there is again."""
+async def recount(db: Database, published: Published, zone: ZoneInfo, now: datetime) -> dict[str, tuple[int, int]]:
+    """Forget every count and count all there is again, in slices; by playbook whose counts changed: before, after.
+
+    A server may go on beside it: it counts on from the same cursors.
+    """
+    before = await db.read(_totals)
+    await db.write_as(Priority.IMPORT, _forget, now)
+    for count in _COUNTS:
+        while await db.write_as(Priority.IMPORT, count, published, zone, now):
+            pass
+    after = await db.read(_totals)
+    keys = sorted(before.keys() | after.keys())
+    both = {key: (before.get(key, Counter()), after.get(key, Counter())) for key in keys}
+    return {key: (old.total(), new.total()) for key, (old, new) in both.items() if old != new}
+
+
+def _totals(conn: Connection) -> dict[str, Counter[tuple[Any, ...]]]:
+    """By playbook: its counts over all days."""
+    c = tally.c
+    query = select(c.playbook_key, c.version, c.step_id, c.what, func.sum(c.count))
+    found: dict[str, Counter[tuple[Any, ...]]] = defaultdict(Counter)
+    for key, version, step_id, what, count in conn.execute(
+        query.group_by(c.playbook_key, c.version, c.step_id, c.what)
+    ):
+        found[key][version, step_id, what] = int(count)
+    return found
+
+
+def _forget(conn: Connection, now: datetime) -> None:
     for table in (tally, tally_open, tally_cursor, conversion):
         conn.execute(delete(table))
     for name, table in (("step_run", step_run), ("enrolment", enrolment), ("event", event)):
         newest = conn.execute(select(func.max(table.c.id))).scalar_one() or 0
         _start(conn, name, newest, now - BEHIND)
-    for count in (count_steps, count_open, count_entries, count_endings, count_events):
-        while count(conn, published, zone, now):
-            pass
 
 
 # Steps ----------------------------------------------------------------------------------------------------------------
@@ -531,3 +555,6 @@ def _add(conn: Connection, counts: Counts) -> None:
         set_={"count": tally.c.count + insert.excluded.count},
     )
     conn.execute(adding, [{**key._asdict(), "count": count} for key, count in sorted(counts.items())])
+
+
+_COUNTS = (count_steps, count_open, count_entries, count_endings, count_events)

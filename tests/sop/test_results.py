@@ -7,7 +7,7 @@ from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from scrm.commerce.models import orders
 from scrm.sop import results, tally, tasks
@@ -263,7 +263,10 @@ async def test_what_is_tallied_bit_by_bit_equals_a_recount(shop: Shop, seed: int
     credited = await shop.rows(conversion)
     assert len(grown) > 10
     published, zone, now = playbooks_of(shop.services), shop.services.settings.shop.zone, shop.clock.now()
-    await shop.services.db.write(tally.recount, published, zone, now)
+    await shop.services.db.write(lambda conn: conn.execute(update(tally_table).values(count=9)) and None)
+    changed = await tally.recount(shop.services.db, published, zone, now)
+    assert list(changed) == ["new-customer"]
+    assert await tally.recount(shop.services.db, published, zone, now) == {}
     assert await shop.services.db.read(lambda conn: [tuple(row) for row in conn.execute(query)]) == grown
     assert await shop.rows(conversion) == credited
 
