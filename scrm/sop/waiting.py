@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, false, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, literal_column, select, union_all
 
 from scrm.access.scope import EVERYONE, Scope, reaches
 from scrm.sop import explain
@@ -16,9 +16,7 @@ from scrm.sop.schema import Fork, Jump, Playbook
 from scrm.sop.shelf import find_version
 
 # Runs under way of one playbook that are counted for its page.
-MOST_COUNTED = 20_000
-# How many of them one page of a list looks through: it comes back in time, and the next one goes on from there.
-LOOKED_AT = 200_000
+MOST_COUNTED = 1_000_000
 # Older versions have long run out.
 _VERSIONS = 60
 STATES = ("active", "paused", "queued")
@@ -49,25 +47,28 @@ class Living:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A page of runs; `after` goes on with the list, `is_cut` says that it was not looked through to its end."""
+    """A page of runs; `after` goes on with the list."""
 
     runs: Sequence[Row[Any]]
     after: int | None = None
-    is_cut: bool = False
 
 
 def find_living(conn: Connection, playbook: Playbook, published: Published) -> Living:
     """Where runs under way stand, MOST_COUNTED of them at most; each in its own version."""
+    # In the order of the index, which then has all that is asked for.
+    e = enrolment.c
+    ordered = (e.state, e.is_holdout, e.version, e.step)
     some = (
-        select(enrolment.c.state, enrolment.c.version, enrolment.c.step, enrolment.c.is_holdout)
-        .where(_LIVING, enrolment.c.playbook_key == playbook.key)
+        select(*ordered)
+        .where(_LIVING, e.playbook_key == playbook.key)
+        .order_by(*ordered)
         .limit(MOST_COUNTED)
         .subquery("some")
     )
     states: Counter[str] = Counter()
     at: Counter[tuple[int, int]] = Counter()
     grouped: Select[Any] = select(*some.c, func.count()).group_by(*some.c)
-    for state, version, step, is_holdout, count in conn.execute(grouped).all():
+    for state, is_holdout, version, step, count in conn.execute(grouped).all():
         states["holdout" if is_holdout else state] += count
         if state == "active" and not is_holdout:
             at[version, step] += count
@@ -127,36 +128,32 @@ def list_waiting(
     scope: Scope = EVERYONE,
 ) -> Found:
     """Runs within the scope that are in this state, at this part if one is named; who came first stands first."""
-    window = (
-        select(enrolment)
-        .where(_LIVING, enrolment.c.playbook_key == key, enrolment.c.state == state, enrolment.c.id > after)
-        .order_by(enrolment.c.id)
-        .limit(LOOKED_AT)
-        .subquery("looked_at")
-    )
-    e = window.c
-    query = select(window).where(e.is_holdout.is_(False), reaches(scope, e.person_id)).order_by(e.id)
+    e = enrolment.c
+    fits = [_LIVING, e.playbook_key == key, e.state == state, e.is_holdout.is_(False), e.id > after]
+    if not scope.is_whole:
+        fits.append(reaches(scope, e.person_id))
+    query = select(enrolment).where(*fits)
     if place:
-        query = query.where(_stands_at(conn, published, key, place, e))
-    runs = conn.execute(query.limit(limit + 1)).all()
-    if len(runs) > limit:
-        return Found(runs[:limit], runs[limit - 1].id)
-    last = conn.scalar(select(e.id).order_by(e.id).offset(LOOKED_AT - 1).limit(1))
-    return Found(runs, last, is_cut=last is not None)
+        first = [
+            select(e.id).where(*fits, e.version == version, e.step == step).order_by(e.id).limit(limit + 1).subquery()
+            for version, step in _spots(conn, published, key, place)
+        ]
+        if not first:
+            return Found(())
+        query = select(enrolment).where(e.id.in_(union_all(*(select(each.c.id) for each in first))))
+    runs = conn.execute(query.order_by(e.id).limit(limit + 1)).all()
+    return Found(runs[:limit], runs[limit - 1].id if len(runs) > limit else None)
 
 
-def _stands_at(conn: Connection, published: Published, key: str, place: str, e: Any) -> ColumnElement[bool]:
-    """The part may have another number in each version."""
+def _spots(conn: Connection, published: Published, key: str, place: str) -> list[tuple[int, int]]:
+    """(version, step) of the part, which may have another number in each version."""
     numbers = select(playbook_version.c.version).where(playbook_version.c.playbook_key == key)
-    found: list[ColumnElement[bool]] = []
+    found: list[tuple[int, int]] = []
     for version in conn.scalars(numbers.order_by(playbook_version.c.version.desc()).limit(_VERSIONS)).all():
         playbook = find_version(conn, published, key, version)
-        if playbook is None:
-            continue
-        ends = range(len(playbook.program) + 1)
-        indexes = [index for index in ends if place_at(playbook, index) == place]
-        found.append(and_(e.version == version, e.step.in_(indexes)))
-    return or_(false(), *found)
+        ends = range(len(playbook.program) + 1) if playbook is not None else ()
+        found += [(version, index) for index in ends if playbook is not None and place_at(playbook, index) == place]
+    return found
 
 
 # Queues ---------------------------------------------------------------------------------------------------------------
