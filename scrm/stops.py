@@ -1,7 +1,8 @@
-"""What WeCom refuses until an administrator has acted, kept where every process finds it, and the work that waits."""
+"""What WeCom refuses until somebody has acted, kept where every process finds it, and the work that waits for it."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import Column, Connection, Integer, String, Table, delete, select
 
@@ -25,6 +26,8 @@ wecom_stop = Table(
 )
 
 _REVIVED_AT_A_TIME = 500
+# What WeCom was too busy for, or what did not go through for another passing reason, is tried again so much later.
+AGAIN_AFTER = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +77,24 @@ async def resume(services: Services, *scopes: str) -> int:
     return await revive_held(services.db, services.clock.now())
 
 
-async def revive_held(db: Database, now: datetime) -> int:
+async def revive_held(db: Database, now: datetime, before: datetime | None = None) -> int:
     """Everything that was held up to now; what is held again meanwhile is not tried twice."""
     newest, total = await db.read(queue.newest_held), 0
-    while newest and (looked := await db.write(queue.revive_held, up_to=newest, now=now, limit=_REVIVED_AT_A_TIME)):
+    some = partial(queue.revive_held, now=now, before=before, limit=_REVIVED_AT_A_TIME)
+    while newest and (looked := await db.write(some, up_to=newest)):
         total += looked
     return total
+
+
+async def tick(services: Services) -> int:
+    """Another chance for what was tried an hour ago, unless the whole app is stopped; returns how many items go on.
+
+    One endpoint that is stopped keeps the others from nothing: its work ends where it was, without a call.
+    """
+    now = services.clock.now()
+    before = now - AGAIN_AFTER
+    if not await services.db.read(queue.has_held, before=before):
+        return 0
+    if "" in await services.wecom.stops.look():
+        return 0
+    return await revive_held(services.db, now, before)

@@ -11,6 +11,7 @@ from scrm.access.modules import EDIT
 from scrm.console.door import MANAGER, before_of, for_managers, page
 from scrm.console.words import WORK_KINDS
 from scrm.errors import NotFound
+from scrm.profiles import remarks, tags
 from scrm.services import SERVICES
 from scrm.wecom.errors import WeComError
 from scrm.wecom.stops import Stop
@@ -21,6 +22,9 @@ from scrm.work.worker import LANES
 routes = web.RouteTableDef()
 
 SHOWN = 50
+# What members see as waiting for WeCom must not wait for work that nobody will do.
+_LET_GO = {tags.MARK: tags.let_go, remarks.WRITE: remarks.let_go}
+DISCARDED = "管理员在任务队列里丢弃了，没有告诉企业微信"
 
 
 @routes.get("/console/work")
@@ -119,6 +123,8 @@ def _discard(conn: Connection, item_id: int) -> None:
     if gone is None:
         raise NotFound("这个任务已经重新开始，或者不存在。请刷新列表查看")
     audit.changed(conn, "work_item", item_id, {"kind": gone.kind, "error": gone.last_error}, None)
+    if let_go := _LET_GO.get(gone.kind):
+        let_go(conn, gone.payload, gone.created_at, DISCARDED)
 
 
 def _number(request: web.Request, name: str) -> str:

@@ -6,6 +6,7 @@ Words go by durable work, and the page shows what WeCom has not taken yet.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, select, update
 
@@ -104,6 +105,13 @@ async def run_write(services: Services, item: queue.Claimed) -> None:
 def _refuse(conn: Connection, pair: Pair, wish: Wish, problem: str) -> None:
     this = *_pair_of(remark_wish, pair), remark_wish.c.turn == wish.turn
     conn.execute(update(remark_wish).where(*this).values(problem=problem[:300]))
+
+
+def let_go(conn: Connection, payload: Mapping[str, Any], asked_at: datetime, problem: str) -> None:
+    """Work of kind "remark.write" will never be done: what was wanted before it was asked for waits no longer."""
+    this = _pair_of(remark_wish, (payload["userid"], payload["external_userid"]))
+    old = update(remark_wish).where(*this, remark_wish.c.problem == "", remark_wish.c.wanted_at <= asked_at)
+    conn.execute(old.values(problem=problem))
 
 
 def _settle(conn: Connection, pair: Pair, wish: Wish) -> None:

@@ -1,6 +1,6 @@
 """All SQL about tags: the corp's library, what each relation carries, and what we want it to carry."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -204,6 +204,12 @@ def refuse(conn: Connection, userid: str, external_userid: str, wishes: Iterable
         )
 
 
+def let_go(conn: Connection, payload: Mapping[str, Any], asked_at: datetime, problem: str) -> None:
+    """Work of kind "tags.mark" will never be done: what was wanted before it was asked for waits no longer."""
+    pair = payload["userid"], payload["external_userid"]
+    refuse(conn, *pair, [one for one in list_wishes(conn, *pair) if one.wanted_at <= asked_at], problem)
+
+
 def settle(
     conn: Connection,
     userid: str,
@@ -342,6 +348,13 @@ def list_library(conn: Connection) -> list[Row[Any]]:
 def list_group_orders(conn: Connection) -> dict[str, int]:
     """Groups that WeCom knows, as `list_library` has them, each with its order."""
     return {row.group_id: row.group_order for row in list_library(conn) if row.group_id}
+
+
+def list_tag_orders(conn: Connection, tag_id: str) -> dict[str, int]:
+    """The tags of the group that this one is in, as `list_library` has them, each with its order."""
+    library = list_library(conn)
+    group_id = next((row.group_id for row in library if row.tag_id == tag_id), None)
+    return {row.tag_id: row.sort_order for row in library if row.group_id == group_id}
 
 
 def list_exclusive(conn: Connection) -> frozenset[str]:

@@ -149,7 +149,7 @@ async def _work(
     """Run it, and leave its row as done, failed, or to be gone on with."""
     try:
         async with _telling(services, source, taken, progress, watch):
-            await source.run(services, progress, full and not taken.is_resumed)
+            await _read(services, source, progress, full and not taken.is_resumed)
     except asyncio.CancelledError:
         # Whoever stops us may be in a hurry: the lease ends by itself when this does not get through.
         await asyncio.shield(_leave(services, taken, progress, "已中断，再次同步时从中断处继续"))
@@ -165,6 +165,18 @@ async def _work(
         return error
     await _finish(services, taken, progress, store.DONE, "")
     return None
+
+
+async def _read(services: Services, source: Source, progress: Progress, full: bool) -> None:
+    """A list whose cursor WeCom forgot half way (50100) is begun again, once: every source may run twice."""
+    try:
+        await source.run(services, progress, full)
+    except WeComError as error:
+        if error.retry_class is not RetryClass.RESTART:
+            raise
+        progress.done = 0
+        progress.note("企业微信的翻页位置失效，已从头再读一遍")
+        await source.run(services, progress, full)
 
 
 async def _leave(services: Services, taken: store.Taken, progress: Progress, error: str) -> None:

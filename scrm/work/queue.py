@@ -187,13 +187,27 @@ def newest_held(conn: Connection) -> int:
     return int(conn.execute(select(func.max(work_item.c.id)).where(_IS_HELD)).scalar() or 0)
 
 
+def has_held(conn: Connection, *, before: datetime) -> bool:
+    """Whether anything held was tried for the last time before then."""
+    return (
+        conn.execute(select(work_item.c.id).where(_IS_HELD, work_item.c.due_at < before).limit(1)).first() is not None
+    )
+
+
 def count_held(conn: Connection) -> int:
     return int(conn.execute(select(func.count()).select_from(work_item).where(_IS_HELD)).scalar_one())
 
 
-def revive_held(conn: Connection, *, up_to: int, now: datetime, limit: int = 500) -> int:
-    """Another chance for the oldest of what is held, up to an id; returns how many, 0 when none is left."""
+def revive_held(
+    conn: Connection, *, up_to: int, now: datetime, before: datetime | None = None, limit: int = 500
+) -> int:
+    """Another chance for the oldest of what is held, up to an id; returns how many, 0 when none is left.
+
+    `before` leaves out what was tried later than that.
+    """
     query = select(work_item.c.id).where(_IS_HELD, work_item.c.id <= up_to).order_by(work_item.c.id).limit(limit)
+    if before is not None:
+        query = query.where(work_item.c.due_at < before)
     return sum(revive(conn, each, now=now) for each in list(conn.scalars(query)))
 
 
@@ -313,7 +327,9 @@ def revive_kind(conn: Connection, kind: str, *, up_to: int, now: datetime, limit
 def discard(conn: Connection, item_id: int) -> Any | None:
     """The dead letter that is gone now; None when it is not one."""
     gone = delete(work_item).where(work_item.c.id == item_id, _IS_DEAD)
-    return conn.execute(gone.returning(work_item.c.kind, work_item.c.payload, work_item.c.last_error)).one_or_none()
+    return conn.execute(
+        gone.returning(work_item.c.kind, work_item.c.payload, work_item.c.created_at, work_item.c.last_error)
+    ).one_or_none()
 
 
 def count_by_lane(conn: Connection) -> dict[tuple[str, int], int]:

@@ -52,15 +52,16 @@ _KNOWN = {
     ),
     "KeyError": Advice("要处理的数据缺了一项，或者已经不在了", "数据已补上就点“重试”；对象已删除就丢弃。"),
 }
+_HOURLY = "每小时自动再试，着急就现在点“重试”。"
 _MENDS = {
     "configuration": "请按说明在企业微信后台处理好，到“体检”重新检查，通过后自动继续；也可以点“重试”。",
     "relation": "这件事在企业微信里已经做不成，一般可以丢弃；名单不对时先到“同步与补漏”核对一次。",
     "parameter": "重试通常没有用：请把编号发给开发者，修好后再点“重试”。",
     "media": "请重新上传素材，再点“重试”。",
-    "transient": "企业微信恢复后点“重试”，或到“体检”重新检查，通过后自动继续。",
-    "token": "请核对应用的 Secret，再点“重试”。",
-    "window": "限频过后点“重试”即可。",
-    "conflict": "稍后点“重试”即可。",
-    "later": "稍后点“重试”即可。",
-    "restart": "点“重试”会从头再读一次。",
+    "transient": _HOURLY,
+    "token": "请核对应用的 Secret，再点“重试”。" + _HOURLY,
+    "window": _HOURLY,
+    "conflict": _HOURLY,
+    "later": _HOURLY,
+    "restart": "会从头再读一次。" + _HOURLY,
 }

@@ -56,9 +56,27 @@ def next_try(
     return None if give_up_at is not None and due_at > give_up_at else due_at
 
 
-def is_held(error: Exception) -> bool:
-    """Whether what was buried goes on by itself when WeCom is found well again: it was set up wrongly, or too busy."""
-    return stops_work(error) or (isinstance(error, WeComError) and error.is_busy)
+# What is nobody's fault and over some time: the same call may well go through in an hour.
+_PASSES = frozenset(
+    {
+        RetryClass.TRANSIENT,
+        RetryClass.TOKEN,
+        RetryClass.WINDOW,
+        RetryClass.CONFLICT,
+        RetryClass.LATER,
+        RetryClass.RESTART,
+    }
+)
+
+
+def is_held(error: Exception, give_up_at: datetime | None = None) -> bool:
+    """Whether what was buried goes on by itself: when somebody has set WeCom up well, or an hour later.
+
+    What had a deadline has missed it.
+    """
+    if stops_work(error) or (isinstance(error, WeComError) and error.is_busy):
+        return True
+    return give_up_at is None and isinstance(error, WeComError) and error.retry_class in _PASSES
 
 
 def _delays(error: Exception) -> tuple[float, ...]:

@@ -153,7 +153,7 @@ class Worker:
         text = _text(error)
         try:
             if due_at is None:
-                await self._db.write(queue.bury, item.id, error=text, held=is_held(error))
+                await self._db.write(queue.bury, item.id, error=text, held=is_held(error, item.give_up_at))
                 log.error("work.dead", kind=item.kind, item=item.id, attempts=item.attempts, error=text)
                 return "dead"
             await self._db.write(queue.repeat, item.id, due_at=due_at, error=text)

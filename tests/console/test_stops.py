@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
+from scrm import stops
+from scrm.console.repairs import DISCARDED
 from scrm.doctor.command import run_doctor
-from scrm.profiles.models import external_contact
+from scrm.profiles import remarks, tags
+from scrm.profiles.models import external_contact, follow_user_tag, tag_wish
 from scrm.stops import wecom_stop
 from scrm.wecom.errors import WeComError
 from scrm.wecom.pacing import in_background
@@ -102,7 +105,7 @@ async def test_a_busy_wecom_is_asked_three_times_and_the_work_goes_on_when_it_is
     await world.pass_time(days=2)
     of_aning = [body for body in world.wecom.called(GET)[before:] if body["external_userid"] == ANING]
     assert len(of_aning) == 3
-    assert "企业微信繁忙，有任务在等" in await manager.get("/console/work")
+    assert "企业微信没有接受，有任务在等" in await manager.get("/console/work")
 
     del wecom._always[GET]
     wecom.always("agent/get", lambda body: {"allow_userinfos": {"user": [{"userid": "lina"}]}})
@@ -120,3 +123,67 @@ async def test_one_member_out_of_range_stops_nobody_else(world: World, manager: 
         await world.services.wecom.corp_tags.mark_tag("lina", ANING, add_tag=["et1"])
     assert not await world.rows(wecom_stop)
     assert len(world.wecom.called(MARK)) == 2
+
+
+async def test_what_does_not_pass_in_time_is_tried_again_each_hour_and_waits_for_nobody(
+    world: World, manager: Visitor, wecom: Any
+) -> None:
+    await world.add(XIAOMAN)
+    wecom.always(MARK, lambda body: {"errcode": 45035, "errmsg": "concurrent write"})
+
+    async def want(name: str) -> None:
+        await world.services.db.write(
+            tags.want, "lina", XIAOMAN, add=[name], source="staff", reason="自己选的", now=world.clock.now()
+        )
+        for _ in range(6):
+            await world.pass_time(seconds=10)
+
+    before = len(wecom.called(MARK))
+    await want("油皮")
+    assert len(wecom.called(MARK)) - before == 6
+    page = await manager.get("/console/work")
+    assert "企业微信没有接受，有任务在等 1 个任务停在下面，每小时自动再试一次" in page
+    assert "着急就现在点“重试”" in page
+    assert await stops.tick(world.services) == 0, "not so soon"
+    await world.pass_time(minutes=61)
+    del wecom._always[MARK]
+    assert await stops.tick(world.services) == 1
+    await world.settle()
+    assert "油皮" in {row.tag_name for row in await world.rows(follow_user_tag)}
+    assert (await world.rows(work_item), await world.rows(tag_wish)) == ([], [])
+
+    # Let go by somebody: the member sees why, and may want it again.
+    wecom.always(MARK, lambda body: {"errcode": 45035, "errmsg": "concurrent write"})
+    await want("干皮")
+    (dead,) = await world.rows(work_item)
+    assert (await manager.send(f"/console/work/{dead.id}/discard")).status == 303
+    assert [row.problem for row in await world.rows(tag_wish)] == [DISCARDED]
+    del wecom._always[MARK]
+    await want("干皮")
+    assert await world.rows(tag_wish) == []
+    for error in (48002, 40001):
+        wecom.say(MARK, error)
+    await want("混合皮")
+    await world.pass_time(hours=2)
+    asked = len(wecom.called(MARK))
+    assert await stops.tick(world.services) == 1  # an endpoint that is stopped refuses it without a call
+    await world.settle()
+    assert len(wecom.called(MARK)) == asked
+    await world.services.wecom.stops.note(WeComError(60020, "", path="gettoken"))
+    await world.pass_time(hours=2)
+    assert await stops.tick(world.services) == 0
+
+
+async def test_words_that_will_not_be_written_are_told_as_refused(world: World, manager: Visitor, wecom: Any) -> None:
+    await world.add(XIAOMAN)
+    wecom.say("externalcontact/remark", *[45035] * 6)
+    pair = "lina", XIAOMAN
+    await world.services.db.write(remarks.want, pair, {"remark": "满姐"}, now=world.clock.now())
+    for _ in range(6):
+        await world.pass_time(seconds=10)
+    (dead,) = await world.rows(work_item)
+    assert (dead.kind, dead.held) == (remarks.WRITE, True)
+    await manager.send(f"/console/work/{dead.id}/discard")
+    wish = await world.services.db.read(remarks.find_wish, pair)
+    assert wish is not None
+    assert wish.problem == DISCARDED

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import datetime, timedelta
 
+from scrm import stops
 from scrm.profiles.models import corp_tag, customer_contact_member, department, member, member_department
 from scrm.sync import nightly, runs, store
 from scrm.sync.models import sync_night, sync_run
@@ -43,6 +44,31 @@ async def test_work_that_is_repeated_does_only_what_was_not_done(shop: Shop) -> 
     await shop.services.worker.drain()
     assert {row.state for row in await shop.rows(sync_run)} == {"done"}
     assert shop.calls("externalcontact/get_corp_tag_list") == tags
+
+
+async def test_a_list_whose_cursor_is_forgotten_half_way_is_begun_again_once(shop: Shop) -> None:
+    for number in range(3):
+        await shop.services.wecom.acquisition.create_link(f"链接 {number}", user_list=["lina"])
+    path = "externalcontact/customer_acquisition/customer"
+    shop.sandbox.faults.fail_next(path, 50100, 1)
+    await shop.services.db.write(runs.ask, ["links"], now=shop.clock.now())
+    await shop.services.worker.drain()
+    (row,) = await shop.rows(sync_run)
+    assert (row.state, row.done, row.notes) == ("done", 3, ["企业微信的翻页位置失效，已从头再读一遍"])
+    assert shop.calls(path) == 4
+    shop.clock.advance(minutes=1)
+    # Forgotten again and again: it is tried later, and each hour after that (scrm.stops).
+    shop.sandbox.faults.fail_next(path, 50100, 100)
+    await shop.services.db.write(runs.ask, ["links"], now=shop.clock.now())
+    for _ in range(4):
+        await shop.services.worker.drain()
+        shop.clock.advance(hours=1)
+    (item,) = await shop.rows(work_item)
+    assert (item.state, item.held) == (2, True)
+    shop.sandbox.faults.errcodes.clear()
+    assert await stops.tick(shop.services) == 1
+    await shop.services.worker.drain()
+    assert (await shop.rows(work_item), {row.state for row in await shop.rows(sync_run)}) == ([], {"done"})
 
 
 async def test_two_processes_never_work_on_one_source(shop: Shop) -> None:
