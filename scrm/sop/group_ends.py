@@ -1,5 +1,6 @@
-"""The end of a group message that a step asked for: what its owner did not confirm in time is stopped."""
+"""What became of a group message that a step asked for: told as it comes, and stopped when its time is over."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -9,20 +10,31 @@ from scrm.mass_messages import acts
 from scrm.mass_messages.models import mass_message_target
 from scrm.services import Services
 from scrm.sop import store
-from scrm.sop.channels.group import KIND
+from scrm.sop.channels.group import KIND, look_again
+from scrm.sop.plans.store import ENDS
 from scrm.work import queue
+
+_EXPIRED = "群主没有在有效期内确认，已过期"
 
 
 async def run_end(services: Services, item: queue.Claimed) -> None:
-    """Work of kind "sop.group_end", due when the step's time is over; raises what WeCom says when it may pass."""
-    payload = item.payload
-    if await services.db.read(_state, payload) != "sent":
+    """Work of kind "sop.group_end", every few minutes until the message or its time is over.
+
+    Raises what WeCom says when stopping it may work later.
+    """
+    payload, now = item.payload, services.clock.now()
+    state = await services.db.read(_state, payload)
+    if state not in ENDS:
+        # Items of earlier versions come only when the time is over.
+        if now < datetime.fromisoformat(payload.get("expires_at") or now.isoformat()):
+            await services.db.write(look_again, payload, now)
+            return
         try:
             await acts.cancel(services, int(payload["message_id"]))
         except ScrmError as error:
             if "没能停止" in error.text and item.attempts < 3:
                 raise RuntimeError(error.text) from None
-    await services.db.write(_end, payload, services.clock.now())
+    await services.db.write(_end, payload, now)
 
 
 def _state(conn: Connection, payload: dict[str, Any]) -> str:
@@ -33,9 +45,11 @@ def _state(conn: Connection, payload: dict[str, Any]) -> str:
     return str(conn.execute(query).scalar_one_or_none() or "")
 
 
-def _end(conn: Connection, payload: dict[str, Any], now: Any) -> None:
-    is_sent = _state(conn, payload) == "sent"
-    state, reason = ("done", "") if is_sent else ("dropped", "群主没有在有效期内确认，已过期")
+def _end(conn: Connection, payload: dict[str, Any], now: datetime) -> None:
+    state, reason = ENDS.get(_state(conn, payload), ("expired", ""))
+    if state == "expired":
+        state, reason = "dropped", _EXPIRED
+    is_sent = state == "done"
     store.change_send(
         conn, payload["once"], outcome="sent" if is_sent else "none", sent_at=now if is_sent else None, reason=reason
     )

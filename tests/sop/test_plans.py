@@ -299,6 +299,30 @@ async def test_a_step_speaks_into_the_group_once_a_day_however_many_join(shop: S
     assert (await shop.rows(step_run))[0].reason == "群主没有在有效期内确认，已过期"
 
 
+@on_sqlite
+@pytest.mark.parametrize(
+    ("became", "state", "reason"), [("sent", "done", ""), ("capped", "failed", "企业微信：本群已收满")]
+)
+async def test_what_became_of_a_group_step_is_known_before_its_time_is_over(
+    shop: Shop, became: str, state: str, reason: str
+) -> None:
+    await group(shop, "g1", "lina")
+    hello = step("hello", "T0+1h", "G", content=Content(text="欢迎新朋友"), ttl=timedelta(hours=8))
+    await shop.run(playbook_of(hello, key="joiners", trigger=Trigger("group.joined")))
+    await shop.publish("group.joined", await shop.meet("甲"), key="g1", facts={"chat_id": "g1"})
+    await shop.settle()
+    shop.wecom.say("externalcontact/add_msg_template", {"msgid": "A"})
+    await shop.pass_time(hours=1)
+    await shop.pass_time(minutes=6)
+    assert (await shop.rows(step_run))[0].state == "intent"
+    change = update(mass_message_target).values(state=became)
+    await shop.services.db.write(lambda conn: conn.execute(change) and None)
+    await shop.pass_time(minutes=6)
+    (row,) = await shop.rows(step_run)
+    assert (row.state, row.reason) == (state, reason)
+    assert shop.wecom.called("externalcontact/cancel_groupmsg_send") == []
+
+
 @pytest.mark.parametrize(
     ("letter", "event", "words"),
     [("G", "contact.added", "只能用在 group.joined"), ("G", "group.joined", ""), ("P", "group.joined", "kind: moment")],

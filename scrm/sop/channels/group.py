@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
@@ -25,6 +25,8 @@ opening = "intent"
 keys: frozenset[str] = frozenset()
 
 KIND = "sop.group_end"
+# WeCom tells nobody of a confirmation: results are asked for every few minutes, and read from there.
+LOOK_EVERY = timedelta(minutes=5)
 TRIGGER = "group.joined"
 
 
@@ -106,18 +108,17 @@ def _send(conn: Connection, one: Ready, group: Row[Any], once: str, release: Rel
     except ScrmError as error:
         store.change_send(conn, once, outcome="failed", reason=error.text[:300])
         return [Outcome(one.step_run_id, "failed", error.text)]
-    queue.add(
-        conn,
-        queue.Item(
-            lane="send",
-            kind=KIND,
-            payload={"message_id": number, "once": once, "step_run_id": one.step_run_id, "chat_id": group.chat_id},
-            due_at=engine.expires_at(one.step, release.now),
-            dedupe_key=f"{KIND}:{number}",
-        ),
-        now=release.now,
-    )
+    expires_at = engine.expires_at(one.step, release.now)
+    payload = {"message_id": number, "once": once, "step_run_id": one.step_run_id, "chat_id": group.chat_id}
+    look_again(conn, {**payload, "expires_at": expires_at.isoformat()}, release.now)
     return []
+
+
+def look_again(conn: Connection, payload: dict[str, Any], now: datetime) -> None:
+    """Ask in a while what became of the message, and for the last time when the step's time is over."""
+    due_at = min(now + LOOK_EVERY, datetime.fromisoformat(payload["expires_at"]))
+    key = f"{KIND}:{payload['message_id']}:{int(due_at.timestamp())}"
+    queue.add(conn, queue.Item(lane="send", kind=KIND, payload=payload, due_at=due_at, dedupe_key=key), now=now)
 
 
 def _attachments(conn: Connection, one: Ready) -> list[dict[str, Any]]:

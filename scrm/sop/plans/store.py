@@ -158,7 +158,7 @@ def has_released(conn: Connection) -> bool:
 
 
 # What became of a group in a mass message, as the state of its claim.
-_ENDS = {
+ENDS = {
     "sent": ("done", ""),
     "over_quota": ("failed", "本群今天或本月已收满"),
     "capped": ("failed", "企业微信：本群已收满"),
@@ -180,11 +180,11 @@ def settle(conn: Connection, now: datetime) -> int:
             mass_message_target,
             and_(target.mass_message_id == plan_claim.c.mass_message_id, target.target == plan_claim.c.target),
         )
-        .where(_RELEASED, target.state.in_(list(_ENDS)))
+        .where(_RELEASED, target.state.in_(list(ENDS)))
     )
     by_end: dict[tuple[str, str], list[int]] = {}
     for row in rows:
-        by_end.setdefault(_ENDS[row.state], []).append(row.id)
+        by_end.setdefault(ENDS[row.state], []).append(row.id)
     published = select(func.count()).where(moment_publisher.c.moment == moment.c.id, moment_publisher.c.is_published)
     made = conn.execute(
         select(plan_claim.c.id, moment.c.state, moment.c.reason, published.scalar_subquery().label("published"))
