@@ -98,6 +98,7 @@ from scrm.sop.plans import carry_out as plans
 from scrm.sop.rehearsal import jobs as rehearsals
 from scrm.sop.shelf import house_of, playbooks_of, terms_of
 from scrm.stops import DatabaseStops
+from scrm.stops import tick as try_held_again
 from scrm.sync import nightly, repairs
 from scrm.sync import runs as sync_runs
 from scrm.tracking import abandonment, radar
@@ -333,6 +334,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(nightly.TICK_SECONDS, lambda: nightly.tick(services), "sync.nightly")
     schedule.every(SLOW_SECONDS, lambda: results.poll(services), "mass_messages.results")
     schedule.every(mass_steps.WATCH_SECONDS, lambda: mass_steps.watch(services), "sop.mass_watch")
+    schedule.every(SLOW_SECONDS, lambda: try_held_again(services), "work.held")
     schedule.every(HOUR_SECONDS, lambda: results.notice_others(services), "mass_messages.others")
     schedule.every(SLOW_SECONDS, lambda: moment_results.poll(services), "moments.results")
     schedule.every(SLOW_SECONDS, lambda: copies.renew(services), "media.renew")

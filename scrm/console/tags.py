@@ -16,6 +16,7 @@ from scrm.services import SERVICES
 routes = web.RouteTableDef()
 
 TAG = r"{tag_id:[0-9A-Za-z_\-]{1,64}}"
+GROUP = r"{group_id:[0-9A-Za-z_\-]{1,64}}"
 
 
 @routes.get("/console/tags")
@@ -47,7 +48,7 @@ async def fetch(request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther("/console/tags")
 
 
-@routes.post(r"/console/tags/groups/{group_id:[0-9A-Za-z_\-]{1,64}}/exclusive")
+@routes.post(f"/console/tags/groups/{GROUP}/exclusive")
 @for_managers
 async def set_exclusive(request: web.Request) -> web.StreamResponse:
     """{on: 1 or 0}: whether a customer carries one tag of the group at most; WeCom itself knows no such rule."""
@@ -62,14 +63,43 @@ async def set_exclusive(request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther("/console/tags")
 
 
-@routes.post(r"/console/tags/groups/{group_id:[0-9A-Za-z_\-]{1,64}}/{way:up|down}")
+@routes.post(f"/console/tags/groups/{GROUP}/{{way:up|down}}")
 @for_managers
 @with_wecom
-async def move(request: web.Request) -> web.StreamResponse:
+async def move_group(request: web.Request) -> web.StreamResponse:
     """One place up or down; WeCom's own pages show the same order."""
     found = request.match_info
     await tag_library.move_group(request.app[SERVICES], found["group_id"], up=found["way"] == "up")
     raise web.HTTPSeeOther(f"/console/tags#group-{found['group_id']}")
+
+
+@routes.post(f"/console/tags/groups/{GROUP}/place")
+@for_managers
+@with_wecom
+async def place_group(request: web.Request) -> web.StreamResponse:
+    """{before: the group that it was dropped in front of, empty at the end}."""
+    before = str((await request.post()).get("before", ""))
+    await tag_library.place_group(request.app[SERVICES], request.match_info["group_id"], before)
+    raise web.HTTPSeeOther("/console/tags")
+
+
+@routes.post(f"/console/tags/{TAG}/{{way:up|down}}")
+@for_managers
+@with_wecom
+async def move_tag(request: web.Request) -> web.StreamResponse:
+    found = request.match_info
+    await tag_library.move_tag(request.app[SERVICES], found["tag_id"], up=found["way"] == "up")
+    raise web.HTTPSeeOther(f"/console/tags#row-{found['tag_id']}")
+
+
+@routes.post(f"/console/tags/{TAG}/place")
+@for_managers
+@with_wecom
+async def place_tag(request: web.Request) -> web.StreamResponse:
+    """{before: the tag of the same group that it was dropped in front of, empty at the end}."""
+    before = str((await request.post()).get("before", ""))
+    await tag_library.place_tag(request.app[SERVICES], request.match_info["tag_id"], before)
+    raise web.HTTPSeeOther("/console/tags")
 
 
 @routes.post(f"/console/tags/{TAG}")

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, update
+from sqlalchemy import Column, Connection, Row, update
 
 from scrm import audit
 from scrm.errors import Invalid, NotFound
@@ -61,38 +61,69 @@ def _rename(conn: Connection, tag_id: str, group: CorpTagGroup) -> None:
 
 
 async def move_group(services: Services, group_id: str, *, up: bool) -> None:
-    """A place up or down among the groups, in WeCom and here; at the end it stays. Only groups of this app: 81011."""
-    groups = await services.db.read(tags.list_group_orders)
-    orders = moved(groups, group_id, up=up)
-    if orders is None:
-        raise NotFound("没有这个标签组，可能已被删除，请刷新页面")
-    for changed, order in orders.items():
+    """A place up or down among the groups; at the end it stays."""
+    await place_group(services, group_id, _neighbour(await services.db.read(tags.list_group_orders), group_id, up))
+
+
+async def move_tag(services: Services, tag_id: str, *, up: bool) -> None:
+    """A place up or down in its group; at the end it stays."""
+    await place_tag(services, tag_id, _neighbour(await services.db.read(tags.list_tag_orders, tag_id), tag_id, up))
+
+
+async def place_group(services: Services, group_id: str, before: str) -> None:
+    """In front of another group, or at the end, in WeCom and here. Only groups of this app: 81011."""
+    orders = await services.db.read(tags.list_group_orders)
+    await _place(services, corp_tag.c.group_id, corp_tag.c.group_order, orders, group_id, before)
+
+
+async def place_tag(services: Services, tag_id: str, before: str) -> None:
+    """In front of another tag of its group, or at the end, in WeCom and here. Only tags of this app: 81011."""
+    orders = await services.db.read(tags.list_tag_orders, tag_id)
+    await _place(services, corp_tag.c.tag_id, corp_tag.c.sort_order, orders, tag_id, before)
+
+
+async def _place(
+    services: Services, key: Column[Any], kept: Column[Any], orders: Mapping[str, int], moved: str, before: str
+) -> None:
+    if moved not in orders or (before and before not in orders):
+        raise NotFound("没有这个标签或标签组，可能已被删除，请刷新页面")
+    for changed, order in placed(orders, moved, before).items():
         await services.wecom.corp_tags.edit_corp_tag(changed, order=order)
-        await services.db.write(_reorder, changed, groups[changed], order)
+        await services.db.write(_reorder, key, kept, changed, orders[changed], order)
 
 
-def moved(orders: Mapping[str, int], key: str, *, up: bool) -> dict[str, int] | None:
-    """Pure: the fewest new orders (larger first) that give `key` its new place; None when there is no such key."""
-    places = list(orders)
-    if key not in orders:
-        return None
-    old = places.index(key)
-    new = min(max(old + (-1 if up else 1), 0), len(places) - 1)
-    if new == old:
+def _neighbour(orders: Mapping[str, int], moved: str, up: bool) -> str:
+    """In front of whom it stands one place further; what is at the end already stays in front of its next."""
+    places = [*orders]
+    if moved not in orders:
+        return ""
+    at = places.index(moved)
+    after = max(at - 1, 0) if up else at + 2
+    return places[after] if after < len(places) else ""
+
+
+def placed(orders: Mapping[str, int], moved: str, before: str) -> dict[str, int]:
+    """Pure: new orders (larger first) that put `moved` in front of `before` (the end when empty), as few as it takes."""
+    places = [key for key in orders if key != moved]
+    at = places.index(before) if before and before != moved else len(places)
+    if before == moved or [*places[:at], moved, *places[at:]] == [*orders]:
         return {}
-    places.insert(new, places.pop(old))
+    low = orders[places[at]] if at < len(places) else -1
+    # Where there is room between its neighbours, nobody else moves.
+    if at == 0 or orders[places[at - 1]] > low + 1:
+        return {moved: low + 1}
     changed: dict[str, int] = {}
     below = -1
-    for each in reversed(places):
+    for each in reversed([*places[:at], moved, *places[at:]]):
         if orders[each] <= below:
             changed[each] = below + 1
         below = changed.get(each, orders[each])
     return changed
 
 
-def _reorder(conn: Connection, group_id: str, before: int, order: int) -> None:
-    audit.changed(conn, "tag", group_id, {"group_order": before}, {"group_order": order})
-    conn.execute(update(corp_tag).where(corp_tag.c.group_id == group_id).values(group_order=order))
+def _reorder(conn: Connection, key: Column[Any], kept: Column[Any], changed: str, before: int, order: int) -> None:
+    audit.changed(conn, "tag", changed, {kept.name: before}, {kept.name: order})
+    conn.execute(update(corp_tag).where(key == changed).values({kept: order}))
 
 
 async def delete_tag(services: Services, tag_id: str) -> None:

@@ -9,7 +9,7 @@ from scrm.app import open_services
 from scrm.contact_ways import acquisition, ways
 from scrm.contact_ways.models import acquisition_link, contact_way
 from scrm.contact_ways.plan import Plan
-from scrm.profiles import mark_tags, tags
+from scrm.profiles import mark_tags, tag_library, tags
 from scrm.profiles.models import corp_tag, follow_user_tag, tag_wish
 from scrm.sandbox import growth
 from scrm.services import Services
@@ -75,6 +75,29 @@ async def test_marks_and_the_library_are_the_same_on_both_sides(wecom: Wecom, se
     await mark_tags.refresh_library(services)
     assert {row.tag_id for row in await rows(services, follow_user_tag)} == set(pair.tag_ids)
     assert {row.tag_name for row in await rows(services, corp_tag) if not row.is_deleted} == {"油皮", "老客"}
+
+
+async def test_the_order_of_tags_is_the_same_on_both_sides(wecom: Wecom, services: Services) -> None:
+    async def ours() -> list[str]:
+        return [row.tag_name for row in await services.db.read(tags.list_library)]
+
+    async def theirs() -> list[str]:
+        return [tag.name for group in await services.wecom.corp_tags.get_corp_tag_list() for tag in group.tag]
+
+    await tag_library.add_tags(services, "肤质", ["油皮", "干皮", "混合皮"])
+    await tag_library.add_tags(services, "阶段", ["老客"])
+    row = {each.tag_name: each for each in await services.db.read(tags.list_library)}
+    await tag_library.place_tag(services, row["混合皮"].tag_id, row["油皮"].tag_id)
+    await tag_library.place_tag(services, row["干皮"].tag_id, row["油皮"].tag_id)
+    await tag_library.place_group(services, row["老客"].group_id, row["油皮"].group_id)
+    await tag_library.move_tag(services, row["油皮"].tag_id, up=True)
+    mine = await ours()
+    assert mine.index("老客") < mine.index("混合皮") < mine.index("油皮") < mine.index("干皮")
+    await mark_tags.refresh_library(services)
+    assert await ours() == mine == await theirs()
+    await growth.shuffle_tags(wecom.sandbox, row["油皮"].group_id)
+    await mark_tags.refresh_library(services)
+    assert mine != await ours() == await theirs()
 
 
 async def test_a_link_lives_in_wecom_as_it_does_here(wecom: Wecom, services: Services) -> None:
