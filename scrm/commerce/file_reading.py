@@ -13,6 +13,7 @@ from scrm.commerce.canonical import Order, find_implausible, find_nul
 from scrm.commerce.connectors import Connector, Context, Parser
 from scrm.commerce.connectors.reader import Line, Sheet, read_id, read_moment
 from scrm.commerce.connectors.status_words import Seen, StatusWords, add
+from scrm.commerce.own_fields import Fillable, OwnColumns
 from scrm.commerce.prepared import Prepared, Preparer
 from scrm.commerce.spool import Spool
 from scrm.db.vault import Vault
@@ -30,6 +31,13 @@ class Bad(NamedTuple):
     lines: tuple[Line, ...]
     details: tuple[Line, ...]
     reason: str
+
+
+class Good(NamedTuple):
+    """An order, and what its rows say of the shop's own fields."""
+
+    order: Order
+    own: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,7 @@ class Reading:
     now: datetime
     # What a manager says that words for states mean, by normalised word.
     words: Mapping[str, str] = field(default_factory=dict)
+    own: Fillable = field(default_factory=Fillable)
 
 
 def read_chunks(
@@ -71,6 +80,7 @@ class _FileReader:
         self._reading, self._parser = reading, connector.fit(sheets)
         self._words = StatusWords({**reading.words, **connector.words})
         self._strange: dict[str, Seen] = {}
+        self._own = OwnColumns(reading.own, connector, self._parser.sheet)
         self._main = Spool(folder / f"main-{name}")
         self._details = Spool(folder / f"details-{name}") if self._parser.details is not None else None
         self._is_scattered = False
@@ -87,7 +97,7 @@ class _FileReader:
         context = Context(self._reading.shop_key, self._reading.zone, seen[0], self._words)
         items = self._items(context)
         while piece := list(islice(items, CHUNK)):
-            good = self._preparer.prepare([item for item in piece if isinstance(item, Order)])
+            good = self._preparer.prepare(*_good(piece))
             bad = [item for item in piece if isinstance(item, Bad)]
             strange, self._strange = self._strange, {}
             yield Chunk(_LOOKING + (1 - _LOOKING) * self._share(), good, bad, strange)
@@ -127,7 +137,7 @@ class _FileReader:
 
     # -- second pass
 
-    def _items(self, context: Context) -> Iterator[Order | Bad]:
+    def _items(self, context: Context) -> Iterator[Good | Bad]:
         sheet, place = self._parser.sheet, self._parser.id_place
         groups = self._main.groups() if self._is_scattered else _adjacent(sheet, place)
         for number, lines in groups:
@@ -136,7 +146,7 @@ class _FileReader:
             for number, lines in self._details.orphans(self._main):
                 yield Bad((), tuple(lines), f"订单报表里没有订单 {number}，请导出同一时段的订单报表")
 
-    def _build(self, number: str, lines: Sequence[Line], context: Context) -> Order | Bad:
+    def _build(self, number: str, lines: Sequence[Line], context: Context) -> Good | Bad:
         details = self._details.of_order(number) if self._details is not None and number else ()
         try:
             if not number:
@@ -145,12 +155,18 @@ class _FileReader:
                 raise ValueError(f"订单 {number} 有 {MOST_ROWS} 行以上，单号可能已被表格软件改坏，请重新导出")
             order = self._parser.build(lines, details, context)
             _check(order)
+            own = self._own.read(lines)
         except ValueError as error:
             self._words.take()
             return Bad(tuple(lines), tuple(details), f"第 {lines[0].number} 行：{error}")
         if strange := self._words.take():
             add(self._strange, strange, order)
-        return order
+        return Good(order, own)
+
+
+def _good(piece: Sequence[Good | Bad]) -> tuple[list[Order], list[dict[str, str]]]:
+    good = [item for item in piece if isinstance(item, Good)]
+    return [item.order for item in good], [item.own for item in good]
 
 
 class _Survey:

@@ -17,6 +17,7 @@ from scrm.commerce.prepared import CHILDREN, SHARE, Prepared
 from scrm.db.bulk import among, insert_columns, new_ids
 from scrm.db.tables import to_millis
 from scrm.db.vault import Vault
+from scrm.profiles import field_batches
 from scrm.profiles.erased import is_anybody_erased, when_buyers_erased
 
 Key = tuple[str, str, str]
@@ -31,6 +32,8 @@ class Outcome:
     updated: int = 0
     unchanged: int = 0
     lines: int = 0
+    # Own fields that could not be filled, in words.
+    notes: tuple[str, ...] = ()
 
 
 def save_prepared(conn: Connection, batch: Prepared, *, now: datetime, vault: Vault, only_new: bool = False) -> Outcome:
@@ -46,7 +49,7 @@ def save_prepared(conn: Connection, batch: Prepared, *, now: datetime, vault: Va
     fresh: list[int] = []
     seen: set[Key] = set()
     usual: list[int] = []
-    unchanged = 0
+    same: list[int] = []
     for place, key in enumerate(keys):
         found = known.get(key)
         if key in seen:  # twice in a chunk: the second meets what the first left
@@ -54,17 +57,23 @@ def save_prepared(conn: Connection, batch: Prepared, *, now: datetime, vault: Va
         elif found is None and batch.is_plain[place] and key not in erased:
             fresh.append(place)
         elif found is not None and (only_new or _is_same(found, batch, place, persons)):
-            unchanged += 1
+            same.append(place)
         else:
             usual.append(place)
         seen.add(key)
     _put_in(conn, batch.part(fresh), persons, now)
-    results = ["unchanged" if one == "stale" else one for one in _merge(conn, batch, usual, now, vault)]
+    results: dict[int, str] = dict.fromkeys(fresh, "created") | dict.fromkeys(same, "unchanged")
+    results |= zip(usual, _merge(conn, batch, usual, now, vault), strict=True)
+    alone = set(same) if only_new else set()
+    told = [place for place, own in enumerate(batch.own) if own and place not in alone]
+    filled, notes = _fill(conn, batch, told, now, vault)
+    ends = ["updated" if end != "created" and place in filled else end for place, end in results.items()]
     return Outcome(
-        created=len(fresh) + results.count("created"),
-        updated=results.count("updated"),
-        unchanged=unchanged + results.count("unchanged"),
+        created=ends.count("created"),
+        updated=ends.count("updated"),
+        unchanged=ends.count("unchanged") + ends.count("stale"),
         lines=sum(batch.lines),
+        notes=notes,
     )
 
 
@@ -115,6 +124,24 @@ def _merge(conn: Connection, batch: Prepared, places: list[int], now: datetime, 
         return []
     merged = [_decode(batch.encoded[place]) for place in places]
     return [saved.result for saved in store.save_orders(conn, merged, now=now, vault=vault, route="file")]
+
+
+def _fill(
+    conn: Connection, batch: Prepared, places: list[int], now: datetime, vault: Vault
+) -> tuple[set[int], tuple[str, ...]]:
+    """The shop's own fields: the places of orders of which some changed, and what could not be filled."""
+    if not places:
+        return set(), ()
+    keys = {place: (batch.channel[place], batch.shop_key[place], batch.order_no[place]) for place in places}
+    known = store.find_owners(conn, set(keys.values()))
+    given: dict[tuple[Any, ...], dict[str, str]] = defaultdict(dict)
+    for place, key in keys.items():
+        given[known[key].id,] |= batch.own[place]
+    persons = {(row.id,): row.person_id for row in known.values()}
+    changed, refused = field_batches.set_many(conn, "order", given, persons, source="import", now=now, vault=vault)
+    numbers = {(row.id,): key[2] for key, row in known.items()}
+    notes = tuple(f"订单 {numbers[subject]}：{text}" for subject, text in refused)
+    return {place for place, key in keys.items() if (known[key].id,) in changed}, notes
 
 
 # -- unseen orders

@@ -21,6 +21,7 @@ from scrm.commerce.connectors.reader import Line, Scratch, Sheet, clean, open_sh
 from scrm.commerce.connectors.status_words import Seen, join
 from scrm.commerce.file_reading import Bad, Chunk, Reading
 from scrm.commerce.fresh import Outcome, save_prepared
+from scrm.commerce.own_fields import Fillable, fillable
 from scrm.commerce.prepared import Prepared
 from scrm.commerce.reading_process import chunks_of
 from scrm.db import Database, Priority
@@ -44,6 +45,8 @@ class Counts:
     error_files: list[str] = field(default_factory=list)
     # The first few, for a dry run, which writes no file of them.
     reasons: list[str] = field(default_factory=list)
+    # The first few fields of the shop's own that could not be filled.
+    notes: list[str] = field(default_factory=list)
     # The first few order numbers that were read, for people to recognise.
     examples: list[str] = field(default_factory=list)
     # Words for states that nobody knows.
@@ -100,7 +103,8 @@ async def import_orders(
     counts = Counts()
     if connector is None and format_key:
         connector = find_connector(format_key)
-    known = KNOWN_HEADINGS if connector is None else KNOWN_HEADINGS | connector.headings
+    own = await into.db.read(fillable)
+    known = KNOWN_HEADINGS | own.headings() | (connector.headings if connector is not None else frozenset())
     with Scratch() as scratch:
         sheets = [await asyncio.to_thread(open_sheet, path, known, scratch) for path in paths]
         connector = connector or recognise(sheets)
@@ -108,7 +112,7 @@ async def import_orders(
         whole = [list(range(len(sheets)))] if connector.joins else [[place] for place in range(len(sheets))]
         for number, places in enumerate(whole):
             files = [paths[place] for place in places]
-            one = _Import(into, connector, files, [sheets[place] for place in places], counts)
+            one = _Import(into, connector, files, [sheets[place] for place in places], counts, own)
             await one.run(scratch.path, str(number), _telling(report, number, len(whole), counts))
     return counts
 
@@ -125,10 +129,16 @@ class _Import:
     """One file, or a pair that belongs together."""
 
     def __init__(
-        self, into: Into, connector: Connector, files: list[Path], sheets: list[Sheet], counts: Counts
+        self,
+        into: Into,
+        connector: Connector,
+        files: list[Path],
+        sheets: list[Sheet],
+        counts: Counts,
+        own: Fillable,
     ) -> None:
         self.into, self.connector, self.files, self.sheets, self.counts = into, connector, files, sheets, counts
-        self.parser = connector.fit(sheets)
+        self.parser, self.own = connector.fit(sheets), own
         self._id = 0
         # Orders of this file that are done, and how many of them an earlier run has left us.
         self._done = self._skip = 0
@@ -139,7 +149,7 @@ class _Import:
         into = self.into
         errors = _ErrorFiles(self.files, self.sheets, dry_run=into.dry_run)
         words = await into.db.read(status_words.own_words, status_words.of_file(self.connector.key))
-        reading = Reading(into.shop_key, into.zone, into.vault, into.clock.now(), words)
+        reading = Reading(into.shop_key, into.zone, into.vault, into.clock.now(), words, self.own)
         try:
             await self._start()
             async for chunk in chunks_of(reading, self.connector, self.files, self.sheets, folder, name):
@@ -197,6 +207,7 @@ class _Import:
         counts.updated += outcome.updated
         counts.unchanged += outcome.unchanged
         counts.lines += outcome.lines
+        counts.notes += outcome.notes[: _SHOWN - len(counts.notes)]
         counts.orders += outcome.created + outcome.updated + outcome.unchanged
 
     async def _start(self) -> None:
@@ -213,7 +224,7 @@ class _Import:
         )
         self._skip = left.get("done", 0)
         self.counts.resumed += self._skip
-        kept = {name: left.get(name, 0) for name in ("created", "updated", "unchanged", "lines")}
+        kept: dict[str, Any] = {name: left.get(name, 0) for name in ("created", "updated", "unchanged", "lines")}
         self._add(Outcome(**kept))
 
     async def _finish(self) -> None:

@@ -90,6 +90,8 @@ class Prepared:
     lines: list[int]
     # False: has to be looked at more closely before it is put in.
     is_plain: list[bool]
+    # What the file says of the shop's own fields, as text by key.
+    own: list[dict[str, str]]
     row: Columns
     share: Columns
     # By the names of CHILDREN.
@@ -114,7 +116,7 @@ class Prepared:
         )
 
 
-_HEAD = tuple(one.name for one in fields(Prepared))[:10]
+_HEAD = tuple(one.name for one in fields(Prepared))[:11]
 
 
 def _part(columns: Columns, wanted: Sequence[int]) -> Columns:
@@ -227,7 +229,7 @@ class Preparer:
         self._vault, self._now = vault, now
         self._shapes = {name: _Shape(table) for name, table in CHILDREN}
 
-    def prepare(self, batch: Sequence[Order]) -> Prepared:
+    def prepare(self, batch: Sequence[Order], own: list[dict[str, str]] | None = None) -> Prepared:
         """All of them, in order."""
         encoded = [_encode(order) for order in batch]
         digests = marks(encoded, self._vault)
@@ -246,6 +248,7 @@ class Preparer:
             phone_lookup=columns["buyer_phone_lookup"],
             lines=[len(order.lines or ()) for order in batch],
             is_plain=[_is_plain(order) for order in batch],
+            own=own or [{}] * len(batch),
             row={name: values for name, values in row.items() if name not in ("person_id", "bound_by")},
             share=chunk.shares(),
             children={name: shape.owned(chunk.children[name]) for name, shape in self._shapes.items()},

@@ -120,7 +120,10 @@ def main() -> None:
 def _frames(reading: Reading, connector: Connector, paths: list[Path]) -> Iterator[tuple[Any, ...]]:
     try:
         with Scratch() as scratch:
-            sheets = [open_sheet(path, KNOWN_HEADINGS | connector.headings, scratch) for path in paths]
+            sheets = [
+                open_sheet(path, KNOWN_HEADINGS | connector.headings | reading.own.headings(), scratch)
+                for path in paths
+            ]
             for chunk in read_chunks(reading, connector, sheets, scratch.path):
                 yield _flat(chunk)
     except Invalid as error:

@@ -330,6 +330,20 @@ def find_by_identity(conn: Connection, kind: str, values: Collection[str]) -> di
     return {str(value): int(person_id) for value, person_id in conn.execute(known)}
 
 
+def find_owners(conn: Connection, keys: Collection[tuple[str, str, str]]) -> dict[tuple[str, str, str], Any]:
+    """Ids and persons of orders by channel, shop and number, for the rows of one import."""
+    shops: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for channel, shop_key, number in keys:
+        shops[channel, shop_key].append(number)
+    found: dict[tuple[str, str, str], Any] = {}
+    table = orders.c
+    for (channel, shop_key), numbers in shops.items():
+        mine = (table.channel == channel, table.shop_key == shop_key, among(conn, table.order_no, numbers))
+        for row in conn.execute(select(table.id, table.order_no, table.person_id).where(*mine)):
+            found[channel, shop_key, row.order_no] = row
+    return found
+
+
 def find_by_contact(conn: Connection, external_userids: Collection[str]) -> dict[str, int]:
     """Person ids by external_userid."""
     if not external_userids:

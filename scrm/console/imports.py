@@ -12,6 +12,7 @@ from scrm.commerce import status_words
 from scrm.commerce.connectors import CONNECTORS, KNOWN_HEADINGS
 from scrm.commerce.connectors.mapped import FIELDS, REQUIRED, ColumnMapping, suggest
 from scrm.commerce.connectors.reader import Scratch, clean, open_sheet
+from scrm.commerce.own_fields import columns_for, fillable
 from scrm.console.door import MANAGER, for_managers, page
 from scrm.console.status_words import StrangeWord, file_titles, of_import, shown
 from scrm.errors import Invalid, NotFound
@@ -147,7 +148,9 @@ async def errors(request: web.Request) -> web.StreamResponse:
 @for_managers
 async def map_columns(request: web.Request) -> web.StreamResponse:
     job = await _job(request)
-    headings, rows = await asyncio.to_thread(_peek, request.app[SERVICES], job)
+    services = request.app[SERVICES]
+    headings, rows = await asyncio.to_thread(_peek, services, job)
+    own = await services.db.read(_own_columns)
     return await page(
         request,
         "import_mapping.html",
@@ -155,9 +158,10 @@ async def map_columns(request: web.Request) -> web.StreamResponse:
         job=job,
         headings=headings,
         rows=rows,
-        fields=FIELDS,
+        fields={**FIELDS, **own},
+        own=own,
         required=REQUIRED,
-        chosen=suggest(headings),
+        chosen=suggest(headings, own),
     )
 
 
@@ -167,7 +171,8 @@ async def save_columns(request: web.Request) -> web.StreamResponse:
     """Keep the mapping under its name and check the file with it."""
     job, form, services = await _job(request), await request.post(), request.app[SERVICES]
     headings, _ = await asyncio.to_thread(_peek, services, job)
-    columns = {name: heading for name in FIELDS if (heading := str(form.get(f"column-{name}", "")))}
+    names = [*FIELDS, *await services.db.read(_own_columns)]
+    columns = {name: heading for name in names if (heading := str(form.get(f"column-{name}", "")))}
     mapping = ColumnMapping(str(form.get("name", "")).strip(), columns, str(form.get("channel", "")), _words(form))
     now = services.clock.now()
 
@@ -213,6 +218,10 @@ def _peek(services: Services, job: Any) -> tuple[list[str], list[list[str]]]:
             if len(rows) == 5:
                 break
         return [clean(sheet.titles[place]) for place in places], rows
+
+
+def _own_columns(conn: Connection) -> dict[str, str]:
+    return columns_for(fillable(conn).fields)
 
 
 def _words(form: Any) -> dict[str, str]:

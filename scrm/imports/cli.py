@@ -216,6 +216,8 @@ def _tell_orders(counts: Counts, arguments: argparse.Namespace, seconds: float) 
     )
     for reason in counts.reasons if arguments.dry_run else ():
         print(reason, file=out)
+    for note in counts.notes:
+        print(f"自定义字段没有填上：{note}", file=out)
     for word, seen in counts.strange.items():
         print(
             f"没见过的订单状态“{word}”：{seen.times} 单，例如 {seen.order_no}，记成了“{taken_as(seen.taken_as)}”；"

@@ -7,6 +7,7 @@ import xlsxwriter  # type: ignore[import-untyped]
 from sqlalchemy import Connection
 
 from scrm.commerce.connectors.mapped import FIELDS
+from scrm.commerce.own_fields import fillable
 from scrm.imports.customers import COLUMNS
 from scrm.profiles import custom_fields
 
@@ -21,12 +22,13 @@ _CUSTOMERS = {
 
 
 def headings(conn: Connection, kind: str) -> list[str]:
-    """For `orders` or `customers`; the shop's own fields of persons and relations are among the latter."""
+    """For `orders` or `customers`; the shop's own fields of orders among the former, of persons and relations among the latter."""
     if kind == "orders":
-        return [
+        titles = [
             {"unionid": "unionid", "external_userid": "external_userid"}.get(name, title)
             for name, title in FIELDS.items()
         ]
+        return list(dict.fromkeys(titles + [one.title for one in fillable(conn).fields]))
     own = [
         field.title
         for entity in ("person", "relation")

@@ -1,6 +1,7 @@
 """Fields of the shop's own: defined, listed, archived; values set, read, shown, with their history."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -282,6 +283,12 @@ _TABLES: dict[Entity, _Place] = {
 }
 
 
+def place_of(entity: str) -> tuple[Table, tuple[str, ...]]:
+    """Where an entity's values are, and the columns that name their owner."""
+    place = _TABLES[Entity(entity)]
+    return place.table, place.owner
+
+
 def set_values(
     conn: Connection,
     entity: str,
@@ -331,6 +338,14 @@ def _member(conn: Connection, field: CustomField, given: str) -> str:
             f"“{field.title}”{'有多位员工叫' if found else '找不到员工'}“{given[:40]}”，请填员工账号（userid）"
         )
     return str(found[0])
+
+
+def members_by_name(conn: Connection) -> dict[str, str]:
+    """userid by itself and by the name that only one member has, folded."""
+    rows = conn.execute(select(member.c.userid, member.c.name, member.c.folded)).all()
+    names = Counter(row.name.casefold() for row in rows)
+    unique = {row.name.casefold(): str(row.userid) for row in rows if names[row.name.casefold()] == 1}
+    return unique | {row.folded: str(row.userid) for row in rows}
 
 
 def _kept(conn: Connection, entity: Entity, subject: Subject) -> dict[str, Row[Any]]:

@@ -1,21 +1,25 @@
-"""One value for a field of many persons, in a few statements."""
+"""Values of the shop's own fields for many at once, in a few statements."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Table, delete, insert, select, update
 
+from scrm.db.bulk import among
 from scrm.db.upsert import upsert
+from scrm.db.vault import Vault
 from scrm.errors import Invalid, ScrmError
 from scrm.profiles import custom_field_values as values
-from scrm.profiles import store
+from scrm.profiles import custom_fields, store
 from scrm.profiles.custom_field_tables import field_change
 from scrm.profiles.custom_field_values import CustomField, Type
-from scrm.profiles.custom_fields import find_field
+from scrm.profiles.custom_fields import find_field, list_fields
 from scrm.profiles.models import person, person_field
 
 # What is sealed, looked up or unique is set for one person at a time.
+Subject = tuple[Any, ...]
+
 _ONE_BY_ONE = (Type.PHONE, Type.MEMBER, Type.FORMULA)
 
 
@@ -113,3 +117,84 @@ def _keep(conn: Connection, person_ids: Collection[int], key: str, kept: dict[st
         ),
         [{"person_id": person_id, "key": key, **kept} for person_id in sorted(person_ids)],
     )
+
+
+def set_many(
+    conn: Connection,
+    entity: str,
+    given: Mapping[Subject, Mapping[str, object]],
+    persons: Mapping[Subject, int | None],
+    *,
+    source: str,
+    now: datetime,
+    vault: Vault,
+) -> tuple[set[Subject], list[tuple[Subject, str]]]:
+    """Values of many owners in a few statements, checked already, each with its history.
+
+    Returns whose values changed, and what could not be set, in words: a unique value that another one has.
+    """
+    fields = {one.key: one for one in list_fields(conn, entity)}
+    table, owner = custom_fields.place_of(entity)
+    kept = _kept_of(conn, table, owner, given)
+    changed: set[Subject] = set()
+    refused: list[tuple[Subject, str]] = []
+    rows: list[dict[str, Any]] = []
+    history: list[dict[str, Any]] = []
+    for subject, field, said in _each(given, fields):
+        if field.is_unique or field.type is Type.PHONE:
+            by = custom_fields.Change(source, source, now)
+            try:
+                one = {field.key: said}
+                if custom_fields.set_values(conn, entity, subject, one, by, vault=vault, person_id=persons[subject]):
+                    changed.add(subject)
+            except ScrmError as error:
+                refused.append((subject, error.text))
+            continue
+        value, before = values.read(field, said), kept.get((subject, field.key))
+        if value is None or value == before:
+            continue
+        told = {"source": source[:80], "changed_at": now}
+        rows.append(dict(zip(owner, subject, strict=True)) | _row(field, value) | told)
+        history.append(
+            _line(field, subject, before, value) | told | {"actor": source[:80], "person_id": persons[subject]}
+        )
+        changed.add(subject)
+    if rows:
+        statement = upsert(table, conn)
+        new = {name: statement.excluded[name] for name in rows[0] if name not in (*owner, "key")}
+        conn.execute(statement.on_conflict_do_update(index_elements=[*owner, "key"], set_=new), rows)
+        conn.execute(insert(field_change), history)
+    return changed, refused
+
+
+def _each(
+    given: Mapping[Subject, Mapping[str, object]], fields: Mapping[str, CustomField]
+) -> Iterator[tuple[Subject, CustomField, object]]:
+    """Without what was archived meanwhile."""
+    for subject, told in given.items():
+        for key, said in told.items():
+            if key in fields:
+                yield subject, fields[key], said
+
+
+def _row(field: CustomField, value: Any) -> dict[str, Any]:
+    text, number = values.compared(field, value)
+    return {"key": field.key, "value": value, "text_value": text, "number_value": number}
+
+
+def _line(field: CustomField, subject: Subject, before: Any, after: Any) -> dict[str, Any]:
+    return {
+        "entity": field.entity,
+        "subject": "/".join(map(str, subject))[:140],
+        "key": field.key,
+        "before": None if before is None else values.write(field, before),
+        "after": values.write(field, after),
+    }
+
+
+def _kept_of(
+    conn: Connection, table: Table, owner: tuple[str, ...], given: Mapping[Subject, Mapping[str, object]]
+) -> dict[tuple[Subject, str], Any]:
+    first = table.c[owner[0]]
+    rows = conn.execute(select(table).where(among(conn, first, {subject[0] for subject in given})))
+    return {(tuple(getattr(row, name) for name in owner), row.key): row.value for row in rows}

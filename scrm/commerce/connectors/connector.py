@@ -98,6 +98,8 @@ class Connector:
     joins: bool = False
     # Whoever made the format says what these words for states mean; before ours.
     words: Mapping[str, str] = field(default_factory=dict)
+    # Headings that fill the shop's own fields of orders, by key; None: those that are called like a field.
+    own: Mapping[str, str] | None = None
 
     def score(self, sheet: Sheet) -> int:
         """How much a sheet looks like this format."""

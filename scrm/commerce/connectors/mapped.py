@@ -13,6 +13,8 @@ from scrm.errors import Invalid
 
 REQUIRED = ("order_no", "ordered_at")
 PREFIX = "mapped:"
+# Before the key of a field of the shop's own.
+OWN = "own."
 # Chinese titles of our fields, in the order in which a form asks for them.
 FIELDS: Mapping[str, str] = {
     name: next((heading for heading in headings if not heading.isascii()), headings[0])
@@ -31,7 +33,7 @@ class ColumnMapping:
 
     def connector(self) -> Connector:
         """Raises Invalid for a field that we do not know, or when a required one has no heading."""
-        if unknown := [name for name in self.columns if name not in FIELDS]:
+        if unknown := [name for name in self.columns if name not in FIELDS and not name.startswith(OWN)]:
             raise Invalid(f"没有字段“{unknown[0][:40]}”，可用：{'、'.join(FIELDS)}")
         if missing := [FIELDS[name] for name in REQUIRED if not self.columns.get(name)]:
             raise Invalid(f"还没有为“{'”“'.join(missing)}”选列")
@@ -42,6 +44,11 @@ class ColumnMapping:
             headings=headings,
             marks=headings,
             fit=partial(fit, self),
+            own={
+                name.removeprefix(OWN): heading
+                for name, heading in self.columns.items()
+                if heading and name.startswith(OWN)
+            },
             words={normalise_heading(word): status for word, status in (self.statuses or {}).items()},
         )
 
@@ -52,12 +59,16 @@ def signature(headings: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
-def suggest(headings: Sequence[str]) -> dict[str, str]:
-    """The mapping that the headings themselves suggest."""
+def suggest(headings: Sequence[str], own: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The mapping that the headings themselves suggest; `own` are titles of the shop's own fields by column."""
     known = {normalise_heading(heading): heading for heading in headings}
     found: dict[str, str] = {}
     for name, names in generic.ORDER_NAMES.items():
         match = next((known[plain] for plain in map(normalise_heading, names) if plain in known), "")
+        if match and match not in found.values():
+            found[name] = match
+    for name, title in (own or {}).items():
+        match = known.get(normalise_heading(title), "")
         if match and match not in found.values():
             found[name] = match
     return found
