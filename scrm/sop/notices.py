@@ -229,7 +229,8 @@ def _line(row: Row[Any], names: Mapping[str, str]) -> str:
     customer = row.customer_name or "微信用户"
     if row.task_id is not None:
         return f"{names.get(row.of_userid.lower(), row.of_userid)}｜{customer}｜{row.title}"
-    return f"{customer}｜{row.title}：{' '.join(row.text.split())[:40]}"
+    about = f"{customer}｜" if row.person_id or row.external_userid else ""
+    return f"{about}{row.title}：{' '.join(row.text.split())[:40]}"
 
 
 def _url(userid: str, rows: Sequence[Row[Any]], public_url: str) -> str:

@@ -17,6 +17,7 @@ from scrm.moments.models import moment
 from scrm.profiles.models import corp_tag, member
 from scrm.sop import group_ends
 from scrm.sop.models import step_run
+from scrm.sop.notice_tables import notice
 from scrm.sop.parse import parse_playbook
 from scrm.sop.plans import carry_out, store
 from scrm.sop.plans.calendar import Target, fall_due, without_doubles
@@ -103,6 +104,8 @@ def test_a_group_whose_customers_are_in_other_groups_is_left_out() -> None:
 
 WRONG = [
     ("kind: group", "kind: radio", "kind 只能是"),
+    ("start: created", "start: created\ndeputies: {lina: LINA}", "不能是自己的代理人"),
+    ("start: created", "start: created\ndeputies: wuhao", "员工账号: 代理人账号"),
     ("to: {tags: [福利群]}", "to: {}", "all: true"),
     ("day: D+1", "day: 1", "D+0"),
     ("day: D+1", "date: 3月", "日期"),
@@ -260,6 +263,35 @@ async def test_a_moment_goes_out_every_day_and_never_to_everybody_by_mistake(sho
     assert call["text"] == {"content": "早安小贴士"}
     assert [row.tag_ids for row in await shop.rows(moment)] == [["et1"]]
     assert [row.occurrence for row in await shop.rows(plan_claim)] == ["2026-03-03", "2026-03-04"]
+
+
+async def test_a_deputy_is_asked_once_for_an_owner_who_has_left_or_does_not_confirm(shop: Shop) -> None:
+    for chat_id, owner in (("g1", "lina"), ("g2", "Zoe"), ("g3", "tom")):
+        await group(shop, chat_id, owner)
+    gone = {"userid": "Zoe", "folded": "zoe", "name": "佐伊", "is_active": False}
+    await shop.services.db.write(lambda conn: conn.execute(insert(member).values(**gone)) and None)
+    await publish(shop, SEVEN_DAYS.replace("start: created", "start: created\ndeputies: {lina: wuhao, zoe: wuhao}"))
+    shop.wecom.say("externalcontact/add_msg_template", {"msgid": "A"}, {"msgid": "B"})
+    await look(shop, "03-03 10:00")
+    asked = [(row.userid, row.title, row.text) for row in await shop.rows(notice)]
+    assert asked == [("wuhao", "请代佐伊在群“群 g2”里发：guide", "新手指南")]
+    await look(shop, "03-03 11:59")
+    assert len(await shop.rows(notice)) == 1
+    await look(shop, "03-03 12:00")
+    await look(shop, "03-03 12:30")
+    asked = [(row.userid, row.title) for row in await shop.rows(notice)]
+    assert asked[1:] == [("wuhao", "请代lina在群“群 g1”里发：guide")]
+
+
+@on_sqlite
+async def test_a_deputy_publishes_the_moments_of_who_has_left(shop: Shop) -> None:
+    gone = {"userid": "lina", "folded": "lina", "name": "李娜", "is_active": False}
+    tag = {"tag_id": "et1", "tag_name": "老客", "group_id": "g", "group_name": "组"}
+    await shop.services.db.write(lambda conn: conn.execute(insert(member).values(**gone)) and None)
+    await shop.services.db.write(lambda conn: conn.execute(insert(corp_tag).values(**tag)) and None)
+    await publish(shop, MOMENTS + "deputies: {lina: wuhao}\n")
+    await look(shop, "03-03 08:30")
+    assert [row.userids for row in await shop.rows(moment)] == [["wuhao"]]
 
 
 async def test_two_processes_claim_an_item_once(shop: Shop) -> None:

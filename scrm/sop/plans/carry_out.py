@@ -17,7 +17,7 @@ from scrm.mass_messages import plan as mass_messages
 from scrm.moments import publish as moments
 from scrm.profiles import tags
 from scrm.services import Services
-from scrm.sop.plans import store
+from scrm.sop.plans import deputies, store
 from scrm.sop.plans.calendar import Falling, Target, fall_due, without_doubles
 from scrm.sop.plans.parse import parse_plan
 from scrm.sop.plans.schema import GROUP, Plan
@@ -29,6 +29,7 @@ log = structlog.get_logger()
 TICK_SECONDS = 15.0
 # With nothing due, how far the look is remembered moves on only so often.
 LOOK_ANEW = timedelta(minutes=10)
+_GONE = "群主已离职，没有人能确认，请先把群交给别人"
 
 
 async def tick(services: Services) -> int:
@@ -42,6 +43,8 @@ async def tick(services: Services) -> int:
             log.error("plans.failed", plan=key, error=f"{type(error).__name__}: {error}"[:300])
     if await services.db.read(store.has_released):
         done += await services.db.write(store.settle, now)
+        if late := await services.db.read(deputies.list_late, now):
+            done += await services.db.write(deputies.ask, late, now)
         done += await _expire(services, now)
     return done
 
@@ -72,6 +75,9 @@ def release(conn: Connection, key: str, zone: ZoneInfo, now: datetime) -> int:
     due = _without_doubles(conn, plan, _without_gone_owners(conn, due))
     claims = store.claim(conn, [_claim(plan, one, now) for one in due])
     mine = [one for one in due if _key(one) in claims and not one.skipped]
+    if plan.deputies:
+        gone = [claims[_key(one)] for one in due if _key(one) in claims and one.skipped == _GONE]
+        deputies.ask(conn, store.list_claims_of(conn, gone), now)
     for group in _together(mine):
         _send(conn, plan, group, [claims[_key(one)] for one in group], now)
     return len(claims)
@@ -100,8 +106,7 @@ def _claim(plan: Plan, one: Falling, now: datetime) -> dict[str, Any]:
 def _without_gone_owners(conn: Connection, due: Sequence[Falling]) -> list[Falling]:
     owners = {one.target.owner for one in due if one.target.chat_id}
     gone = store.list_gone_owners(conn, owners) if owners else set()
-    words = "群主已离职，没有人能确认，请先把群交给别人"
-    return [replace(one, skipped=words) if not one.skipped and one.target.owner.lower() in gone else one for one in due]
+    return [replace(one, skipped=_GONE) if not one.skipped and one.target.owner.lower() in gone else one for one in due]
 
 
 def _without_doubles(conn: Connection, plan: Plan, due: Sequence[Falling]) -> list[Falling]:
@@ -154,7 +159,7 @@ def _send(conn: Connection, plan: Plan, group: Sequence[Falling], claims: Sequen
                 conn,
                 text=item.content.text,
                 attachments=attachments,
-                userids=plan.to.members,
+                userids=_publishers(conn, plan),
                 tag_ids=tag_ids,
                 once=once,
                 now=now,
@@ -163,6 +168,13 @@ def _send(conn: Connection, plan: Plan, group: Sequence[Falling], claims: Sequen
     except ScrmError as error:
         store.change_claims(conn, claims, state="failed", reason=error.text[:200], ended_at=now)
         log.warning("plans.not_sent", plan=plan.key, item=item.id, reason=error.text)
+
+
+def _publishers(conn: Connection, plan: Plan) -> list[str]:
+    """The members who are meant; for one who has left his deputy."""
+    gone = store.list_gone_owners(conn, plan.to.members) if plan.deputies else set()
+    named = (plan.deputy_of(each) if each.lower() in gone else each for each in plan.to.members)
+    return list(dict.fromkeys(each for each in named if each))
 
 
 def _tag_ids(conn: Connection, plan: Plan) -> list[str]:

@@ -13,7 +13,7 @@ from scrm.sop.reading import KEY, KEY_RULE, Known, PlaybookErrors, Problem, is_n
 from scrm.sop.schema import Content
 from scrm.sop.source import Node, SourceError, read_source
 
-PLAN_KEYS = ("plan", "title", "kind", "description", "to", "start", "skip", "items")
+PLAN_KEYS = ("plan", "title", "kind", "description", "to", "start", "skip", "deputies", "items")
 ITEM_KEYS = ("id", "title", "day", "on", "date", "at", "ttl", "content", "dedupe")
 TO_KEYS = {GROUP: ("tags", "owners", "names", "all"), MOMENT: ("tags", "members", "all")}
 MAX_ITEMS = 200
@@ -71,6 +71,7 @@ class _Reader(ContentReader):
             start=start,
             skips_restdays=skips_restdays,
             skips=skips,
+            deputies=self.deputies(parts["deputies"]) if "deputies" in parts else {},
             items=items,
             source=text,
             digest=hashlib.sha256(text.encode()).hexdigest(),
@@ -101,6 +102,16 @@ class _Reader(ContentReader):
         found = self.day(node, "start")
         if found is None and kind == GROUP:
             self.note(node.line, "客户群计划的 start 写 created（从每个群的创建日算）或一个日期（开营日）")
+        return found
+
+    def deputies(self, node: Node) -> dict[str, str]:
+        if not isinstance(node.value, dict) or not node.value:
+            self.note(node.line, "deputies 要写成“员工账号: 代理人账号”，例如 deputies: {lina: wuhao}")
+            return {}
+        found = {str(owner).casefold(): self.text(deputy, "deputies") for owner, deputy in node.value.items()}
+        for owner, deputy in found.items():
+            if owner == deputy.casefold():
+                self.note(node.line, f"deputies 里 {deputy} 不能是自己的代理人")
         return found
 
     def day(self, node: Node, what: str) -> date | None:

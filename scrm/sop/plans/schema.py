@@ -1,5 +1,6 @@
 """A plan as it is carried out: parsed, checked, immutable."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, time, timedelta
 
@@ -59,9 +60,14 @@ class Plan:
     description: str = ""
     skips_restdays: bool = False
     skips: frozenset[date] = field(default_factory=frozenset)
+    # Who steps in for an owner, or publishes for a member, who has left or does not act; by folded userid.
+    deputies: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
     digest: str = ""
     version: int = 0
+
+    def deputy_of(self, userid: str) -> str:
+        return self.deputies.get(userid.casefold(), "")
 
     def item(self, item_id: str) -> Item | None:
         return next((item for item in self.items if item.id == item_id), None)

@@ -4,7 +4,20 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, literal_column, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    String,
+    and_,
+    cast,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from scrm import audit
 from scrm.db import upsert
@@ -12,6 +25,7 @@ from scrm.group_chats.models import group_chat, group_chat_member, group_chat_ta
 from scrm.mass_messages.models import mass_message_target
 from scrm.moments.models import moment, moment_publisher
 from scrm.profiles.models import member
+from scrm.sop.notice_tables import notice
 from scrm.sop.plans.calendar import Target
 from scrm.sop.plans.models import plan, plan_claim, plan_day_off
 from scrm.sop.plans.schema import Plan, To
@@ -151,6 +165,33 @@ def served_by(conn: Connection, plan_key: str, item_id: str, occurrence: str) ->
 def change_claims(conn: Connection, ids: Collection[int], /, **values: Any) -> None:
     if ids:
         conn.execute(update(plan_claim).where(plan_claim.c.id.in_(list(ids))).values(**values))
+
+
+def once_of(claim_id: int) -> str:
+    """The key of the notice that asks a deputy to step in."""
+    return f"{_ASKED}{claim_id}"
+
+
+_ASKED = "deputy:"
+
+
+def list_unasked(conn: Connection, plan_key: str, limit: int = 200) -> list[Row[Any]]:
+    """Claims on groups that wait for their owners, and no deputy was asked to step in; the oldest first."""
+    asked = select(notice.c.id).where(notice.c.once == literal(_ASKED) + cast(plan_claim.c.id, String))
+    query = select(plan_claim).where(
+        _RELEASED, plan_claim.c.plan_key == plan_key, plan_claim.c.target != "", ~asked.exists()
+    )
+    return list(conn.execute(query.order_by(plan_claim.c.due_at, plan_claim.c.id).limit(limit)))
+
+
+def list_claims_of(conn: Connection, ids: Collection[int]) -> list[Row[Any]]:
+    return list(conn.execute(select(plan_claim).where(plan_claim.c.id.in_(list(ids))).order_by(plan_claim.c.id)))
+
+
+def names_of(conn: Connection, chat_ids: Collection[str]) -> dict[str, str]:
+    """By chat_id: what the groups are called."""
+    query = select(group_chat.c.chat_id, group_chat.c.name).where(group_chat.c.chat_id.in_(list(chat_ids)))
+    return {row.chat_id: row.name for row in conn.execute(query)}
 
 
 def has_released(conn: Connection) -> bool:
