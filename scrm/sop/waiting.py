@@ -15,8 +15,6 @@ from scrm.sop.published import Published
 from scrm.sop.schema import Fork, Jump, Playbook
 from scrm.sop.shelf import find_version
 
-# Runs under way of one playbook that are counted for its page.
-MOST_COUNTED = 1_000_000
 # Older versions have long run out.
 _VERSIONS = 60
 STATES = ("active", "paused", "queued")
@@ -42,7 +40,6 @@ class Living:
 
     states: Counter[str] = field(default_factory=Counter)
     places: list[Waiting] = field(default_factory=list)
-    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +51,19 @@ class Found:
 
 
 def find_living(conn: Connection, playbook: Playbook, published: Published) -> Living:
-    """Where runs under way stand, MOST_COUNTED of them at most; each in its own version."""
-    # In the order of the index, which then has all that is asked for.
+    """Where runs under way stand, each in its own version."""
     e = enrolment.c
-    ordered = (e.state, e.is_holdout, e.version, e.step)
-    some = (
-        select(*ordered)
-        .where(_LIVING, e.playbook_key == playbook.key)
-        .order_by(*ordered)
-        .limit(MOST_COUNTED)
-        .subquery("some")
-    )
+    # In the order of the index, which has all that is asked for.
+    place = (e.playbook_key, e.state, e.is_holdout, e.version, e.step)
+    grouped = select(*place[1:], func.count()).where(_LIVING, e.playbook_key == playbook.key).group_by(*place)
     states: Counter[str] = Counter()
     at: Counter[tuple[int, int]] = Counter()
-    grouped: Select[Any] = select(*some.c, func.count()).group_by(*some.c)
     for state, is_holdout, version, step, count in conn.execute(grouped).all():
         states["holdout" if is_holdout else state] += count
         if state == "active" and not is_holdout:
             at[version, step] += count
     versions = {version: find_version(conn, published, playbook.key, version) for version, _ in at}
-    return Living(states, _places(playbook, versions, at), states.total() >= MOST_COUNTED)
+    return Living(states, _places(playbook, versions, at))
 
 
 def _places(newest: Playbook, versions: Mapping[int, Playbook | None], at: Counter[tuple[int, int]]) -> list[Waiting]:
