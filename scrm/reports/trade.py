@@ -86,10 +86,8 @@ def count_buyers(conn: Connection, period: Period, whose: Whose, *, is_most: boo
 
 
 def _is_most(conn: Connection, count: int) -> bool:
-    """Whether so many orders are a good part of all there are; PostgreSQL counts by hashing and need not ask."""
-    if conn.dialect.name != "sqlite" or count < FEW:
-        return False
-    return count * 4 > (conn.scalar(select(func.sum(order_hour.c.orders))) or 0)
+    """Whether so many orders are a good part of all there are."""
+    return count >= FEW and count * 4 > (conn.scalar(select(func.sum(order_hour.c.orders))) or 0)
 
 
 def count_lost(conn: Connection, period: Period, whose: Whose) -> int:
