@@ -1,6 +1,6 @@
 """How far dates have been told, and which fires of schedules have been dealt with."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Integer, String, Table, text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Integer, String, Table, text
 
 from scrm.db.tables import UtcDateTime, metadata
 
@@ -30,4 +30,16 @@ schedule_fire = Table(
     Column("after_id", BigInteger, nullable=False, server_default=text("0")),
     Column("told", Integer, nullable=False, server_default=text("0")),
     Column("ended_at", UtcDateTime),
+)
+
+# How many days one piece of what a playbook watches lasts: the median of the gaps between its buyers' orders.
+consumption_cycle = Table(
+    "consumption_cycle",
+    metadata,
+    Column("playbook_key", String(64), primary_key=True),
+    Column("days", Float, nullable=False),
+    # So many gaps; too few say nothing.
+    Column("samples", Integer, nullable=False),
+    Column("counted_at", UtcDateTime, nullable=False),
+    sqlite_with_rowid=False,
 )
