@@ -150,6 +150,9 @@ async def show_errors(request: web.Request, handler: Handler) -> web.StreamRespo
         if "Allow" in error.headers:
             answer.headers["Allow"] = error.headers["Allow"]
         return answer
+    except ConnectionResetError:
+        # The reader went on (typed more, closed the page) before the request was read: nobody waits for an answer.
+        return web.Response(status=400)
     except Exception as error:
         number = secrets.token_hex(4)
         log.exception("http.failed", path=request.path, number=number, error=type(error).__name__)

@@ -232,7 +232,8 @@ async def preview(request: web.Request) -> web.StreamResponse:
         )
 
     values = await services.db.read(look)
-    return render(request, "console/library_preview.html", shop=services.settings.shop.name, **values)
+    pieces = lint.pieces(values["text"], values["found"])
+    return render(request, "console/library_preview.html", pieces=pieces, **values)
 
 
 def _sample(conn: Connection, services: Services, one: Said) -> dict[str, Any]:

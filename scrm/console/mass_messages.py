@@ -45,8 +45,17 @@ async def mass_messages(request: web.Request) -> web.StreamResponse:
             "before": rows[-1].id if len(rows) == SHOWN else None,
         }
 
-    values = await request.app[SERVICES].db.read(look)
-    return await page(request, "mass_messages.html", active="mass_messages", mass=words, state=state, **values)
+    services = request.app[SERVICES]
+    values = await services.db.read(look)
+    shown = {row.id: _shown_text(services, row) for row in values["rows"]}
+    return await page(
+        request, "mass_messages.html", active="mass_messages", mass=words, state=state, shown=shown, **values
+    )
+
+
+def _shown_text(services: Services, row: Row[Any]) -> str:
+    """The words as they are said, but for the name of the member."""
+    return saying.fill(row.text, services.settings.shop.name, "〔员工姓名〕")
 
 
 @routes.get("/console/mass-messages/new")
@@ -151,18 +160,20 @@ async def preview(request: web.Request) -> web.StreamResponse:
     text = texts["text"]
     if not saying.problems_of(text):
         text = saying.fill(text, services.settings.shop.name, "李娜")
-    return render(request, "console/library_preview.html", text=text, **values)
+    pieces = lint.pieces(text, values["found"])
+    return render(request, "console/library_preview.html", pieces=pieces, **values)
 
 
 def _shown(each: dict[str, Any], files: Any) -> dict[str, Any]:
     """An attachment as the preview of scripts draws it."""
+    body = {"title": "", "desc": "", "imgUrl": ""}
     if "link" in each:
-        return {"msgtype": "news", "news": {"title": each["link"].get("title") or "链接", **each["link"]}}
+        return {"msgtype": "news", "news": {**body, "title": "链接", **each["link"]}}
     row = files.get(each["media"])
     if row is None:
-        return {"msgtype": "file", "name": "素材已删除", "file": {}}
+        return {"msgtype": "file", "name": "素材已删除", "file": body}
     address = f"/console/media/{row.sha256}" if row.kind == "image" else ""
-    return {"msgtype": row.kind, "name": row.filename, row.kind: {"imgUrl": address}}
+    return {"msgtype": row.kind, "name": row.filename, row.kind: {**body, "imgUrl": address}}
 
 
 @routes.post("/console/mass-messages")
@@ -256,6 +267,7 @@ async def mass_message(request: web.Request) -> web.StreamResponse:
         reminded=request.query.get("reminded", ""),
         may_approve=not is_own or manager.may("mass_messages", APPROVE),
         most=services.settings.mass_messages.approve_above,
+        shown_text=_shown_text(services, row),
         **values,
     )
 

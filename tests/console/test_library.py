@@ -76,7 +76,8 @@ async def test_a_script_is_written_changed_compared_and_brought_back(world: Worl
 async def test_a_preview_shows_the_phone_and_what_to_mend(manager: Visitor) -> None:
     status, html = await post(manager, f"{HOME}/preview", title="会员日", text="{{ 客户昵称 }}，全网最低，好评返现")
     assert status == 200
-    assert "小满，全网最低" in html
+    assert "小满，<mark" in html
+    assert ">全网最低</mark>，" in html
     assert "要改：文字里有“好评返现”" in html
     assert "建议：“全网最低”" in html
     status, html = await post(manager, f"{HOME}/preview", title="半截", text="{{ 客户昵")

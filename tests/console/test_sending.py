@@ -1,6 +1,7 @@
 """群发, 朋友圈 and 素材库: made by forms, followed on their pages, on a desk and on a phone."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,29 @@ async def test_a_wrong_form_says_why_and_keeps_what_was_written(manager: Visitor
         assert words in text
         assert str(fields.get("text", "")) in text
     assert await world.rows(mass_message) == []
+
+
+async def test_a_message_is_seen_on_a_phone_scheduled_outside_quiet_hours_and_copied(
+    manager: Visitor, world: World
+) -> None:
+    await world.add(XIAOMAN)
+    words = {"text": "国家级面霜，我是{{ 员工姓名 }}", "link_title": "新品", "link_url": "https://example.com/"}
+    preview = await (await post(manager, "/console/mass-messages/preview", **words)).text()
+    assert all(each in preview for each in ("我是李娜", "新品", "敏感词“国家级”"))
+    fields = {**words, "text": "上新啦，我是{{ 员工姓名 }}", "userid": "lina", "rested": "7"}
+    tomorrow = world.clock.now().astimezone(world.services.settings.shop.zone) + timedelta(days=1)
+    night = await post(manager, "/console/mass-messages", **fields, at=f"{tomorrow:%Y-%m-%d}T22:00")
+    assert (night.status, "勿扰时段 21:30-09:00" in await night.text()) == (422, True)
+    made = await post(manager, "/console/mass-messages", **fields, at=f"{tomorrow:%Y-%m-%d}T10:00")
+    await world.settle()
+    page = await manager.get(made.headers["Location"])
+    assert all(each in page for each in ("待发送", "10:00", "7 天内收到过营销消息的", "〔员工姓名〕"))
+    assert world.wecom.called("externalcontact/add_msg_template") == []
+    copy = await manager.get("/console/mass-messages/new?from=" + made.headers["Location"].rsplit("/", 1)[1])
+    assert "上新啦，我是{{ 员工姓名 }}" in copy
+    assert 'value="7" selected' in copy.html
+    assert (await post(manager, made.headers["Location"] + "/cancel")).status == 303
+    assert "已停止" in await manager.get(made.headers["Location"])
 
 
 async def test_the_library_takes_files_of_any_name_and_shows_them_only_to_managers(

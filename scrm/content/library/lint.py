@@ -20,7 +20,8 @@ DOUBTFUL = (
 MOST_WORDS = 2000
 MOST_WORD = 30
 # Marks that people put between the letters of a word they know they should not write.
-_BETWEEN = re.compile(r"[\s.·•*_+\-~|/]+")
+_MARKS = r"[\s.·•*_+\-~|/]"
+_BETWEEN = re.compile(_MARKS + "+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,30 +34,51 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is wrong in words; what `blocks` has to be mended first."""
+    """What is wrong in words, and the word it is about; what `blocks` has to be mended first."""
 
     text: str
     blocks: bool
+    word: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of a text; `found` is what is wrong with it, if anything."""
+
+    text: str
+    found: Found | None = None
 
 
 def find(texts: Iterable[str], words: Words) -> list[Found]:
     """Everything that somebody should look at before these texts go out; what blocks comes first."""
     said = "\n".join(texts)
     plain = _plain(said)
-    found = [Found(f"{text}，请改掉", True) for text in _bribes(plain)]
+    found = [Found(f"文字里有“{word}”：以利益换取指定评价是违规的，请改掉", True, word) for word in _bribes(plain)]
     found += [
-        Found(f"文字里有敏感词“{word}”，请改掉", True)
+        Found(f"文字里有敏感词“{word}”，请改掉", True, word)
         for word in words.banned
         if _plain(word) and _plain(word) in plain
     ]
-    if not any(each.blocks for each in found) and _REWARDED_REVIEW.search(said):
-        found.append(Found("看起来像用好处换好评：可以邀请真实评价，不要和返现、红包、赠品放在一起", False))
+    if not any(each.blocks for each in found) and (offer := _REWARDED_REVIEW.search(said)):
+        text = "看起来像用好处换好评：可以邀请真实评价，不要和返现、红包、赠品放在一起"
+        found.append(Found(text, False, offer.group()))
     found += [
-        Found(f"“{word}”容易被认定为违规宣传，建议换个说法", False)
+        Found(f"“{word}”容易被认定为违规宣传，建议换个说法", False, word)
         for word in words.doubtful
         if _plain(word) and _plain(word) in plain
     ]
     return found
+
+
+def pieces(text: str, found: Iterable[Found]) -> list[Piece]:
+    """The text cut where words stand that were found, marks between their letters included; nothing is left out."""
+    by_word = {_plain(each.word): each for each in reversed(list(found)) if _plain(each.word)}
+    if not by_word:
+        return [Piece(text)] if text else []
+    longest_first = sorted(by_word, key=len, reverse=True)
+    spelled = "|".join((_MARKS + "*").join(map(re.escape, word)) for word in longest_first)
+    cut = re.split(f"({spelled})", text, flags=re.IGNORECASE)
+    return [Piece(part, by_word.get(_plain(part)) if index % 2 else None) for index, part in enumerate(cut) if part]
 
 
 def find_bribe(text: str) -> str:
@@ -81,8 +103,7 @@ def read_words(written: str) -> tuple[str, ...]:
 
 
 def _bribes(plain: str) -> list[str]:
-    word = find_bribe(plain)
-    return [f"文字里有“{word}”：以利益换取指定评价是违规的"] if word else []
+    return [word] if (word := find_bribe(plain)) else []
 
 
 def _plain(text: str) -> str:

@@ -128,3 +128,13 @@ def test_what_was_filled_becomes_a_variable_again() -> None:
 )
 def test_an_attachment_survives_a_table(each: dict[str, object]) -> None:
     assert read_attachment(write_attachment(each)) == each
+
+
+def test_words_are_marked_where_they_stand_with_what_is_wrong_and_nothing_is_lost() -> None:
+    text = "国 家-级面霜，绝对好用，五星好评送小样"
+    pieces = lint.pieces(text, lint.find([text], lint.Words()))
+    assert "".join(piece.text for piece in pieces) == text
+    marked = {piece.text: piece.found for piece in pieces if piece.found}
+    assert {word: found.blocks for word, found in marked.items()} == {"国 家-级": True, "绝对": False, "五星好评": True}
+    assert "敏感词“国家级”" in marked["国 家-级"].text
+    assert [piece.text for piece in lint.pieces("a(b", [lint.Found("", True, "(")])] == ["a", "(", "b"]
