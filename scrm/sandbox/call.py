@@ -63,10 +63,12 @@ class Call:
         return value
 
     def member(self, userid: str) -> Member:
-        """The member of a call, else 60111."""
+        """The member of a call, else 60111; 60011 for one out of the app's visible range."""
         found = self.world.find_member(userid) if userid else None
         if found is None:
             raise Refusal(60111)
+        if found.userid in self.world.out_of_range:
+            raise Refusal(60011)
         return found
 
     def pair(self) -> Pair:
@@ -81,7 +83,9 @@ class Call:
         return pair
 
     def can_use(self, pair: Pair) -> bool:
-        """Whether calls about this relation work (doc 90313, help of 84061)."""
+        """Whether calls about this relation work (doc 90313, help of 84061), and whether the app sees its member."""
+        if pair.userid in self.world.out_of_range:
+            return False
         if pair.state == PairState.HALF:
             return not self.faults.unconfirmed_contacts_unreadable
         return pair.state in (PairState.FRIEND, PairState.LEFT)

@@ -47,6 +47,7 @@ class Control:
             "react_to_moment": self.react_to_moment,
             "finish_upload": self.finish_upload,
             "wechat_user": self.wechat_user,
+            "member_range": self.member_range,
             "burst": self.burst,
             "seed": self.seed,
             "clock": self.clock,
@@ -192,15 +193,28 @@ class Control:
         return {}
 
     async def wechat_user(self, body: Json) -> Json:
-        """{name, key?, gender?, unionid?, phone?}"""
+        """{name, key?, gender?, unionid?, phone?, corp_name?}: with corp_name a WeCom user of another corp."""
         name = _text(body, "name")
         key = str(body.get("key") or f"guest{self.sandbox.world.next_number()}")
         if key in self.sandbox.world.wechat_users:
             raise Conflict(f"已经有微信用户 {key}。")
         user = self.sandbox.add_wechat_user(
-            key, name, int(body.get("gender", 0)), body.get("unionid") or None, body.get("phone") or None
+            key,
+            name,
+            int(body.get("gender", 0)),
+            body.get("unionid") or None,
+            body.get("phone") or None,
+            str(body.get("corp_name") or ""),
         )
         return {"key": user.key, "external_userid": user.external_userid}
+
+    async def member_range(self, body: Json) -> Json:
+        """{userid, visible: true | false}: the member enters or leaves the app's visible range."""
+        visible = body.get("visible")
+        if not isinstance(visible, bool):
+            raise Invalid(f"visible 应为 true 或 false，收到「{visible}」。")
+        self.sandbox.put_in_range(_text(body, "userid"), visible)
+        return {}
 
     async def burst(self, body: Json) -> Json:
         """{config_id, count}: that many new customers scan at once."""

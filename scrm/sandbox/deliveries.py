@@ -1,6 +1,7 @@
 """Callbacks to the app: sealed anew for every try, repeated when they fail, and written down."""
 
 import asyncio
+import json
 import random
 import secrets
 from collections import deque
@@ -116,7 +117,7 @@ class Deliveries:
                 self.config.callback_url,
                 params=(sealed := self._seal(plain))[0],
                 data=sealed[1].encode(),
-                headers={"Content-Type": "text/xml"},
+                headers={"Content-Type": "application/json" if sealed[1].startswith("{") else "text/xml"},
                 timeout=TIME_OUT,
                 allow_redirects=False,
             ) as response:
@@ -136,10 +137,10 @@ class Deliveries:
         if self.faults.wrong_signatures > 0:
             self.faults.wrong_signatures -= 1
             query["msg_signature"] = "0" * 40
-        body = xml_document(
-            [("ToUserName", self.config.corp_id), ("AgentID", str(self.config.agent_id)), ("Encrypt", encrypted)]
-        )
-        return query, body
+        corp_id, agent_id = self.config.corp_id, str(self.config.agent_id)
+        if self.faults.json_callbacks:
+            return query, json.dumps({"tousername": corp_id, "encrypt": encrypted, "agentid": agent_id})
+        return query, xml_document([("ToUserName", corp_id), ("AgentID", agent_id), ("Encrypt", encrypted)])
 
     def _signed(self, envelope: Envelope, encrypted: str) -> dict[str, str]:
         timestamp, nonce = str(int(self.clock.now().timestamp())), secrets.token_hex(8)

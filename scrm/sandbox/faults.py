@@ -63,6 +63,8 @@ class Faults:
     account_cap: int = 200  # app messages a day: so many times 200, the surplus is dropped without a word
     cursor_life_seconds: int = 3600  # an older cursor of a list is 50100
     wrong_secrets_until_ban: int = 20  # of one address in an hour; then gettoken is shut for it for an hour
+    echo_edits: bool = False  # a remark or a tag set by a call is told by an event too, as some corps saw it
+    json_callbacks: bool = False  # the envelope is JSON; the console does not offer it (doc 90307 hints at it)
     no_welcome_code: bool = False  # an administrator has set a welcome for the member
     consent_missing: bool = False  # 41053
     unconfirmed_contacts_unreadable: bool = False  # 84061 until the member confirms a half-added contact

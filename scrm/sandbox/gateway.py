@@ -5,7 +5,7 @@ import json
 import re
 import secrets
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -105,6 +105,8 @@ class Gateway:
     clock: Clock
     calls: deque[CallRecord] = field(default_factory=lambda: deque(maxlen=200))
     usage: dict[str, Usage] = field(default_factory=dict)
+    # What follows a call that was carried out.
+    after: Callable[[], None] = lambda: None
     _windows: dict[str, _Window] = field(default_factory=dict)
     _running: Counter[str] = field(default_factory=Counter)
     _busy: set[tuple[str, ...]] = field(default_factory=set)
@@ -173,7 +175,9 @@ class Gateway:
                 raise Refusal(errcode)
             if ESCAPED_CHARACTER.search(call.raw) and not ESCAPED_CONTROL.search(call.raw):
                 raise Refusal(40033)
-            return endpoint.answer(call)
+            answer = endpoint.answer(call)
+            self.after()
+            return answer
 
     def _check_rights(self, endpoint: Endpoint) -> None:
         if self.faults.untrusted_ip:

@@ -266,6 +266,8 @@ def _change_members(
 
 
 def _push(sandbox: Sandbox, group: Group, title: str, change_type: str, fields: Fields, more: str = "") -> None:
+    if group.owner in sandbox.world.out_of_range:
+        return
     plain = sandbox._event("change_external_chat", change_type, [("ChatId", group.chat_id), *fields])
     sandbox.deliveries.push(title, plain.replace("</xml>", f"{more}</xml>") if more else plain)
     sandbox.world.touch()

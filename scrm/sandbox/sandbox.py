@@ -46,6 +46,7 @@ class Sandbox:
         self.world = World(config.corp_id, departments=[config.corp_name])
         self.identity = Identity(self.faults)
         self.gateway = Gateway(self.world, self.identity, self.faults, config, clock)
+        self.gateway.after = self.tell_echoes
         self.deliveries = Deliveries(config, self.faults, clock, http)
         self._confirmations: set[asyncio.Task[None]] = set()
 
@@ -84,11 +85,17 @@ class Sandbox:
         return member
 
     def add_wechat_user(
-        self, key: str, name: str, gender: int = 0, unionid: str | None = None, phone: str | None = None
+        self,
+        key: str,
+        name: str,
+        gender: int = 0,
+        unionid: str | None = None,
+        phone: str | None = None,
+        corp_name: str = "",
     ) -> WechatUser:
-        """Somebody with WeChat; the external_userid follows from the corp and the key and stays the same."""
-        external_userid = self.world.make_id("wm", key)
-        user = WechatUser(key, name, gender, external_userid, unionid, phone, pick_color(key + name))
+        """Somebody with WeChat, or with WeCom in another corp; the external_userid follows from the corp and the key."""
+        external_userid = self.world.make_id("wo" if corp_name else "wm", key)
+        user = WechatUser(key, name, gender, external_userid, unionid, phone, pick_color(key + name), corp_name)
         self.world.put_wechat_user(user)
         return user
 
@@ -353,7 +360,8 @@ class Sandbox:
         fields = self._ids(pair)
         if pair.channel:
             fields.append(("State", pair.channel))
-        if with_code and not self.faults.no_welcome_code:
+        # To a colleague of another corp WeCom itself sends the member's name card (doc 92130).
+        if with_code and not self.faults.no_welcome_code and not self.get_customer(pair.external_userid).corp_name:
             fields.append(("WelcomeCode", self._make_welcome_code(pair)))
         title = "顾客添加员工（待确认）" if change_type.startswith("add_half") else "添加好友成功"
         self._push(title, "change_external_contact", change_type, fields)
@@ -379,8 +387,28 @@ class Sandbox:
     def _ids(self, pair: Pair) -> list[tuple[str, str | int]]:
         return [("UserID", pair.userid), ("ExternalUserID", pair.external_userid)]
 
+    def put_in_range(self, userid: str, is_visible: bool) -> None:
+        """The app's visible range is changed in the console: event subscribe or unsubscribe, from the member."""
+        member, hidden = self.get_member(userid), self.world.out_of_range
+        if is_visible != (member.userid in hidden):
+            raise Conflict(f"{member.name}已经{'在' if is_visible else '不在'}应用的可见范围里。")
+        (hidden.discard if is_visible else hidden.add)(member.userid)
+        event, title = ("subscribe", "员工进入可见范围") if is_visible else ("unsubscribe", "员工移出可见范围")
+        fields: list[tuple[str, str | int]] = [("EventKey", ""), ("AgentID", self.config.agent_id)]
+        self.deliveries.push(title, self._event(event, "", fields, sender=member.userid))
+        self.world.touch()
+
+    def tell_echoes(self) -> None:
+        """What calls have changed, as events (faults.echo_edits)."""
+        while self.world.echoes:
+            userid, external_userid = self.world.echoes.pop(0)
+            fields: list[tuple[str, str | int]] = [("UserID", userid), ("ExternalUserID", external_userid)]
+            self._push("接口修改备注或标签", "change_external_contact", "edit_external_contact", fields)
+
     def _push(self, title: str, event: str, change_type: str, fields: list[tuple[str, str | int]]) -> None:
-        self.deliveries.push(title, self._event(event, change_type, fields))
+        # Of members out of its visible range an app hears nothing (doc 92129).
+        if not any(name == "UserID" and value in self.world.out_of_range for name, value in fields):
+            self.deliveries.push(title, self._event(event, change_type, fields))
         self.world.touch()
 
     def _event(self, event: str, change_type: str, fields: list[tuple[str, str | int]], sender: str = "sys") -> str:

@@ -59,6 +59,7 @@ class WechatUser:
     unionid: str | None = None
     phone: str | None = None
     avatar_color: str = "blue"
+    corp_name: str = ""  # of a WeCom user of another corp, who is type 2 and has no unionid (doc 92114)
 
 
 @dataclass(slots=True)
@@ -175,6 +176,7 @@ class World:
 
     corp_id: str
     members: dict[str, Member] = field(default_factory=dict)  # by case-folded userid
+    out_of_range: set[str] = field(default_factory=set)  # userids that the app may not see
     wechat_users: dict[str, WechatUser] = field(default_factory=dict)
     pairs: dict[tuple[str, str], Pair] = field(default_factory=dict)
     contact_ways: dict[str, ContactWay] = field(default_factory=dict)
@@ -193,6 +195,7 @@ class World:
     response_codes: dict[str, tuple[str, datetime]] = field(default_factory=dict)  # code: (msgid, made at)
     sent_bodies: dict[str, tuple[datetime, str]] = field(default_factory=dict)  # duplicate check: (until, msgid)
     sending: Sending = field(default_factory=Sending)
+    echoes: list[tuple[str, str]] = field(default_factory=list)  # pairs that a call changed, yet to be told of
     revision: int = 0
     _customers: dict[str, WechatUser] = field(default_factory=dict)
     _by_member: dict[str, dict[str, Pair]] = field(default_factory=dict)
@@ -215,6 +218,15 @@ class World:
     def find_member(self, userid: str) -> Member | None:
         """The member; userids ignore case (doc 90195)."""
         return self.members.get(userid.casefold())
+
+    def members_in_range(self) -> list[Member]:
+        """Those whom the app may see."""
+        return [member for member in self.members.values() if member.userid not in self.out_of_range]
+
+    def find_in_range(self, userid: str) -> Member | None:
+        """The member, if the app may see them."""
+        member = self.find_member(userid)
+        return member if member and member.userid not in self.out_of_range else None
 
     def put_wechat_user(self, user: WechatUser) -> None:
         """Let somebody in, found by key and by external_userid."""

@@ -154,3 +154,21 @@ async def test_a_run_that_was_cut_off_goes_on_at_its_cursor(shop: Shop) -> None:
     assert answered == 3 + 3  # two pages and the refusal, then the three that were left
     assert await shop.rows(sync_part) == []
     assert [row.state for row in await shop.rows(sync_run)] == ["done"]
+
+
+async def test_a_member_out_of_range_ends_nothing_and_colleagues_of_other_corps_are_known_as_such(shop: Shop) -> None:
+    shop.sandbox.add_wechat_user("buyer", "张采购", corp_name="青禾商贸")
+    colleague, customer = shop.befriend("buyer"), shop.befriend("one", "WuHao")
+    await shop.sync()
+    (row,) = await shop.rows(external_contact, external_contact.c.external_userid == colleague)
+    assert (row.type, row.corp_name, row.external_userid[:2]) == (2, "青禾商贸", "wo")
+    shop.sandbox.put_in_range("WuHao", False)
+    shop.clock.advance(hours=1)
+    outcome = (await shop.sync(full=True))["contacts"]
+    assert (outcome.error, outcome.progress.ended) == (None, 0)
+    follows = {row.external_userid: row.ended_by for row in await shop.rows(follow_user)}
+    assert follows == {colleague: "", customer: ""}
+    shop.sandbox.put_in_range("WuHao", True)
+    shop.clock.advance(hours=1)
+    await shop.sync(full=True)
+    assert not await shop.rows(missed_callback)

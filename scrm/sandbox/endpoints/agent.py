@@ -19,7 +19,7 @@ def agent_get(call: Call) -> Json:
         "name": call.config.app_name,
         "square_logo_url": "",
         "description": "",
-        "allow_userinfos": {"user": [{"userid": userid} for userid in call.world.members]},
+        "allow_userinfos": {"user": [{"userid": member.userid} for member in call.world.members_in_range()]},
         "allow_partys": {"partyid": []},
         "allow_tags": {"tagid": []},
         "close": 0,

@@ -39,11 +39,13 @@ def external_contact(call: Call, user: WechatUser) -> Json:
     answer: Json = {
         "external_userid": user.external_userid,
         "name": user.name,
-        "type": 1,
+        "type": 2 if user.corp_name else 1,
         "avatar": f"{call.config.base_url}/avatar/{user.key}.svg",
         "gender": user.gender,
     }
-    if user.unionid:
+    if user.corp_name:
+        answer |= {"corp_name": user.corp_name, "corp_full_name": user.corp_name, "position": "采购"}
+    elif user.unionid:
         answer["unionid"] = user.unionid
     return answer
 
@@ -59,6 +61,8 @@ def _relation(pair: Pair) -> Json:
         "oper_userid": pair.external_userid,
         "add_way": pair.add_way,
     }
+    if pair.external_userid.startswith("wo"):
+        del relation["remark_corp_name"]  # of WeChat customers only (doc 92114)
     if pair.channel:
         relation["state"] = pair.channel
     return relation
@@ -120,7 +124,14 @@ def remark(call: Call) -> Json:
         pair.remark_company = call.text("remark_company", chars=20)
     if "remark_mobiles" in call.body:
         pair.remark_mobiles = [mobile for mobile in call.texts("remark_mobiles") if mobile]
+    return _changed(call, pair)
+
+
+def _changed(call: Call, pair: Pair) -> Json:
+    """The document says that no event follows a call; some corps saw one (open question 6)."""
     call.world.touch()
+    if call.faults.echo_edits:
+        call.world.echoes.append((pair.userid, pair.external_userid))
     return {}
 
 
@@ -140,8 +151,7 @@ def mark_tag(call: Call) -> Json:
     if len(marked) > MOST_TAGS_ON_A_PAIR:
         raise Refusal(40144, "tag count of the customer reached the limit")
     pair.tag_ids = marked
-    call.world.touch()
-    return {}
+    return _changed(call, pair)
 
 
 def relation_key(call: Call) -> tuple[str, ...]:

@@ -40,6 +40,8 @@ def list_groups(call: Call) -> Json:
 def _is_wanted(call: Call, group: Group, status: int, owners: set[str]) -> bool:
     if status and group.status != status:
         return False
+    if group.owner in call.world.out_of_range:
+        return False
     if owners:
         return group.owner.casefold() in owners
     # Groups of a resigned owner only come when that owner is named.
@@ -77,6 +79,8 @@ def _find(call: Call, chat_id: str) -> Group:
         raise Refusal(40050)
     if group.dismissed_at is not None:
         raise Refusal(49008)
+    if group.owner in call.world.out_of_range:
+        raise Refusal(60011)
     return group
 
 

@@ -30,7 +30,7 @@ def _full(member: Member) -> Json:
 def user_simplelist(call: Call) -> Json:
     """The members of one department, not of those below it (doc 90200)."""
     department = _department(call, "department_id")
-    members = (member for member in call.world.members.values() if member.department == department)
+    members = (member for member in call.world.members_in_range() if member.department == department)
     return {"userlist": [_brief(member) for member in members]}
 
 
@@ -71,7 +71,7 @@ def _described(call: Call, one: int) -> Json:
 def user_list(call: Call) -> Json:
     """The members of one department in full (doc 90201)."""
     department = _department(call, "department_id")
-    members = (member for member in call.world.members.values() if member.department == department)
+    members = (member for member in call.world.members_in_range() if member.department == department)
     return {"userlist": [_full(member) for member in members]}
 
 
@@ -89,4 +89,4 @@ def _department(call: Call, name: str) -> int:
 
 def get_follow_user_list(call: Call) -> Json:
     """The members who may serve customers (doc 92571)."""
-    return {"follow_user": [member.userid for member in call.world.members.values()]}
+    return {"follow_user": [member.userid for member in call.world.members_in_range()]}

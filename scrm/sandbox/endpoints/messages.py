@@ -47,13 +47,13 @@ def _targets(call: Call) -> tuple[list[Member], list[str]]:
     if not names and not call.text("toparty") and not call.text("totag"):
         raise Refusal(82001)
     if names == ["@all"]:
-        return list(call.world.members.values()), []
+        return call.world.members_in_range(), []
     if len(names) > 1000:
         raise Refusal(40058, f"invalid Request Parameter, touser has {len(names)} names, at most 1000")
-    found = {name: call.world.find_member(name) for name in names}
+    found = {name: call.world.find_in_range(name) for name in names}
     members = {member.userid: member for member in found.values() if member}
     for text in call.text("toparty").split("|"):
-        members |= {m.userid: m for m in call.world.members.values() if text == str(m.department)}
+        members |= {m.userid: m for m in call.world.members_in_range() if text == str(m.department)}
     if not members:
         raise Refusal(81013)
     return list(members.values()), [name for name, member in found.items() if member is None]
@@ -189,8 +189,8 @@ def update_template_card(call: Call) -> Json:
     elif not isinstance(button, dict):
         raise Refusal(40058, "invalid Request Parameter, button and template_card are both missing")
     everybody = call.number("atall", 0) == 1
-    userids = [m.userid for m in call.world.members.values()] if everybody else call.texts("userids", most=1000)
-    unknown = [userid for userid in userids if call.world.find_member(userid) is None]
+    userids = [m.userid for m in call.world.members_in_range()] if everybody else call.texts("userids", most=1000)
+    unknown = [userid for userid in userids if call.world.find_in_range(userid) is None]
     for userid in userids:
         for message in call.world.app_messages.get(userid, []):
             if message.msgid == msgid:

@@ -64,7 +64,7 @@ def _address(call: Call, moment: Moment) -> None:
     visible = call.body.get("visible_range") or {}
     names = (visible.get("sender_list") or {}).get("user_list") or []
     tags = set((visible.get("external_contact_list") or {}).get("tag_list") or [])
-    members = [call.world.find_member(name) for name in names] if names else list(call.world.members.values())
+    members = [call.world.find_in_range(name) for name in names] if names else call.world.members_in_range()
     moment.is_public = not tags
     for member in members:
         if member is None:
