@@ -78,6 +78,7 @@ from scrm.sidebar import pages as sidebar_pages
 from scrm.sop import (
     calendar_ticks,
     cards,
+    consumption_store,
     coupon_deliveries,
     enrol,
     group_ends,
@@ -350,12 +351,14 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(pre_tags.TICK_SECONDS, lambda: pre_tags.tick(services), "imports.pre_tags")
     schedule.every(HOUR_SECONDS, lambda: import_jobs.tick(services), "imports.clear")
     schedule.every(HOUR_SECONDS, lambda: export.tick(services), "customers.clear")
+    schedule.every(bulk.REFUSALS_SECONDS, lambda: bulk.note_refusals(services), "customers.refusals")
     schedule.every(pool.TICK_SECONDS, lambda: pool.tick(services), "pool.tick")
     schedule.every(HOUR_SECONDS, lambda: api_once.tick(services), "api.answers_clear")
     schedule.every(HOUR_SECONDS, lambda: rehearsals.tick(services), "sop.rehearsals_clear")
     schedule.every(SLOW_SECONDS, lambda: tracking.tick(services), "tracking.settle")
     schedule.every(rfm_refresh.TICK_SECONDS, lambda: rfm_refresh.tick(services), "rfm.refresh")
     schedule.every(segments.TICK_SECONDS, lambda: segments.tick(services), "segments.refresh")
+    schedule.every(consumption_store.TICK_SECONDS, lambda: consumption_store.tick(services), "sop.consumption")
     schedule.every(tally.TICK_SECONDS, lambda: tally.tick(services), "sop.tally")
     schedule.every(HOUR_SECONDS, lambda: why.tick(services), "sop.refusals")
     schedule.every(TICK_SECONDS, lambda: search.tick(services.db), "profiles.search")

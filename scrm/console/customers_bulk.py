@@ -14,6 +14,7 @@ from scrm.customer_lists import bulk_kinds, bulk_store, columns, export, filters
 from scrm.customer_lists import store as lists
 from scrm.customer_lists.bulk_kinds import KINDS, Kind
 from scrm.customer_lists.people import list_these
+from scrm.db.tables import to_millis
 from scrm.errors import Conflict, Forbidden, Invalid, NotFound
 from scrm.profiles.tags import list_library
 from scrm.services import SERVICES, Services
@@ -135,7 +136,7 @@ async def begin_export(request: web.Request) -> web.StreamResponse:
 async def _begin(request: web.Request, only: str = "") -> web.StreamResponse:
     services, member, form = request.app[SERVICES], request[MANAGER], await request.post()
     kind = _kind(member, str(form.get("act", "")))
-    if (kind.key == "export") is not (only == "export"):
+    if (kind.key == "export") is not (only == "export") or kind.takes_back:
         raise Invalid("请求不完整，请回到客户列表重新选择")
     try:
         draft = bulk_store.Draft(
@@ -236,6 +237,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         "choice_words": choice_words,
         "states": bulk_kinds.STATES,
         "results": bulk_kinds.RESULTS,
+        "undo_words": bulk_kinds.UNDO_WORDS,
         "state": state,
     }
     values["next"] = values["rows"][-1].person_id if len(values["rows"]) == _SHOWN else None
@@ -260,14 +262,10 @@ async def cancel(request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther(f"/console/customers/bulk/{request.match_info['id']}")
 
 
-# What takes a kind back.
-_OPPOSITE = {"tag": "untag", "untag": "tag"}
-
-
 @routes.post(_JOB + "/undo")
 @for_managers
 async def undo(request: web.Request) -> web.StreamResponse:
-    """Take tags off again, or put them on again, where this job changed something."""
+    """Take back what this job has changed, where it can be."""
     return await _follow_up(request, "undo")
 
 
@@ -283,7 +281,7 @@ async def _follow_up(request: web.Request, act: str) -> web.StreamResponse:
 
     def add(conn: Connection) -> int:
         job = _mine(request, conn)
-        kind = _OPPOSITE.get(job.kind) if act == "undo" else job.kind if job.kind != "export" else None
+        kind = bulk_kinds.OPPOSITE.get(job.kind) if act == "undo" else job.kind if job.kind != "export" else None
         if kind is None or job.state in bulk_store.OPEN:
             raise Conflict("这次操作现在不能这样做，请刷新页面看看它的状态")
         _kind(member, kind)
@@ -292,9 +290,9 @@ async def _follow_up(request: web.Request, act: str) -> web.StreamResponse:
             selection={
                 "job": job.id,
                 "state": "done" if act == "undo" else "refused",
-                "plain": act == "undo",
+                "plain": act == "undo" and job.kind != "playbook",
             },
-            choice=job.choice,
+            choice={**job.choice, "of": job.id, "since": to_millis(job.created_at)} if act == "undo" else job.choice,
             by=member.userid,
             by_name=member.name,
             reach=member.scope.reach,

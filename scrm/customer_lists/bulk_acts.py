@@ -12,10 +12,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from scrm.access.scope import Scope
-from scrm.customer_lists import pool, relations
+from scrm.customer_lists import bulk_store, pool, relations
 from scrm.customer_lists.bulk_store import Outcome
-from scrm.errors import ScrmError
+from scrm.db.tables import from_millis
+from scrm.errors import NotFound, ScrmError
 from scrm.profiles import tags
+from scrm.sop import run_acts
 from scrm.sop.enrol import Rules
 from scrm.sop.owners import set_owner
 from scrm.sop.starts import By, start_by_hand
@@ -97,7 +99,7 @@ def start_playbook(conn: Connection, errand: Errand, person_ids: Sequence[int]) 
     """As when a member starts it beside the chat, with the same guards."""
     outcomes = []
     for person_id in person_ids:
-        by = By(errand.by_name, once=f"bulk:{errand.id}:{person_id}")
+        by = By(errand.by_name, once=bulk_store.once_of(errand.id, person_id))
         try:
             with conn.begin_nested():
                 started = start_by_hand(conn, errand.rules, errand.choice["playbook"], person_id, by, errand.now)
@@ -164,6 +166,33 @@ def put_into_pool(conn: Connection, errand: Errand, person_ids: Sequence[int]) -
     return [Outcome(each, True, "" if each in new else "本来就在公海里") for each in person_ids]
 
 
+# Taking back ----------------------------------------------------------------------------------------------------------
+
+
+def stop_playbook(conn: Connection, errand: Errand, person_ids: Sequence[int]) -> list[Outcome]:
+    """End the runs that another job began; who has come to the end of it by now is left alone."""
+    runs = bulk_store.list_runs_begun(conn, errand.choice["playbook"], int(errand.choice["of"]), person_ids)
+    outcomes = []
+    for person_id in person_ids:
+        try:
+            with conn.begin_nested():
+                if person_id not in runs:
+                    raise NotFound("没有找到这次开始的记录，可能客户已合并")
+                done = run_acts.stop(conn, runs[person_id], errand.by, errand.by_name, now=errand.now)
+        except ScrmError as error:
+            outcomes.append(Outcome(person_id, False, error.text))
+        else:
+            outcomes.append(Outcome(person_id, True, done.words))
+    return outcomes
+
+
+def take_out_of_pool(conn: Connection, errand: Errand, person_ids: Sequence[int]) -> list[Outcome]:
+    """Whom another job has put in and nobody has picked since goes back to whoever was responsible."""
+    back = pool.take_back(conn, list(person_ids), since=from_millis(int(errand.choice["since"])))
+    gone = "已经不在公海里，或后来又进来过"
+    return [Outcome(each, each in back, "" if each in back else gone, back.get(each, "")) for each in person_ids]
+
+
 # How many persons are taken at a time, by kind; an export is no act: it writes a file.
 ACTS: Mapping[str, tuple[Act, int]] = {
     "tag": (add_tags, 200),
@@ -171,4 +200,6 @@ ACTS: Mapping[str, tuple[Act, int]] = {
     "playbook": (start_playbook, 50),
     "transfer": (hand_over, 1000),
     "pool": (put_into_pool, 200),
+    "stop": (stop_playbook, 50),
+    "unpool": (take_out_of_pool, 200),
 }

@@ -1,23 +1,25 @@
 """SQL of work on many customers: the jobs, and what became of each person in them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, delete, func, select, tuple_, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, func, or_, select, tuple_, update
 
-from scrm import audit
+from scrm import audit, events
 from scrm.customer_lists.models import bulk_item, bulk_job
 from scrm.db import upsert
-from scrm.db.bulk import insert_rows
+from scrm.db.bulk import among, insert_rows
 from scrm.errors import NotFound
 from scrm.profiles.models import external_contact, follow_user, person, tag_wish
+from scrm.sop.models import enrolment
 from scrm.work import queue
 
 KIND = "customers.bulk"
 OPEN = ("gathering", "running")
 _KEPT = timedelta(days=90)
+_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,61 @@ def save_outcomes(conn: Connection, job_id: int, outcomes: Sequence[Outcome]) ->
     )
     done = sum(each.is_done for each in outcomes)
     change(conn, job_id, done=bulk_job.c.done + done, refused=bulk_job.c.refused + len(outcomes) - done)
+
+
+# What comes of it later -----------------------------------------------------------------------------------------------
+
+
+def once_of(job_id: int, person_id: int) -> str:
+    """The job's own number for the start of a playbook with one person."""
+    return f"bulk:{job_id}:{person_id}"
+
+
+def list_runs_begun(conn: Connection, playbook_key: str, job_id: int, person_ids: Collection[int]) -> dict[int, int]:
+    """By person: the run that a job has begun."""
+    e = events.event.c
+    told = {f"manual:{playbook_key}:{once_of(job_id, each)}"[:200]: each for each in person_ids}
+    query = (
+        select(e.once, enrolment.c.id)
+        .join(enrolment, and_(enrolment.c.event_id == e.id, enrolment.c.person_id == e.person_id))
+        .where(among(conn, e.once, list(told)), enrolment.c.playbook_key == playbook_key)
+    )
+    return {told[row.once]: row.id for row in conn.execute(query)}
+
+
+def list_refusals(conn: Connection, since: datetime) -> dict[int, dict[int, str]]:
+    """By job of tags begun since then, by person: why WeCom would not have what the job counts as done."""
+    job, item, wish, f = bulk_job.c, bulk_item.c, tag_wish.c, follow_user.c
+    query = (
+        select(job.id, job.choice, item.person_id, wish.tag, wish.problem)
+        .join(follow_user, and_(f.userid == wish.userid, f.external_userid == wish.external_userid))
+        .join(bulk_item, and_(item.person_id == f.person_id, item.userid == wish.userid, item.state == "done"))
+        .join(bulk_job, job.id == item.job_id)
+        .where(wish.wanted_at >= since, wish.problem != "", job.created_at >= since, job.created_at <= wish.wanted_at)
+        .where(or_(job.finished_at.is_(None), job.finished_at >= wish.wanted_at))
+        .where(or_(and_(job.kind == "tag", wish.is_wanted), and_(job.kind == "untag", wish.is_wanted.is_(False))))
+        .order_by(job.id, item.person_id, wish.tag)
+        .limit(_AT_ONCE)
+    )
+    found: dict[int, dict[int, str]] = {}
+    for row in conn.execute(query):
+        if row.tag in row.choice["tags"]:
+            found.setdefault(row.id, {})[row.person_id] = row.problem
+    return found
+
+
+def refuse_later(conn: Connection, job_id: int, reasons: Mapping[int, str]) -> None:
+    """What was done is not: the person's line and the job's figures say so. Who was refused already counts once."""
+    mine = bulk_item.c.job_id == job_id, bulk_item.c.state == "done"
+    taken = sum(
+        conn.execute(
+            update(bulk_item)
+            .where(*mine, bulk_item.c.person_id == person_id)
+            .values(state="refused", reason=reason[:200])
+        ).rowcount
+        for person_id, reason in reasons.items()
+    )
+    change(conn, job_id, done=bulk_job.c.done - taken, refused=bulk_job.c.refused + taken)
 
 
 def finish_export(conn: Connection, job_id: int, file: str, written: int, *, now: datetime) -> None:

@@ -118,6 +118,14 @@ def put(conn: Connection, person_ids: list[int], *, by: str, now: datetime) -> s
     return {person_id for person_id, _, _ in entered}
 
 
+def take_back(conn: Connection, person_ids: list[int], *, since: datetime) -> dict[int, str]:
+    """Out again whom somebody has put in by hand since then; by person who is responsible again, empty for nobody."""
+    entries = store.list_put(conn, person_ids, since)
+    store.leave(conn, sorted(entries))
+    store.give_back(conn, entries)
+    return entries
+
+
 def recycle(conn: Connection, now: datetime) -> int:
     """Look at those whose time is up: who was not followed up goes back; returns how many."""
     rule, back = store.load_rule(conn), 0

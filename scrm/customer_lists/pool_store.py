@@ -1,6 +1,6 @@
 """SQL of the pool: its rule, who is in it, who took whom, and the facts by which the rule decides."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -200,6 +200,21 @@ def enter(conn: Connection, rows: Sequence[tuple[int, str, str]], now: datetime)
 def leave(conn: Connection, person_ids: Sequence[int]) -> None:
     if person_ids:
         conn.execute(delete(pool_entry).where(among(conn, pool_entry.c.person_id, list(person_ids))))
+
+
+def list_put(conn: Connection, person_ids: Collection[int], since: datetime) -> dict[int, str]:
+    """Of these, who was put in by hand since then; by person from whom."""
+    e = pool_entry.c
+    mine = among(conn, e.person_id, list(person_ids)), e.reason == "by_hand", e.entered_at >= since
+    return {row.person_id: row.from_userid for row in conn.execute(select(e.person_id, e.from_userid).where(*mine))}
+
+
+def give_back(conn: Connection, owners: Mapping[int, str]) -> None:
+    """Whoever was responsible is again, where nobody else is by now."""
+    for userid in sorted(set(owners.values()) - {""}):
+        theirs = [person_id for person_id, owner in owners.items() if owner == userid]
+        free = among(conn, person.c.id, theirs), person.c.owner_userid == ""
+        conn.execute(update(person).where(*free).values(owner_userid=userid))
 
 
 def take_out(conn: Connection, person_ids: Collection[int]) -> set[int]:

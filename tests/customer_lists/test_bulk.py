@@ -16,7 +16,7 @@ from scrm.audit import audit_entry
 from scrm.customer_lists import bulk, bulk_acts, export
 from scrm.customer_lists.bulk_acts import Errand
 from scrm.customer_lists.bulk_store import KIND, Outcome
-from scrm.customer_lists.models import bulk_item, bulk_job
+from scrm.customer_lists.models import bulk_item, bulk_job, pool_entry
 from scrm.profiles.models import follow_user_tag, person, tag_wish
 from scrm.sop.models import enrolment
 from scrm.sop.parse import parse_playbook
@@ -266,6 +266,58 @@ async def test_a_playbook_is_started_for_those_whom_it_admits_and_the_others_are
     await run_bulk(world)
     assert set(await outcomes(world, 2)) == {6, 12}
     assert sorted(row.person_id for row in await world.rows(enrolment)) == [5, 6, 10]
+    # Undone, the runs of the first job end; those of the second go on.
+    assert "撤销：停止这次开始的剧本" in await manager.get(f"{BULK}/1")
+    await send(manager, f"{BULK}/1/undo", {})
+    await run_bulk(world)
+    assert await outcomes(world, 3) == dict.fromkeys((5, 10), "done 已停止，没发的待办已撤回")
+    states = {row.person_id: (row.state, row.ended_reason) for row in await world.rows(enrolment)}
+    assert states == {6: ("active", ""), **dict.fromkeys((5, 10), ("exited", "陈岚停止了这次跟进"))}
+    # Nobody begins such a job by itself.
+    for act in ("stop", "unpool"):
+        assert (await send(manager, BULK, {"act": act, "person": 6})).status == 422
+        assert "停止剧本" not in await manager.get("/console/customers")
+
+
+async def test_who_was_put_into_the_pool_goes_back_to_whoever_was_responsible(manager: Visitor, world: World) -> None:
+    await open_shop(world)
+    owned = update(person).where(person.c.id.in_([3, 4, 5])).values(owner_userid="lina")
+    await world.services.db.write(lambda conn: conn.execute(owned))
+    await begin(manager, "pool", person=[3, 4, 5, 6])
+    await run_bulk(world)
+    assert {row.person_id for row in await world.rows(pool_entry)} == {3, 4, 5, 6}
+    # 4 is given to 王伟 before anybody thinks better of it.
+    taken = {"person": "4", "to": "wangwei"}
+    assert (await send(manager, "/console/pool/assign", taken)).status == 303
+    assert "撤销：移出公海，还给原来的负责人" in await manager.get(f"{BULK}/1")
+    await send(manager, f"{BULK}/1/undo", {})
+    await run_bulk(world)
+    gone = "refused 已经不在公海里，或后来又进来过"
+    assert await outcomes(world, 2) == {3: "done", 4: gone, 5: "done", 6: "done"}
+    assert await world.rows(pool_entry) == []
+    owners = {row.id: row.owner_userid for row in await world.rows(person, person.c.id.in_([3, 4, 5, 6]))}
+    assert owners == {3: "lina", 4: "wangwei", 5: "lina", 6: ""}
+
+
+async def test_what_wecom_would_not_mark_is_counted_and_tried_again(manager: Visitor, world: World) -> None:
+    await open_shop(world)
+    path = await begin(manager, "tag", person=[2, 3, 4], tag="老客")
+    for _ in (2, 3):
+        world.wecom.say("externalcontact/mark_tag", 84061)
+    await world.pass_time(minutes=1)
+    await bulk.note_refusals(world.services)
+    found = await outcomes(world)
+    assert found[4] == "done 已经有了"
+    assert all(found[each].startswith("refused ") and "客户已不是该员工的好友" in found[each] for each in (2, 3)), found
+    assert await jobs(world) == [("tag", "done", 3, 1, 2)]
+    await bulk.note_refusals(world.services)
+    assert await jobs(world) == [("tag", "done", 3, 1, 2)]  # once
+    page = await manager.get(f"{path}?state=refused")
+    assert "没有成功的再试一次" in page
+    await send(manager, f"{path}/again", {})
+    await world.pass_time(minutes=1)
+    await bulk.note_refusals(world.services)
+    assert await jobs(world) == [("tag", "done", 3, 1, 2), ("tag", "done", 2, 2, 0)]
 
 
 async def test_an_export_holds_the_columns_that_are_looked_at(manager: Visitor, world: World, sign_in: SignIn) -> None:
