@@ -25,7 +25,7 @@ from scrm.db.database import Priority
 from scrm.errors import Invalid, NotFound, ScrmError
 from scrm.services import SERVICES, Services
 from scrm.sop import diff
-from scrm.tracking import radar
+from scrm.tracking import radar, said_links
 from web.render import render
 
 routes = web.RouteTableDef()
@@ -36,6 +36,7 @@ _FOLDER = HOME + r"/folders/{folder_id:\d{1,18}}"
 PAGE = 50
 DAYS = (7, 30, 90)
 STATES = {"used": "已启用", "pending": "待审批", "draft": "草稿", "expired": "已过期", "stopped": "已停用"}
+FILTERS = {**STATES, "soon": "快到期"}
 TONES = {"used": "good", "pending": "warn", "draft": "", "expired": "bad", "stopped": ""}
 # What a preview says where a customer's own would stand.
 SAMPLES = {
@@ -92,11 +93,22 @@ async def show_all(request: web.Request) -> web.StreamResponse:
             "counts": counts,
             "sums": {top.id: sum(counts.get(row.id, 0) for row in (top, *inside)) for top, inside in tree},
             "pending": store.count_pending(conn),
+            "soon": store.count_soon(conn, services.clock.now()),
+            "moved": _moved(conn, _number(query.get("moved", "")), _number(query.get("back", ""))),
             "rule": store.read_rule(conn),
         }
 
     values = await services.db.read(look)
-    return await _page(request, "library.html", folder_id=folder_id, typed=typed, state=state, **values)
+    shown = {"folder_id": folder_id, "typed": typed, "state": state, "filters": FILTERS}
+    return await _page(request, "library.html", soon_within=store.SOON, **shown, **values)
+
+
+def _moved(conn: Connection, script_id: int | None, back: int | None) -> dict[str, Any] | None:
+    """What was put into another folder just now, and the way back."""
+    row = store.find_script(conn, script_id) if script_id else None
+    if row is None or row.owner != store.COMPANY:
+        return None
+    return {"id": row.id, "title": row.title, "to": row.folder_id, "back": back}
 
 
 def _tree(folders: list[Row[Any]]) -> list[tuple[Row[Any], list[Row[Any]]]]:
@@ -199,6 +211,7 @@ async def _editor(
             "originals": media.list_originals(conn),
             "contents": [each for each in radar.list_contents(conn) if not each.is_archived],
             "needs_approval": store.needs_approval(conn),
+            "links": said_links.list_variables(conn),
         }
 
     values = await services.db.read(look)
@@ -214,7 +227,10 @@ async def _editor(
         slots=range(SLOTS),
         blank=BLANK,
         kinds=said.KINDS,
-        variables=[(names[0], key) for key, names in VARIABLES.items()],
+        variables=[
+            *((names[0], key) for key, names in VARIABLES.items()),
+            *((f"雷达链接：{title}", key) for title, key in values.pop("links")),
+        ],
         may_approve=not is_own or request[MANAGER].may("library", APPROVE),
         **values,
     )
@@ -310,6 +326,16 @@ async def act(request: web.Request) -> web.StreamResponse:
         folder = _number(str(form.get("folder", "")))
         raise web.HTTPSeeOther(f"{HOME}?folder={folder}" if folder else HOME)
     raise web.HTTPSeeOther(f"{HOME}/{script_id}?done={done}")
+
+
+@routes.post(_ONE + "/folder")
+@for_managers
+async def put(request: web.Request) -> web.StreamResponse:
+    """Into another folder; the list it was moved from tells it, with the way back."""
+    services, form, script_id = request.app[SERVICES], await request.post(), _script_id(request)
+    to, shown = _number(str(form.get("to", ""))), _number(str(form.get("folder", "")))
+    back = await services.db.write(keep.put, script_id, to, now=services.clock.now())
+    raise web.HTTPSeeOther(f"{HOME}?folder={shown or ''}&moved={script_id}&back={back or ''}")
 
 
 @routes.get(_ONE + "/diff")

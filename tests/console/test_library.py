@@ -1,5 +1,6 @@
 """素材与话术 as managers keep it: written, approved, brought back, brought in as a table; and who may not."""
 
+from datetime import timedelta
 from typing import Any
 
 import aiohttp
@@ -71,6 +72,29 @@ async def test_a_script_is_written_changed_compared_and_brought_back(world: Worl
     assert "新客打招呼" not in await manager.get(HOME)
     assert "新客打招呼" in await manager.get(f"{HOME}?state=stopped")
     assert (await post(manager, f"{HOME}/folders/{inside}/delete"))[0] == 409
+
+
+async def test_a_script_is_put_into_a_folder_and_back_and_its_last_days_are_told(
+    world: World, manager: Visitor
+) -> None:
+    folder = (await post(manager, f"{HOME}/folders", title="售前"))[1].partition("=")[2]
+    last_day = f"{world.clock.now() + timedelta(days=5):%Y-%m-%d}"
+    for title, until in (("快到期", last_day), ("一直有效", "")):
+        await post(manager, f"{HOME}/new", title=title, text="你好", until=until, act="publish")
+    assert "有 1 条话术 14 天内到期" in await manager.get(HOME)
+    soon = await manager.get(f"{HOME}?state=soon")
+    assert ("有效期至" in soon, "一直有效" in soon) == (True, False)
+    row = (await world.rows(script, script.c.title == "快到期"))[0]
+    moved = (await post(manager, f"{HOME}/{row.id}/folder", to=folder))[1]
+    assert "已把“快到期”移到“售前”。 撤销" in await manager.get(moved)
+    assert "快到期" in await manager.get(f"{HOME}?folder={folder}")
+    back = (await post(manager, f"{HOME}/{row.id}/folder", to="", folder=folder))[1]
+    assert "移到“不分组”" in await manager.get(back)
+    assert (await world.rows(script, script.c.id == row.id))[0].folder_id is None
+    status, text = await post(manager, f"{HOME}/{row.id}/folder", to="999")
+    assert (status, "没有这个分组" in text) == (422, True)
+    world.clock.advance(days=7)
+    assert "快到期 已过期" in (await manager.get(f"{HOME}?state=expired")).text.replace("你好", "").replace("  ", " ")
 
 
 async def test_a_preview_shows_the_phone_and_what_to_mend(manager: Visitor) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from scrm.content import render
 from scrm.content.library import lint, said, store
 from scrm.content.library.said import Said
 from scrm.content.media import store as media
 from scrm.content.media.copies import MESSAGE
 from scrm.errors import Conflict, Forbidden, Invalid, NotFound
-from scrm.tracking import radar
+from scrm.tracking import radar, said_links
 
 KEY_RULE = "小写字母、数字、- 和 _，64 个以内"
 _KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -56,9 +57,23 @@ def check(conn: Connection, one: Said) -> list[lint.Found]:
     """Everything that is wrong with it, what keeps it from being saved first."""
     files = media.find_by_name(conn, said.media_names(one.attachments))
     known = {key: title for key in said.radar_keys(one.attachments) if (title := _radar_title(conn, key))}
+    lacks = _lacking_links(conn, one)
     problems = said.problems_of(one, {name: row.kind for name, row in files.items()}, known)
     texts = [one.title, *one.texts]
-    return [*(lint.Found(text, True) for text in problems), *lint.find(texts, store.read_words(conn))]
+    return [*(lint.Found(text, True) for text in [*problems, *lacks]), *lint.find(texts, store.read_words(conn))]
+
+
+def _lacking_links(conn: Connection, one: Said) -> list[str]:
+    named = {key for text in one.texts for key in _variables(text) if said_links.knows(key)}
+    found = said_links.find_contents(conn, named)
+    return [
+        f"没有雷达内容“{key.partition('.')[2]}”，可能已下架；可用的变量在「雷达内容」页复制"
+        for key in sorted(named - found.keys())
+    ]
+
+
+def _variables(text: str) -> set[str]:
+    return set() if render.check(text) else render.variables_of(text)
 
 
 def _radar_title(conn: Connection, key: str) -> str:
@@ -182,6 +197,16 @@ def move(conn: Connection, script_id: int, up: bool) -> None:
     if other is not None and 0 <= other < len(rows):
         rows[place], rows[other] = rows[other], rows[place]  # type: ignore[index]
     store.number_scripts(conn, [each.id for each in rows])
+
+
+def put(conn: Connection, script_id: int, folder_id: int | None, *, now: datetime) -> int | None:
+    """Into another folder, behind what is there; returns the folder it lay in. Raises NotFound, Invalid."""
+    row = _lock(conn, script_id)
+    _check_place(conn, script_id, Placed(folder_id=folder_id))
+    last = max((each.position for each in store.list_siblings(conn, {folder_id} if folder_id else set())), default=0)
+    store.change_script(conn, row.id, folder_id=folder_id, position=last + 1, changed_at=now)
+    before: int | None = row.folder_id
+    return before
 
 
 def _check_place(conn: Connection, script_id: int | None, placed: Placed) -> None:

@@ -1,7 +1,7 @@
 """All SQL about folders, scripts, what members like and what was sent."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -391,12 +391,15 @@ def note_use(
 
 # What managers see ----------------------------------------------------------------------------------------------------
 
+# How long before its last day a script is pointed out.
+SOON = timedelta(days=14)
 _STATES: dict[str, Any] = {
     "used": lambda now: is_usable(now),
     "pending": lambda now: script.c.draft == "pending",
     "draft": lambda now: script.c.draft == "draft",
     "expired": lambda now: and_(script.c.expires_at <= now, script.c.is_stopped.is_(False)),
     "stopped": lambda now: script.c.is_stopped.is_(True),
+    "soon": lambda now: and_(is_usable(now), script.c.expires_at <= now + SOON),
 }
 
 
@@ -436,6 +439,12 @@ def count_company(conn: Connection) -> Mapping[int | None, int]:
 
 def count_pending(conn: Connection) -> int:
     query = select(func.count()).where(script.c.owner == COMPANY, script.c.draft == "pending")
+    return int(conn.execute(query).scalar_one())
+
+
+def count_soon(conn: Connection, now: datetime) -> int:
+    """How many can be used for a few days more only."""
+    query = select(func.count()).where(script.c.owner == COMPANY, _STATES["soon"](now))
     return int(conn.execute(query).scalar_one())
 
 
