@@ -71,6 +71,8 @@ orders = Table(
     Column("last_seen_at", UtcDateTime, nullable=False),
     # The number first: one index serves the natural key and the search by number alone.
     Index("uq_orders_natural_key", "order_no", "channel", "shop_key", unique=True),
+    # The list of orders is walked along it.
+    Index("ix_orders_ordered_at", "ordered_at", "id"),
     Index(
         "ix_orders_parent_order_no",
         "parent_order_no",
