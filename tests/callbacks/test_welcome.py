@@ -19,6 +19,7 @@ from scrm.sop.welcome import say_as_channel
 from scrm.work import queue
 from scrm.work.models import work_item
 from tests.fakes import wecom as fake
+from tests.fakes.deaths import killed_before, revive
 from tests.world import ANING, XIAOMAN, World
 
 SEND = "externalcontact/send_welcome_msg"
@@ -267,3 +268,16 @@ async def test_a_channels_own_words_need_no_playbook() -> None:
     chosen = say_as_channel(None, "您好")
     assert chosen is not None
     assert (chosen.playbook_key, chosen.step.content) == ("", Content("您好"))
+
+
+async def test_a_process_killed_before_the_welcome_leaves_it_to_the_next_which_says_it_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with killed_before(monkeypatch, SEND):
+        await world.add()
+    assert world.wecom.used_codes == {}
+    await revive(world.services)
+    await world.pass_time(seconds=5)
+    assert world.wecom.used_codes == {f"code-{XIAOMAN}-lina": 1}
+    assert (await the_send(world)).outcome == "sent"
+    assert len(await world.rows(coupon_issue)) == 1

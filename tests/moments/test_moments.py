@@ -11,6 +11,7 @@ from scrm.moments.models import moment, moment_publisher
 from scrm.sandbox.confirming import publish_moment, react_to_moment
 from scrm.wecom.errors import WeComUnreachable
 from tests.content.media.test_library import MP4, PNG
+from tests.fakes.deaths import killed_before, revive
 from tests.mass_messages.conftest import House
 
 
@@ -80,3 +81,17 @@ async def test_what_wecom_would_refuse_is_refused_before(house: House, files: li
     names = [await add_original(house.services, name, contents[name]) for name in files]
     with pytest.raises(Invalid, match=words):
         await publish.create(house.services, text="", attachments=[{"media": name} for name in names])
+
+
+async def test_killed_before_the_call_it_is_made_once_when_wecoms_list_has_been_asked(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await publish.create(house.services, text="秋季上新")
+    with killed_before(monkeypatch, "externalcontact/add_moment_task"):
+        await house.settle()
+    assert ((await one(house)).state, house.sandbox.world.sending.moments) == ("intent", {})
+    await revive(house.services)
+    for _ in range(8):
+        await pass_time(house, minutes=1)
+    made = house.sandbox.world.sending.moments
+    assert [(await one(house)).moment_id] == list(made)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scrm.sop import reminders, tasks
 from scrm.sop.models import send, task
 from scrm.wecom.errors import WeComError
+from tests.fakes.deaths import killed_before, revive
 from tests.sop.shop import Shop, at, playbook_of, step
 
 ASK = playbook_of(step("ask", "T0+1h"))
@@ -170,3 +171,15 @@ def test_reminders_avoid_the_first_minute_of_a_half_hour(userid: str) -> None:
     row = SimpleNamespace(id=1, userid=userid, open_at=at("03-02 09:58"))
     assert reminders.choose_bundles([row], at("03-02 10:00")) == []  # type: ignore[list-item]
     assert reminders.choose_bundles([row], at("03-02 10:04"))  # type: ignore[list-item]
+
+
+async def test_killed_before_the_call_the_member_is_told_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    await tell(shop, "小满")
+    with killed_before(monkeypatch, "message/send"):
+        await shop.pass_time(minutes=5)
+    assert shop.wecom.called("message/send") == []
+    await revive(shop.services)
+    await shop.pass_time(seconds=1)
+    assert len(shop.wecom.called("message/send")) == 1
+    (row,) = await shop.sends(send.c.kind == "app_message")
+    assert row.outcome == "sent"

@@ -16,6 +16,7 @@ from scrm.transfers.models import transfer_customer, transfer_group, unassigned_
 from scrm.transfers.store import Plan
 from scrm.work.models import work_item
 from tests.fakes import wecom as fake
+from tests.fakes.deaths import killed_before, revive
 from tests.fakes.transfers import FakeTransfers
 from tests.world import ANING, XIAOMAN, World
 
@@ -290,3 +291,16 @@ async def _befriend(world: World, contacts: list[str]) -> None:
     await world.services.db.write(meet)
     for external_userid in contacts:
         world.wecom.add_contact(external_userid, external_userid[-4:], "lina")
+
+
+async def test_killed_before_the_call_customers_are_looked_up_and_asked_for_once(
+    world: World, transfers: FakeTransfers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _befriend(world, [XIAOMAN, ANING])
+    with killed_before(monkeypatch, "externalcontact/transfer_customer"):
+        await hand_over(world)
+    assert transfers.asked == []
+    await revive(world.services)
+    await world.settle()
+    assert [sorted(body["external_userid"]) for body in transfers.asked] == [sorted([XIAOMAN, ANING])]
+    assert set((await states(world)).values()) == {"waiting"}

@@ -20,6 +20,7 @@ from scrm.wechat.models import kf_account, kf_message, kf_visitor
 from scrm.wecom.kf import KfMessage, MessagePage
 from tests.content.media.test_library import PNG
 from tests.fakes import wecom as fake
+from tests.fakes.deaths import killed_before, revive
 from tests.fakes.kf import KF, FakeKf
 from tests.world import XIAOMAN, World
 
@@ -285,3 +286,22 @@ LIBRARY = (
 def test_the_most_particular_keyword_answers_and_nothing_unknown_does(text: str, wanted: int | None) -> None:
     found = find_reply(LIBRARY, text)
     assert (found.id if found else None) == wanted
+
+
+async def test_a_process_killed_before_the_call_leaves_it_to_the_next_which_says_it_once(
+    world: World, kf: FakeKf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kf.enter(VISITOR, "code-1", scene="poster")
+    with killed_before(monkeypatch, "kf/send_msg_on_event"):
+        await tell(world)
+    kf.say(VISITOR, "退货")
+    with killed_before(monkeypatch, "kf/send_msg"):
+        await tell(world)
+    assert kf.said == []
+    await revive(world.services)
+    await world.pass_time(seconds=5)
+    assert sorted(text for _, text in kf.said) == [
+        "7 天无理由，运费我们出。",
+        "您好，这里是晴屿美妆，请问有什么可以帮您？",
+    ]
+    assert await sends(world) == {"kf_welcome": "sent", "kf_reply": "sent"}
