@@ -33,6 +33,7 @@ from scrm.sop.schema import Channel, Playbook
 from scrm.sop.shelf import house_of, playbooks_of, shop_of, terms_of
 from scrm.sop.source import SourceError
 from scrm.sop.waiting import find_living
+from scrm.tracking import said_links
 
 # What the panel shows that is no part of the story, by the word in the address.
 HEADS = {
@@ -162,7 +163,10 @@ def _choices(conn: Connection, services: Services) -> dict[str, Any]:
         "file_kinds": MEDIA_KINDS,
         "others": [(each.key, each.title) for each in playbooks_of(services).current.values()],
         "actions": {action.name: action.title for action in ACTIONS},
-        "variables": {key: names[0] for key, names in VARIABLES.items()},
+        "variables": {
+            **{key: names[0] for key, names in VARIABLES.items()},
+            **{key: f"雷达链接：{title}" for title, key in said_links.list_variables(conn)},
+        },
         "fallbacks": FALLBACKS,
     }
 

@@ -10,7 +10,7 @@ from scrm.errors import Invalid
 from scrm.profiles.models import member
 from scrm.profiles.store import find_member
 from scrm.services import SERVICES
-from scrm.tracking import radar
+from scrm.tracking import radar, said_links
 
 routes = web.RouteTableDef()
 
@@ -58,6 +58,7 @@ async def content(request: web.Request) -> web.StreamResponse:
         row = radar.find_content(conn, request.match_info["key"])
         return {
             "row": row,
+            "variable": f"radar.{said_links.name_of(row.key)}",
             "by_member": radar.count_by_member(conn, row.id),
             "readers": radar.list_readers(conn, row.id),
             "open_links": radar.list_open_links(conn, row.id),

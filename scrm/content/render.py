@@ -12,6 +12,8 @@ from scrm.content.variables import (
     FIELD,
     FIELD_NAMES,
     GROUPS,
+    RADAR,
+    RADAR_NAMES,
     TRIGGER,
     TRIGGER_NAMES,
     VARIABLES,
@@ -54,6 +56,8 @@ class MissingVariable(Exception):
 
 def title_of(key: str) -> str:
     """How people call a variable: `nickname` -> 客户昵称."""
+    if key.startswith(f"{RADAR}."):
+        return f"雷达链接“{key.partition('.')[2]}”（内容不存在或已下架）"
     return VARIABLES.get(key, (key,))[0]
 
 
@@ -146,6 +150,8 @@ def _context(text: str, values: Mapping[str, Any], missing: list[str]) -> dict[s
         context[group] = _Group(lambda name: value(f"{FIELD}.{name}"))
     for group in groups.intersection(TRIGGER_NAMES):
         context[group] = _Group(lambda name: value(f"{TRIGGER}.{name}"))
+    for group in groups.intersection(RADAR_NAMES):
+        context[group] = _Group(lambda name: value(f"{RADAR}.{name}"))
     return context
 
 

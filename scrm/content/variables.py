@@ -41,6 +41,11 @@ FIELD_NAMES = (FIELD, "字段")
 TRIGGER = "trigger"  # {{ trigger.title }} or {{ 事件.title }}: what the event that began a run says
 TRIGGER_NAMES = (TRIGGER, "事件")
 
+RADAR = (
+    "radar"  # {{ radar.spring }} or {{ 雷达.spring }}: this customer's own link to content whose readers are counted
+)
+RADAR_NAMES = (RADAR, "雷达")
+
 # The groups that VARIABLES has: {{ coupon.name }}, {{ live.url }}.
 GROUPS = frozenset(key.partition(".")[0] for key in VARIABLES if "." in key)
 
@@ -54,6 +59,8 @@ def find_key(name: str) -> str | None:
         return f"{FIELD}.{rest}"
     if dot and rest and group in TRIGGER_NAMES:
         return f"{TRIGGER}.{rest}"
+    if dot and rest and group in RADAR_NAMES:
+        return f"{RADAR}.{rest}"
     return _KEYS.get(name)
 
 

@@ -17,7 +17,7 @@ from scrm.events import Event, record
 from scrm.profiles.store import access_contact
 from scrm.sidebar import chat_sends
 from scrm.sidebar.cards.visit import Visit
-from scrm.sidebar.script_shelf import Desk, addresses_of, find_usable, gap_of, radar_cards, values_for
+from scrm.sidebar.script_shelf import Desk, addresses_of, find_usable, gap_of, make_links_of, radar_cards, values_for
 from scrm.tracking import radar
 from web.texts import _
 
@@ -64,6 +64,7 @@ def release(conn: Connection, desk: Desk, sending: Sending, media_ids: Mapping[s
 
 def _fill(conn: Connection, desk: Desk, one: Said, text: str | None) -> tuple[Filled, bool]:
     """What goes out, and whether the member changed it."""
+    make_links_of(conn, desk, [one])
     values = values_for(conn, desk, [one])
     cards = radar_cards(conn, [one], _radar_addresses(conn, desk, one))
     address = addresses_of(conn, desk, [one], public=desk.shop.public_url)

@@ -20,7 +20,7 @@ from scrm.errors import NotFound
 from scrm.sidebar.cards.visit import Visit
 from scrm.sop.contact_values import Contact, values_of
 from scrm.sop.values import Shop
-from scrm.tracking import radar
+from scrm.tracking import radar, said_links
 from web.texts import N_, _
 
 PAGE = 30
@@ -138,11 +138,38 @@ def _below(tree: Sequence[Folder], folder_id: int | None) -> set[int]:
 # Filling --------------------------------------------------------------------------------------------------------------
 
 
+class LinksLack(Exception):
+    """Scripts name radar content of which this customer has no link yet: `make_links`, then read again."""
+
+    def __init__(self, named: frozenset[str]) -> None:
+        super().__init__(f"{len(named)} links")
+        self.named = named
+
+
 def values_for(conn: Connection, desk: Desk, scripts: Sequence[Said]) -> dict[str, Any]:
-    visit = desk.visit
-    named = frozenset().union(*(said.variables_in(one) for one in scripts))
+    """Raises LinksLack."""
+    visit, named = desk.visit, _named_in(scripts)
     contact = Contact(visit.person_id, visit.userid, visit.external_userid)
-    return values_of(conn, contact, named, desk.shop, visit.now)
+    values = values_of(conn, contact, named, desk.shop, visit.now)
+    if lacking := frozenset(said_links.find_contents(conn, named).keys() - values.keys()):
+        raise LinksLack(lacking)
+    return values
+
+
+def _named_in(scripts: Sequence[Said]) -> frozenset[str]:
+    return frozenset().union(*(said.variables_in(one) for one in scripts))
+
+
+def make_links(conn: Connection, desk: Desk, named: frozenset[str]) -> None:
+    """This customer's own links to radar content, so that what a member reads, copies or sends is what counts."""
+    visit = desk.visit
+    whom = said_links.Whom(visit.userid, visit.person_id, visit.external_userid)
+    said_links.make(conn, named, whom, desk.shop.public_url, now=visit.now)
+
+
+def make_links_of(conn: Connection, desk: Desk, scripts: Sequence[Said]) -> None:
+    """`make_links` of everything that scripts name."""
+    make_links(conn, desk, _named_in(scripts))
 
 
 def addresses_of(conn: Connection, desk: Desk, scripts: Sequence[Said], *, public: str = "") -> said.Address:

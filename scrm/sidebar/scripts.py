@@ -1,6 +1,7 @@
 """话术: found in a moment, filled for this customer, sent in one tap; members keep their own beside the company's."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from aiohttp import web
 from sqlalchemy import Connection
@@ -21,16 +22,21 @@ from scrm.sidebar.script_sending import Sending
 from scrm.sidebar.script_shelf import (
     VIEWS,
     Desk,
+    LinksLack,
     Wanted,
     find_usable,
     folder_tree,
     load_script,
     load_shelf,
+    make_links,
+    make_links_of,
     once_of,
     values_for,
 )
 from scrm.sop.shelf import shop_of
 from web.texts import _
+
+T = TypeVar("T")
 
 routes = web.RouteTableDef()
 
@@ -44,6 +50,16 @@ _NO_STORE = {"Cache-Control": "no-store"}
 def _desk(request: web.Request) -> Desk:
     services = request.app[SERVICES]
     return Desk(visit_of(request), shop_of(services), services.vault)
+
+
+async def _look(request: web.Request, desk: Desk, look: Callable[[Connection], T]) -> T:
+    """Read, and when scripts name content that this customer has no link to yet, make the links and read again."""
+    db = request.app[SERVICES].db
+    try:
+        return await db.read(look)
+    except LinksLack as lack:
+        await db.write(make_links, desk, lack.named)
+        return await db.read(look)
 
 
 def _enter(conn: Connection, visit: Visit) -> None:
@@ -68,7 +84,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         view = "used" if store.has_habits(conn, desk.visit.userid) else "all"
         return {"folders": folder_tree(store.list_folders(conn)), "shelf": load_shelf(conn, desk, Wanted(view=view))}
 
-    values = await request.app[SERVICES].db.read(look)
+    values = await _look(request, desk, look)
     return page(request, "scripts.html", visit=desk.visit, views=VIEWS, **values)
 
 
@@ -82,7 +98,7 @@ async def show_list(request: web.Request) -> web.StreamResponse:
         _enter(conn, desk.visit)
         return load_shelf(conn, desk, wanted)
 
-    shelf = await request.app[SERVICES].db.read(look)
+    shelf = await _look(request, desk, look)
     return page(request, "scripts_rows.html", visit=desk.visit, shelf=shelf)
 
 
@@ -107,7 +123,7 @@ async def show_one(request: web.Request) -> web.StreamResponse:
         _enter(conn, desk.visit)
         return load_script(conn, desk, _script_id(request))
 
-    view = await request.app[SERVICES].db.read(look)
+    view = await _look(request, desk, look)
     return page(request, "scripts_sheet.html", visit=desk.visit, script=view)
 
 
@@ -197,6 +213,7 @@ async def add_mine(request: web.Request) -> web.StreamResponse:
         if of.isascii() and of.isdigit() and len(of) < 19:
             first = said_of(find_usable(conn, desk.visit, int(of)))
             # It was filled for this customer: their name belongs in nobody's library.
+            make_links_of(conn, desk, [first])
             text = give_back(one.text, first, values_for(conn, desk, [first]))
             one = Said(one.title, text, first.attachments)
         return keep.save_mine(conn, desk.visit.userid, None, one, now=desk.visit.now).script_id

@@ -19,7 +19,8 @@ from scrm.sop.facts import Due
 from scrm.sop.schema import Content
 from scrm.sop.values import Shop as Shop
 from scrm.sop.values import load_values as load_values
-from scrm.sop.values import named_in
+from scrm.sop.values import named_in, texts_of
+from scrm.tracking import said_links
 from web.texts import _
 
 _OF_COUPONS = "coupon."
@@ -52,6 +53,7 @@ def fill(conn: Connection, one: Due, values: dict[str, Any], shop: Shop, now: da
         cards[key] = coupons.card(issue, shop.public_url)
         # With several coupons {{ coupon.* }} speaks of the first.
         values = {**coupon_values(cards[key], zone=shop.zone), **values}
+    values = {**values, **_radar_links(conn, one, said, shop, now)}
     try:
         text = render(said.text, values)
         attachments = [
@@ -63,6 +65,14 @@ def fill(conn: Connection, one: Due, values: dict[str, Any], shop: Shop, now: da
     except MissingVariable as error:
         return Filled(problem=str(error))
     return Filled(text[:CHAT_TEXT_CHARS], attachments)
+
+
+def _radar_links(conn: Connection, one: Due, said: Content, shop: Shop, now: datetime) -> dict[str, str]:
+    named = {key for text in texts_of(said) for key in named_in(text) if said_links.knows(key)}
+    if not named:
+        return {}
+    whom = said_links.Whom(one.row.userid or "", one.row.person_id, one.row.external_userid or "")
+    return said_links.make(conn, named, whom, shop.public_url, now=now)
 
 
 def _file(part: Mapping[str, Any]) -> dict[str, Any]:

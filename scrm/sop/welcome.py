@@ -35,6 +35,8 @@ from scrm.sop.enrol import last_run
 from scrm.sop.models import send, task
 from scrm.sop.schema import Channel, Content, Playbook, Step, When
 from scrm.sop.triggers import starts
+from scrm.sop.values import named_in, texts_of
+from scrm.tracking import said_links
 from scrm.wecom.client import WeCom
 from scrm.wecom.errors import RetryClass, WeComError, WeComUnreachable
 from scrm.work import queue
@@ -365,9 +367,27 @@ def _with_contents(
     living = find_living_by_name(conn, _media_names(intents), MESSAGE, now)
     issued = {key: coupons.issue_many(conn, key, wanted[key], now=now) for key in sorted(wanted)}
     return [
-        _with_content(known, prepared, issued, reasons.get(prepared.send_id, ""), shop, living)
+        _with_content(
+            known,
+            prepared,
+            issued,
+            reasons.get(prepared.send_id, ""),
+            shop,
+            living,
+            _links(conn, known, prepared, shop, now),
+        )
         for known, prepared in intents
     ]
+
+
+def _links(conn: Connection, known: _Known, prepared: Prepared, shop: Shop, now: datetime) -> dict[str, str]:
+    """This customer's own links to radar content; nothing is asked where none is named."""
+    said = prepared.chosen.step.content if prepared.chosen else None
+    named = {key for text in texts_of(said) for key in named_in(text) if said_links.knows(key)} if said else set()
+    if not named:
+        return {}
+    whom = said_links.Whom(known.added.userid, known.person_id, known.added.external_userid)
+    return said_links.make(conn, named, whom, shop.public_url, now=now)
 
 
 def _coupon_reason(conn: Connection, playbook: Playbook, known: _Known) -> str:
@@ -382,6 +402,7 @@ def _with_content(
     reason: str,
     shop: Shop,
     living: Mapping[str, Living],
+    links: Mapping[str, str],
 ) -> Prepared:
     if prepared.chosen is None:
         return prepared
@@ -392,6 +413,7 @@ def _with_content(
         if issue is not None:  # else it is sold out
             cards[key] = coupons.card(issue, shop.public_url)
             values |= content.coupon_values(cards[key], zone=shop.zone)
+    values |= links
     return replace(prepared, values=values, coupons=cards, media=living)
 
 

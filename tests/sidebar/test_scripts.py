@@ -18,9 +18,12 @@ from scrm.content.library.said import Said
 from scrm.content.media import links
 from scrm.content.media import store as media
 from scrm.content.media.library import add_original
+from scrm.errors import Invalid
 from scrm.events import event
 from scrm.services import Services
 from scrm.sop.models import send
+from scrm.tracking import radar
+from scrm.tracking.models import radar_link
 from tests.fakes.clock import FakeClock
 from tests.fakes.wecom import FakeWeCom
 from tests.sidebar.conftest import Member, words
@@ -204,3 +207,24 @@ async def test_ten_thousand_scripts_are_searched_through_an_index(world: World, 
     first = await lina.page(f"{OF}/list", htmx=True)
     assert first.count('class="script"') == 30
     assert "from=30" in first
+
+
+async def test_a_script_carries_this_customers_own_link_to_radar_content(world: World, lina: Member) -> None:
+    await world.add(ANING)
+    now = world.clock.now()
+    content = {"domains": ("mall.example.com",), "by": "chenlan", "now": now}
+    for key in ("spring", "9-a"):
+        url = f"https://mall.example.com/{key}"
+        await world.services.db.write(radar.save_content, title=key, url=url, key=key, **content)
+    sale = await write(world, "春茶", "{{ 客户昵称 }}看看 {{ radar.spring }} 和 {{ 雷达.r_9_a }}")
+    seen = words(await lina.page(f"{OF}/{sale}", htmx=True))
+    shown = re.findall(r"https://\S+?/r/[\w-]+", seen)
+    links = {row.content_id: row for row in await world.rows(radar_link)}
+    assert [link.rpartition("/")[2] for link in shown[:2]] == [links[1].token, links[2].token]
+    assert {(row.userid, row.external_userid, row.person_id > 0) for row in links.values()} == {("lina", ANING, True)}
+    once = onces(await lina.page(f"{OF}/{sale}", htmx=True))[sale]
+    released = await (await lina.tap(f"{OF}/{sale}/release", once=once)).json()
+    assert released["messages"][0]["text"]["content"] == f"阿宁看看 {shown[0]} 和 {shown[1]}"
+    assert len(await world.rows(radar_link)) == 2, "looking and sending make one link"
+    with pytest.raises(Invalid, match="没有雷达内容“autumn”"):
+        await write(world, "秋茶", "{{ radar.autumn }}")

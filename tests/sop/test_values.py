@@ -12,6 +12,8 @@ from scrm.profiles.models import department, member_department, person_field
 from scrm.sop.models import step_run
 from scrm.sop.schema import Content, Trigger
 from scrm.sop.values import SOURCES
+from scrm.tracking import radar
+from scrm.tracking.models import radar_link
 from tests.sop.shop import Customer, Shop, playbook_of, step
 
 _OTHERWISE = {"salutation", "shop"}  # a field of the shop's own; the shop's name, which is in the settings
@@ -113,3 +115,20 @@ async def test_a_parcel_on_its_way_should_come_when_those_of_its_carrier_came(sh
 async def test_where_too_little_is_known_nothing_is_promised(shop: Shop) -> None:
     await _start(shop, '{{ 预计送达 | 默认("很快") }}到')
     assert await _said(shop) == "很快到"
+
+
+async def test_a_radar_link_is_the_customers_and_the_members_own_and_one_that_is_gone_stops_the_step(
+    shop: Shop,
+) -> None:
+    about = {"url": "https://mall.example.com/t", "domains": ("mall.example.com",), "by": "", "now": shop.clock.now()}
+    await shop.services.db.write(radar.save_content, title="春茶", key="spring", **about)
+    who = await _start(shop, "看看 {{ radar.spring }}{% if 雷达.gone %}和 {{ 雷达.gone }}{% endif %}")
+    said = await _said(shop)
+    (link,) = await shop.rows(radar_link)
+    assert said.endswith(f"/r/{link.token}")
+    assert (link.userid, link.person_id) == ("lina", who.person_id)
+    await shop.services.db.write(radar.archive, "spring", True)
+    await shop.add("小雨")
+    await shop.pass_time(hours=1)
+    (failed,) = [row for row in await shop.rows(step_run) if row.state == "failed"]
+    assert failed.reason == "缺少变量：雷达链接“spring”（内容不存在或已下架）"

@@ -16,6 +16,7 @@ from scrm.sop.content import load_values
 from scrm.sop.facts import Due
 from scrm.sop.schema import Channel, Content, Playbook, Step, Trigger, When
 from scrm.sop.values import Shop
+from scrm.tracking import said_links
 
 # Somebody to speak to before a customer has been chosen.
 SAMPLE = {
@@ -67,7 +68,8 @@ def preview(
         return Bubble(text, problem=problems[0])
     values = _values(conn, text, files, whom, shop, now)
     coupon = next((str(each["coupon"]) for each in files if "coupon" in each), "")
-    values = {**_coupon(data, coupon, shop.zone, now), **values}
+    links = {key: "https://…" for key in render.variables_of(text) if said_links.knows(key)}
+    values = {**_coupon(data, coupon, shop.zone, now), **links, **values}
     cards = tuple(_card(each, data) for each in files)
     try:
         return Bubble(render.render(text, values), cards)

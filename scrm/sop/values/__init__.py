@@ -12,12 +12,20 @@ from sqlalchemy import Connection
 
 from scrm.content.render import variables_of
 from scrm.sop.facts import Due
-from scrm.sop.values import loyalty, orders, parcels, people, told
+from scrm.sop.schema import Content
+from scrm.sop.values import loyalty, orders, parcels, people, radar, told
 from scrm.sop.values.ready import Asked, Shop, Source
 
-__all__ = ["SOURCES", "Shop", "load_values", "named_in"]
+__all__ = ["SOURCES", "Shop", "load_values", "named_in", "texts_of"]
 
-SOURCES: tuple[Source, ...] = (*people.SOURCES, *orders.SOURCES, *parcels.SOURCES, *loyalty.SOURCES, *told.SOURCES)
+SOURCES: tuple[Source, ...] = (
+    *people.SOURCES,
+    *orders.SOURCES,
+    *parcels.SOURCES,
+    *loyalty.SOURCES,
+    *told.SOURCES,
+    *radar.SOURCES,
+)
 
 
 def load_values(conn: Connection, due: Sequence[Due], shop: Shop, now: datetime) -> dict[int, dict[str, Any]]:
@@ -35,8 +43,13 @@ def load_values(conn: Connection, due: Sequence[Due], shop: Shop, now: datetime)
 
 
 def _texts(one: Due) -> Iterator[str]:
-    yield one.content.text
-    for part in one.content.attachments:
+    return texts_of(one.content)
+
+
+def texts_of(said: Content) -> Iterator[str]:
+    """Everything in it that may name variables."""
+    yield said.text
+    for part in said.attachments:
         for card in (part.get("link"), part.get("miniprogram")):
             yield from (str(text) for text in (card or {}).values())
 
