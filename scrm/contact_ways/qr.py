@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
@@ -11,10 +12,14 @@ from PIL import Image, ImageOps
 # Level H mends 30 % of the picture; the sign covers a square of this share of the side, 5 % of its area.
 SIGN_SHARE = 0.22
 _QUIET = 4
+# Sides for print in centimetres; pixels are at least this fine.
+SIDES = (3, 5, 8, 12, 20)
+_DPI, _CM_OF_INCH = 300, 2.54
 
 
-def svg(text: str, sign: str = "", *, title: str = "") -> str:
+def svg(text: str, sign: str = "", *, title: str = "", cm: int = 0) -> str:
     """The text as a scalable picture; `sign` (a logo's data URI, or a letter or two) stands in the middle."""
+    size = f"{cm * 10}mm" if cm else "1024"
     code = segno.make(text, error="h", micro=False, boost_error=False)
     side = code.symbol_size(border=_QUIET)[0]
     path = "".join(
@@ -24,7 +29,7 @@ def svg(text: str, sign: str = "", *, title: str = "") -> str:
         if bit
     )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {side} {side}" width="1024" height="1024" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {side} {side}" width="{size}" height="{size}" '
         f'role="img" aria-label={quoteattr(title or "二维码")} shape-rendering="crispEdges">'
         f'<path fill="#fff" d="M0 0h{side}v{side}H0z"/><path d="{path}"/>{_sign(sign, side)}</svg>'
     )
@@ -54,14 +59,20 @@ def _sign(sign: str, side: float) -> str:
     )
 
 
-def png(text: str, logo: bytes | None = None, *, scale: int = 16) -> bytes:
-    """The text as pixels for print, with the logo in the middle; without one there is no sign: letters need a font."""
-    kept = io.BytesIO()
-    segno.make(text, error="h", micro=False, boost_error=False).save(kept, kind="png", scale=scale, border=_QUIET)
-    return kept.getvalue() if logo is None else _with_logo(kept, logo)
+def png(text: str, logo: bytes | None = None, *, cm: int = 0) -> bytes:
+    """The text as pixels for print, with the logo in the middle; without one there is no sign: letters need a font.
+
+    With `cm` it carries its size: programs lay it out with sides of so many centimetres.
+    """
+    code, kept = segno.make(text, error="h", micro=False, boost_error=False), io.BytesIO()
+    side = code.symbol_size(border=_QUIET)[0]
+    scale = max(math.ceil(cm / _CM_OF_INCH * _DPI / side), 1) if cm else 16
+    dpi = side * scale / cm * _CM_OF_INCH if cm else None
+    code.save(kept, kind="png", scale=scale, border=_QUIET, dpi=round(dpi) if dpi else None)
+    return kept.getvalue() if logo is None else _with_logo(kept, logo, dpi)
 
 
-def _with_logo(code: io.BytesIO, logo: bytes) -> bytes:
+def _with_logo(code: io.BytesIO, logo: bytes, dpi: float | None) -> bytes:
     with Image.open(code) as drawn, Image.open(io.BytesIO(logo)) as sign:
         picture = drawn.convert("RGB")
         size = int(picture.width * SIGN_SHARE)
@@ -69,7 +80,7 @@ def _with_logo(code: io.BytesIO, logo: bytes) -> bytes:
     picture.paste("white", ((picture.width - size) // 2, (picture.height - size) // 2, *_end(picture, size)))
     picture.paste(inner, ((picture.width - inner.width) // 2, (picture.height - inner.height) // 2), inner)
     kept = io.BytesIO()
-    picture.save(kept, "png", optimize=True)
+    picture.save(kept, "png", optimize=True, **({"dpi": (dpi, dpi)} if dpi else {}))
     return kept.getvalue()
 
 
@@ -83,9 +94,9 @@ def data_uri(logo: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(logo).decode()}"
 
 
-def picture(text: str, kind: str, *, logo: Path | None, letter: str = "", title: str = "") -> bytes:
-    """`kind` is png or svg. Blocking: it reads the logo and draws."""
+def picture(text: str, kind: str, *, logo: Path | None, letter: str = "", title: str = "", cm: int = 0) -> bytes:
+    """`kind` is png or svg, `cm` the side for print (0: as it comes). Blocking: it reads the logo and draws."""
     sign = logo.read_bytes() if logo is not None else None
     if kind == "png":
-        return png(text, sign)
-    return svg(text, data_uri(sign) if sign else letter, title=title).encode()
+        return png(text, sign, cm=cm)
+    return svg(text, data_uri(sign) if sign else letter, title=title, cm=cm).encode()

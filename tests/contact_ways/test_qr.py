@@ -7,7 +7,7 @@ import pytest
 import zxingcpp
 from PIL import Image, ImageDraw
 
-from scrm.contact_ways.qr import picture
+from scrm.contact_ways.qr import SIDES, picture
 from scrm.errors import WrongUse
 from scrm.settings import load_settings
 
@@ -37,6 +37,17 @@ def test_a_code_for_print_is_read_with_and_without_a_logo(logo: Path) -> None:
     assert read(with_logo) == TEXT
     middle = Image.open(io.BytesIO(with_logo)).convert("RGB")
     assert middle.width >= 500
+
+
+@pytest.mark.parametrize("cm", SIDES)
+def test_a_code_for_print_has_its_size_at_three_hundred_dots(logo: Path, cm: int) -> None:
+    for sign in (None, logo):
+        made = picture(TEXT, "png", logo=sign, cm=cm)
+        assert read(made) == TEXT
+        image = Image.open(io.BytesIO(made))
+        assert image.width >= cm / 2.54 * 300
+        assert abs(image.width / image.info["dpi"][0] * 2.54 - cm) < 0.02
+    assert f'width="{cm}0mm"'.encode() in picture(TEXT, "svg", logo=None, letter="x", cm=cm)
 
 
 def test_the_scalable_code_carries_the_logo_or_the_shops_first_character(logo: Path) -> None:
