@@ -13,7 +13,19 @@ from scrm.events import Event
 from scrm.profiles import conditions, redirects
 from scrm.profiles.conditions import Whom
 from scrm.services import Services
-from scrm.sop import arbitration, exits, owners, refusals, run_keys, store, triggers, turns, why
+from scrm.sop import (
+    arbitration,
+    consumption,
+    consumption_store,
+    exits,
+    owners,
+    refusals,
+    run_keys,
+    store,
+    triggers,
+    turns,
+    why,
+)
 from scrm.sop.arbitration import Admission
 from scrm.sop.facts import Due, Ending, ended_by, whom_of
 from scrm.sop.guards import House
@@ -231,7 +243,8 @@ class _Asked:
         if not fits:
             raise NotLetIn(why.NOT_ADMITTED)
         admission = arbitration.admit(self.conn, playbook, self.person_id, self.now, self.house)
-        place = self.place(key, admission)
+        anchor_at, counted = self.anchor()
+        place = self.place(key, admission, anchor_at)
         enrolment_id = store.add_enrolment(
             self.conn,
             {
@@ -243,7 +256,7 @@ class _Asked:
                 "userid": owner.userid,
                 "external_userid": owner.external_userid,
                 "event_id": event.id,
-                "anchor_at": self.anchor_at,
+                "anchor_at": anchor_at,
                 "step": place.step,
                 "due_at": place.due_at,
                 "awaits": place.awaits,
@@ -253,22 +266,28 @@ class _Asked:
         )
         if enrolment_id is None:
             raise NotLetIn(why.ENTERED_BEFORE)
-        why.note_entry(self.conn, enrolment_id, leaves)
+        why.note_entry(self.conn, enrolment_id, [*leaves, *counted])
         self.note_welcomes(enrolment_id, owner)
         if admission.state == "active" and place.due_at is None:
             store.finish_idle(self.conn, [enrolment_id], now=self.now)
         return enrolment_id
 
-    @property
-    def anchor_at(self) -> datetime:
-        return triggers.anchor_of(self.event, self.house.zone)
+    def anchor(self) -> tuple[datetime, list[conditions.Compared]]:
+        """What D+0 is counted from, and for goods that last how that day was found."""
+        zone = self.house.zone
+        if self.playbook.trigger.anchor != consumption.ANCHOR:
+            return triggers.anchor_of(self.event, zone), []
+        moment, cycle = consumption_store.used_up_at(self.conn, self.playbook, self.event, zone)
+        pieces = f"{cycle.days:.3g} 天 × {consumption.qty_of(self.event)} 件"
+        found = f"{moment.year}年{moment.month}月{moment.day}日（{pieces}，{cycle.words}）"
+        return moment, [conditions.Compared("预计用完的日子", found, holds=True)]
 
-    def place(self, key: str, admission: Admission) -> Place:
+    def place(self, key: str, admission: Admission, anchor_at: datetime) -> Place:
         """Where the run sets out: its first step with its date; one that is only watched, its end; queued, nowhere."""
         if admission.state != "active":
             return Place(0, None)
         spread = f"{self.playbook.key}/{key}"
-        course = Course(self.playbook, self.anchor_at, self.anchor_at, spread, self.house)
+        course = Course(self.playbook, anchor_at, anchor_at, spread, self.house)
         if admission.is_holdout:
             return Place(len(self.playbook.program), ends_at(course))
         return place_from(course, 0, self.now)

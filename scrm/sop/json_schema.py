@@ -5,7 +5,7 @@ from typing import Any
 from scrm.content import programs
 from scrm.content.attachments import MAX_ATTACHMENTS, MEDIA_KINDS
 from scrm.profiles.conditions import EVENTS, LEAVES, OWN_EVENT
-from scrm.sop import dates, schedules
+from scrm.sop import consumption, dates, schedules
 from scrm.sop.actions import ACTIONS
 from scrm.sop.channels import CHANNELS
 from scrm.sop.parse import PLAYBOOK_KEYS, PRIORITIES
@@ -222,20 +222,29 @@ _TRIGGER = {
             "yearly": {"type": "boolean"},
             "cron": _TEXT,
             "segment": _TEXT,
+            "anchor": {"const": consumption.ANCHOR},
+            "cycle": _DURATION,
         },
         ["event"],
     ),
     # What belongs to one event is needed by it, and by no other.
     "allOf": [
         {
-            "if": {"properties": {"event": {"const": event}}},
-            "then": {"required": needed},
-            "else": {"properties": dict.fromkeys(only, False)},
-        }
-        for event, needed, only in (
-            (dates.EVENT, ["date"], ("date", "lunar", "yearly")),
-            (schedules.EVENT, ["cron", "segment"], ("cron", "segment")),
-        )
+            "if": {"required": ["anchor"]},
+            "then": {"required": ["cycle", "where"]},
+            "else": {"properties": {"cycle": False}},
+        },
+        *(
+            {
+                "if": {"properties": {"event": {"const": event}}},
+                "then": {"required": needed},
+                "else": {"properties": dict.fromkeys(only, False)},
+            }
+            for event, needed, only in (
+                (dates.EVENT, ["date"], ("date", "lunar", "yearly")),
+                (schedules.EVENT, ["cron", "segment"], ("cron", "segment")),
+            )
+        ),
     ],
 }
 _PLAYBOOK: dict[str, Any] = {

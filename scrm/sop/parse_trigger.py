@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from scrm.profiles.conditions import EVENTS
-from scrm.sop import dates, run_keys, schedules, timing
+from scrm.sop import consumption, dates, run_keys, schedules, timing
 from scrm.sop.parse_events import EventReader, hint_at
 from scrm.sop.reading import shown
 from scrm.sop.schema import Goal, Step, Trigger
@@ -15,7 +15,7 @@ from scrm.sop.source import Node
 from scrm.sop.triggers import ALIASES, OWN, TRIGGERS, find_trigger
 
 RUN_KEYS = tuple(run_keys.TITLES)
-TRIGGER_KEYS = ("event", "where", "date", "lunar", "yearly", "cron", "segment")
+TRIGGER_KEYS = ("event", "where", "date", "lunar", "yearly", "cron", "segment", "anchor", "cycle")
 
 
 class TriggerReader(EventReader):
@@ -37,7 +37,27 @@ class TriggerReader(EventReader):
             return self.date_trigger(node, parts, where)
         if event == schedules.EVENT:
             return self.schedule_trigger(node, parts, where)
+        if "anchor" in parts or "cycle" in parts:
+            return self.used_up_trigger(node, parts, event, where)
         return Trigger(event, where)
+
+    def used_up_trigger(
+        self, node: Node, parts: Mapping[str, Node], event: str, where: dict[str, tuple[Any, ...]]
+    ) -> Trigger:
+        """Counted from the day on which the goods are gone."""
+        if not event.startswith("order."):
+            self.note(node.line, f"anchor: used_up（按用完的日子算）只能和 order.* 一起用，不能和 {event} 一起用")
+        for key, why in (("anchor", "used_up：从用完的那天算起"), ("cycle", "一件用多久，例如 30d；复购够多时按数据")):
+            if key not in parts:
+                self.note(node.line, f"按用完的日子算，缺少 {key}（{why}）")
+        if not where.get("sku"):
+            self.note(
+                node.line, "按用完的日子算，where 里要写 sku：哪些商品编码算同一种，例如 where: {sku: [M50, M100]}"
+            )
+        if "anchor" in parts:
+            self.choice(parts["anchor"], "trigger 的 anchor", (consumption.ANCHOR,))
+        cycle = self.read(parts["cycle"], "trigger 的 cycle", timing.parse_duration) if "cycle" in parts else None
+        return Trigger(event, where, anchor=consumption.ANCHOR, cycle=cycle)
 
     def event_name(self, node: Node) -> str:
         written = str(node.value)

@@ -202,6 +202,9 @@ class Trigger:
     # schedule.due: when, and for whom.
     cron: str = ""
     segment: str = ""
+    # orders: "used_up" counts from the day on which the goods are gone; one piece lasts `cycle` where no orders tell.
+    anchor: str = ""
+    cycle: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

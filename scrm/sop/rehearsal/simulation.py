@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from scrm.errors import ScrmError
 from scrm.events import Event
-from scrm.sop import arbitration, chance, engine, exits, guards, placing, run_keys
+from scrm.sop import arbitration, chance, consumption, engine, exits, guards, placing, run_keys
 from scrm.sop.engine import Decision, Facts, Verdict
 from scrm.sop.facts import Ending, ended_by
 from scrm.sop.guard_facts import ANSWERED, CASE_CLOSED, CASE_OPENED, SPOKE
@@ -200,7 +201,7 @@ class Simulation:
             userid=userid,
             external_userid=external,
             event_id=event.id,
-            anchor_at=anchor_of(event, self.house.zone),
+            anchor_at=_anchor_of(playbook, event, self.house.zone),
             enrolled_at=now,
             facts=event.facts,
             spread_key=f"{playbook.key}/{key}",
@@ -524,6 +525,13 @@ def set_apart(playbook: Playbook) -> list[Any]:
     """The leaves of an exit condition that no event of the run itself decides."""
     leaves = answering.leaves_of(playbook.exit_if)
     return [leaf for leaf in leaves if "event" not in leaf or "within" in leaf]
+
+
+def _anchor_of(playbook: Playbook, event: Event, zone: ZoneInfo) -> datetime:
+    """Goods last as long as the author says: what their buyers will do nobody knows yet."""
+    if playbook.trigger.anchor == consumption.ANCHOR:
+        return consumption.used_up_at(event, consumption.usual_of(playbook.trigger), zone)
+    return anchor_of(event, zone)
 
 
 def _left(answer: bool | Condition) -> Ending | Condition | None:
