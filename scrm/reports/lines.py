@@ -28,6 +28,11 @@ class Chart:
     grid: list[tuple[float, int]]
     ticks: list[tuple[float, date]]
 
+    @property
+    def is_flat(self) -> bool:
+        """Nothing happened on any day: there is nothing to see."""
+        return not any(any(line.values) for line in self.lines)
+
 
 def draw(days: Sequence[date], series: Sequence[tuple[str, str, Sequence[int]]]) -> Chart:
     """`series` are (title, tone, a number for each day)."""

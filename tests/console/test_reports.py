@@ -338,6 +338,8 @@ def test_the_scale_of_a_chart_is_round_and_holds_every_value() -> None:
     days = [at(day).date() for day in range(1, 4)]
     chart = draw(days, [("新增", "info", [0, 4, 2])])
     assert chart.lines[0].points == "0.00,100.00 50.00,0.00 100.00,50.00"
+    assert not chart.is_flat
+    assert draw(days, [("新增", "info", [0, 0, 0])]).is_flat
     assert [number for _, number in chart.grid] == [4, 3, 2, 1, 0]
     one = draw(days[:1], [("新增", "info", [4])])
     assert one.lines[0].points == "0.00,0.00 100.00,0.00"
