@@ -4,13 +4,17 @@ import argparse
 import json
 import os
 import sys
+from datetime import datetime
 from pathlib import Path
+
+from sqlalchemy import Connection
 
 from scrm.db.migrate import current_revision, newest_revision
 from scrm.db.serving import is_served
-from scrm.db.vault_keys import needs_new_hashes, rehash, reseal
+from scrm.db.vault import Vault
+from scrm.db.vault_keys import Rotated, needs_new_hashes, rehash, reseal
 from scrm.errors import NotFound, ScrmError, WrongUse
-from scrm.privacy import erase, export
+from scrm.privacy import erase, export, snapshots
 from scrm.privacy.keys import hashed_columns, sealed_columns
 from scrm.profiles.store import find_contact
 from scrm.services import Services
@@ -107,9 +111,21 @@ async def run_rotate(arguments: argparse.Namespace, services: Services) -> int:
             "rotate-keys：服务正在运行，更换期间会按旧密钥找不到手机号；请先停掉 scrm serve 和 scrm worker，再运行"
         )
     done = await reseal(db, vault, sealed_columns(), _progress)
-    hashed = await db.write(rehash, vault, hashed_columns(), now=services.clock.now())
+    kept, lost = await snapshots.reseal(db, vault, sealed_columns())
+    done.sealed |= kept
+    done.unreadable |= lost
+    hashed = await db.write(_rehash, vault, now=services.clock.now())
     await _tell(done.sealed, hashed.hashed, done.unreadable)
     return 1 if done.unreadable else 0
+
+
+def _rehash(conn: Connection, vault: Vault, *, now: datetime) -> Rotated:
+    """The tables, and the rows in the snapshots of joins, at once."""
+    is_new = needs_new_hashes(conn, vault)
+    done = rehash(conn, vault, hashed_columns(), now=now)
+    if is_new:
+        done.hashed["person_merge.snapshot"] = snapshots.rehash(conn, hashed_columns(), vault.newest_lookup)
+    return done
 
 
 async def _tell(sealed: dict[str, int], hashed: dict[str, int], unreadable: dict[str, int]) -> None:

@@ -314,10 +314,19 @@ def _give_back_held(conn: Connection, table: Table, row: dict[str, Any], undone:
     now = conn.execute(select(table).where(*_is(table, key))).mappings().one_or_none()
     if now is None:
         return
-    if dict(now) | {"person_id": 0} == row | {"person_id": 0}:
+    if _comparable(dict(now)) == _comparable(row):
         conn.execute(update(table).where(*_is(table, key)).values(person_id=undone.back))
     else:
         conn.execute(upsert(table, conn).values(**row | {"person_id": undone.back}).on_conflict_do_nothing())
+
+
+def _comparable(row: dict[str, Any]) -> dict[str, Any]:
+    """Without whose it is, and without what is sealed: the same value is sealed differently after a change of keys."""
+    told = {name: value for name, value in row.items() if name != "person_id"}
+    for name, value in told.items():
+        if isinstance(value, dict) and "sealed" in value:
+            told[name] = {key: part for key, part in value.items() if key != "sealed"}
+    return told
 
 
 def _among(table: Table, keys: Sequence[Sequence[Any]]) -> ColumnElement[bool]:

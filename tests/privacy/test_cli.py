@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from scrm import cli
+from scrm import cli, joining
 from scrm.commerce.canonical import read_order
 from scrm.commerce.models import orders
 from scrm.commerce.store import save_orders
@@ -17,6 +17,7 @@ from scrm.db import Database
 from scrm.db.vault import Vault
 from scrm.db.vault_keys import use_chain
 from scrm.profiles import store as profiles
+from scrm.profiles.merge import Act
 from scrm.profiles.models import person_field
 from tests.fakes import wecom as fake
 from tests.privacy.test_erase import ADDRESS, PHONE, an_order
@@ -112,3 +113,42 @@ def test_a_customer_is_exported_and_erased_by_number_or_external_userid(
     ):
         assert cli.run(wrong) == code
         assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_a_join_from_before_the_change_is_undone_with_values_that_the_new_key_opens(
+    operator: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def join_another(conn: Connection) -> int:
+        vault = Vault(OLD)
+        other = profiles.ensure_contact(conn, "wmOther", now=NOW).person_id
+        profiles.add_phone(conn, other, "+8613900002222", vault=vault, source="remark", now=NOW)
+        for key, text in (("spare", "+8613600003333"), ("home", "+8613500004444")):
+            phone = {"sealed": vault.seal(text), "mask": text[3:6] + "****" + text[-4:]}
+            row = {"value": phone, "claim": vault.lookup(f"field:{text}"), "changed_at": NOW}
+            conn.execute(person_field.insert().values(person_id=other, key=key, **row))
+        return joining.join(conn, 1, other, Act("boss", "the same"), now=NOW)
+
+    merge_id = on_database(operator, lambda db: db.write(join_another))
+    monkeypatch.setenv("SCRM_SECURITY__DATA_KEY", NEW)
+    assert cli.run(["rotate-keys"]) == 0
+    told = capsys.readouterr().out
+    assert "重新加密 7 个值，更新查找用的散列 7 个" in told, "three sealed numbers, and what the join kept aside"
+    assert cli.run(["rotate-keys"]) == 0
+    assert "重新加密 0 个值，更新查找用的散列 0 个" in capsys.readouterr().out
+
+    async def undo(db: Database) -> None:
+        vault = Vault("a wholly new secret key for sessions", data_key=NEW)
+        await use_chain(db, vault)
+        await db.write(joining.part, merge_id, by="boss", now=NOW)
+        query = person_field.select().order_by(person_field.c.person_id, person_field.c.key)
+        rows = await db.read(lambda conn: conn.execute(query).all())
+        assert [(row.person_id, row.key, vault.open(row.value["sealed"])) for row in rows] == [
+            (1, "spare", "+8613700001111"),
+            (2, "home", "+8613500004444"),
+            (2, "spare", "+8613600003333"),
+        ]
+        assert all(row.claim == vault.lookup(f"field:{vault.open(row.value['sealed'])}") for row in rows)
+        lookup = vault.lookup("+8613900002222")
+        assert await db.read(profiles.find_person_by_identity, "mobile_e164", lookup) == 2
+
+    on_database(operator, undo)
