@@ -56,6 +56,7 @@ _ASKS = frozenset(
         "POST /console/playbook-conditions/check",
         "POST /console/mass-messages/forecast",
         "POST /console/mass-messages/preview",
+        "POST /console/contact-ways/new/week",
         "POST /console/playbooks/{key}/board/tests",
         "POST /console/library/preview",
     }

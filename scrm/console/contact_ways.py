@@ -1,26 +1,31 @@
 """渠道活码: which codes there are, who receives, how many came; the form that makes and changes them."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
 from sqlalchemy import Connection
 
 from scrm.console.door import for_managers, page
-from scrm.contact_ways import ledger, qr, store, ways
+from scrm.console.library import SAMPLES
+from scrm.contact_ways import ledger, qr, store, ways, week
 from scrm.contact_ways.forms import Draft, read_draft
-from scrm.contact_ways.plan import EVERY_DAY, Plan, plan_of
+from scrm.contact_ways.plan import EVERY_DAY, Period, Plan, plan_of
 from scrm.contact_ways.registry import check_state
-from scrm.errors import NotFound, ScrmError
+from scrm.content import render as content
+from scrm.content.library import lint
+from scrm.content.library import store as library
+from scrm.errors import Invalid, NotFound, ScrmError
 from scrm.services import SERVICES
 from scrm.sop.store import member_names
+from web.render import render
 
 routes = web.RouteTableDef()
 
 STATE = r"{state:[0-9A-Za-z][0-9A-Za-z_\-]{0,29}}"
 KINDS = ("直播", "投放", "包裹卡", "门店", "私信", "老带新")
-DAYS = "一二三四五六日"
+DAYS = week.DAYS
 CREWS = {"": "", "shift": "按排班", "over_cap": "有人已满", "backup": "备用员工"}
 
 
@@ -129,8 +134,70 @@ def _choices(members: list[Any], departments: dict[int, str], draft: Draft) -> d
         "departments": named,
         "kinds": KINDS,
         "days": list(enumerate(DAYS)),
+        "sides": qr.SIDES,
         "every_day": EVERY_DAY,
     }
+
+
+@routes.post("/console/contact-ways/new/week")
+@for_managers
+async def show_week(request: web.Request) -> web.StreamResponse:
+    """What the form comes to while it is written: the week of who receives, and each welcome on a phone."""
+    services, form = request.app[SERVICES], await request.post()
+    try:
+        draft = read_draft(form)  # type: ignore[arg-type]
+    except Invalid as error:
+        return render(request, "console/contact_way_week.html", problem=error.text)
+    said = await services.db.read(_said, draft.plan, services.settings.shop.name)
+    return render(
+        request,
+        "console/contact_way_week.html",
+        problem="",
+        draft=draft,
+        said=said,
+        days=DAYS,
+        minutes=week.DAY,
+        shifts=_week(draft.plan.shifts),
+        welcomes=_week(draft.plan.welcomes),
+    )
+
+
+def _week(periods: Sequence[Period]) -> dict[str, Any]:
+    stretches = week.week_of(periods)
+    return {
+        "stretches": stretches if periods else [],
+        "gaps": week.told(week.gaps(stretches)),
+        "overlaps": week.told(week.overlaps(stretches)),
+    }
+
+
+def _said(conn: Connection, plan: Plan, shop: str) -> list[dict[str, Any]]:
+    """Each welcome with its hours, as a customer reads it, and what is wrong with it."""
+    words = library.read_words(conn)
+    texts = [
+        (plan.welcome, "其余时间" if plan.welcomes else "全天"),
+        *((each.text, _hours(each)) for each in plan.welcomes),
+    ]
+    said = []
+    for text, hours in texts:
+        if not text:
+            continue
+        problems = [lint.Found(problem, True) for problem in content.check(text)]
+        shown = text if problems else content.render(text, _sample(text, shop))
+        found = [*problems, *lint.find([text], words)]
+        said.append({"hours": hours, "pieces": lint.pieces(shown, found), "found": found})
+    return said
+
+
+def _sample(text: str, shop: str) -> dict[str, str]:
+    """Something for each variable, so that a preview never lacks one."""
+    others = {key: f"【{content.title_of(key)}】" for key in content.variables_of(text)}
+    return {**others, **SAMPLES, "shop": shop}
+
+
+def _hours(period: Period) -> str:
+    days = "" if len(period.days) == len(EVERY_DAY) else "周" + "、".join(DAYS[day] for day in period.days) + " "
+    return f"{days}{period.start}–{period.end}"
 
 
 @routes.get(f"/console/contact-ways/{STATE}")
@@ -214,7 +281,9 @@ async def own_qr(request: web.Request) -> web.StreamResponse:
     text = f"{settings.server.public_url.rstrip('/')}/w/{state}"
     kind = request.match_info["kind"]
     shop = settings.shop
-    body = await asyncio.to_thread(qr.picture, text, kind, logo=shop.logo, letter=shop.name[:1], title=row.title)
+    cm = next((side for side in qr.SIDES if str(side) == request.query.get("cm")), 0)
+    drawn = {"logo": shop.logo, "letter": shop.name[:1], "title": row.title, "cm": cm}
+    body = await asyncio.to_thread(qr.picture, text, kind, **drawn)
     headers: Mapping[str, str] = {
         "Content-Disposition": f'inline; filename="{state}.{kind}"',
         "Cache-Control": "no-cache",

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from scrm.content import render
 from scrm.wecom.contact_ways import MOST_MEMBERS
 
 EVERY_DAY = (0, 1, 2, 3, 4, 5, 6)
@@ -207,6 +208,7 @@ def problems(plan: Plan) -> list[str]:
     for text in (plan.welcome, *(each.text for each in plan.welcomes)):
         if len(text.encode()) > WELCOME_BYTES:
             found.append(f"欢迎语最多 {WELCOME_BYTES} 字节（约 1300 个汉字）")
+        found += [f"欢迎语：{problem}" for problem in render.check(text)]
     if any(len(tag) > 30 for tag in plan.tags):
         found.append("标签名最多 30 个字")
     if not 0 <= plan.tag_days <= 3650:

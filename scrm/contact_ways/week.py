@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from scrm.contact_ways.plan import EVERY_DAY, Period, minutes
 
@@ -77,7 +78,7 @@ def _spans(period: Period) -> list[tuple[int, int, int]]:
 def _day(day: int, spans: Sequence[tuple[int, int, int, int]]) -> list[Stretch]:
     borders = sorted({0, DAY, *(edge for _, _, start, end in spans for edge in (start, end))})
     stretches: list[Stretch] = []
-    for start, end in zip(borders, borders[1:], strict=False):
+    for start, end in pairwise(borders):
         holds = tuple(sorted({number for number, _, since, until in spans if since <= start and end <= until}))
         if stretches and stretches[-1].periods == holds:
             stretches[-1] = Stretch(day, stretches[-1].start, end, holds)

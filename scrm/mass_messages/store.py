@@ -45,8 +45,9 @@ def lock_message(conn: Connection, message_id: int) -> Row[Any]:
 
 
 def find_member_name(conn: Connection, userid: str) -> str:
-    name = conn.execute(select(member.c.name).where(member.c.folded == userid.lower())).scalar_one_or_none()
-    return name or ""
+    """The one that customers know."""
+    row = conn.execute(select(member.c.alias, member.c.name).where(member.c.folded == userid.lower())).one_or_none()
+    return str(row.alias or row.name) if row is not None else ""
 
 
 def tag_names(conn: Connection, tag_ids: Collection[str]) -> dict[str, str]:

@@ -36,6 +36,28 @@ async def post(visitor: Visitor, path: str, *fields: tuple[str, str]) -> tuple[i
     return response.status, response.headers.get("Location", "") or await response.text()
 
 
+async def test_the_form_shows_the_week_and_each_welcome_while_it_is_written(manager: Visitor) -> None:
+    path = "/console/contact-ways/new/week"
+    status, html = await post(
+        manager, path, ("userid", "lina"), ("shift0_userid", "lina"), ("shift0_start", "22:00"), ("shift0_end", "02:00"),
+        ("shift1_userid", "wuhao"), ("shift1_day", "4"), ("shift1_start", "23:00"), ("shift1_end", "24:00"),
+        ("welcome", "{{ 客户昵称 }}你好，国家级面霜"), ("welcome0_text", "夜深了"), ("welcome0_start", "22:00"),
+        ("welcome0_end", "02:00"),
+    )  # fmt: skip
+    assert status == 200
+    for words in (
+        "没人当班：<span class=\"num\">每天 02:00–22:00", "仍由原来的员工接待", "周五 23:00–24:00", "小满你好", "国家级</mark>",
+        "22:00–02:00", "用不分时段的那条", "其余时间（<span class=\"num\">每天 02:00–22:00",
+    ):  # fmt: skip
+        assert words in html, words
+    assert "不是数字" in (await post(manager, path, ("cap", "多")))[1]
+    assert "没有排班" in (await post(manager, path))[1]
+    status, html = await post(
+        manager, "/console/contact-ways/new", ("title", "x"), ("userid", "lina"), ("welcome", "{{ 没有 }}")
+    )
+    assert (status, "不认识的变量" in html) == (422, True)
+
+
 async def test_a_code_is_made_counted_changed_and_ended_by_its_pages(world: World, manager: Visitor) -> None:
     world.wecom.say("externalcontact/add_contact_way", MADE)
     status, where = await post(
@@ -56,6 +78,8 @@ async def test_a_code_is_made_counted_changed_and_ended_by_its_pages(world: Worl
     assert svg.content_type == "image/svg+xml"
     assert "晴" in await svg.text()
     assert (await (await world.client.get(f"{where}/qr.png", headers=manager.cookie)).read())[:4] == b"\x89PNG"
+    printed = await world.client.get(f"{where}/qr.svg?cm=5", headers=manager.cookie)
+    assert 'width="50mm"' in await printed.text()
     public = await world.client.get("/w/live-3")
     assert "https://wework.qpic.cn/cfg1" in await public.text()
     status, body = await post(manager, where, ("title", ""), ("userid", "lina"), ("cap", "abc"))

@@ -1,6 +1,6 @@
 """The week of a channel: gaps and overlaps by the minute, over midnight too, as who receives is decided."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +24,7 @@ PERIODS = st.lists(
 def test_the_week_says_what_each_period_says_at_every_quarter(periods: list[Period]) -> None:
     week = week_of(periods)
     assert sum(each.end - each.start for each in week) == 7 * 24 * 60
-    monday = datetime(2026, 6, 1)
+    monday = datetime(2026, 6, 1, tzinfo=UTC)
     for quarter in range(0, 7 * 96, 3):
         moment = monday + timedelta(minutes=15 * quarter)
         minute = moment.hour * 60 + moment.minute
