@@ -1,6 +1,6 @@
 """The words of the console: one for each state, with the tone it is shown in."""
 
-from scrm.commerce.words import COUPON_STATES, channel, order_state
+from scrm.commerce.words import COUPON_STATES, aftersale_state, channel, order_state
 from scrm.profiles import conditions
 from scrm.profiles.words import Word, add_way
 from scrm.sop import tasks
@@ -161,6 +161,7 @@ __all__ = [
     "WORK_KINDS",
     "Word",
     "add_way",
+    "aftersale_state",
     "channel",
     "order_state",
     "short",

@@ -132,7 +132,7 @@ def narrow(wanted: Wanted, zone: ZoneInfo, lookup: Callable[[str], str]) -> Narr
     for name, title in (("added", "添加时间"), ("ordered", "最近下单")):
         values |= dict(_days(wanted, name, title, zone, problems))
     for name in ("paid_from", "paid_to"):
-        values[name] = _fen(getattr(wanted, name), problems)
+        values[name] = read_fen(getattr(wanted, name), "累计实付", problems)
     if wanted.friend and wanted.friend not in FRIENDS:
         problems.append(f"好友状态没有“{wanted.friend}”，请重新选择")
     if wanted.tagged not in TAGGED:
@@ -158,11 +158,12 @@ def _days(
         yield f"{name}_{end}", datetime.combine(day, time(), zone) if day else None
 
 
-def _fen(text: str, problems: list[str]) -> int | None:
+def read_fen(text: str, title: str, problems: list[str]) -> int | None:
+    """Yuan as somebody wrote them; what cannot be read is told of in `problems`."""
     if not text:
         return None
     if not _YUAN.fullmatch(text):
-        problems.append(f"累计实付要写金额（元），最多两位小数，写的是“{text}”")
+        problems.append(f"{title}要写金额（元），最多两位小数，写的是“{text}”")
         return None
     yuan, _, rest = text.partition(".")
     return int(yuan) * 100 + int(rest.ljust(2, "0") or 0)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, false, or_, select
 
 from scrm.access.scope import Scope, reaches
 from scrm.commerce.models import orders
@@ -44,14 +44,18 @@ def _list_phones(conn: Connection, person_ids: Sequence[int]) -> dict[int, str]:
 
 def _list_orders(conn: Connection, text: str, scope: Scope) -> list[Row[Any]]:
     """By the number or its beginning, those whose customer is known and within the scope; the newest first."""
-    if len(text) < _SHORTEST or not text.isascii():
-        return []
     number = orders.c.order_no
-    # The span is what an index finds, whatever the language of the database; the rest must be exact.
-    end = text[:-1] + chr(ord(text[-1]) + 1)
-    begins = and_(number >= text, number < end, number.startswith(text, autoescape=True))
     shown = orders.c.id, number, orders.c.channel, orders.c.person_id, orders.c.paid_fen, orders.c.ordered_at
     query = select(*shown).where(
-        or_(number == text, begins), orders.c.person_id.is_not(None), reaches(scope, orders.c.person_id)
+        begins_with(number, text), orders.c.person_id.is_not(None), reaches(scope, orders.c.person_id)
     )
     return list(conn.execute(query.order_by(orders.c.ordered_at.desc(), orders.c.id.desc()).limit(ORDERS)))
+
+
+def begins_with(number: ColumnElement[str], text: str) -> ColumnElement[bool]:
+    """Whether an order's number is this, or begins so; nothing for what is too short to mean one."""
+    if len(text) < _SHORTEST or not text.isascii():
+        return false()
+    # The span is what an index finds, whatever the language of the database; the rest must be exact.
+    end = text[:-1] + chr(ord(text[-1]) + 1)
+    return or_(number == text, and_(number >= text, number < end, number.startswith(text, autoescape=True)))
