@@ -19,14 +19,20 @@ _NAME = r"{sha256:[0-9a-f]{64}}"
 @for_managers
 async def media(request: web.Request) -> web.StreamResponse:
     kind = request.query.get("kind", "")
-    kind = kind if kind in library.KINDS else ""
+    kind, hidden = kind if kind in library.KINDS else "", request.query.get("hidden", "")[:64]
 
     def look(conn: Connection) -> dict[str, Any]:
         rows = store.list_originals(conn, kind=kind)
         found: dict[str, list[Any]] = {}
         for each in store.list_copies(conn, [row.sha256 for row in rows]):
             found.setdefault(each.sha256, []).append(each)
-        return {"rows": rows, "copies": found}
+        return {
+            "rows": rows,
+            "copies": found,
+            "wished": store.wished(conn, found),
+            "failing": sum(any(each.reason for each in copies) for copies in found.values()),
+            "hidden": store.find_original(conn, hidden) if hidden else None,
+        }
 
     values = await request.app[SERVICES].db.read(look)
     return await page(request, "media.html", active="media", kind=kind, kinds=library.KINDS, uses=copies.USES, **values)
@@ -70,4 +76,12 @@ async def show(request: web.Request) -> web.StreamResponse:
 async def hide(request: web.Request) -> web.StreamResponse:
     if not await request.app[SERVICES].db.write(store.hide_original, request.match_info["sha256"]):
         raise Conflict("这个素材正在被使用，先把它从用到的内容里去掉。")
+    raise web.HTTPSeeOther(f"/console/media?hidden={request.match_info['sha256']}")
+
+
+@routes.post(f"/console/media/{_NAME}/show")
+@for_managers
+async def bring_back(request: web.Request) -> web.StreamResponse:
+    """What was deleted by mistake is there again."""
+    await request.app[SERVICES].db.write(store.show_original, request.match_info["sha256"])
     raise web.HTTPSeeOther("/console/media")

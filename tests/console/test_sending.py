@@ -9,6 +9,7 @@ import pytest
 from playwright.async_api import Page as BrowserPage
 
 from scrm.app import open_services
+from scrm.content.media import store as media_store
 from scrm.content.media.models import media_original
 from scrm.http import COOKIE
 from scrm.mass_messages import results
@@ -153,8 +154,18 @@ async def test_the_library_takes_files_of_any_name_and_shows_them_only_to_manage
     assert (await shown.read(), shown.headers["X-Content-Type-Options"]) == (PNG, "nosniff")
     stranger = await world.client.get(f"/console/media/{sha256}", allow_redirects=False)
     assert stranger.status == 302
-    assert (await post(manager, f"/console/media/{sha256}/hide")).status == 303
+    hidden = await post(manager, f"/console/media/{sha256}/hide")
     assert "封面.png" not in await manager.get("/console/media")
+    assert "已删除“封面.png”。 撤销" in await manager.get(hidden.headers["Location"])
+    assert (await post(manager, f"/console/media/{sha256}/show")).status == 303
+    assert "用到时自动上传" in await manager.get("/console/media")
+    made = {"made_at": world.clock.now(), "renew_at": None, "expires_at": world.clock.now() + timedelta(days=3)}
+    await world.services.db.write(media_store.save_copy, sha256, "message", media_id="m1", **made)
+    assert "到期，用到时再上传" in await manager.get("/console/media")
+    again = {"errcode": 45009, "reason": "今天的次数用完了", "again_at": world.clock.now() + timedelta(hours=1)}
+    await world.services.db.write(media_store.note_failure, sha256, "message", **again)
+    page = await manager.get("/console/media")
+    assert all(words in page for words in ("有 1 个素材没能上传", "今天的次数用完了"))
 
 
 async def test_a_moment_is_made_by_its_form(manager: Visitor, world: World) -> None:

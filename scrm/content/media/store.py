@@ -48,6 +48,16 @@ def list_copies(conn: Connection, names: Collection[str]) -> list[Row[Any]]:
     return list(conn.execute(select(media_copy).where(media_copy.c.sha256.in_(list(names)))))
 
 
+def wished(conn: Connection, names: Collection[str]) -> set[str]:
+    """Those that something needs, so that they are renewed."""
+    return set(conn.execute(select(media_wish.c.sha256).where(media_wish.c.sha256.in_(list(names)))).scalars())
+
+
+def show_original(conn: Connection, sha256: str) -> None:
+    """The way back from `hide_original`."""
+    conn.execute(update(media_original).where(media_original.c.sha256 == sha256).values(is_hidden=False))
+
+
 def hide_original(conn: Connection, sha256: str) -> bool:
     """Out of sight and no longer renewed; False when something published still needs it."""
     if conn.execute(select(media_wish.c.owner).where(media_wish.c.sha256 == sha256).limit(1)).first():

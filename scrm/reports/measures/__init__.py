@@ -14,6 +14,7 @@ from scrm.reports.measures.coming import (
     KEPT_RATE,
     LOST,
     NET,
+    STAYED,
     TALK_RATE,
 )
 from scrm.reports.measures.kinds import Counted, Measure, Unit
@@ -23,6 +24,7 @@ MEASURES: tuple[Measure, ...] = (
     ADDED,
     LOST,
     NET,
+    STAYED,
     TALK_RATE,
     KEPT_RATE,
     ENDED_RATE,
@@ -46,7 +48,7 @@ BY_KEY: Mapping[str, Measure] = {measure.key: measure for measure in MEASURES}
 # What stands at the head of each board.
 OVERVIEW = (ADDED, LOST, NET, TALK_RATE, FIRST_BUYERS, PAID, ORDERS, AVERAGE, REPEAT_RATE, REFUND_RATE)
 CHANNELS = (ADDED, LOST, TALK_RATE, FIRST_RATE, BROUGHT)
-OF_ONE_CHANNEL = (ADDED, FIRST_RATE, BROUGHT, BROUGHT_30, BROUGHT_90, COST, COST_OF_ONE, ROI)
+OF_ONE_CHANNEL = (ADDED, STAYED, TALK_RATE, FIRST_RATE, BROUGHT, BROUGHT_30, BROUGHT_90, COST, COST_OF_ONE, ROI)
 # The columns of the table of channels.
 OF_CHANNEL = (ADDED, TALK_RATE, KEPT_RATE, FIRST_RATE, AGAIN_RATE, ENDED_RATE, BROUGHT_30, BROUGHT_90, COST, ROI)
 

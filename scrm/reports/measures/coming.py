@@ -16,6 +16,10 @@ def _net(each: Counted) -> Value:
     return each.came.adds - each.trade.lost
 
 
+def _stayed(each: Counted) -> Value:
+    return each.came.adds - each.came.ended
+
+
 def _talk_rate(each: Counted) -> Value:
     return share(each.came.talked, each.came.people)
 
@@ -70,6 +74,7 @@ LOST = Measure(
     is_good_up=False,
 )
 NET = Measure("net", "净增客户", "新增客户 − 流失客户", Unit.COUNT, _net)
+STAYED = Measure("stayed", "净增", "新增客户里到期末还是好友的次数：新增 − 其中已流失的", Unit.COUNT, _stayed)
 TALK_RATE = Measure("talk_rate", "开口率", _TALK, Unit.SHARE, _talk_rate, people="talked")
 FIRST_RATE = Measure(
     "first_rate",

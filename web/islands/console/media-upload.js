@@ -23,6 +23,8 @@ class MediaUpload extends HTMLElement {
   }
 
   async put(file, isLast) {
+    const most = Number(this.getAttribute("most-mb"));
+    if (most && file.size > most * 1024 * 1024) return `“${file.name}”超过 ${most} MB，企业微信不支持，请压缩后再上传。`;
     const { "X-CSRF": csrf } = JSON.parse(document.body.getAttribute("hx-headers"));
     const headers = { "X-CSRF": csrf, "HX-Request": "true", "Content-Type": "application/octet-stream" };
     try {
