@@ -149,6 +149,9 @@ class _FileReader:
     def _build(self, number: str, lines: Sequence[Line], context: Context) -> Good | Bad:
         details = self._details.of_order(number) if self._details is not None and number else ()
         try:
+            _refuse_cut(self._parser.sheet, lines)
+            if self._parser.details is not None:
+                _refuse_cut(self._parser.details, details)
             if not number:
                 raise ValueError(_why_no_number(lines[0], self._parser.id_place))
             if len(lines) > MOST_ROWS or len(details) > MOST_ROWS:
@@ -220,6 +223,12 @@ def _number_of(line: Line, place: int, previous: str) -> str:
         return read_id(cell) or previous
     except ValueError:
         return ""
+
+
+def _refuse_cut(sheet: Sheet, lines: Sequence[Line]) -> None:
+    """The row in which a file broke off says less than was exported."""
+    if sheet.cut is not None and lines and lines[-1].number == sheet.cut[0]:
+        raise ValueError(sheet.cut[1])
 
 
 def _why_no_number(line: Line, place: int) -> str:

@@ -73,6 +73,8 @@ class Dialect:
     # Prepares the text of a status before it is looked up.
     plain_status: Callable[[str], str] = str
     parent_of: Callable[[str], str] | None = None
+    # Headings that the platform has and we do not use: none of them is another one renamed.
+    unused: Sequence[str] = ()
 
     def connector(self) -> Connector:
         """As the list of formats takes it."""
@@ -109,7 +111,12 @@ def fit(dialect: Dialect, sheets: list[Sheet]) -> Parser:
         missing.append(dialect.names[money[0]][0])
     if missing:
         known = {normalise_heading(heading) for group in dialect.names.values() for heading in group} | dialect.marks
-        raise lacking(sheet, dialect.title, missing, known | set(map(normalise_heading, _single_names(dialect))))
+        raise lacking(
+            sheet,
+            dialect.title,
+            missing,
+            known | set(map(normalise_heading, [*_single_names(dialect), *dialect.unused])),
+        )
     place = reader.place("order_no")
     assert place is not None  # noqa: S101 - seen above
     return Parser(
@@ -338,7 +345,7 @@ class _Orders:
                 whole = paid if all(done) else self._own_part(rows, place, paid)
                 if all(done) and place > 0 and own is None:
                     continue
-                cases.append(self._case(row, no, place, "refunded", own if own is not None else whole))
+                cases.append(self._case(row, no, place, "refunded", own or whole))
             elif _has(text, _OPEN_REFUND) and "无售后" not in text and "取消" not in text:
                 cases.append(self._case(row, no, place, "requested", own or 0))
         return cases

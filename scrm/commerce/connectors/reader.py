@@ -24,12 +24,13 @@ KNOWN_AT_LEAST = 3
 # Unpacked; beyond this an xlsx would fill the memory, and is no order export.
 LARGEST_SHEET = 600_000_000
 LARGEST_TEXT = 8_000_000_000
-_DELIMITERS = (",", "\t", ";")
+_DELIMITERS = (",", "\t", ";", "|")
 _INVISIBLE = re.compile("[\ufeff\u200b-\u200f\u2060\t\r\n]")
 _EMPTY = frozenset(("", "-", "--", "—", "无", "null", "None", "NULL"))
 _SUMMARY = ("合计", "总计", "汇总", "小计")
 
-csv.field_size_limit(1_000_000)
+MOST_IN_CELL = 1_000_000
+csv.field_size_limit(MOST_IN_CELL)
 
 
 def normalise_heading(text: str) -> str:
@@ -167,27 +168,43 @@ class Line(NamedTuple):
 class Sheet:
     """A table in a file: its headings, and its rows streamed as often as wanted; memory does not grow with it."""
 
-    def __init__(self, path: Path, name: str, headings: list[str], open_rows: "_OpenRows", first: int) -> None:
+    def __init__(
+        self, path: Path, name: str, headings: list[str], open_rows: "_OpenRows", first: int, *, is_text: bool
+    ) -> None:
         self.path, self.name, self.size = path, name, max(path.stat().st_size, 1)
         self.titles = headings
         self.columns = _columns(headings)
         self._first_heading = normalise_heading(headings[0])
-        self._open_rows, self._first = open_rows, first
+        self._open_rows, self._first, self._is_text = open_rows, first, is_text
         self.bytes_read = 0
+        # Why the last row cannot be whole, once all have been read; with its number.
+        self.cut: tuple[int, str] | None = None
 
     def rows(self) -> Iterator[Line]:
         """Rows below the heading that are neither empty nor a sum."""
         width = len(self.titles)
+        number, last = 0, [""]
         for number, cells in enumerate(self._open_rows(self._report), start=1):
             if number <= self._first or not any(cells):
                 continue
-            first = cells[0]
+            first, last = cells[0], cells
             if (not first.isdecimal()) and (_is_blank(cells) or self._is_heading(cells) or _is_summary(cells)):
                 continue
             if len(cells) != width:
                 cells = (cells + [""] * (width - len(cells)))[:width]
             yield Line(number, tuple(cells))
         self.bytes_read = self.size
+        self.cut = self._cut(number, last)
+
+    def _cut(self, number: int, cells: list[str]) -> tuple[int, str] | None:
+        """A download that broke off ends within a row; a quote that is never closed swallows all that follows."""
+        if number <= self._first or len(cells) >= len(self.titles) or not self._is_text:
+            return None
+        if "\n" in cells[-1]:
+            return number, "有一个双引号没有配对，从这里到文件结尾都读不出来，请重新导出"
+        if _ends_with_line(self.path):
+            return None
+        return number, f"只有 {len(cells)} 列，表头有 {len(self.titles)} 列：文件没有下载完整，请重新导出"
 
     def _is_heading(self, cells: list[str]) -> bool:
         """The headings again: two exports in one file."""
@@ -310,7 +327,7 @@ def _from_excel(path: Path, name: str, known: frozenset[str], at_least: int) -> 
     if best is None:
         raise Invalid(_no_heading(name))
     _, title, first, headings = best
-    return Sheet(path, name, headings, _excel_rows(path, title), first)
+    return Sheet(path, name, headings, _excel_rows(path, title), first, is_text=False)
 
 
 def _excel_rows(path: Path, title: str) -> _OpenRows:
@@ -358,13 +375,13 @@ def _from_text(path: Path, name: str, magic: bytes, known: frozenset[str], at_le
     encoding = _encoding(path, name, magic)
     best: tuple[int, str, int, list[str]] | None = None
     for delimiter in _DELIMITERS:
-        found = _find_heading(_text_rows(path, encoding, delimiter)(lambda place: None), known, at_least)
+        found = _find_heading(_text_rows(path, name, encoding, delimiter)(lambda place: None), known, at_least)
         if found and (best is None or found[0] > best[0]):
             best = (found[0], delimiter, found[1], found[2])
     if best is None:
         raise Invalid(_no_heading(name))
     _, delimiter, first, headings = best
-    return Sheet(path, name, headings, _text_rows(path, encoding, delimiter), first)
+    return Sheet(path, name, headings, _text_rows(path, name, encoding, delimiter), first, is_text=True)
 
 
 def _encoding(path: Path, name: str, magic: bytes) -> str:
@@ -389,15 +406,28 @@ def _decodes(path: Path, encoding: str) -> bool:
     return True
 
 
-def _text_rows(path: Path, encoding: str, delimiter: str) -> _OpenRows:
+def _text_rows(path: Path, name: str, encoding: str, delimiter: str) -> _OpenRows:
     def rows(report: _Report) -> Iterator[list[str]]:
+        number = 0
         with path.open("rb", buffering=1 << 18) as raw, io.TextIOWrapper(raw, encoding, newline="") as text:
-            for number, cells in enumerate(csv.reader(text, delimiter=delimiter)):
-                if number % 256 == 0:
-                    report(raw.tell())
-                yield cells
+            try:
+                for number, cells in enumerate(csv.reader(text, delimiter=delimiter), start=1):
+                    if number % 256 == 1:
+                        report(raw.tell())
+                    yield cells
+            except csv.Error:
+                raise Invalid(
+                    f"{name}：第 {number + 1} 行有一格超过 {MOST_IN_CELL:,} 个字，可能是双引号没有配对，请重新导出"
+                ) from None
 
     return rows
+
+
+def _ends_with_line(path: Path) -> bool:
+    """Whether a text file's last row is ended; in UTF-16 a zero follows."""
+    with path.open("rb") as file:
+        file.seek(-min(2, path.stat().st_size), io.SEEK_END)
+        return b"\n" in (end := file.read()) or b"\r" in end
 
 
 def _find_heading(rows: Iterator[list[str]], known: frozenset[str], at_least: int) -> tuple[int, int, list[str]] | None:
@@ -410,8 +440,9 @@ def _find_heading(rows: Iterator[list[str]], known: frozenset[str], at_least: in
                 best = (score, number, cells)
             if number == HEADER_ROWS:
                 break
-    except csv.Error:
-        return None
+    except Invalid:
+        if best is None:
+            raise
     while best and best[2] and not normalise_heading(best[2][-1]):
         best[2].pop()
     return best

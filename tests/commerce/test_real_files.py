@@ -1,0 +1,181 @@
+"""Files as shops really have them: three exports nobody tested with, and what is left of a file when it is broken."""
+
+import csv
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+import xlsxwriter
+
+from scrm.commerce.import_orders import Counts, Into, import_orders
+from scrm.commerce.store import find_orders
+from scrm.db import Database
+from scrm.db.vault import Vault
+from scrm.errors import Invalid
+from tests.commerce.test_import_platforms import JD, SHANGHAI, columns, read
+from tests.fakes.clock import FakeClock
+
+TAOBAO = columns(
+    "订单编号,买家会员名,支付单号,买家应付货款,买家应付邮费,总金额,买家实际支付金额,订单状态,收货人姓名,收货地址 ,"
+    "联系电话 ,联系手机,订单创建时间,订单付款时间 ,宝贝标题 ,物流单号 ,物流公司,订单备注,宝贝总数量,退款金额,打款商家金额"
+)
+PDD = columns(
+    "商品,订单号,订单状态,商品总价(元),邮费(元),店铺优惠折扣(元),用户实付金额(元),商家实收金额(元),商品数量(件),支付时间,"
+    "售后状态,退款金额(元),快递单号,快递公司"
+)
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """Reading is the same for both databases."""
+    return sqlite_url
+
+
+def table(headings: list[str], *rows: dict[str, str], delimiter: str = ",") -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=delimiter, lineterminator="\r\n")
+    writer.writerow(headings)
+    for row in rows:
+        writer.writerow([row.get(heading.strip(), "") for heading in headings])
+    return out.getvalue()
+
+
+A_TAOBAO_ORDER = {
+    "订单编号": '="3920114455667788123"', "买家应付货款": "¥1,299.00", "总金额": "1,299.00", "买家实际支付金额": "1,199.00",
+    "订单状态": "交易成功", "联系手机": "'13800000001", "订单创建时间": "2026/6/1 9:05", "订单付款时间": "2026/6/1 9:06",
+    "宝贝标题": "【旗舰】白茶饼，357g\n礼盒装", "物流单号": "No:SF1020304050607", "订单备注": "'送礼，\"小心\"轻放",
+    "宝贝总数量": "2", "打款商家金额": "1199.00元",
+}  # fmt: skip
+ANOTHER = {
+    "订单编号": "\t3920114455667788149\t", "买家应付货款": "100.00", "总金额": "100.00", "买家实际支付金额": "100.00",
+    "订单状态": "卖家已发货，等待买家确认", "订单创建时间": "2026.06.03 10:00:00", "订单付款时间": "2026.06.03 10:00:09",
+    "宝贝标题": "盖碗", "宝贝总数量": "1", "退款金额": "-30.00", "打款商家金额": "70.00元",
+}  # fmt: skip
+A_JD_ORDER = {
+    "订单号": "296600000001", "商品ID": "10001", "商品名称": "白茶", "订购数量": "2", "下单时间": "2026-06-05 10:00:00",
+    "京东价": "100.00", "订单金额": "300.00", "结算金额": "280.00", "应付金额": "280.00", "订单状态": "等待确认收货",
+    "付款确认时间": "2026-06-05 10:01:00",
+}  # fmt: skip
+
+
+def test_taobao_in_gb18030_with_wrapped_and_tabbed_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "tb.csv"
+    path.write_bytes(table(TAOBAO, A_TAOBAO_ORDER, ANOTHER).encode("gb18030"))
+    key, orders, bad = read(path)
+    assert (key, bad) == ("taobao", [])
+    first, second = orders["3920114455667788123"], orders["3920114455667788149"]
+    assert (first.status, first.payable_fen, first.paid_fen, first.merchant_income_fen) == (
+        "completed",
+        129900,
+        119900,
+        119900,
+    )
+    assert first.seller_note == '送礼，"小心"轻放'
+    assert [parcel.tracking_no for parcel in first.shipments or ()] == ["SF1020304050607"]
+    assert (second.status, second.refunded_fen, second.paid_fen) == ("shipped", 3000, 10000)
+
+
+def excel(path: Path, headings: list[str], *rows: dict[str, str]) -> None:
+    """Three rows of headings, the first two merged across columns, and a sum below."""
+    with xlsxwriter.Workbook(str(path)) as book:
+        sheet = book.add_worksheet("订单列表")
+        sheet.merge_range(0, 0, 0, len(headings) - 1, "京东商家后台 订单导出")
+        sheet.merge_range(1, 0, 1, 5, "订单信息")
+        sheet.merge_range(1, 6, 1, len(headings) - 1, "金额信息")
+        for place, heading in enumerate(headings):
+            sheet.write_string(2, place, heading)
+        for number, row in enumerate(rows, 3):
+            for place, heading in enumerate(headings):
+                sheet.write_string(number, place, row.get(heading, ""))
+        sheet.write(3 + len(rows), 0, "合计")
+        sheet.write(3 + len(rows), 10, 380)
+
+
+def test_jd_under_merged_headings_whatever_the_file_is_called(tmp_path: Path) -> None:
+    held = A_JD_ORDER | {"订单号": "296600000002", "订单状态": "暂停", "付款确认时间": ""}
+    excel(tmp_path / "jd.xlsx", JD, A_JD_ORDER, A_JD_ORDER | {"商品ID": "10002", "订购数量": "1"}, held)
+    renamed = tmp_path / "jd.csv"
+    renamed.write_bytes((tmp_path / "jd.xlsx").read_bytes())
+    with zipfile.ZipFile(tmp_path / "jd.zip", "w") as archive:
+        archive.write(tmp_path / "jd.xlsx", "导出/京东.xlsx")
+    for path in (tmp_path / "jd.xlsx", renamed, tmp_path / "jd.zip"):
+        key, orders, bad = read(path)
+        assert (key, bad, len(orders)) == ("jd", [], 2)
+        order = orders["296600000001"]
+        assert (order.status, order.paid_fen, len(order.lines or ())) == ("shipped", 28000, 2)
+        assert (orders["296600000002"].status, orders["296600000002"].paid_fen) == ("unknown", 0)
+
+
+def test_pinduoduos_refund_column_says_how_much_went_back(tmp_path: Path) -> None:
+    paid = {"商品": "盖碗", "商品总价(元)": "100", "用户实付金额(元)": "100", "支付时间": "2026-06-01 11:01:00"}
+    some = {"售后状态": "退款成功", "退款金额(元)": "30.00", "快递单号": "\tYT9000000001", "快递公司": "圆通"}
+    rows = [
+        paid | {"订单号": "\t260601-600000000000029", "订单状态": "已签收"} | some,
+        paid | {"订单号": "\t260601-600000000000011", "订单状态": "已发货，退款成功", "售后状态": "退款成功"},
+        paid
+        | {
+            "订单号": "\t260601-600000000000037",
+            "订单状态": "待发货",
+            "售后状态": "无售后或售后取消",
+            "退款金额(元)": "0",
+        },
+    ]
+    (tmp_path / "pdd.csv").write_bytes(table(PDD, *rows).encode("utf-8-sig"))
+    key, orders, bad = read(tmp_path / "pdd.csv")
+    assert (key, bad) == ("pdd", [])
+    refunds = {no[-2:]: [case.amount_fen for case in order.refunds or ()] for no, order in orders.items()}
+    assert refunds == {"29": [3000], "11": [10000], "37": []}
+    assert orders["260601-600000000000029"].status == "completed"
+
+
+async def bring_in(db: Database, vault: Vault, path: Path) -> Counts:
+    return await import_orders(Into(db, vault, FakeClock(), SHANGHAI), [path])
+
+
+WHOLE = table(TAOBAO, A_TAOBAO_ORDER, ANOTHER)
+
+
+async def test_the_row_in_which_a_download_broke_off_is_given_back(db: Database, vault: Vault, tmp_path: Path) -> None:
+    path = tmp_path / "tb.csv"
+    for text, words in (
+        (WHOLE[: WHOLE.rindex(",100.00,100.00")], "文件没有下载完整"),
+        (WHOLE.replace("盖碗", '"盖碗'), "双引号没有配对"),
+    ):
+        path.write_bytes(text.encode("gb18030"))
+        counts = await bring_in(db, vault, path)
+        assert (counts.created + counts.unchanged, counts.rejected) == (1, 1), words
+        assert words in counts.reasons[0]
+        assert await db.read(find_orders, None, "3920114455667788149") == []
+
+
+BROKEN = {
+    "half a character.csv": (WHOLE.encode("gb18030")[:-9] + "茶".encode("gb18030")[:1], "文件可能损坏"),
+    "a wrong encoding.csv": (WHOLE.encode("gb18030").replace("交易".encode("gb18030"), b"\xff\xfe\x81"), "文件可能损坏"),
+    "empty.csv": (b"", "文件是空的"),
+    "blank.csv": (b"\r\n\r\n", "没有找到认识的表头"),
+    "zeros.csv": (b"\0" * 5000, "没有找到认识的表头"),
+    "no status.csv": (table([one for one in JD if one != "订单状态"], A_JD_ORDER).encode(), "京东订单缺少列“订单状态”，请在后台勾选"),
+    "cut.xlsx": (b"PK\x03\x04" + b"\0" * 500, "压缩文件已损坏"),
+    "a cell.csv": (table(JD, A_JD_ORDER, A_JD_ORDER | {"商家备注": "长" * 1_000_001}).encode(), "第 3 行有一格超过 1,000,000 个字"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+async def test_what_cannot_be_read_is_refused_in_one_line(
+    db: Database, vault: Vault, tmp_path: Path, name: str
+) -> None:
+    content, words = BROKEN[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(Invalid) as refused:
+        await bring_in(db, vault, tmp_path / name)
+    assert words in refused.value.text
+    assert "\n" not in refused.value.text
+
+
+async def test_any_delimiter_and_a_very_long_cell_are_read(db: Database, vault: Vault, tmp_path: Path) -> None:
+    for number, (delimiter, encoding) in enumerate((("|", "gb18030"), (";", "utf-16"), ("\t", "utf-8"))):
+        order = A_JD_ORDER | {"订单号": f"29660000001{number}", "商品名称": "长" * 100_000}
+        path = tmp_path / f"{number}.csv"
+        path.write_bytes(table(JD, order, delimiter=delimiter).encode(encoding))
+        assert (await bring_in(db, vault, path)).created == 1
