@@ -169,6 +169,7 @@ async def _act(request: web.Request, act: Callable[..., Done | None]) -> web.Str
         line=values["lines"][0],
         problem=problem,
         done=done,
+        is_answer=True,
         member=member,
         now=now,
         names=values["names"],
