@@ -237,8 +237,11 @@ def _furnish(conn: Connection, services: Services, sandbox: Sandbox) -> None:
         save_member(conn, userid, name=name, now=now)
         set_role(conn, userid, role)
     for state, (title, kind, userids) in CHANNELS.items():
-        made = {"config_id": config_ids[state], "qr_code": f"{sandbox.config.base_url}/qr/{config_ids[state]}.png"}
-        save_contact_way(conn, state, title=title, kind=kind, userids=userids, **made, now=now)
+        config_id = config_ids[state]
+        qr_code = f"{sandbox.config.base_url}/qr/{config_id}.png"
+        save_contact_way(
+            conn, state, title=title, kind=kind, userids=userids, config_id=config_id, qr_code=qr_code, now=now
+        )
     sandbox.add_contact_seed(
         "xuqing", "lina", created_at=now - timedelta(days=46), state="parcel-a", remark="徐晴 干皮"
     )
