@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, delete, func, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, delete, func, or_, select, update
 
 from scrm.db import insert_for, upsert
 from scrm.db.bulk import among_given, insert_rows, listed, new_ids
@@ -169,25 +169,23 @@ def end_follow_user(
 
     Whatever order they come in, the latest deletion stands; of two in one second the member's.
     """
-    over = {"ended_by": ended_by, "ended_at": ended_at}
     relation = {"userid": userid, "external_userid": external_userid, "person_id": person_id, "followed_at": ended_at}
-    conn.execute(
-        upsert(follow_user, conn)
-        .values(**relation, **over)
-        .on_conflict_do_update(
-            index_elements=["userid", "external_userid"],
-            set_=over,
-            where=or_(follow_user.c.ended_by == "", _is_later(ended_by, ended_at)),
-        )
+    over = {"ended_by": ended_by, "ended_at": ended_at}
+    conn.execute(_end_relation(conn.dialect.name, ended_by == "member"), {**relation, **over})
+
+
+@cache
+def _end_relation(dialect: str, is_by_member: bool) -> Any:
+    insert = insert_for(dialect, follow_user)
+    told, known = insert.excluded, follow_user.c
+    is_later = or_(known.ended_by == "", known.ended_at < told.ended_at)
+    if is_by_member:  # one-way relations (the customer deleted the member) can still be deleted by the member
+        is_later = or_(is_later, and_(known.ended_by == "customer", known.ended_at == told.ended_at))
+    return insert.on_conflict_do_update(
+        index_elements=["userid", "external_userid"],
+        set_={"ended_by": told.ended_by, "ended_at": told.ended_at},
+        where=is_later,
     )
-
-
-def _is_later(ended_by: str, ended_at: datetime) -> ColumnElement[bool]:
-    """One-way relations (the customer deleted the member) can still be deleted by the member."""
-    later = follow_user.c.ended_at < ended_at
-    if ended_by != "member":
-        return later
-    return or_(later, and_(follow_user.c.ended_by == "customer", follow_user.c.ended_at == ended_at))
 
 
 def find_refreshed_at(conn: Connection, external_userid: str) -> datetime | None:

@@ -30,15 +30,17 @@ async def _end(callback: Callback, ended_by: str) -> None:
 
 
 def _end_many(conn: Connection, ends: list[tuple[Callback, str, datetime]]) -> list[None]:
-    for callback, ended_by, now in ends:
-        _end_and_tell(conn, callback, ended_by, now)
+    told = [ContactLost.of(callback.event) for callback, _, _ in ends]
+    contacts = profiles.ensure_contacts(conn, (event.external_userid for event in told), now=ends[0][2])
+    for event, (callback, ended_by, now) in zip(told, ends, strict=True):
+        _end_and_tell(conn, callback, event, contacts[event.external_userid].person_id, ended_by, now)
     return [None] * len(ends)
 
 
-def _end_and_tell(conn: Connection, callback: Callback, ended_by: str, now: datetime) -> None:
-    event = ContactLost.of(callback.event)
+def _end_and_tell(
+    conn: Connection, callback: Callback, event: ContactLost, person_id: int, ended_by: str, now: datetime
+) -> None:
     userid, external_userid = event.userid, event.external_userid
-    contact = profiles.ensure_contact(conn, external_userid, now=now)
     follow = profiles.find_follow_user(conn, userid, external_userid)
     if follow is not None and follow.followed_at > event.created_at:
         return  # an old deletion that came after the customer had added the member again
@@ -47,13 +49,11 @@ def _end_and_tell(conn: Connection, callback: Callback, ended_by: str, now: date
         conn, callback.services, userid, external_userid, event.source, at=event.created_at, now=now
     ):
         return  # a transfer of ours is done: what runs goes on with the new owner
-    profiles.end_follow_user(
-        conn, userid, external_userid, contact.person_id, ended_by=ended_by, ended_at=event.created_at
-    )
+    profiles.end_follow_user(conn, userid, external_userid, person_id, ended_by=ended_by, ended_at=event.created_at)
     lost = Event(
         name=f"contact.lost_by_{ended_by}",
         occurred_at=event.created_at,
-        person_id=contact.person_id,
+        person_id=person_id,
         external_userid=external_userid,
         userid=userid,
         facts={"source": event.source},
