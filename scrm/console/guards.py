@@ -131,6 +131,7 @@ def form_of(house: House) -> dict[str, str]:
         "tasks_per_day": str(house.tasks_per_day or ""),
         "holdout_percent": str(round(house.holdout * 100)),
         "stop_tags": "、".join(sorted(house.stop_tags)),
+        "promotions": "、".join(f"{each.first} 到 {each.last}" for each in house.promotions),
     }
 
 

@@ -27,7 +27,7 @@ from scrm.sop import guard_facts, mass_steps, store
 from scrm.sop.chance import part_of_one
 from scrm.sop.facts import Due, whom_of
 from scrm.sop.guard_facts import CASE_CLOSED, CASE_OPENED
-from scrm.sop.guards import HOLDOUT_FROM, MARKETING, PUSHES, House
+from scrm.sop.guards import HOLDOUT_FROM, IN_PROMOTION, MARKETING, PUSHES, Free, House, in_promotion
 from scrm.sop.models import enrolment, step_run, task
 from scrm.sop.placing import course_of, place_from
 from scrm.sop.published import Published
@@ -268,8 +268,17 @@ class _Held:
                 self.end(row, f"暂停超过 {self.house.held_at_most.days} 天")
             elif words:
                 self.keep(row, words, min(until or self.now + LOOK_EVERY, self.give_up_at(row.paused_at)))
+            elif free := self._gives_way(row):
+                self.keep(row, free.why, min(free.at, self.give_up_at(row.paused_at)))
             else:
                 self.resume(row)
+
+    def _gives_way(self, row: Row[Any]) -> Free | None:
+        """A run that waits for the end of a promotion goes on waiting, whatever happens meanwhile."""
+        if row.paused_at is None or not str(row.held_reason).startswith(IN_PROMOTION):
+            return None
+        free = in_promotion(row.paused_at, self.house)
+        return free if free is not None and free.at > self.now else None
 
     def choose(self, queued: Sequence[Row[Any]]) -> None:
         """Of everybody's queue the first, when nobody speaks before him."""

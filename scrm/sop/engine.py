@@ -214,6 +214,14 @@ def _in_case(case: _Case) -> Decision | None:
     return None
 
 
+def _in_promotion(case: _Case) -> Decision | None:
+    """While the shop's promotion speaks, journeys wait; their dates move by its length."""
+    if not case.is_marketing or not case.house.promotions or not guards.gives_way(case.playbook):
+        return None
+    free = guards.in_promotion(case.now, case.house)
+    return case.stops("promotion", Verdict.PAUSE, free.why, free.at) if free is not None else None
+
+
 def _in_talk(case: _Case) -> Decision | None:
     """Nobody is advertised to while he talks with us."""
     if not case.is_marketing:
@@ -275,6 +283,7 @@ _SPEAKING: tuple[_Guard, ...] = (
     _unmet,
     _unwanted,
     _in_case,
+    _in_promotion,
     _in_talk,
     _over_cap,
     _outranked,

@@ -58,6 +58,7 @@ GUARDS: dict[str, tuple[str, Callable[..., str]]] = {
     "stop": ("停发名单", _said("不在名单")),
     "pushes": ("本流程次数", _pushes),
     "case": ("售后", _said("没有未结束的售后")),
+    "promotion": ("大促", _said("")),
     "talk": ("会话", _said("没有正在进行的会话")),
     "cap": ("频控", _touched),
     "rival": ("当天优先级", _said("")),

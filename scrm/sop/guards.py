@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -33,6 +33,13 @@ NO_CAPS = Caps()
 STOP_KINDS = {"relative": "员工亲友", "peer": "同行", "test": "测试号", "black": "黑名单"}
 
 
+class Promotion(NamedTuple):
+    """Days on which the shop's great promotion (大促) speaks, the last one included."""
+
+    first: date
+    last: date
+
+
 @dataclass(frozen=True, slots=True)
 class House:
     """What holds for every playbook: the shop's zone, its quiet hours, how much one customer and one member bear.
@@ -50,6 +57,7 @@ class House:
     holdout: float = 0.0
     held_at_most: timedelta = timedelta(days=14)
     stop_tags: frozenset[str] = frozenset()
+    promotions: tuple[Promotion, ...] = ()
 
 
 class Touch(NamedTuple):
@@ -173,6 +181,29 @@ def braked(playbook: Playbook, facts: GuardFacts) -> str:
     if not facts.case or playbook.priority in _SERVICE or playbook.guards.brake == "none":
         return ""
     return facts.case
+
+
+# How the words of a pause for a promotion begin.
+IN_PROMOTION = "大促期间"
+
+
+def in_promotion(now: datetime, house: House) -> Free | None:
+    """The same time of the day after the promotion that is on, and the words; None on ordinary days.
+
+    A pause of whole days: steps keep their time of day when their dates move by it.
+    """
+    today = now.astimezone(house.zone).date()
+    lasts = [each.last for each in house.promotions if each.first <= today <= each.last]
+    if not lasts:
+        return None
+    last = max(lasts)
+    ends = now + (last + timedelta(days=1) - today)
+    return Free(ends, f"{IN_PROMOTION}（到 {last.month}月{last.day}日），生命周期的营销等结束再接着走")
+
+
+def gives_way(playbook: Playbook) -> bool:
+    """Whether it waits while a promotion speaks: P3, but not for a customer's own dates, which come once."""
+    return playbook.priority == "P3" and playbook.guards.brake != "none" and playbook.trigger.event != "date.reached"
 
 
 def talking(playbook: Playbook, facts: GuardFacts, now: datetime, house: House) -> Free | None:

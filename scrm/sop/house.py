@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -14,11 +14,14 @@ from scrm.errors import Invalid
 from scrm.services import Services
 from scrm.settings import Settings
 from scrm.sop import timing
-from scrm.sop.guards import House
+from scrm.sop.guards import House, Promotion
 from scrm.sop.models import house_guard
 from scrm.sop.schema import Caps
 
 _ONLY = 1
+_DAY = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
+# A run that is paused for longer ends.
+MOST_PROMOTION = timedelta(days=12)
 _SPAN = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
 
 
@@ -81,6 +84,8 @@ def apply(house: House, values: Mapping[str, Any]) -> House:
         changed["holdout"] = values["holdout_percent"] / 100
     if "stop_tags" in values:
         changed["stop_tags"] = frozenset(values["stop_tags"])
+    if "promotions" in values:
+        changed["promotions"] = tuple(Promotion(*map(date.fromisoformat, each)) for each in values["promotions"])
     return replace(house, **changed)
 
 
@@ -113,6 +118,21 @@ def save(conn: Connection, values: Mapping[str, Any], *, by: str, now: datetime)
     conn.execute(insert.on_conflict_do_update(index_elements=["id"], set_=row))
 
 
+def _read_promotions(text: str) -> list[list[str]]:
+    """「2026-06-16 到 2026-06-20、2026-11-08 到 2026-11-12」; raises ValueError in words."""
+    spans = []
+    for part in filter(None, (each.strip() for each in re.split(r"[、,，;；\n]+", text))):
+        days = _DAY.findall(part)
+        try:
+            first, last = (date(*map(int, each)) for each in days)
+        except ValueError:
+            raise ValueError(f"大促日期要写成 2026-06-16 到 2026-06-20，填的是“{part[:40]}”；几次用顿号分开") from None
+        if not first <= last <= first + MOST_PROMOTION:
+            raise ValueError(f"大促“{part[:40]}”要先写第一天再写最后一天，最多 {MOST_PROMOTION.days + 1} 天")
+        spans.append([first.isoformat(), last.isoformat()])
+    return sorted(spans)[-20:]
+
+
 def read_form(form: Mapping[str, Any]) -> dict[str, Any]:
     """The values that a form brings; raises Invalid with all that is wrong with it."""
     problems: list[str] = []
@@ -130,7 +150,7 @@ def read_form(form: Mapping[str, Any]) -> dict[str, Any]:
     quiet = str(form.get("quiet", "")).strip().replace("：", ":").replace("–", "-")
     if quiet and not _SPAN.fullmatch(quiet):
         problems.append(f"勿扰时段要写成 21:30-09:00，填的是“{quiet[:20]}”；不设请留空")
-    values = {
+    values: dict[str, Any] = {
         "quiet": quiet or "none",
         "gap_hours": number("gap_hours", "两条营销消息的间隔（小时）", 720),
         "per_week": number("per_week", "7 天内最多", 100),
@@ -141,6 +161,10 @@ def read_form(form: Mapping[str, Any]) -> dict[str, Any]:
         "holdout_percent": number("holdout_percent", "对照组比例", 50, least=0, may_be_none=False),
         "stop_tags": [word for word in re.split(r"[,，、\s]+", str(form.get("stop_tags", "")).strip()) if word][:20],
     }
+    try:
+        values["promotions"] = _read_promotions(str(form.get("promotions", "")))
+    except ValueError as error:
+        problems.append(str(error))
     if problems:
         raise Invalid("；".join(problems))
     return values

@@ -1,8 +1,11 @@
 """勿扰与频控 as an administrator changes it, and the stop list as managers keep it."""
 
+from datetime import date
+
 import pytest
 
 from scrm.profiles.stop_list import stop_entry
+from scrm.sop.guards import Promotion
 from scrm.sop.shelf import house_of
 from tests.console.conftest import SignIn, Visitor
 from tests.console.test_tags import post
@@ -29,6 +32,7 @@ FORM = {
     "tasks_per_day": "20",
     "holdout_percent": "0",
     "stop_tags": "停发，家人",
+    "promotions": "2026-11-08 到 2026-11-12、2026-06-16至2026-06-20",
 }
 
 
@@ -43,6 +47,13 @@ async def test_an_administrator_changes_the_house_s_guards_and_a_zero_is_refused
     house = house_of(world.services)
     assert (house.caps.per_week, house.caps.per_month, house.tasks_per_day, house.holdout) == (2, None, 20, 0)
     assert house.stop_tags == {"停发", "家人"}
+    assert house.promotions == (
+        Promotion(date(2026, 6, 16), date(2026, 6, 20)),
+        Promotion(date(2026, 11, 8), date(2026, 11, 12)),
+    )
+    for wrong in ("618", "2026-06-20 到 2026-06-16", "2026-02-30 到 2026-03-01"):
+        status, text = await post(administrator, "/console/guards", **{**FORM, "promotions": wrong})
+        assert (status, "大促" in text) == (422, True)
     assert 'value="22:00-08:00"' in (await administrator.get("/console/guards")).html
     assert (await post(administrator, "/console/guards", reset="1"))[0] == 303
     assert house_of(world.services).caps.per_week == 3

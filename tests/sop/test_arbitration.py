@@ -13,7 +13,7 @@ from scrm.joining import join
 from scrm.profiles.merge import Act
 from scrm.profiles.models import follow_user, follow_user_tag, member, person
 from scrm.profiles.stop_list import add_to_stop_list
-from scrm.sop import arbitration, owners, tasks
+from scrm.sop import arbitration, house, owners, tasks
 from scrm.sop.explain import checks_of
 from scrm.sop.guards import HOLDOUT_FROM
 from scrm.sop.models import enrolment, step_run
@@ -224,6 +224,29 @@ async def test_what_a_paused_run_waits_for_is_noticed_and_its_times_count_from_t
     assert await shop.tasks() == []
     await shop.pass_until("03-09 12:10")
     assert [task.step_id for task in await shop.tasks()] == ["thanks"]
+
+
+async def test_while_a_promotion_speaks_journeys_wait_and_go_on_after_it(shop: Shop) -> None:
+    """Section 4 of the playbooks: a great promotion."""
+    days = {"promotions": [["2026-03-03", "2026-03-06"]]}
+    await shop.services.db.write(house.save, days, by="boss", now=shop.clock.now())
+    await shop.run(
+        care("tips", step("tips", "D+1 10:00-11:00", ttl=timedelta(hours=4))),
+        care("sale", step("sale", "D+1 10:00-11:00"), priority="P4"),
+        care("parcel", step("parcel", "D+1 10:00-11:00"), priority="P1"),
+    )
+    who = await shop.meet()
+    await shop.happens("order.delivered", who, key="taobao/shop/1")
+    await shop.pass_until("03-03 12:00")
+    assert await shop.steps() == {"parcel": "waiting", "sale": "waiting"}
+    (run,) = await shop.runs(enrolment.c.playbook_key == "tips")
+    assert (run.state, run.look_at - run.paused_at) == ("paused", timedelta(days=4))
+    assert run.held_reason == "大促期间（到 3月6日），生命周期的营销等结束再接着走"
+    await shop.happens("order.completed", who, key="taobao/shop/1")  # looks at what is held
+    await shop.pass_until("03-07 09:59")
+    assert (await states(shop))["tips"] == "paused"
+    await shop.pass_until("03-07 12:00")
+    assert (await shop.steps())["tips"] == "waiting"
 
 
 async def test_nobody_is_advertised_to_while_he_talks_with_us(shop: Shop) -> None:

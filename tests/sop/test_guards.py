@@ -1,6 +1,6 @@
 """What holds a step back: quiet hours, refusals, too many messages."""
 
-from datetime import time, timedelta
+from datetime import date, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,7 +13,7 @@ from scrm.sop.explain import checks_of
 from scrm.sop.guards import Touch
 from scrm.sop.reminders import choose_told
 from scrm.sop.schema import Caps, Window
-from tests.sop.shop import Content, Guards, House, at, playbook_of, step
+from tests.sop.shop import Content, Guards, House, Trigger, at, playbook_of, step
 
 NIGHT = Window(time(21, 30), time(9, 0))
 HOUSE = House(ZoneInfo("Asia/Shanghai"), NIGHT)
@@ -154,3 +154,15 @@ def test_a_member_is_told_of_what_matters_most_and_always_of_complaints_and_prom
     assert choose_told([1, 2, 3, 4, 5, 6], priorities, 5) == {2, 3, 4, 5, 6}
     assert choose_told([1, 2, 3, 4, 5, 6], priorities, 0) == {3, 4, 6}
     assert choose_told([1, 2], priorities, 40) == {1, 2}
+
+
+def test_journeys_give_way_to_a_promotion_but_not_notices_dates_and_what_goes_on_in_spite_of_brakes() -> None:
+    house = House(ZoneInfo("Asia/Shanghai"), promotions=(guards.Promotion(date(2026, 3, 3), date(2026, 3, 6)),))
+    assert guards.in_promotion(at("03-02 23:59"), house) is None
+    free = guards.in_promotion(at("03-06 23:59"), house)
+    assert free is not None
+    assert (free.at, free.why) == (at("03-07 23:59"), "大促期间（到 3月6日），生命周期的营销等结束再接着走")
+    assert guards.gives_way(playbook_of(ASK))
+    stays = {"priority": "P4"}, {"priority": "P1"}, {"guards": Guards(brake="none")}
+    assert not any(guards.gives_way(playbook_of(ASK, **more)) for more in stays)
+    assert not guards.gives_way(playbook_of(ASK, trigger=Trigger("date.reached", date="birthday")))

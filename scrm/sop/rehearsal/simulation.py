@@ -277,7 +277,7 @@ class Simulation:
             self._go_on(walk, now)
         elif decision.verdict is Verdict.PAUSE:
             self.findings.become(walk, step, "paused", now, decision.reason, guard)
-            self._pause(walk, now, decision.until)
+            self._pause(walk, now, decision.until, decision.reason)
         elif decision.verdict is Verdict.DEFER and decision.until is not None:
             self.findings.become(walk, step, "deferred", now, decision.reason, guard)
             self._move(walk, Place(walk.step, max(decision.until, now + _A_MOMENT)))
@@ -476,13 +476,13 @@ class Simulation:
     def _pause_all(self, person: Person, now: datetime) -> None:
         for walk in list(person.walks):
             if walk.playbook.priority in guards.MARKETING and walk.state == "active" and not walk.is_holdout:
-                self._pause(walk, now, None)
+                self._pause(walk, now, None, _CASE_OPEN)
 
-    def _pause(self, walk: Walk, now: datetime, until: datetime | None) -> None:
+    def _pause(self, walk: Walk, now: datetime, until: datetime | None, reason: str) -> None:
         walk.state, walk.paused_at = "paused", now
         walk.turn += 1
-        walk.again = self._withdraw(walk, now, f"{_CASE_OPEN}，任务已撤回。")
-        self.findings.tell(walk.person, now, "暂停：客户有售后")
+        walk.again = self._withdraw(walk, now, f"{reason}，任务已撤回。")
+        self.findings.tell(walk.person, now, f"暂停：{reason}")
         give_up = now + self.house.held_at_most + _A_MOMENT
         self._plan(min(until or give_up, give_up), _RESUME, walk, walk.turn)
 
