@@ -126,6 +126,7 @@ class Queue:
     sales: Any
     welcomes: list[Any]
     lost: list[Any]
+    has_pool: bool = False
 
     def counts(self, desk: Desk) -> dict[str, int]:
         """Customers under each view."""
@@ -149,7 +150,7 @@ class Queue:
 def read_queue(conn: Connection, desk: Desk) -> Queue:
     since = {"today": desk.midnight, "welcomes": desk.now - WELCOMES_SINCE, "lost": desk.now - LOST_SINCE}
     day = store.read_day(conn, desk.userid, store.EVERYTHING, **since)
-    return Queue(_errands(day, desk), day.ended, day.sales[0], store.missed_welcomes(day), day.lost)
+    return Queue(_errands(day, desk), day.ended, day.sales[0], store.missed_welcomes(day), day.lost, bool(day.pool))
 
 
 def read_tasks(conn: Connection, desk: Desk) -> Queue:
@@ -199,7 +200,7 @@ def _ids(bundles: Sequence[Bundle]) -> list[int]:
 # Pages ----------------------------------------------------------------------------------------------------------------
 
 
-def _desk(request: web.Request) -> Desk:
+def desk_of(request: web.Request) -> Desk:
     services = request.app[SERVICES]
     settings = services.settings.shop
     return Desk(signed_in(request).userid, services.clock.now(), settings.zone, settings.high_value_yuan * 100)
@@ -234,7 +235,7 @@ async def show_anew(request: web.Request) -> web.StreamResponse:
 @for_members
 async def show_more(request: web.Request) -> web.StreamResponse:
     """The next customers of a view, `?after=` the last one's place."""
-    desk, key = _desk(request), _key(request)
+    desk, key = desk_of(request), _key(request)
 
     def look(conn: Connection) -> dict[str, Any]:
         errands = _errands(store.read_day(conn, desk.userid, ("open",)), desk)
@@ -253,7 +254,7 @@ def _count(request: web.Request) -> int:
 
 async def _values(request: web.Request, count: int, seen: str = "") -> dict[str, Any]:
     """What the list shows; nothing when the page that was `seen` still holds."""
-    desk, key = _desk(request), _key(request)
+    desk, key = desk_of(request), _key(request)
 
     def look(conn: Connection) -> dict[str, Any]:
         queue = read_queue(conn, desk)
@@ -266,6 +267,7 @@ async def _values(request: web.Request, count: int, seen: str = "") -> dict[str,
             "lost": queue.lost if key == LOST else [],
             "after": shown.after,
             "left": shown.left,
+            "has_pool": queue.has_pool,
         }
         ended = queue.ended[:ENDED_SHOWN] if key == "all" else []
         digest = _digest(found, shown.bundles, ended)
@@ -312,7 +314,7 @@ def _digest(found: Mapping[str, Any], bundles: Sequence[Bundle], ended: Sequence
 @for_members
 async def show_moments(request: web.Request) -> web.StreamResponse:
     """To when a task can be put off."""
-    desk, task_id = _desk(request), int(request.match_info["task_id"])
+    desk, task_id = desk_of(request), int(request.match_info["task_id"])
     task = (await request.app[SERVICES].db.read(tasks.list_these, [task_id], desk.now)).get(task_id)
     if task is None or task.userid.casefold() != desk.userid.casefold():
         raise NotFound(_("没有这条待办，或者它不是你的。"))
@@ -350,7 +352,7 @@ async def act(request: web.Request) -> web.StreamResponse:
 
 
 async def _card(request: web.Request, task_id: int, told: TaskView | None, problem: str) -> web.Response:
-    desk = _desk(request)
+    desk = desk_of(request)
 
     def look(conn: Connection) -> dict[str, Any]:
         view = told or tasks.list_these(conn, [task_id], desk.now)[task_id]
@@ -376,7 +378,7 @@ async def _card(request: web.Request, task_id: int, told: TaskView | None, probl
 @for_members
 async def see_to(request: web.Request) -> web.StreamResponse:
     """A missed welcome was made up for, a lost customer was taken note of; or back again."""
-    services, desk = request.app[SERVICES], _desk(request)
+    services, desk = request.app[SERVICES], desk_of(request)
     contact, undo = request.match_info["external_userid"], request.match_info["act"] == "undo"
     about = "welcome" if request.match_info["about"] == WELCOMES else "lost"
 

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, func, literal_column, or_, select
 
 from scrm.commerce.models import orders
+from scrm.customer_lists.models import pool_rule
 from scrm.db import UtcDateTime, upsert
 from scrm.db.bulk import among
 from scrm.db.nested import nested
@@ -27,13 +28,14 @@ _NO_WELCOME = (201, 202)
 
 
 _ME: Any = bindparam("me")
-EVERYTHING = ("open", "ended", "sales", "failed", "unheard", "lost")
+EVERYTHING = ("open", "ended", "sales", "failed", "unheard", "lost", "pool")
 # What an act changes.
 TASKS = ("open", "ended", "sales")
 
 
 def read_day(conn: Connection, userid: str, parts: Sequence[str], **since: datetime) -> Row[Any]:
-    """These parts of a member's day in one statement, each a list of rows: open, ended, sales, failed, unheard, lost.
+    """These parts of a member's day in one statement, each a list of rows: open, ended, sales, failed, unheard, lost,
+    pool (one row while customers may be picked).
 
     `since` is given by name: today (ended, sales), welcomes (failed, unheard), lost.
     """
@@ -241,6 +243,10 @@ def _lost() -> Select[Any]:
     )
 
 
+def _pool() -> Select[Any]:
+    return select(pool_rule.c.id).where(pool_rule.c.id == 1, pool_rule.c.is_on.is_(True))
+
+
 _PARTS = {
     "open": _open,
     "ended": _ended,
@@ -248,6 +254,7 @@ _PARTS = {
     "failed": _failed_welcomes,
     "unheard": _unheard,
     "lost": _lost,
+    "pool": _pool,
 }
 
 
