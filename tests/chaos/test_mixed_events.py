@@ -39,7 +39,8 @@ STATE = {
     "contacts": "SELECT external_userid, name, type, unionid FROM external_contact",
     "persons": "SELECT external_userid, person.name FROM external_contact JOIN person ON person.id = person_id",
     "identities": "SELECT kind, value FROM identity",
-    "tags": "SELECT userid, external_userid, tag_id, tag_name FROM follow_user_tag",
+    # What a playbook does at once depends on who is still there when its turn comes; a busy machine may be later.
+    "tags": "SELECT userid, external_userid, tag_id, tag_name FROM follow_user_tag WHERE source != 'playbook'",
     "members": "SELECT userid, name, is_active FROM member",
     "groups": "SELECT chat_id, name, owner, dismissed_at IS NULL FROM group_chat",
     "seats": "SELECT chat_id, userid, type FROM group_chat_member",
