@@ -8,6 +8,7 @@ import pytest
 from scrm.errors import Conflict
 from scrm.mass_messages import acts, dispatch, plan, results
 from scrm.mass_messages.audience import Audience
+from scrm.profiles.models import member
 from scrm.sandbox.confirming import confirm_mass_message, send_personal_mass_message
 from scrm.wecom.customer_messages import Created
 from scrm.wecom.errors import WeComUnreachable
@@ -71,9 +72,14 @@ async def test_after_a_crash_nothing_is_made_twice_and_nothing_is_forgotten(
     xiaoman = await house.meet("xiaoman")
     # The same words to others, by hand and by another system: neither is ours.
     other = await house.meet("other", "WuHao")
-    await house.services.wecom.customer_messages.add_msg_template(sender="WuHao", external_userids=[other], text="嗨")
-    message_id = await plan.create(house.services, LINA, text="嗨")
+    await house.services.wecom.customer_messages.add_msg_template(
+        sender="WuHao", external_userids=[other], text="我是顾问"
+    )
+    message_id = await plan.create(house.services, LINA, text="我是{{ 员工姓名 }}")
     await break_off(house, monkeypatch)
+    # Called otherwise meanwhile: what was said then is still known as ours.
+    renamed = member.insert().values(userid="lina", folded="lina", name="李娜")
+    await house.services.db.write(lambda conn: conn.execute(renamed))
     (part,) = await house.parts(message_id)
     assert (part.state, part.msgid) == ("intent", None)
     await results.notice_others(house.services)
