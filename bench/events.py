@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 import uvloop
@@ -38,6 +38,14 @@ ROUNDS = 3
 EVENTS = 1000
 NOBODY = "http://127.0.0.1:9"  # no WeCom is asked
 
+
+class Paced(NamedTuple):
+    """Events per second, and milliseconds of processor time for each."""
+
+    rate: float
+    busy_ms: float
+
+
 Row = TypeVar("Row")
 T = TypeVar("T")
 
@@ -56,48 +64,48 @@ class OneByOne(Database):
 
 def main() -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="scrm-bench-") as folder:
-        figures = [measure("SQLite FULL", lambda name: f"sqlite:///{Path(folder) / name}.db")]
+        figures = measure("SQLite FULL", lambda name: f"sqlite:///{Path(folder) / name}.db")
         if postgresql_server.find_binaries() is None:
             say(f"events: PostgreSQL left out. {postgresql_server.HOW_TO_GET_IT}")
         else:
             with postgresql_server.running(postgresql_server.DURABLE) as server:
                 server.execute("CREATE DATABASE ours", "CREATE DATABASE peer")
-                figures.append(measure("PostgreSQL", server.url))
+                figures += measure("PostgreSQL", server.url)
     return figures
 
 
-def measure(store: str, url_of: Callable[[str], str]) -> Figure:
+def measure(store: str, url_of: Callable[[str], str]) -> list[Figure]:
+    """The rate, and the processor time of this process for each event: the steadier of the two."""
     ours, peer = url_of("ours"), url_of("peer")
     migrate(ours)
     migrate(peer)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         mine, theirs = runner.run(take_turns(store, ours, peer))
-    return tell(
-        Figure(
-            f"events to applied state, {store}",
-            median(mine),
-            "1/s",
-            peer="the same handlers, one event and one transaction at a time",
-            peer_value=median(theirs),
-            ratio=median([a / b for a, b in zip(mine, theirs, strict=True)]),
+    peer = "the same handlers, one event and one transaction at a time"
+    figures = []
+    for place, (title, unit) in enumerate((("events to applied state", "1/s"), ("processor time for each", "ms"))):
+        ours_, theirs_ = [each[place] for each in mine], [each[place] for each in theirs]
+        ratio = median([a / b for a, b in zip(ours_, theirs_, strict=True)])
+        figures.append(
+            Figure(f"{title}, {store}", median(ours_), unit, peer=peer, peer_value=median(theirs_), ratio=ratio)
         )
-    )
+    return [tell(figure) for figure in figures]
 
 
-async def take_turns(store: str, ours: str, peer: str) -> tuple[list[float], list[float]]:
-    """Rates of each round; the first round warms up and does not count."""
+async def take_turns(store: str, ours: str, peer: str) -> tuple[list[Paced], list[Paced]]:
+    """What each round took; the first round warms up and does not count."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     mine, theirs = [], []
     numbers = itertools.count()
     async with opened(ours, Database) as us, opened(peer, OneByOne) as them:
         for number in range(ROUNDS + 1):
             bodies = [event(next(numbers)) for _ in range(EVENTS)]
-            rate = await timed(us, bodies, all_lanes)
+            paced = await timed(us, bodies, all_lanes)
             other = await timed(them, bodies[: EVENTS // 5], in_a_row)
             if number:
-                mine.append(rate)
+                mine.append(paced)
                 theirs.append(other)
-                say(f"events: {store}, round {number}: ours {rate:.0f}/s, one by one {other:.0f}/s")
+                say(f"events: {store}, round {number}: ours {paced.rate:.0f}/s, one by one {other.rate:.0f}/s")
     return mine, theirs
 
 
@@ -112,13 +120,15 @@ async def opened(url: str, kind: type[Database]) -> AsyncIterator[Services]:
             await mine.db.close()
 
 
-async def timed(services: Services, bodies: list[bytes], work: Callable[[Services], Awaitable[float]]) -> float:
-    """Events per second from the first claim until every one of them has its outcome."""
+async def timed(services: Services, bodies: list[bytes], work: Callable[[Services], Awaitable[float]]) -> Paced:
+    """From the first claim until every one of them has its outcome."""
     now = services.clock.now()
     await asyncio.gather(*(inbox.accept(services.db, body, now) for body in bodies))
+    busy = time.process_time()
     seconds = await work(services)
+    busy = time.process_time() - busy
     assert await services.db.read(count_new) == 0
-    return len(bodies) / seconds
+    return Paced(len(bodies) / seconds, busy * 1000 / len(bodies))
 
 
 async def all_lanes(services: Services) -> float:
