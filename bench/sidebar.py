@@ -24,8 +24,10 @@ from sqlalchemy import Connection, Engine, event
 from bench import processor_time
 from bench.figures import Figure, median, percentile, say, tell
 from bench.load_generator import Load, run
-from bench.sidebar_shop import LONG, MEMBERS, contact_of, fill, member_of
+from bench.sidebar_shop import LONG, MEMBERS, REGULARS, contact_of, fill, member_of
 from scrm import sessions
+from scrm.api.customers import describe
+from scrm.commerce.store import list_orders
 from scrm.db import Database
 from scrm.db.migrate import migrate
 from scrm.http import COOKIE
@@ -143,6 +145,7 @@ async def _costs(store: str, db: Database, persons: int) -> list[Figure]:
         ),
         tell(Figure(f"sidebar, statements of a page behind its session, {store}", each, "", goal=6, at_most=True)),
         *await _pieces(store, db, desk),
+        await _profile(store, db),
     ]
 
 
@@ -187,6 +190,25 @@ async def _piece(name: str, db: Database, desk: Desk, load: Callable[[Connection
         await db.read(enter, desk.visit(LONG))
         spent.append(time.process_time() - began)
     return Figure(f"{name}, processor time p99", percentile(spent[10:], 0.99) * 1000, "ms", goal=20, at_most=True)
+
+
+async def _profile(store: str, db: Database) -> Figure:
+    """Identities, relations, tags and totals of a customer with the newest twenty orders: how long the store takes."""
+
+    def look(conn: Connection, number: int) -> int:
+        describe(conn, number)
+        return len(list_orders(conn, number, limit=20))
+
+    chance, spent = random.Random(13), []
+    for _ in range(1_000):
+        number = chance.choice(REGULARS)
+        began = time.perf_counter()
+        found = await db.read(look, number)
+        spent.append((time.perf_counter() - began) * 1000)
+        assert found == 20, f"person {number} has {found} orders: fill the database anew"
+    say(f"sidebar: profile with 20 orders: p50 {percentile(spent, 0.5):.2f} ms, {store}")
+    name = f"profile read with 20 orders and aggregates, p99 of 1,000, {store}"
+    return tell(Figure(name, percentile(spent[100:], 0.99), "ms", goal=10, at_most=True))
 
 
 @contextmanager

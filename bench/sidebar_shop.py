@@ -11,6 +11,8 @@ from scrm.sop.parse import parse_playbook
 MEMBERS = 50
 # Their own histories: 500 orders and 5,000 happenings.
 LONG, LONG_ORDERS, LONG_EVENTS = 1, 500, 5_000
+# Those from 2 on have at least twenty orders.
+REGULARS = range(2, 1002)
 # 32 bits are not enough for some weeks of it.
 _DAY = "CAST(86400000 AS BIGINT)"
 
@@ -76,6 +78,13 @@ _ORDERS = (
     " WHERE n <= 500",
     "INSERT INTO order_line (order_id, line_key, title, spec, qty, unit_price_fen, paid_fen)"
     " SELECT id, '1', '面霜', '30g', 1, 9900, 9900 FROM orders WHERE id > 900000000",
+    # Customers of twenty orders and more, two kinds of goods in each.
+    "INSERT INTO orders (id, channel, shop_key, order_no, person_id, bound_by, status, aftersale_status, payable_fen,"
+    " paid_fen, ordered_at, paid_at, first_seen_at, last_seen_at) SELECT 910000000 + n, 'jd', 'main', 'B' || (10000 + n),"
+    " 2 + n % 1000, 'phone', 'completed', 'none', 9900, 9900, {now} - (n / 1000) * {day}, {now} - (n / 1000) * {day}, {now},"
+    " {now} FROM numbers WHERE n <= 20000",
+    "INSERT INTO order_line (order_id, line_key, title, spec, qty, unit_price_fen, paid_fen)"
+    " SELECT o.id, 'k' || k, '面霜', '30g', 1, 4950, 4950 FROM orders AS o JOIN few ON k < 2 WHERE o.id > 910000000",
 )
 _SPOKEN = (
     "INSERT INTO event (name, person_id, external_userid, userid, facts, occurred_at, received_at)"
