@@ -1,6 +1,7 @@
 """What every page shares: who is signed in, proof against forged writes, and errors a reader can use."""
 
 import hmac
+import json
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
@@ -211,13 +212,22 @@ def _answer(
 def _problem(status: int, code: str, text: str, details: Mapping[str, object]) -> web.Response:
     """RFC 9457, with `error` beside it, which was there first."""
     problem = {"type": f"urn:scrm:error:{code}", "title": HTTPStatus(status).phrase, "status": status, "detail": text}
-    waits = details.get("retry_after")
+    headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {}
+    if (waits := details.get("retry_after")) is not None:
+        headers["Retry-After"] = str(waits)
     return web.json_response(
         {**details, **problem, "error": {"code": code, "message": text}},
         status=status,
         content_type="application/problem+json",
-        headers={} if waits is None else {"Retry-After": str(waits)},
+        headers=headers,
+        dumps=readable_json,
     )
+
+
+def readable_json(value: object, default: Callable[[Any], Any] | None = None) -> str:
+    """Chinese as it is, for whoever reads it in a terminal; half a character, which no encoding has, as a mark."""
+    text = json.dumps(value, ensure_ascii=False, default=default)
+    return _UNKEEPABLE.sub("�", text)
 
 
 def wants_json(request: web.Request) -> bool:

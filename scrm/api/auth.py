@@ -56,7 +56,7 @@ async def _find_caller(request: web.Request, services: Services) -> store.Caller
     key, now = _key_of(request), services.clock.now()
     caller = await services.db.read(store.find_caller, key, now=now) if key else None
     if caller is None:
-        raise Unauthorized("缺少有效的接口密钥：请求头需要 Authorization: Bearer <key>，用 scrm user add 生成")
+        raise Unauthorized(_WRONG_KEY if key else _NO_KEY)
     if not caller.may_come_from(sender_of(request)):
         raise Forbidden(f"这个密钥不能从 {sender_of(request)} 使用，请在后台「接口密钥」里核对允许的地址")
     if caller.last_used_at is None or now - caller.last_used_at > store.USED:
@@ -91,6 +91,8 @@ async def _require_reach(request: web.Request, caller: store.Caller) -> None:
         raise Forbidden("这个密钥只看一部分客户，而这个接口涉及全店：请用数据范围是“全店”的密钥")
 
 
+_NO_KEY = "缺少有效的接口密钥：请求头要有 Authorization: Bearer <密钥>，密钥在后台「接口密钥」新建，或用 scrm user add NAME --api-key"
+_WRONG_KEY = "接口密钥不对、已停用或已过期，请在后台「接口密钥」核对或新建一个"
 _MAKE = "请在后台「接口密钥」新建一个有这项权限的"
 _MAKE_PRIVATE = f"{_MAKE}，或用 scrm user add NAME --role administrator --api-key --sees-private"
 _WAY_OUT = {right: _MAKE_PRIVATE if right in (REVEAL, ERASE) else _MAKE for right in RIGHTS}

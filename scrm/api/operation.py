@@ -8,7 +8,6 @@ The type after the arrow is what goes out and what the description tells; tests/
 each other.
 """
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -20,6 +19,7 @@ from aiohttp import web
 
 from scrm.api.parameters import Parameter
 from scrm.errors import Invalid
+from scrm.http import readable_json
 
 Act = Callable[[web.Request], Awaitable[Any]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -99,9 +99,11 @@ def operation_of(handler: Any) -> Operation | None:
 
 
 def _refuse_unknown(request: web.Request, told: Operation) -> None:
-    """A name that is spelt wrongly would narrow nothing, and a list would tell more than was asked for."""
+    """A name that is spelt wrongly, or said twice, would narrow less than was meant, and a list would tell more."""
     known = [one.name for one in told.query]
     for name in request.query:
+        if (times := len(request.query.getall(name))) > 1:
+            raise Invalid(f"参数 {name[:40]} 写了 {times} 次，只能写一次")
         if name not in known:
             usable = f"可用的有 {'、'.join(known)}" if known else "这个接口没有参数"
             raise Invalid(f"参数 {name[:40]} 不认识：{usable}")
@@ -112,4 +114,4 @@ def _plain(answer: Any) -> Any:
 
 
 _MOMENTS = (datetime, date)
-_dumps = partial(json.dumps, default=lambda moment: moment.isoformat())
+_dumps = partial(readable_json, default=lambda moment: moment.isoformat())

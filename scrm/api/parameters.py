@@ -112,7 +112,9 @@ class Number:
         if len(text) > MOST_DIGITS:
             raise Invalid(f"参数 {self.name}：收到 {len(text)} 位数字，最多 {MOST_DIGITS} 位")
         if not self.least <= int(text) <= self.most:
-            raise Invalid(f"参数 {self.name}：收到 {text}，应在 {self.least} 到 {self.most} 之间")
+            is_open = self.most == 10**MOST_DIGITS - 1
+            span = f"不小于 {self.least}" if is_open else f"在 {self.least} 到 {self.most} 之间"
+            raise Invalid(f"参数 {self.name}：收到 {text}，应{span}")
         return int(text)
 
     def schema(self) -> dict[str, Any]:

@@ -22,10 +22,13 @@ def bearer(key: str) -> dict[str, str]:
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer nonsense"}, {"Authorization": "Basic abc"}])
 async def test_without_a_key_nothing_is_told(world: World, headers: dict[str, str]) -> None:
     response = await world.client.get("/api/v1/customers?external_userid=x", headers=headers)
-    assert response.status == 401
+    assert (response.status, response.headers["WWW-Authenticate"]) == (401, "Bearer")
     error = (await response.json())["error"]
     assert error["code"] == "unauthorized"
-    assert "Bearer" in error["message"]
+    is_wrong = headers.get("Authorization", "").startswith("Bearer")
+    words = "接口密钥不对、已停用或已过期" if is_wrong else "请求头要有 Authorization: Bearer"
+    assert words in error["message"]
+    assert words in await response.text()  # as it is, for whoever reads it in a terminal
 
 
 async def test_a_key_is_kept_only_as_its_hash(world: World, key: str) -> None:

@@ -29,6 +29,8 @@ async def told(api: Api, method: str, path: str, **more: Any) -> tuple[int, str]
         (f"/api/v1/tasks?cursor={HUGE}", 422, f"参数 cursor：收到“{HUGE}”"),
         (f"/api/v1/merges?person_id={HUGE}", 422, "参数 person_id：收到 23 位数字，最多 18 位"),
         ("/api/v1/tasks?before=7", 422, "参数 before 不认识：可用的有 userid、external_userid、state、cursor、limit"),
+        ("/api/v1/customers/search?tag=a&tag=b", 422, "参数 tag 写了 2 次，只能写一次"),
+        ("/api/v1/tasks?limit=0", 422, "参数 limit：收到 0，应不小于 1"),
         ("/api/v1/playbooks/none/results?since=2026-13-01", 422, "应写成 2026-03-05"),
         ("/api/v1/customers?external_userid=wm%00", 422, "“external_userid”含有无法保存的字符"),
         ("/api/v1/orders?order_no=%00&channel=mall", 422, "“order_no”含有无法保存的字符"),
