@@ -63,7 +63,8 @@ class Lane:
 async def operations(request: web.Request) -> web.StreamResponse:
     services, manager = request.app[SERVICES], request[MANAGER]
     lanes = await services.db.read(look_at_lanes, services.clock.now())
-    glances = [_work(lanes)]
+    trying = await services.db.read(queue.list_trying, LANES)
+    glances = [_work(lanes, sum(each.many for each in trying))]
     for look in GLANCES:
         glances.append(await services.db.read(look, services))
     glances += [await _wecom(services), _backups(services)]
@@ -94,12 +95,13 @@ def _lane(conn: Connection, key: str, title: str, counts: dict[tuple[str, int], 
     return Lane(title, counts.get((key, 0), 0), counts.get((key, _BUSY), 0), dead, told, tone)
 
 
-def _work(lanes: list[Lane]) -> Glance:
+def _work(lanes: list[Lane], trying: int) -> Glance:
     stuck = [f"“{lane.title}”最早的已等 {lane.late}" for lane in lanes if lane.tone == "bad"]
     dead = sum(lane.dead for lane in lanes)
     says = [*stuck, *([f"{dead:,} 个任务停止了重试"] if dead else [])]
+    says += [f"{trying:,} 个失败了在自动重试"] if trying else []
     waiting = sum(lane.waiting for lane in lanes)
-    tone = "bad" if stuck else "warn" if dead or any(lane.tone == "warn" for lane in lanes) else "good"
+    tone = "bad" if stuck else "warn" if dead or trying or any(lane.tone == "warn" for lane in lanes) else "good"
     return Glance("任务队列", tone, "；".join(says) or f"排队 {waiting:,} 个，没有停下的", "/console/work", "work")
 
 

@@ -34,11 +34,13 @@ async def work(request: web.Request) -> web.StreamResponse:
     kind = request.query.get("kind", "")[:40]
     look = await services.db.read(_look, kind, before_of(request))
     rows = look.pop("rows")
+    trying = [(each, explain(each.error)) for each in look.pop("trying")]
     return await page(
         request,
         "work.html",
         active="work",
         rows=[(row, explain(row.last_error)) for row in rows[:SHOWN]],
+        trying=trying,
         before=rows[SHOWN - 1].id if len(rows) > SHOWN else None,
         kind=kind,
         queued=_number(request, "queued"),
@@ -57,6 +59,7 @@ def _look(conn: Connection, kind: str, before: int | None) -> dict[str, Any]:
         "kinds": queue.count_dead_by_kind(conn),
         "lanes": _by_lane(queue.count_by_lane(conn)),
         "held": queue.count_held(conn),
+        "trying": queue.list_trying(conn, LANES),
         "oldest": {lane: queue.next_due_at(conn, lane) for lane in LANES},
     }
 

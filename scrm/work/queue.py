@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Integer, bindparam, delete, func, literal_column, select, update
 
@@ -295,6 +295,15 @@ def oldest_waiting(conn: Connection, *, now: datetime) -> datetime | None:
     ).scalar_one_or_none()
 
 
+class Trying(NamedTuple):
+    """Items of one kind that failed alike; `due_at` is when the first of them is tried again."""
+
+    kind: str
+    error: str
+    many: int
+    due_at: datetime
+
+
 _IS_DEAD: ColumnElement[bool] = literal_column("work_item.state = 2")
 
 
@@ -306,6 +315,26 @@ def list_dead(conn: Connection, *, kind: str = "", before: int | None = None, li
     if before is not None:
         query = query.where(work_item.c.id < before)
     return list(conn.execute(query))
+
+
+# Of a longer queue only those that are next are looked at.
+_LOOKED_AT = 1_000
+
+
+def list_trying(conn: Connection, lanes: Iterable[str], limit: int = 20) -> list[Trying]:
+    """What failed and waits to be tried again, by kind and error, the most frequent first."""
+    found: dict[tuple[str, str], Trying] = {}
+    for lane in lanes:
+        waiting = select(work_item.c.kind, work_item.c.last_error, work_item.c.due_at).where(
+            literal_column("work_item.state = 0"), work_item.c.lane == lane
+        )
+        following = waiting.order_by(work_item.c.due_at, work_item.c.id).limit(_LOOKED_AT)
+        for row in conn.execute(following):
+            if row.last_error:
+                known = found.get((row.kind, row.last_error), Trying(row.kind, row.last_error, 0, row.due_at))
+                due_at = min(known.due_at, row.due_at)
+                found[row.kind, row.last_error] = Trying(row.kind, row.last_error, known.many + 1, due_at)
+    return sorted(found.values(), key=lambda each: -each.many)[:limit]
 
 
 def count_dead_by_kind(conn: Connection) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """任务队列: what stopped, why, and the buttons that try it again or let it go."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -91,6 +92,24 @@ async def test_a_lane_tells_its_depth_and_its_oldest(manager: Visitor, world: Wo
     await world.services.db.write(queue.add, queue.Item(lane="bulk", kind="tags.mark"), now=world.clock.now())
     world.clock.advance(minutes=5)
     assert "最早一个" in await manager.get("/console/work")
+
+
+async def test_what_fails_and_is_tried_again_says_why_before_it_is_a_dead_letter(
+    manager: Visitor, world: World
+) -> None:
+    def fail(conn: Connection) -> None:
+        for number in range(3):
+            queue.add(conn, queue.Item(lane="bulk", kind="tags.mark", payload={"n": number}), now=world.clock.now())
+        busy = "WeComError: externalcontact/mark_tag: 45009 api freq out of limit"
+        due_at = world.clock.now() + timedelta(minutes=9)
+        conn.execute(work_item.update().values(attempts=1, last_error=busy, due_at=due_at))
+
+    assert "正在自动重试" not in await manager.get("/console/work")
+    await world.services.db.write(fail)
+    page = await manager.get("/console/work")
+    assert "失败了，正在自动重试" in page
+    assert "3 企业微信返回错误 45009：企微接口繁忙" in page
+    assert "3 个失败了在自动重试" in await manager.get("/console/operations")
 
 
 @pytest.mark.parametrize(
