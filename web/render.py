@@ -13,6 +13,7 @@ from web.assets import asset, routes, texts_script
 from web.engines import night
 from web.spoken import Spoken
 from web.texts import CHINESE, LANGUAGE, LANGUAGES, NAMES, _
+from web.texts.asked import asked
 from web.texts.kept import retold
 
 HEADERS = {
@@ -146,6 +147,6 @@ def sum_of_letters(text: str) -> int:
     return sum(map(ord, text))
 
 
-templates.filters.update(day=day, clock=clock, left=left, retold=retold)
+templates.filters.update(day=day, clock=clock, left=left, retold=retold, asked=asked)
 templates.filters.update(money=money, when=when, ago=ago, until=until, urgency=urgency, sum_of_letters=sum_of_letters)
 templates.globals.update(asset=asset, texts_script=texts_script, language=LANGUAGE.get, language_names=NAMES, _=_)

@@ -4,6 +4,7 @@ What is kept is for everybody and stays as it was said; here are the shapes of s
 """
 
 import re
+from collections.abc import Mapping
 from functools import cache
 
 from web.texts import CHINESE, LANGUAGE, N_, _
@@ -26,6 +27,8 @@ _SHAPES = (
     # Hours.
     N_("勿扰时段（{hours}）"),
     N_("不在发送时段（{hours}）"),
+    N_("{name}（到 {month}月{day}日），生命周期的营销等结束再接着走"),
+    N_("大促期间"),
     N_("还没到时间"),
     N_("错过了时段，当天内仍可发"),
     N_("晚了 {time}，超过有效期，未再发送"),
@@ -147,12 +150,10 @@ def _value(value: str) -> object:
 
 @cache
 def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    return tuple((shape, re.compile(_pattern(shape), re.DOTALL)) for shape in _SHAPES)
+    return tuple((shape, pattern_of(shape, dict.fromkeys(_SHORT, r"\d+"))) for shape in _SHAPES)
 
 
-def _pattern(shape: str) -> str:
-    return re.sub(r"\\\{(\w+)\\\}", lambda name: f"(?P<{name[1]}>{_group(name[1])})", re.escape(shape))
-
-
-def _group(name: str) -> str:
-    return r"\d+" if name in _SHORT else ".+?"
+def pattern_of(shape: str, groups: Mapping[str, str]) -> re.Pattern[str]:
+    """Finds what stands in the {names} of a shape: what `groups` says of them, else anything. Pure."""
+    found = re.sub(r"\\\{(\w+)\\\}", lambda name: f"(?P<{name[1]}>{groups.get(name[1], '.+?')})", re.escape(shape))
+    return re.compile(found, re.DOTALL)
