@@ -14,7 +14,7 @@ from scrm.sop.source import Node
 CONTENT_KEYS = ("text", "attachments", "variants")
 VARIANT_KEYS = ("name", "share", "text", "attachments")
 MAX_VARIANTS = 5
-_PROGRAM = {"appid": "小程序的 AppID", "title": "标题", "page": "页面路径", "picture": "封面，素材库里的图片名"}
+_PROGRAM = {"appid": "AppID，wx 开头", "title": "标题", "page": "页面路径", "picture": "封面，素材库里的图片名"}
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,2})?)%")
 
 
@@ -127,7 +127,7 @@ class ContentReader(Reader):
         parts = self.mapping(node, programs.KIND, programs.KEYS)
         for key, title in _PROGRAM.items():
             if key not in parts:
-                self.note(node.line, f"{programs.KIND} 缺少 {key}（{title}）")
+                self.note(node.line, f"小程序（{programs.KIND}）缺少 {key}：{title}")
         texts = {key: self.text(part, key, most=1024) for key, part in parts.items()}
         if texts.get("appid") and not programs.APPID.fullmatch(texts["appid"]):
             self.note(
@@ -136,7 +136,7 @@ class ContentReader(Reader):
         if texts.get("page") and not programs.PAGE.fullmatch(texts["page"]):
             self.note(parts["page"].line, f"page 写的是“{texts['page']}”，要以 .html 结尾，例如 pages/goods.html?id=12")
         if len(texts.get("title", "").encode()) > programs.TITLE_BYTES:
-            self.note(parts["title"].line, f"{programs.KIND} 的 title 太长，最多约 {programs.TITLE_BYTES // 3} 个汉字")
+            self.note(parts["title"].line, f"小程序的 title 太长，最多约 {programs.TITLE_BYTES // 3} 个汉字")
         for key, text in texts.items():
             self.check_text(text, parts[key].line)
         return {key: texts.get(key, "") for key in programs.KEYS}

@@ -225,6 +225,13 @@ async def test_waits_variants_attachments_and_acts_are_built_by_hand(board: Boar
     assert act.act == ({"add_tag": "待跟进"}, {"points": 50})
     await board.do("remove_item", at="steps/0", item="content/variants/0")
     assert (await board.card("hello")).data["content"] == {"text": "另一种说法", "attachments": [{"coupon": coupon}]}
+    await board.do("add_item", at="steps/0", field="attachment", item="content", kind="miniprogram")
+    # The second attachment has its controls too.
+    assert 'name="program.appid"' in (await board.visitor.get(f"{board.of}?show=steps/0")).html
+    program = {"appid": "wx0123456789abcdef", "title": "会员中心", "page": "pages/me.html", "picture": "封面.png"}
+    said = {f"program__{key}": value for key, value in program.items()}
+    await board.put("hello", "attachment", item="content/attachments/1", kind="miniprogram", **said)
+    assert (await board.card("hello")).data["content"]["attachments"] == [{"coupon": coupon}, {"miniprogram": program}]
 
 
 async def test_events_are_narrowed_and_coupons_of_every_kind_are_made(board: Board) -> None:

@@ -132,7 +132,7 @@ def test_none_is_a_decision_too() -> None:
         (
             "attachments: [{coupon: new5d}]",
             "attachments: [{miniprogram: {appid: 旅行装, page: pages/a, title: 旅行装}}]",
-            "第 19 行：miniprogram 缺少 picture（封面，素材库里的图片名）",
+            "第 19 行：小程序（miniprogram）缺少 picture：封面，素材库里的图片名",
         ),
         (
             "attachments: [{coupon: new5d}]",
