@@ -34,7 +34,7 @@ async def work(request: web.Request) -> web.StreamResponse:
     kind = request.query.get("kind", "")[:40]
     look = await services.db.read(_look, kind, before_of(request))
     rows = look.pop("rows")
-    trying = [(each, explain(each.error)) for each in look.pop("trying")]
+    trying = _by_reason(look.pop("trying"))
     return await page(
         request,
         "work.html",
@@ -62,6 +62,16 @@ def _look(conn: Connection, kind: str, before: int | None) -> dict[str, Any]:
         "trying": queue.list_trying(conn, LANES),
         "oldest": {lane: queue.next_due_at(conn, lane) for lane in LANES},
     }
+
+
+def _by_reason(found: list[queue.Trying]) -> list[queue.Trying]:
+    """The error as people read it, under which calls that WeCom numbers one by one are the same; the most first."""
+    alike: dict[tuple[str, str], queue.Trying] = {}
+    for each in found:
+        key = each.kind, explain(each.error).reason
+        known = alike.get(key, queue.Trying(*key, 0, each.due_at))
+        alike[key] = queue.Trying(*key, known.many + each.many, min(known.due_at, each.due_at))
+    return sorted(alike.values(), key=lambda each: -each.many)[:SHOWN]
 
 
 def explained(stop: Stop) -> str:

@@ -282,6 +282,18 @@ def has_due(conn: Connection, lane: str, *, now: datetime) -> bool:
     return conn.execute(_HAS_DUE, {"lane": lane, "now": now}).first() is not None
 
 
+_LANES_DUE = (
+    select(work_item.c.lane)
+    .where(literal_column("work_item.state = 0"), work_item.c.due_at <= bindparam("now"))
+    .distinct()
+)
+
+
+def lanes_due(conn: Connection, *, now: datetime) -> set[str]:
+    """The lanes in which something is due."""
+    return set(conn.execute(_LANES_DUE, {"now": now}).scalars())
+
+
 def next_due_at(conn: Connection, lane: str) -> datetime | None:
     return conn.execute(
         select(func.min(work_item.c.due_at)).where(literal_column("work_item.state = 0"), work_item.c.lane == lane)
@@ -321,7 +333,7 @@ def list_dead(conn: Connection, *, kind: str = "", before: int | None = None, li
 _LOOKED_AT = 1_000
 
 
-def list_trying(conn: Connection, lanes: Iterable[str], limit: int = 20) -> list[Trying]:
+def list_trying(conn: Connection, lanes: Iterable[str]) -> list[Trying]:
     """What failed and waits to be tried again, by kind and error, the most frequent first."""
     found: dict[tuple[str, str], Trying] = {}
     for lane in lanes:
@@ -334,7 +346,7 @@ def list_trying(conn: Connection, lanes: Iterable[str], limit: int = 20) -> list
                 known = found.get((row.kind, row.last_error), Trying(row.kind, row.last_error, 0, row.due_at))
                 due_at = min(known.due_at, row.due_at)
                 found[row.kind, row.last_error] = Trying(row.kind, row.last_error, known.many + 1, due_at)
-    return sorted(found.values(), key=lambda each: -each.many)[:limit]
+    return sorted(found.values(), key=lambda each: -each.many)
 
 
 def count_dead_by_kind(conn: Connection) -> dict[str, int]:

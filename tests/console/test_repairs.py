@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, String, cast, literal
 
 from scrm.audit import audit_entry
 from scrm.work import queue
@@ -100,7 +100,10 @@ async def test_what_fails_and_is_tried_again_says_why_before_it_is_a_dead_letter
     def fail(conn: Connection) -> None:
         for number in range(3):
             queue.add(conn, queue.Item(lane="bulk", kind="tags.mark", payload={"n": number}), now=world.clock.now())
-        busy = "WeComError: externalcontact/mark_tag: 45009 api freq out of limit"
+        # WeCom gives each refusal a number of its own.
+        busy = literal("WeComError: externalcontact/mark_tag: 45009 api freq out of limit, hint: [") + cast(
+            work_item.c.id, String
+        )
         due_at = world.clock.now() + timedelta(minutes=9)
         conn.execute(work_item.update().values(attempts=1, last_error=busy, due_at=due_at))
 
