@@ -48,6 +48,8 @@ def test_every_write_is_logged_but_those_that_ask_and_drafts() -> None:
         "POST /console/segments/conditions/check",
         "POST /console/playbook-conditions/check",
         "POST /console/mass-messages/forecast",
+        "POST /console/mass-messages/preview",
+        "POST /console/contact-ways/new/week",
         "POST /console/playbooks/{key}/edit/check",
         "POST /console/playbooks/{key}/board/edit",
         "POST /console/playbooks/{key}/board/tests",
