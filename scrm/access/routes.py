@@ -152,6 +152,7 @@ _VERBS: Mapping[str, str] = {
     "password": "修改密码",
     "pause": "暂停",
     "private": "查看隐私明文",
+    "place": "移动",
     "publish": "发布",
     "pull": "立即拉取",
     "rebase": "以新版本为底",
