@@ -276,9 +276,12 @@ def _check(order: Order) -> None:
     """What the columns cannot hold or nobody can mean."""
     if len(order.order_no) > 80 or len(order.parent_order_no) > 80 or len(order.shop_key) > 80:
         raise ValueError("订单编号、主订单号和店铺编号最多 80 个字符")
-    for amount, title in zip(_amounts(order), _NEVER_NEGATIVE.values(), strict=True):
-        if amount is not None and amount < 0:
-            raise ValueError(f"“{title}”不能是负数")
+    amounts = _amounts(order)
+    if min(filter(None, amounts), default=0) < 0:
+        wrong_one = next(
+            title for title, amount in zip(_NEVER_NEGATIVE.values(), amounts, strict=True) if (amount or 0) < 0
+        )
+        raise ValueError(f"“{wrong_one}”不能是负数")
     for line in order.lines or ():
         if len(line.line_key) > 120:
             raise ValueError("子订单编号超过 120 个字符")

@@ -9,6 +9,9 @@ from scrm.commerce.canonical import CouponUse, Order, Receiver, Shipment
 from scrm.commerce.canonical import Line as OrderLine
 from scrm.commerce.connectors.connector import Connector, Context, Parser, Reader
 from scrm.commerce.connectors.reader import (
+    BLANK,
+    EMPTY,
+    WRAPPING,
     Line,
     Sheet,
     clean,
@@ -204,7 +207,9 @@ class _Orders:
             raw = row.cells
             for name, place, read in self._columns:
                 if cell := raw[place]:
-                    cells[name] = read(cell)
+                    # Most cells are as they should be: asked here, it costs a third.
+                    is_plain = cell[0] not in WRAPPING and cell[-1] not in BLANK and cell not in EMPTY
+                    cells[name] = cell if is_plain else read(cell)
         return cells
 
     def _times(self, cells: dict[str, str], context: Context) -> dict[str, datetime | None]:

@@ -26,7 +26,7 @@ LARGEST_SHEET = 600_000_000
 LARGEST_TEXT = 8_000_000_000
 _DELIMITERS = (",", "\t", ";", "|")
 _INVISIBLE = re.compile("[\ufeff\u200b-\u200f\u2060\t\r\n]")
-_EMPTY = frozenset(("", "-", "--", "—", "无", "null", "None", "NULL"))
+EMPTY = frozenset(("", "-", "--", "—", "无", "null", "None", "NULL"))
 _SUMMARY = ("合计", "总计", "汇总", "小计")
 
 MOST_IN_CELL = 1_000_000
@@ -38,15 +38,15 @@ def normalise_heading(text: str) -> str:
     return unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).strip().strip("'\"").strip().lower()
 
 
-_BLANK = " \t\u00a0\u3000\ufeff\r\n\0"
-_WRAPPING = frozenset(_BLANK + "'\"=")
+BLANK = " \t\u00a0\u3000\ufeff\r\n\0"
+WRAPPING = frozenset(BLANK + "'\"=")
 
 
 def clean(cell: str) -> str:
     """A cell without the wrapping that keeps a spreadsheet from eating it: TAB, ="...", apostrophe, quotes."""
-    if not cell or (cell[0] not in _WRAPPING and cell[-1] not in _BLANK):
+    if not cell or (cell[0] not in WRAPPING and cell[-1] not in BLANK):
         return cell
-    text = cell.strip(_BLANK)
+    text = cell.strip(BLANK)
     if text.startswith('="') and text.endswith('"'):
         text = text[2:-1].strip()
     if text[:1] in ("'", '"', "="):
@@ -58,8 +58,8 @@ def value_of(cell: str) -> str:
     """A cleaned cell in which every way of writing "nothing" is empty; not for free text."""
     if not cell:
         return ""
-    text = cell if cell[0] not in _WRAPPING and cell[-1] not in _BLANK else clean(cell)
-    return "" if text in _EMPTY else text
+    text = cell if cell[0] not in WRAPPING and cell[-1] not in BLANK else clean(cell)
+    return "" if text in EMPTY else text
 
 
 _PLAIN_MONEY = re.compile(r"\d{1,11}(?:\.\d{1,2})?", re.ASCII)
@@ -110,6 +110,8 @@ _SERIAL = re.compile(r"\d{5}(?:\.\d+)?", re.ASCII)
 _EPOCH_SECONDS = re.compile(r"\d{10}(?:\d{3})?", re.ASCII)
 
 
+# Most orders are paid within the second or minute, and every time is read twice: once to look, once to keep.
+@lru_cache(maxsize=8192)
 def read_moment(cell: str, zone: ZoneInfo) -> datetime | None:
     """A time on the shop's clock, as UTC; None for an empty cell. Raises ValueError in the reader's words.
 
@@ -124,8 +126,6 @@ _NO_DAY = ("0000", "1900-01-00", "1900-1-0", "1900/1/0", "1900/01/00", "1899-12-
 _NEVER = frozenset(("0", "00:00:00", "0:00:00"))
 
 
-# Most orders are paid within the second or minute, and every time is read twice: once to look, once to keep.
-@lru_cache(maxsize=8192)
 def _moment_of(text: str, zone: ZoneInfo) -> datetime:
     try:
         if len(text) == 19 and text[4] == "-":
@@ -224,7 +224,7 @@ _OpenRows = Callable[[_Report], Iterator[list[str]]]
 
 def _is_blank(cells: list[str]) -> bool:
     """Nothing but blanks and TABs, as below the orders of some exports."""
-    return cells[0][-1:] in _BLANK and not any(cell.strip(_BLANK) for cell in cells)
+    return cells[0][-1:] in BLANK and not any(cell.strip(BLANK) for cell in cells)
 
 
 def _is_summary(cells: list[str]) -> bool:
