@@ -214,6 +214,6 @@ async def test_the_pages_fit_and_work_in_a_browser(
         if name == "new":
             await page.get_by_label("文字").fill("今晚八点直播，老客多一份小样")
             await page.get_by_label("lina").or_(page.locator('input[name="userid"]')).first.check()
-            await page.get_by_text("会收到").wait_for()
+            await page.get_by_text("位客户会收到").wait_for()
         assert await page.evaluate("document.documentElement.scrollWidth") <= width, place
         await screenshot(page, f"sending-{name}-{width}")
