@@ -193,7 +193,8 @@ class Worker:
 
 
 def _claim_of_each_lane(conn: Connection, *, now: datetime, limit: int) -> list[queue.Claimed]:
-    return [item for lane in LANES for item in queue.claim(conn, lane, now=now, limit=limit)]
+    due = queue.lanes_due(conn, now=now)
+    return [item for lane in LANES if lane in due for item in queue.claim(conn, lane, now=now, limit=limit)]
 
 
 def _finish_many(conn: Connection, ids: list[int]) -> list[None]:
