@@ -159,10 +159,18 @@ async def test_the_library_takes_files_of_any_name_and_shows_them_only_to_manage
     assert "已删除“封面.png”。 撤销" in await manager.get(hidden.headers["Location"])
     assert (await post(manager, f"/console/media/{sha256}/show")).status == 303
     assert "用到时自动上传" in await manager.get("/console/media")
-    made = {"made_at": world.clock.now(), "renew_at": None, "expires_at": world.clock.now() + timedelta(days=3)}
+    made: dict[str, Any] = {
+        "made_at": world.clock.now(),
+        "renew_at": None,
+        "expires_at": world.clock.now() + timedelta(days=3),
+    }
     await world.services.db.write(media_store.save_copy, sha256, "message", media_id="m1", **made)
     assert "到期，用到时再上传" in await manager.get("/console/media")
-    again = {"errcode": 45009, "reason": "今天的次数用完了", "again_at": world.clock.now() + timedelta(hours=1)}
+    again: dict[str, Any] = {
+        "errcode": 45009,
+        "reason": "今天的次数用完了",
+        "again_at": world.clock.now() + timedelta(hours=1),
+    }
     await world.services.db.write(media_store.note_failure, sha256, "message", **again)
     page = await manager.get("/console/media")
     assert all(words in page for words in ("有 1 个素材没能上传", "今天的次数用完了"))
