@@ -82,7 +82,8 @@ class OneRun(RuleBasedStateMachine):
             pushed += self._decide(self.playbook.steps[self.place.step])
         else:
             raise AssertionError("a tick must come to its end")
-        assert pushed <= 1
+        # Complaints are not spaced out.
+        assert pushed <= 1 or self.playbook.priority == "P0"
 
     def _decide(self, due: Step) -> int:
         decision = engine.decide(self.playbook, due, self.facts, HOUSE, self.now)
