@@ -57,14 +57,14 @@ async def test_who_opts_out_is_left_alone_by_every_way_of_sending(world: World) 
     trusted = await headers(world, "manager", sees_private=False)
     path = f"/api/v1/customers/{person_id}/optout"
     quota = Quota(((world.clock.now() - timedelta(days=1), 1000),))
-    before = await world.services.db.read(forecast, Audience(userids=["lina"]), quota)
+    before = await world.services.db.read(forecast, Audience(userids=["lina"]), quota, world.clock.now())
     assert (before.refused, before.reachable) == (0, 1)
 
     for body in ({}, {"promo": "yes"}, {"nothing": True}, []):
         assert (await world.client.put(path, json=body, headers=trusted)).status == 422
     answer = await world.client.put(path, json={"mass": True, "promo": False}, headers=trusted)
     assert await answer.json() == {"optout": {"mass": True}}
-    after = await world.services.db.read(forecast, Audience(userids=["lina"]), quota)
+    after = await world.services.db.read(forecast, Audience(userids=["lina"]), quota, world.clock.now())
     assert (after.refused, after.reachable) == (1, 0)
 
     await world.client.put(path, json={"mass": False, "all": True}, headers=trusted)
