@@ -76,3 +76,12 @@ async def test_unknown_headings_are_mapped_once_and_known_the_next_time(manager:
 
 async def test_templates_are_there_for_the_taking(manager: Visitor) -> None:
     assert "手机号" in (await manager.get("/console/imports/template/customers.csv")).html
+
+
+async def test_the_page_of_an_import_that_has_just_begun_shows_its_progress(manager: Visitor, world: World) -> None:
+    url = await upload(manager, TABLE, "订单.csv", 4)
+    job_id = int(url.rpartition("/")[2])
+    await world.services.db.write(jobs.change, job_id, state="running", share=0.0, counts={})
+    page = await manager.get(url)
+    assert "正在导入" in page
+    assert "0%" in page
