@@ -94,6 +94,7 @@ PAGES = (
     "/sidebar/today",
     "/sidebar/plain",
     "/sidebar/scan",
+    "/sidebar/pool",
     "/sidebar/groups/wrNobodys",
     f"/sidebar/contacts/{ANING}",
     "/sidebar/contacts/wmSomebodyElses",

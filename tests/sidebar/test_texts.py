@@ -131,7 +131,7 @@ async def test_an_english_member_reads_english(world: World, lina: Member) -> No
     await world.pass_time(days=3)
     await world.pass_time(hours=1, minutes=30)
     headers = {"User-Agent": WINDOWS.format("en")}
-    for path in (f"/sidebar/contacts/{XIAOMAN}", "/sidebar/today", "/sidebar/scan", "/sidebar/plain"):
+    for path in (f"/sidebar/contacts/{XIAOMAN}", "/sidebar/today", "/sidebar/scan", "/sidebar/pool", "/sidebar/plain"):
         html = await (await lina.get(path, headers=headers)).text()
         assert '<html lang="en"' in html
         for chinese in ("画像", "跳过", "动态", "今天的待办", "复制文案", "核销", "已发送", "累计消费"):
