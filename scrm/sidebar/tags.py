@@ -126,7 +126,7 @@ def _want(conn: Connection, visit: Visit, tag_id: str, is_wanted: bool) -> Said:
         raise NotFound(_("这个标签已被删除，请重新打开标签页"))
     assert visit.relation is not None  # noqa: S101 - behind the door
     pair = visit.relation.userid, visit.external_userid
-    groups = _groups(conn, visit, [row for row in tags.list_library(conn) if row.group_id], "")
+    groups = _groups(conn, visit, [row for row in tags.list_library(conn) if row.group_id])
     mine = next((group for group in groups if any(tag.id == tag_id for tag in group.tags)), None)
     rivals = [tag for tag in mine.tags if tag.is_on and tag.id != tag_id] if mine and mine.is_exclusive else []
     changes: Mapping[str, Any] = {"add": [tag_id]} if is_wanted else {"remove": [tag_id]}
@@ -137,14 +137,13 @@ def _want(conn: Connection, visit: Visit, tag_id: str, is_wanted: bool) -> Said:
 
 @behind_door
 def _load(conn: Connection, visit: Visit, text: str) -> Sheet:
-    assert visit.relation is not None  # noqa: S101 - behind the door
-    groups = _groups(conn, visit, tags.list_library(conn), text)
-    shown, hidden = cut(groups, SHOWN)
     rows = profiles.list_tags(conn, visit.person_id)
     mine = [row for row in rows if (row.userid, row.external_userid) == _pair(visit)]
     others = [row.tag_name for row in rows if row not in mine and row.type != PERSONAL]
-    all_groups = groups if not text else _groups(conn, visit, tags.list_library(conn), "")
-    chips = chips_of(all_groups, mine, tags.list_open_wishes(conn, *_pair(visit)))
+    library, wishes = tags.list_library(conn), tags.list_open_wishes(conn, *_pair(visit))
+    carried, exclusive = {row.tag_id for row in mine}, tags.list_exclusive(conn)
+    shown, hidden = cut(arrange(library, carried, wishes, exclusive, text), SHOWN)
+    chips = chips_of(arrange(library, carried, wishes, exclusive), mine, wishes)
     known = {chip.name for chip in chips}
     chips += [Chip(name) for name in dict.fromkeys(others) if name not in known]
     personal = [row.tag_name for row in mine if row.type == PERSONAL]
@@ -156,10 +155,10 @@ def _pair(visit: Visit) -> tuple[str, str]:
     return str(visit.relation.userid), visit.external_userid
 
 
-def _groups(conn: Connection, visit: Visit, library: Sequence[Row[Any]], text: str) -> list[Group]:
+def _groups(conn: Connection, visit: Visit, library: Sequence[Row[Any]]) -> list[Group]:
     pair = _pair(visit)
     carried = {row.tag_id for row in tags.list_pair_tags(conn, *pair)}
-    return arrange(library, carried, tags.list_open_wishes(conn, *pair), tags.list_exclusive(conn), text)
+    return arrange(library, carried, tags.list_open_wishes(conn, *pair), tags.list_exclusive(conn))
 
 
 # Pure -----------------------------------------------------------------------------------------------------------------

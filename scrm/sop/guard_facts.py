@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, case, 
 from scrm.commerce.merge import REFUND_OPEN
 from scrm.commerce.models import orders, refund
 from scrm.db.bulk import among, among_given, listed
+from scrm.db.nested import nested
 from scrm.events import event
 from scrm.profiles.models import external_contact, follow_user_tag, person_stat
 from scrm.profiles.stop_list import stop_entry
@@ -46,7 +47,7 @@ class _Person:
     leaves_open: bool = False
     cases: dict[str, str] = field(default_factory=dict)
     closed_at: datetime | None = None
-    recovering: list[Row[Any]] = field(default_factory=list)
+    recovering: list[Any] = field(default_factory=list)
     open_refunds: int = 0
     stop: str = ""
 
@@ -111,27 +112,59 @@ def _learn(
     conn: Connection, person_ids: Collection[int], now: datetime, house: House, besides: int | None = None
 ) -> dict[int, _Person]:
     known: dict[int, _Person] = defaultdict(_Person)
-    dialect = conn.dialect.name
-    asked = {"persons": listed(conn, sorted(person_ids)), "since": now - COUNTED}
-    for row in conn.execute(_told(dialect), asked).all():
-        _hear(known[row.person_id], row, now)
+    asked = {
+        "persons": listed(conn, sorted(person_ids)),
+        "since": now - COUNTED,
+        "refunds_since": now - _REFUND_LIVES,
+        "cases_since": now - house.after_sale,
+        "besides": besides,
+    }
     # At a tap only what went out counts: others that wait as well must not block each other.
-    steps = _steps(dialect, only_sent=besides is not None)
-    for person_id, at, state in conn.execute(steps, {**asked, "besides": besides}).all():
+    ask = _ask_at_once if len(person_ids) == 1 else _ask_one_by_one
+    told, steps, handmade, refunds, recovering, stopped = ask(conn, asked, only_sent=besides is not None)
+    for row in told:
+        _hear(known[row.person_id], row, now)
+    for person_id, at, state in steps:
         what = "一条待员工确认的消息" if state == "waiting" else "一条营销消息"
         known[person_id].touches.append(Touch(at, what))
-    for person_id, sent_at in conn.execute(_handmade(dialect), asked).all():
+    for person_id, sent_at in handmade:
         known[person_id].touches.append(Touch(sent_at or now, "员工从侧边栏发的消息"))
-    for person_id, refunds in conn.execute(_open_refunds(dialect), {**asked, "since": now - _REFUND_LIVES}).all():
-        known[person_id].open_refunds = refunds
-    for row in conn.execute(_recovering(dialect), {**asked, "since": now - house.after_sale}).all():
+    for person_id, count in refunds:
+        known[person_id].open_refunds = count
+    for row in recovering:
         known[row.person_id].recovering.append(row)
-    for person_id, kind in conn.execute(_stopped(dialect), {"persons": asked["persons"]}).all():
+    for person_id, kind in stopped:
         known[person_id].stop = STOP_KINDS.get(kind, "停发名单")
     return known
 
 
-# The statements are built once: to build one costs as much as to run it. Each takes `persons` and `since`.
+def _ask_one_by_one(conn: Connection, asked: Mapping[str, Any], *, only_sent: bool) -> Sequence[Sequence[Any]]:
+    return [conn.execute(query, asked).all() for query in _questions(conn.dialect.name, only_sent=only_sent)]
+
+
+def _ask_at_once(conn: Connection, asked: Mapping[str, Any], *, only_sent: bool) -> Sequence[Sequence[Any]]:
+    """About one person, at a member's tap: what each statement costs beside its rows is paid once."""
+    return conn.execute(_all_in_one(conn.dialect.name, only_sent=only_sent), asked).one()
+
+
+@cache
+def _all_in_one(dialect: str, *, only_sent: bool) -> Select[Any]:
+    questions = _questions(dialect, only_sent=only_sent)
+    return select(*(nested(dialect, query, f"answer_{place}") for place, query in enumerate(questions)))
+
+
+def _questions(dialect: str, *, only_sent: bool) -> tuple[Select[Any], ...]:
+    return (
+        _told(dialect),
+        _steps(dialect, only_sent=only_sent),
+        _handmade(dialect),
+        _open_refunds(dialect),
+        _recovering(dialect),
+        _stopped(dialect),
+    )
+
+
+# The statements are built once: to build one costs as much as to run it. Each takes of `asked` what it needs.
 
 
 @cache
@@ -230,7 +263,7 @@ def _open_refunds(dialect: str) -> Select[Any]:
             among_given(dialect, person_stat.c.person_id, "persons"),
             person_stat.c.open_refunds > 0,
             refund.c.status.in_(sorted(REFUND_OPEN)),
-            func.coalesce(refund.c.created_at, orders.c.ordered_at) > bindparam("since"),
+            func.coalesce(refund.c.created_at, orders.c.ordered_at) > bindparam("refunds_since"),
         )
         .group_by(orders.c.person_id)
     )
@@ -243,7 +276,7 @@ def _recovering(dialect: str) -> Select[Any]:
     return select(r.id, r.person_id, r.state, r.anchor_at, r.ended_at).where(
         among_given(dialect, r.person_id, "persons"),
         r.priority == "P0",
-        or_(r.state == "active", r.ended_at > bindparam("since")),
+        or_(r.state == "active", r.ended_at > bindparam("cases_since")),
     )
 
 

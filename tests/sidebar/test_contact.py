@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, Engine, event
 
 from scrm.commerce.canonical import read_order
@@ -199,6 +200,18 @@ async def test_the_page_costs_six_statements_behind_the_session(world: World, li
     await save(world, *(order(f"no-{number}", number + 1, world.clock.now()) for number in range(5)))
     with counted() as statements:
         await lina.page(f"/sidebar/contacts/{XIAOMAN}")
+    assert len(statements) <= 7, [line[:80] for line in statements]
+
+
+@pytest.mark.parametrize(
+    "part", ["told", "tags", "tags/chips", "scripts", "scripts/list", "colleagues", "fields", "phones"]
+)
+async def test_no_part_of_the_page_costs_more_than_the_page(world: World, lina: Member, part: str) -> None:
+    await world.add()
+    await save(world, order("no-1", 1, world.clock.now()))
+    with counted() as statements:
+        response = await lina.get(f"/sidebar/contacts/{XIAOMAN}/{part}", htmx=True)
+    assert response.status == 200
     assert len(statements) <= 7, [line[:80] for line in statements]
 
 
