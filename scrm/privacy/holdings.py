@@ -243,6 +243,7 @@ IMPERSONAL: dict[str, str] = {
     "api_rate": "other programs",
     "channel_cost": "what channels cost",
     "audit_entry": "what members of staff did; of persons only numbers, and values masked",
+    "consumption_cycle": "how long goods last, over all buyers",
     "contact_way": "the shop's own codes",
     "corp_tag": "names of tags",
     "corp_tag_group": "rules for groups of tags",
