@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Error, Page, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Error, Page, async_playwright, expect
 
 from web import build
 
@@ -22,6 +22,9 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+# How long a page may take to come to what is expected, in milliseconds: a busy machine is no failure.
+PATIENCE = 20_000
+expect.set_options(timeout=PATIENCE)
 SCREENSHOTS = Path(os.environ.get("SCRM_SCREENSHOTS", "var/screenshots"))
 
 
@@ -68,7 +71,7 @@ async def open_page(browser: Browser) -> AsyncIterator[OpenPage]:
             reduced_motion="reduce",
         )
         page = await context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(PATIENCE)
         context.on("weberror", lambda problem: broken.append(describe(problem.error)))
         context.on("console", lambda message: note_refusal(message, broken))
         return page

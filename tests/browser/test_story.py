@@ -78,7 +78,7 @@ async def test_a_customer_scans_is_welcomed_and_is_followed_up_three_days_later(
             assert moved.status == 200
         async with http.get(f"{demo}/readyz") as ready:
             assert ready.status == 200
-    await expect(desk.get_by_text("等你跟进").first).to_be_visible(timeout=15_000)
+    await expect(desk.get_by_text("等你跟进").first).to_be_visible()
     await desk.reload()
     await desk.locator(".chat-row", has_text="陈小满@微信").click()
     await expect(sidebar.get_by_role("button", name="发送到聊天").first).to_be_visible()

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from playwright.async_api import Browser, BrowserContext, Page
 
 from tests.fakes import wecom as fake
+from tests.fixtures_browser import PATIENCE
 
 Json = dict[str, Any]
 
@@ -121,7 +122,7 @@ class WebView:
 
     async def open(self, context: BrowserContext) -> Page:
         page = await context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(PATIENCE)
         self._config, self._agent = set(), set()
         await page.expose_function("nativeInvoke", self.invoke)
         platform, delay = json.dumps(AGENTS[self.agent][1]), str(self.bridge_delay_ms)

@@ -8,6 +8,7 @@ from playwright.async_api import Browser, Page, expect
 
 from scrm.http import COOKIE
 from tests.fakes.wecom_view import AGENTS
+from tests.fixtures_browser import PATIENCE
 from tests.sidebar.conftest import Member
 from tests.world import ANING, XIAOMAN, World
 from web import build
@@ -48,7 +49,7 @@ def open_sidebar(browser: Browser, world: World, lina: Member) -> Open:
         )
         await context.add_cookies([{"name": COOKIE, "value": lina.token, "url": base}])
         page = await context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(PATIENCE)
         return page
 
     return open_sidebar
