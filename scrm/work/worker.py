@@ -23,7 +23,7 @@ Execute = Callable[[Any, queue.Claimed], Awaitable[None]]
 
 # How many items of a lane run at a time. `welcome` waits for no other lane. What events write is written together:
 # with 24 at a time a transaction had two of them in it, with 64 five, and an event took less than half of the processor.
-LANES = {"welcome": 200, "event": 64, "step": 8, "send": 8, "sync": 8, "hook": 6, "outward": 12, "bulk": 2}
+LANES = {"welcome": 200, "event": 24, "step": 8, "send": 8, "sync": 8, "hook": 6, "outward": 12, "bulk": 2}
 URGENT = "welcome"
 # Their calls of WeCom wait behind all others and leave them a part of every rate window.
 PATIENT = frozenset({"sync", "bulk"})
