@@ -354,11 +354,13 @@ def count_waiting(conn: Connection, part_id: int) -> int:
     return int(conn.execute(query).scalar_one())
 
 
-def take_reminder(conn: Connection, part_id: int, now: datetime) -> bool:
-    """Book one of the three reminders of 24 hours; False when they are used up."""
+def take_reminder(conn: Connection, part_id: int, now: datetime, *, unless_since: datetime | None = None) -> bool:
+    """Book one of the three reminders of 24 hours; False when they are used up, or one was booked since then."""
     row = lock_part(conn, part_id)
     since = to_millis(now - REMINDED_WITHIN)
     recent = [at for at in row.reminded if at > since]
+    if unless_since is not None and any(at >= to_millis(unless_since) for at in recent):
+        return False
     if row.state != "created" or row.confirmed_at is not None or len(recent) >= REMINDERS:
         return False
     change_part(conn, part_id, reminded=[*recent, to_millis(now)])

@@ -89,9 +89,13 @@ def _remind_half_way(conn: Connection, row: Row[Any], now: datetime, house: Hous
 
 
 async def run_remind(services: Services, item: queue.Claimed) -> None:
-    """Work of kind "sop.mass_remind": WeCom tells the member again, at most three times in 24 hours (doc 97610)."""
+    """Work of kind "sop.mass_remind": WeCom tells the member again, at most three times in 24 hours (doc 97610).
+
+    At most once: who ends between the booking and the call leaves the member without it.
+    """
     part_id = int(item.payload["part_id"])
-    if not await services.db.write(messages.take_reminder, part_id, services.clock.now()):
+    now = services.clock.now()
+    if not await services.db.write(messages.take_reminder, part_id, now, unless_since=item.created_at):
         return
     row = await services.db.read(messages.find_part, part_id)
     try:

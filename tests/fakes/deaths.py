@@ -1,4 +1,4 @@
-"""A process that ends at the worst moment: what it was about to say is decided and was never said."""
+"""A process that ends at the worst moment: before it says what is decided, or before it keeps what was answered."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,14 +18,29 @@ class Killed(BaseException):
 @contextmanager
 def killed_before(patch: pytest.MonkeyPatch, path: str) -> Iterator[None]:
     """Within, the process ends just before its first call of `path`, and it must come to that call."""
+    with _killed_at(patch, path, is_said=False):
+        yield
+
+
+@contextmanager
+def killed_after(patch: pytest.MonkeyPatch, path: str) -> Iterator[None]:
+    """Within, the process ends when WeCom has done its first call of `path` and nothing of the answer is kept."""
+    with _killed_at(patch, path, is_said=True):
+        yield
+
+
+@contextmanager
+def _killed_at(patch: pytest.MonkeyPatch, path: str, *, is_said: bool) -> Iterator[None]:
     exchange = Calls._exchange
     met: list[str] = []
 
     async def die(self: Calls, request: Any, token: str) -> Any:
-        if request.path == path and not met:
-            met.append(path)
-            raise Killed
-        return await exchange(self, request, token)
+        if request.path != path or met:
+            return await exchange(self, request, token)
+        met.append(path)
+        if is_said:
+            await exchange(self, request, token)
+        raise Killed
 
     with patch.context() as inner:
         inner.setattr(Calls, "_exchange", die)

@@ -10,6 +10,8 @@ from scrm.errors import Conflict
 from scrm.events import event
 from scrm.sop import cards, tasks
 from scrm.sop.models import send
+from scrm.work.models import work_item
+from tests.fakes.deaths import killed_after, killed_before, revive
 from tests.sop.shop import Shop, playbook_of, step
 
 
@@ -124,3 +126,21 @@ async def test_what_expired_is_not_done(shop: Shop) -> None:
         await shop.services.db.write(tasks.mark_done, "lina", row.id, shop.clock.now())
     await press(shop, card, "done")
     assert words(shop) == ["已过期"]
+
+
+async def test_killed_around_the_call_the_buttons_are_greyed_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = await remind(shop)
+    path = "message/update_template_card"
+    with killed_before(monkeypatch, path):
+        await press(shop, card, "later")
+    assert words(shop) == []
+    with killed_after(monkeypatch, path):
+        await revive(shop.services)
+        await shop.settle()
+    # WeCom takes a code once: the repeat is told so, which is as good as done.
+    shop.wecom.say(path, 60140)
+    await revive(shop.services)
+    await shop.settle()
+    await shop.pass_time(minutes=10)
+    assert words(shop) == ["已推迟到 12:05", "已推迟到 12:05"]
+    assert await shop.rows(work_item) == []

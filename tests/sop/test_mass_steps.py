@@ -17,6 +17,7 @@ from scrm.app import open_services
 from scrm.content.media.library import add_original
 from scrm.mass_messages import dispatch, plan, results
 from scrm.mass_messages.audience import Audience
+from scrm.mass_messages.models import mass_message_part
 from scrm.profiles import store as profiles
 from scrm.profiles.models import follow_user, member
 from scrm.sandbox import Sandbox, SandboxConfig
@@ -32,6 +33,7 @@ from scrm.work import queue
 from tests.content.media.test_library import PNG
 from tests.fakes import wecom as fake
 from tests.fakes.clock import FakeClock
+from tests.fakes.deaths import killed_after, killed_before, revive
 from tests.sop.shop import Customer, Shop, playbook_of, step
 from tests.world import make_settings
 
@@ -290,6 +292,52 @@ async def test_what_the_member_does_not_confirm_in_time_is_reminded_of_then_take
     assert {row.state for row in await shop.runs()} == {"done"}
     await shop.pass_time(hours=20)
     assert (len(shop.made), shop.received) == (1, {})
+
+
+@one_database
+@pytest.mark.parametrize(("killed", "reminded"), [(killed_before, 0), (killed_after, 1)])
+async def test_killed_around_the_call_a_member_is_reminded_at_most_once(
+    shop: MassShop, monkeypatch: pytest.MonkeyPatch, killed: Any, reminded: int
+) -> None:
+    await shop.run(playbook_of(m_step(ttl=timedelta(hours=4))))
+    await shop.crowd(1)
+    await shop.settle()
+    await shop.pass_time(seconds=61)
+    (made,) = shop.made
+    with killed(monkeypatch, "externalcontact/remind_groupmsg_send"):
+        await shop.pass_time(hours=2)
+    await revive(shop.services)
+    await shop.pass_time(minutes=30)
+    assert len(made.reminded) == reminded
+    (part,) = await shop.rows(mass_message_part)
+    assert len(part.reminded) == 1
+    shop.confirm(made.msgid)
+    await shop.pass_time(hours=1)
+    await shop.pass_time(minutes=3)
+    assert await shop.states() == {"done": 1}
+
+
+@one_database
+@pytest.mark.parametrize("killed", [killed_before, killed_after])
+async def test_killed_around_the_call_a_message_is_still_recalled(
+    shop: MassShop, monkeypatch: pytest.MonkeyPatch, killed: Any
+) -> None:
+    await shop.run(playbook_of(m_step()))
+    leaves, stays = await shop.crowd(2)
+    await shop.settle()
+    await shop.pass_time(seconds=61)
+    (first,) = shop.made
+    await shop.services.db.write(_leave, shop, leaves, "订单已付款")
+    with killed(monkeypatch, "externalcontact/cancel_groupmsg_send"):
+        await shop.settle()
+    assert first.is_cancelled == (killed is killed_after)
+    await revive(shop.services)
+    await shop.settle()
+    await shop.pass_time(minutes=3)
+    (living,) = shop.living
+    assert first.is_cancelled
+    assert [each.target for each in living.deliveries] == [stays.external_userid]
+    assert len(shop.made) == 2
 
 
 @one_database

@@ -14,12 +14,15 @@ from aiohttp import web
 from yarl import URL
 
 from scrm.addresses import NotPublic, is_public, resolve
+from scrm.outgoing import post
 from scrm.profiles.models import person
+from scrm.sop import outward
 from scrm.sop.channels import channel_of
 from scrm.sop.models import step_run
 from scrm.sop.outward import secret_for
 from scrm.sop.schema import Content, Step
 from tests.fakes.clock import FakeClock
+from tests.fakes.deaths import Killed, revive
 from tests.fakes.wecom import FakeWeCom
 from tests.sop.shop import Shop, open_shop, playbook_of, step
 
@@ -166,6 +169,32 @@ async def test_the_time_of_the_step_ends_the_tries(shop: Shop, sms: SmsService) 
         await shop.pass_time(minutes=1)
     assert await outcome(shop) == ("failed", "多次重试仍失败：对方返回 HTTP 503")
     assert len(sms.got) == 4
+
+
+@pytest.mark.parametrize("is_said", [False, True], ids=["before", "after"])
+async def test_killed_around_the_call_the_repeat_has_the_same_key_and_body(
+    shop: Shop, sms: SmsService, monkeypatch: pytest.MonkeyPatch, is_said: bool
+) -> None:
+    async def die(http: Any, made: Any, now: Any) -> str:
+        if is_said:
+            await post(http, made, now)
+        raise Killed
+
+    await shop.run(playbook_of(call()))
+    await shop.add()
+    with monkeypatch.context() as patch:
+        patch.setattr(outward, "post", die)
+        with pytest.raises(Killed):
+            await shop.settle()
+    (row,) = await shop.sends()
+    assert (row.outcome, await outcome(shop)) == ("intent", ("intent", ""))
+    await revive(shop.services)
+    await shop.settle()
+    assert len(sms.got) == 1 + is_said
+    assert len({(headers["Idempotency-Key"], body) for headers, body in sms.got}) == 1
+    assert await outcome(shop) == ("done", "回执 SMS-1")
+    await shop.pass_time(hours=1)
+    assert len(sms.got) == 1 + is_said
 
 
 def test_each_host_has_a_secret_of_its_own(shop: Shop) -> None:
