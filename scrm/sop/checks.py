@@ -33,6 +33,12 @@ def check_playbook(playbook: Playbook, coupons: Collection[str], quiet: Window |
         yield from _check_expiry(playbook, spec)
 
 
+def named_in_conditions(playbook: Playbook, kind: str) -> set[str]:
+    """The tags or segments ("tag", "segment") that its conditions name."""
+    leaves = (leaf for tree, _ in _conditions(playbook) for _, leaf in list_leaves(tree))
+    return {leaf[kind] for leaf in leaves if isinstance(leaf.get(kind), str)}
+
+
 def check_tags(playbook: Playbook, tags: Collection[str]) -> Found:
     """Conditions that ask for tags which do not exist; `tags` has names and ids."""
     for tree, line in _conditions(playbook):

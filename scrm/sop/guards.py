@@ -107,10 +107,12 @@ def is_marketing(playbook: Playbook, step: Step) -> bool:
 
 def quiet_hours(playbook: Playbook, step: Step, house: House) -> Window | None:
     """The span in which this step must not disturb; None when it may come at any time."""
-    if step.ignores_quiet or playbook.priority == "P0" or playbook.guards.quiet == "none":
+    if step.ignores_quiet or playbook.guards.quiet == "none":
         return None
     if isinstance(playbook.guards.quiet, Window):
         return playbook.guards.quiet
+    if playbook.priority == "P0":
+        return None
     quiet = house.quiet
     if quiet is not None and playbook.priority == "P1" and time(12) < quiet.start < _NOTICES_UNTIL:
         return Window(_NOTICES_UNTIL, quiet.end)

@@ -26,7 +26,7 @@ _TEXT = {"type": "string", "minLength": 1}
 _CONDITION = {"$ref": "#/$defs/condition"}
 _AT = {
     "type": "string",
-    "pattern": r"^\s*(T0([+-]\S+)?|[DW][+-]\d{1,4}(\s+\S.*)?)\s*$",
+    "pattern": r"^\s*(T0([+-]\S+)?|[DW]([+-]\d{1,4})?(\s+\S.*)?)\s*$",
     "description": "T0、T0+30m、T0-2h、D+3 10:00-11:30、D-3、W+2",
 }
 _ONLY = {"enum": list(ONLY), "description": "只在工作日或休息日发"}
@@ -171,7 +171,7 @@ def _wait() -> dict[str, Any]:
         _object({**both, **until, "on_timeout": over}, ["event", "timeout", "on_timeout"]),
         _object({**both, "for": _DURATION, "on_timeout": over}, ["for"]),
     ]
-    return _object({"wait": {"oneOf": kinds}}, ["wait"])
+    return _object({"wait": {"oneOf": kinds}, "id": _KEY}, ["wait"])
 
 
 _NONE = {"enum": ["none", None]}
@@ -272,7 +272,7 @@ _PLAYBOOK: dict[str, Any] = {
         }
     ),
     "coupons": {"type": "object", "minProperties": 1, "additionalProperties": {"$ref": "#/$defs/coupon"}},
-    "holdout": {**_SHARE, "description": "对照组：留多少人什么都不做"},
+    "holdout": {"anyOf": [_SHARE, {"const": "none"}], "description": "对照组：留多少人什么都不做；none 是不留"},
     "approval": _object({"audience": {"type": "integer", "minimum": 1}}, ["audience"]),
     "steps": {"type": "array", "minItems": 1, "items": _PART},
     "tests": {"type": "array", "items": _TEST},

@@ -80,7 +80,7 @@ class _Reader(TriggerReader, GuardsReader, ApprovalReader, CouponsReader, StepsR
             coupons=self.coupons(parts["coupons"]) if "coupons" in parts else (),
             steps=tuple(steps_of(body)),
             parts=body,
-            holdout=self.share(parts["holdout"], "holdout") if "holdout" in parts else None,
+            holdout=self.holdout(parts["holdout"]) if "holdout" in parts else None,
             approval=self.approval(parts["approval"]) if "approval" in parts else None,
             tests=self.tests(parts["tests"]) if "tests" in parts else (),
             source=text,
@@ -90,6 +90,9 @@ class _Reader(TriggerReader, GuardsReader, ApprovalReader, CouponsReader, StepsR
         )
         self.check_whole(root, parts, playbook)
         return playbook
+
+    def holdout(self, node: Node) -> float:
+        return 0.0 if node.value == "none" else self.share(node, "holdout")
 
     def tests(self, node: Node) -> tuple[dict[str, Any], ...]:
         tests = []

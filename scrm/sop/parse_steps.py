@@ -101,8 +101,11 @@ class StepsReader(ContentReader, EventReader):
         return Split(self.part_id(parts, node, "split"), tuple(arms), node.line)
 
     def wait(self, node: Node, depth: int) -> Part | None:
-        self.mapping(node, "wait", ("wait",))
+        beside = self.mapping(node, "wait", ("wait", "id"))
         parts = self.mapping(node.value["wait"], "wait", WAIT_KEYS)
+        if "id" in beside and "id" in parts:
+            self.note(node.line, "wait 的 id 写了两个，请只留一个")
+        parts = {**beside, **parts}
         key = "timeout" if "event" in parts else "for"
         if key not in parts or ("for" in parts and "timeout" in parts):
             self.note(

@@ -29,10 +29,10 @@ from scrm.profiles.conditions import FLAGS
 from scrm.profiles.models import person
 from scrm.services import Services
 from scrm.settings import Settings, load_settings
-from scrm.sop import enrol, mass_step_store, notices, outward, rehearsed_acts, reminders, store, tasks, welcome
+from scrm.sop import enrol, mass_step_store, notices, outward, rehearsed_acts, reminders, store, tasks, welcome, why
 from scrm.sop import published as publishing
 from scrm.sop.actions import chains, tagging
-from scrm.sop.explain import checks_of
+from scrm.sop.explain import RUN_WORDS, checks_of
 from scrm.sop.mass_step_models import mass_step
 from scrm.sop.models import enrolment, send, step_run, task
 from scrm.sop.rehearsed_orders import RehearsedOrders
@@ -202,6 +202,7 @@ class _Stage:
         self.confirmations: dict[tuple[str, int], datetime | None] = {}
         self.person_id = 0
         self._adds = 0
+        self._refused_by = 0
 
     async def open(self, playbooks: Sequence[Playbook]) -> None:
         def furnish(conn: Connection) -> int:
@@ -210,8 +211,10 @@ class _Stage:
                 publishing.publish(conn, playbook, now=now)
             profiles.save_member(conn, USERID, name="李娜", now=now)
             profiles.save_member(conn, MANAGER, name="店长", now=now)
+            profiles.set_role(conn, MANAGER, "administrator")
             person_id = profiles.ensure_contact(conn, EXTERNAL_USERID, now=now).person_id
             profiles.add_identity(conn, person_id, "wx_unionid", UNIONID, source="auto", now=now)
+            rehearsed_acts.furnish(conn, playbooks, now)
             return person_id
 
         self.person_id = await self.services.db.write(furnish)
@@ -251,6 +254,7 @@ class _Stage:
     async def _settle(self) -> None:
         while await self._work() + await tick(self.services) + await notices.tick(self.services):
             pass
+        await self.services.db.read(self._tell_refusal)
         for kind, of_id, step_id in await self.services.db.read(_waiting_for_staff):
             if (kind, of_id) not in self.confirmations:
                 after = self.staff.after(step_id)
@@ -315,7 +319,9 @@ class _Stage:
         if given.event.startswith("contact.lost_by_"):
             by = given.event.removeprefix("contact.lost_by_")
             profiles.end_follow_user(conn, USERID, EXTERNAL_USERID, self.person_id, ended_by=by, ended_at=now)
-        event = Event(given.event, now, self.person_id, EXTERNAL_USERID, USERID, given.key, self._facts(given))
+        facts = self._facts(given)
+        rehearsed_acts.take_for_granted(conn, given, facts, self.playbook, self.person_id, now)
+        event = Event(given.event, now, self.person_id, EXTERNAL_USERID, USERID, given.key, facts)
         publish(conn, [event], now=now)
 
     def _facts(self, given: Given) -> dict[str, Any]:
@@ -389,8 +395,8 @@ class _Stage:
             next_at=next_at,
             story=[
                 *self.story,
-                *(f"没有进入：{reason}" for reason in self._refusals(conn)),
                 *(f"{step}：{reason}" for step, reason in reasons.items() if reason),
+                *_how_it_ended(last),
             ],
             notices=[row.step_id for row in rows if row.channel == "I" and row.state == "done"],
             outward=[row.step_id for row in rows if row.channel == "K" and row.state == "done"],
@@ -401,10 +407,15 @@ class _Stage:
             checks={row.step_id: {each.name: each.ok for each in checks_of(row.facts)} for row in rows},
         )
 
-    def _refusals(self, conn: Connection) -> list[str]:
-        """Why the last event that wanted to begin a run did not."""
-        asked = select(refusal.c.reason).where(refusal.c.playbook_key == self.playbook.key)
-        return list(conn.execute(asked.order_by(refusal.c.at)).scalars())
+    def _tell_refusal(self, conn: Connection) -> None:
+        """Why an event that wanted to begin a run did not, as things stood at that moment."""
+        asked = select(refusal).where(
+            refusal.c.playbook_key == self.playbook.key, refusal.c.event_id > self._refused_by
+        )
+        for row in conn.execute(asked.order_by(refusal.c.event_id)).all():
+            self._refused_by = row.event_id
+            words, now = row.reason, self.clock.now()
+            self._tell(f"没有进入：{why.unmet(conn, self.playbook, row.person_id, words, now, event_id=row.event_id)}")
 
     def _steps(self, conn: Connection) -> list[Row[Any]]:
         query = (
@@ -424,6 +435,10 @@ class _Stage:
         if node is None or isinstance(node, Jump):
             return "", ""
         return (node.part if isinstance(node, Fork) else node).id, run.due_at.astimezone(self.zone).isoformat()[:16]
+
+
+def _how_it_ended(run: Row[Any] | None) -> list[str]:
+    return [f"流程{RUN_WORDS[run.state]}：{run.ended_reason}"] if run is not None and run.ended_reason else []
 
 
 def _state_of(row: Row[Any]) -> str:

@@ -6,12 +6,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, delete
+from sqlalchemy import Connection, Row, delete, select
 
 from scrm.db import upsert
 from scrm.profiles import store as profiles
-from scrm.profiles.models import follow_user_tag
+from scrm.profiles.models import corp_tag, follow_user_tag, person_field
 from scrm.segments import store as segments
+from scrm.segments.leaves_segments import STOP_LIST
+from scrm.sop.checks import named_in_conditions
 from scrm.sop.rehearsed_tests import Given, WrongTest
 from scrm.sop.schema import Branch, Part, Playbook, Split, Wait, steps_of
 from scrm.sop.triggers import ALIASES
@@ -24,6 +26,42 @@ CHAT_ID = "wrRehearsal"
 def tag_id(name: str) -> str:
     """The id that the silent WeCom of tests gives a tag."""
     return f"id-{name}"
+
+
+def furnish(conn: Connection, playbooks: Sequence[Playbook], now: datetime) -> None:
+    """The tags and segments that conditions name are there, as the shop's are: without them nobody would enter.
+
+    A segment has somebody in it, else being outside of it would mean nothing.
+    """
+    tags = {tag for playbook in playbooks for tag in named_in_conditions(playbook, "tag")}
+    for name in sorted(tags):
+        row = {"tag_id": tag_id(name), "tag_name": name, "group_name": "标签"}
+        conn.execute(upsert(corp_tag, conn).values(**row).on_conflict_do_nothing())
+    keys = {key for playbook in playbooks for key in named_in_conditions(playbook, "segment")}
+    somebody = [profiles.ensure_contact(conn, "wmSomebodyElse", now=now).person_id]
+    for key in sorted(keys - {STOP_LIST}):
+        segments.save_segment(conn, segments.Draft(key, key, None), now=now)
+        segments.enter(conn, segments.get_segment(conn, key), somebody, tells=False, now=now)
+
+
+def take_for_granted(
+    conn: Connection, given: Given, facts: Mapping[str, Any], playbook: Playbook, person_id: int, now: datetime
+) -> None:
+    """What must be so when such an event comes: who entered a segment is in it, whose day has come has that date."""
+    if given.event in ("segment.entered", "segment.left") and (key := str(facts.get("segment") or "")):
+        row = _segment_row(conn, key, now)
+        move = segments.enter if given.event == "segment.entered" else segments.leave
+        move(conn, row, [person_id], tells=False, now=now)
+    name = playbook.trigger.date.removeprefix("field.")
+    is_field = name != playbook.trigger.date or name == "birthday"
+    if given.event == "date.reached" and is_field and facts.get("date") and not _has_field(conn, person_id, name):
+        profiles.set_field(conn, person_id, name, str(facts["date"]), source="manual", now=now)
+
+
+def _has_field(conn: Connection, person_id: int, key: str) -> bool:
+    p = person_field.c
+    asked = select(p.person_id).where(p.person_id == person_id, p.key == key)
+    return conn.execute(asked).first() is not None
 
 
 def change(conn: Connection, given: Given, person_id: int, pair: tuple[str, str], now: datetime) -> None:
@@ -66,9 +104,14 @@ def _tag(conn: Connection, name: str, pair: tuple[str, str], *, is_on: bool, now
 
 def _segment(conn: Connection, key: str, person_id: int, *, is_in: bool, now: datetime) -> None:
     """A segment of a test is a list, whatever condition the shop's own has."""
+    _segment_row(conn, key, now)
+    (segments.put_members if is_in else segments.take_members)(conn, key, [person_id], now=now)
+
+
+def _segment_row(conn: Connection, key: str, now: datetime) -> Row[Any]:
     if not any(row.key == key for row in segments.list_segments(conn)):
         segments.save_segment(conn, segments.Draft(key, key, None), now=now)
-    (segments.put_members if is_in else segments.take_members)(conn, key, [person_id], now=now)
+    return segments.get_segment(conn, key)
 
 
 def with_arms(playbook: Playbook, arms: Any) -> Playbook:

@@ -9,7 +9,6 @@ from sqlalchemy import Connection
 
 from scrm.errors import NotFound
 from scrm.events import Event, keep
-from scrm.profiles import conditions
 from scrm.profiles.redirects import follow
 from scrm.profiles.stop_list import find_stop_kind
 from scrm.profiles.store import get_person
@@ -18,7 +17,6 @@ from scrm.sop.enrol import NotLetIn, Rules, let_in
 from scrm.sop.schema import Playbook, Step
 from scrm.sop.triggers import BY_HAND, find_trigger
 
-_MOST_LEAVES = 3
 _STATES = {"queued": "已排队，轮到时自动开始", "paused": "已开始，暂停中"}
 
 
@@ -82,7 +80,7 @@ def start_by_hand(
     try:
         enrolment_id = let_in(conn, playbook, kept[0], rules.house, now)
     except NotLetIn as refusal:
-        raise NotLetIn(_more_words(conn, playbook, person_id, refusal.text, now)) from None
+        raise NotLetIn(why.unmet(conn, playbook, person_id, refusal.text, now)) from None
     return Started(enrolment_id, _words(conn, enrolment_id, playbook, rules))
 
 
@@ -110,15 +108,6 @@ def _check_guards(conn: Connection, playbook: Playbook, person_id: int) -> None:
 
 def _first_spoken(playbook: Playbook) -> Step | None:
     return next((step for step in playbook.steps if step.channel.speaks), None)
-
-
-def _more_words(conn: Connection, playbook: Playbook, person_id: int, words: str, now: datetime) -> str:
-    """What of the entry condition does not hold."""
-    if words != why.NOT_ADMITTED:
-        return words
-    unmet = [leaf for leaf in conditions.explain(conn, playbook.enter_if, person_id, now) if not leaf.holds]
-    said = [f"{leaf.words}（现在：{leaf.found}）" if leaf.found else leaf.words for leaf in unmet[:_MOST_LEAVES]]
-    return f"{words}：{'；'.join(said)}" if said else words
 
 
 def _words(conn: Connection, enrolment_id: int, playbook: Playbook, rules: Rules) -> str:

@@ -18,7 +18,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"(?:\d+[smhd])+")
 _PART = re.compile(r"(\d+)([smhd])")
 _FROM_ANCHOR = re.compile(r"T0(?:([+-])(\S+))?")
-_BY_DAY = re.compile(r"([DW])([+-])(\d{1,4})(?:\s+(\S.*))?")
+_BY_DAY = re.compile(r"([DW])(?:([+-])(\d{1,4}))?(?:\s+(\S.*))?")
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})")
 _WINDOW = re.compile(r"(\d{1,2}):(\d{2})\s*[-–~～至]\s*(\d{1,2}):(\d{2})")
 
@@ -53,7 +53,7 @@ def parse_when(text: str) -> When:
         offset = parse_duration(found[2]) if found[2] else timedelta()
         return When(offset=-offset if found[1] == "-" else offset)
     if found := _BY_DAY.fullmatch(text):
-        days = int(found[3]) if found[2] == "+" else -int(found[3])
+        days = int(found[3] or 0) * (-1 if found[2] == "-" else 1)
         return When(days=days, window=_parse_time(found[4]) if found[4] else None, counts_workdays=found[1] == "W")
     raise ValueError(
         f"看不懂时间“{text}”，请写成 T0、T0+30m、T0-2h（开播前 2 小时）、D+3、D-3（日期前 3 天）、W+2（工作日）或 D+3 10:00-11:30"

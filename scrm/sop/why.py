@@ -27,6 +27,7 @@ from scrm.sop.shelf import find_version
 # Reasons as people read them; whoever refuses for another reason gives his own words.
 NO_MEMBER = "客户没有在联系的员工"
 NOT_ADMITTED = "不符合进入条件"
+_MOST_LEAVES = 3
 ENTERED_BEFORE = "已经进入过，按规则不再进入"
 
 # A refusal that is older explains nothing any more.
@@ -166,6 +167,15 @@ def tell(conn: Connection, person_id: int, playbook_key: str, published: Publish
         entry=entry,
         next=next_one,
     )
+
+
+def unmet(conn: Connection, playbook: Playbook, person_id: int, words: str, now: datetime, *, event_id: int = 0) -> str:
+    """Why somebody was not let in, with what of the entry condition does not hold when that was the reason."""
+    if words != NOT_ADMITTED:
+        return words
+    leaves = [leaf for leaf in _entry_now(conn, playbook, Whom(0, person_id, event_id=event_id), now) if not leaf.holds]
+    said = [f"{leaf.words}（现在：{leaf.found}）" if leaf.found else leaf.words for leaf in leaves[:_MOST_LEAVES]]
+    return f"{words}：{'；'.join(said)}" if said else words
 
 
 def trigger_words(playbook: Playbook | None) -> str:

@@ -32,6 +32,11 @@ def test_complaints_know_no_quiet_hours_and_parcel_notices_may_come_until_ten() 
     assert guards.quiet_hours(playbook_of(ASK, priority="P1"), ASK, HOUSE) == Window(time(22, 0), time(9, 0))
 
 
+def test_hours_that_an_author_wrote_hold_for_complaints_too() -> None:
+    own = Window(time(23, 0), time(8, 0))
+    assert guards.quiet_hours(playbook_of(ASK, priority="P0", guards=Guards(quiet=own)), ASK, HOUSE) == own
+
+
 @pytest.mark.parametrize(
     ("local", "closed"),
     [

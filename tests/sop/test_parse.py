@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scrm.sop import timing
 from scrm.sop.parse import PLAYBOOK_KEYS, parse_playbook
 from scrm.sop.parse_steps import STEP_KEYS
 from scrm.sop.reading import Known, PlaybookErrors
@@ -92,6 +93,10 @@ def test_a_good_playbook_is_read_as_written() -> None:
 def test_a_window_may_stand_beside_the_day() -> None:
     text = GOOD.replace("at: D+3 10:00-11:30", 'at: D+3\n    window: "10:00-11:30"')
     assert parse(text).steps[1].when == parse(GOOD).steps[1].when
+
+
+def test_the_day_itself_needs_no_number() -> None:
+    assert timing.parse_when("D 20:00") == timing.parse_when("D+0 20:00")
 
 
 def test_none_is_a_decision_too() -> None:

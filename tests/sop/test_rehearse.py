@@ -202,6 +202,60 @@ CASES = {
             },
         },
     ),
+    "tags and segments that the text names are there, and who entered a segment is in it": (
+        playbook_text(
+            f"{{id: ask, at: T0+1h, {TASK}}}",
+            f"{{id: more, at: T0+2h, if: {{any: [{{tag: 停药}}, {{segment: chronic}}]}}, {TASK}}}",
+            trigger="{event: order.paid}",
+        ).replace(
+            "exit_if: none",
+            "enter_if: {all: [{segment: chronic}, {not: {segment: staff}}, {not: {tag: 停药}}]}\nexit_if: none",
+        ),
+        {
+            "given": [
+                "contact.added @2026-03-01T09:00",
+                "segment.entered @2026-03-01T10:00 chronic",
+                "order.paid @2026-03-02T10:00",
+            ],
+            "staff": {"confirms_after": "1m"},
+            "expect": {"sent": ["ask", "more"], "run": "ended/done"},
+        },
+    ),
+    "whose day has come has that date, and an end is told as authors write it": (
+        playbook_text(
+            f"{{id: ask, at: D 20:00, {TASK}}}",
+            trigger="{event: date.reached, date: field.学费到期日}",
+        ).replace("exit_if: none", "exit_if: {any: [{field: field.学费到期日, op: missing}, {event: order.paid}]}"),
+        {
+            "given": [
+                "contact.added @2026-03-01T09:00",
+                "date.reached @2026-03-05T00:10",
+                "order.paid @2026-03-05T21:00",
+            ],
+            "staff": {"confirms_after": "1m"},
+            "expect": {"sent": ["ask"], "run": "ended/done"},
+        },
+    ),
+    "the last arm of a branch may be called else, a wait may have its name beside it": (
+        playbook_text(
+            "{id: size, branch: [{name: 大, if: {field: person.paid, op: gte, value: 100}, steps: []},"
+            " {else: [{id: hint, at: T0, channel: S, ttl: 1h, hint: 聊到时问一句}]}]}",
+            "{id: calm, wait: {event: order.paid, timeout: 1d, on_timeout: end}}",
+        ),
+        {
+            "given": ["contact.added @2026-03-01T09:00"],
+            "until": "2026-03-03T09:00",
+            "expect": {"arms": {"size": "else"}, "suggested": ["hint"], "run": "ended/exit"},
+        },
+    ),
+    "who is administrator in the shop is told": (
+        playbook_text("{id: boss, at: T0, channel: I, notify: {role: administrator}, content: {text: 看一下}}"),
+        {
+            "given": ["contact.added @2026-03-01T10:00"],
+            "until": "2026-03-01T13:00",
+            "expect": {"notices": ["boss"]},
+        },
+    ),
 }
 
 
@@ -212,6 +266,16 @@ async def test_what_authors_write_is_played(name: str, sqlite_template: Path, tm
     path = Path(shutil.copy(sqlite_template, tmp_path / "rehearsal.db"))
     result = await run_test(playbook, {"name": name, "line": 1, **test}, path)
     assert result.problems == [], "\n".join([*result.problems, *result.story])
+
+
+async def test_the_story_says_which_condition_kept_a_customer_out(sqlite_template: Path, tmp_path: Path) -> None:
+    text = playbook_text(f"{{id: hello, at: T0+1h, {TASK}}}")
+    text = text.replace("exit_if: none", "enter_if: {field: person.paid, op: gte, value: 500}\nexit_if: none")
+    path = Path(shutil.copy(sqlite_template, tmp_path / "rehearsal.db"))
+    test = {"name": "t", "given": ["contact.added @2026-03-02T10:00"], "expect": {"run": "none"}}
+    result = await run_test(parse_playbook(text, file_name="tried.yaml"), test, path)
+    assert result.problems == []
+    assert "没有进入：不符合进入条件：累计实付（元） 不少于 500（现在：0）" in "\n".join(result.story)
 
 
 async def test_a_test_says_what_is_wrong_with_itself(sqlite_template: Path, tmp_path: Path) -> None:

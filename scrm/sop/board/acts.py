@@ -122,7 +122,7 @@ def _copy(text: str, board: Board, said: Said) -> Done:
 def _named(part: Any) -> Iterator[dict[str, Any]]:
     """The parts in a part, itself first, that have a name of their own."""
     if isinstance(part, dict):
-        if isinstance(part.get("id"), str) and (set(part) & {"channel", "branch", "split", "event", "for"}):
+        if isinstance(part.get("id"), str) and (set(part) & {"channel", "branch", "split", "wait", "event", "for"}):
             yield part
         for key in ("wait", "branch", "split", "steps", "else", "then", "on_timeout"):
             yield from _named(part.get(key))
@@ -229,8 +229,10 @@ def _put(text: str, board: Board, said: Said) -> Done:
     reader = (fields.OF_HEAD if not at else fields.OF_PARTS).get(field)
     if reader is None:
         raise Invalid("画板不认识这一项，请刷新页面再试")
-    edits = reader(said, data)
-    return Done(apply(text, [((*where, *path), value) for path, value in edits]), at)
+    edits = [((*where, *path), value) for path, value in reader(said, data)]
+    if field == "id" and where != at and "id" in value_at(board.data, at):
+        edits = [((*at, "id"), value) for _, value in edits]  # a wait whose name stands beside it
+    return Done(apply(text, edits), at)
 
 
 def _data_of(board: Board, at: Path) -> tuple[Path, Mapping[str, Any]]:

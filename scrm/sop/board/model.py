@@ -156,7 +156,8 @@ def _card(data: Mapping[str, Any], at: Path, before: Day) -> Card:
     inner = data["wait"] if kind == "wait" and isinstance(data["wait"], dict) else data
     when = read_when(data)
     day = day_of(when) if when is not None else Day("") if kind == "step" else before
-    return Card(at, kind, inner, str(inner.get("id", "")), day, when, list(_arms(kind, inner, at)))
+    name = str(inner.get("id") or data.get("id") or "")
+    return Card(at, kind, inner, name, day, when, list(_arms(kind, inner, at)))
 
 
 def _arms(kind: str, data: Mapping[str, Any], at: Path) -> Iterator[Arm]:

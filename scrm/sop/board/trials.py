@@ -13,7 +13,7 @@ from scrm.errors import Invalid
 from scrm.sop.board.said import Said, split_duration
 from scrm.sop.board.spots import Path
 from scrm.sop.board.writing import write_flow
-from scrm.sop.rehearsed_tests import ACTS, GIVEN
+from scrm.sop.rehearsed_tests import ACTS, GIVEN, run_word
 from scrm.sop.source import SourceError, read_source
 
 # What a test may expect of steps, in the words of the playbook's page; coupons are named by their own keys.
@@ -103,7 +103,7 @@ def show(test: Any) -> Trial:
         answers="own" if is_own else "never" if confirms in (None, "never") else "after",
         after=split_duration("" if is_own or confirms == "never" else confirms),
         wishes=wishes,
-        run=str((expect or {}).get("run") or "").rpartition("/")[2],
+        run=run_word((expect or {}).get("run")),
         more=_lines(rest),
         others=tuple(name for name in ("holdout", "arms") if name in given),
     )
