@@ -6,15 +6,15 @@ import logging
 import sys
 from collections.abc import Coroutine, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from scrm import __version__
 from scrm.errors import ScrmError, WrongUse
-from scrm.listening import bound, listening, until_stopped
 from scrm.log import configure_logs
 from scrm.settings import load_database_settings, load_settings
 
@@ -32,7 +32,8 @@ _NO_TABLES = ("no such table", "no such column", "UndefinedTable", "UndefinedCol
 
 
 def run(arguments: Sequence[str]) -> int:
-    parsed = _parser().parse_args(arguments)
+    asked = next((word for word in arguments if not word.startswith("-")), "")
+    parsed = parser_of(asked).parse_args(arguments)
     try:
         if hasattr(parsed, "run_sync"):
             return int(parsed.run_sync(parsed))
@@ -76,16 +77,28 @@ def _in_event_loop(work: Coroutine[None, None, int]) -> int:
         return runner.run(work)
 
 
-def _parser() -> argparse.ArgumentParser:
-    from scrm.backup import cli as backup
-    from scrm.imports import cli as imports
-    from scrm.privacy import cli as privacy
-    from scrm.segments import cli as segments
-    from scrm.sop import cli as sop
-    from scrm.sop import explain_cli
-    from scrm.sop.plans import cli as plans
-    from scrm.sync import cli as sync
+class Room(NamedTuple):
+    """A module whose `add_parser(commands)` adds these commands; `flag` says what their `run` gets."""
 
+    module: str
+    commands: tuple[str, ...]
+    flag: str = ""
+
+
+ROOMS = (
+    Room("scrm.sync.cli", ("sync",), "wants_services"),
+    Room("scrm.backup.cli", ("backup", "restore", "move")),
+    Room("scrm.imports.cli", ("import",), "feature"),
+    Room("scrm.sop.cli", ("playbook",), "feature"),
+    Room("scrm.sop.explain_cli", ("explain",), "wants_services"),
+    Room("scrm.sop.plans.cli", ("plan", "outward"), "wants_services"),
+    Room("scrm.segments.cli", ("segment",), "wants_services"),
+    Room("scrm.privacy.cli", ("erase", "export", "rotate-keys"), "wants_services"),
+)
+
+
+def parser_of(asked: str) -> argparse.ArgumentParser:
+    """With all commands, or, as importing all rooms takes seconds, only with those of the room that is asked for."""
     parser = argparse.ArgumentParser(prog="scrm", description="企业微信社交客户管理：欢迎、画像、侧边栏与 SOP 剧本。")
     parser.add_argument("--version", action="version", version=f"scrm {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -114,15 +127,11 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument("--seed", type=int, default=0, metavar="N", help="so many customers are there from the start")
     sandbox.set_defaults(run=_sandbox)
 
-    sync.add_parser(commands).set_defaults(run=_sync)
-
     doctor = commands.add_parser("doctor", help="check settings, database, queue and the way to WeCom")
     doctor.add_argument("--json", action="store_true", help="print what was found as JSON; the exit code is the same")
     doctor.add_argument("--recount", action="store_true", help="only compare every customer's totals with their orders")
     doctor.add_argument("--fix", action="store_true", help="with --recount: write what differs anew")
     doctor.set_defaults(run=_doctor)
-
-    backup.add_parser(commands)
 
     user = commands.add_parser("user", help="people and keys")
     user_commands = user.add_subparsers(dest="user_command", required=True)
@@ -142,29 +151,18 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--sees-private", action="store_true", help="the key may ask for phones and addresses in clear")
     add.set_defaults(run=_user_add)
 
-    _add_feature_commands(commands, imports, sop)
-    before = set(commands.choices)
-    privacy.add_parser(commands)
-    segments.add_parser(commands)
-    explain_cli.add_parser(commands)
-    plans.add_parser(commands)
-    for name in set(commands.choices) - before:
-        commands.choices[name].set_defaults(wants_services=True)
+    asked_for = [room for room in ROOMS if asked in room.commands]
+    for room in asked_for or (() if asked in commands.choices else ROOMS):
+        import_module(room.module).add_parser(commands)
+        for name in room.commands:
+            commands.choices[name].set_defaults(**{room.flag: True} if room.flag else {})
     return parser
-
-
-def _add_feature_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", *features: object) -> None:
-    """Features bring `add_parser(commands)`; their `run` also wants the settings."""
-    before = set(commands.choices)
-    for feature in features:
-        feature.add_parser(commands)  # type: ignore[attr-defined]
-    for name in set(commands.choices) - before:
-        commands.choices[name].set_defaults(feature=True)
 
 
 async def _serve(arguments: argparse.Namespace) -> int:
     from scrm.app import build_app, open_services, publish_playbooks
     from scrm.db.serving import serve_alone
+    from scrm.listening import bound, listening, until_stopped
 
     overrides = {key: value for key in ("host", "port") if (value := getattr(arguments, key)) is not None}
     settings = load_settings(server=overrides)
@@ -199,6 +197,7 @@ async def _make_first_administrator(services: "Services") -> None:
 
 async def _worker(arguments: argparse.Namespace) -> int:
     from scrm.app import open_services, publish_playbooks, working
+    from scrm.listening import until_stopped
 
     settings = load_settings()
     configure_logs()
@@ -239,16 +238,6 @@ async def _sandbox(arguments: argparse.Namespace) -> int:
     return await run_sandbox(load_settings(), arguments.host, arguments.port, arguments.seed)
 
 
-async def _sync(arguments: argparse.Namespace) -> int:
-    from scrm.app import open_services
-    from scrm.sync.cli import run_sync
-
-    configure_logs(level=logging.WARNING)  # the progress line must not be torn
-    async with open_services(load_settings()) as services:
-        await _require_migrated(services)
-        return await run_sync(arguments, services)
-
-
 async def _doctor(arguments: argparse.Namespace) -> int:
     from scrm.app import open_services
     from scrm.doctor.command import run_doctor
@@ -266,8 +255,9 @@ async def _doctor(arguments: argparse.Namespace) -> int:
 async def _with_services(arguments: argparse.Namespace) -> int:
     from scrm.app import open_services
 
-    configure_logs(level=logging.WARNING)
+    configure_logs(level=logging.WARNING)  # a progress line must not be torn
     async with open_services(load_settings()) as services:
+        await _require_migrated(services)
         return int(await arguments.run(arguments, services))
 
 

@@ -14,11 +14,12 @@ from scrm.work.progress import Progress
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
-    """Add `sync`; scrm.cli runs it with the services."""
+    """Add `sync`; it sets `run(arguments, services)`."""
     sync = commands.add_parser("sync", help="compare with WeCom and repair what no callback told us")
     sync.add_argument("--full", action="store_true", help="begin anew, also where a run was cut off")
     sync.add_argument("--only", default="", metavar=",".join(source.key for source in SOURCES))
     sync.add_argument("--json", action="store_true", help="the last line is a JSON object of counts by source")
+    sync.set_defaults(run=run_sync)
     return sync
 
 
