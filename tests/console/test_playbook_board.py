@@ -393,6 +393,37 @@ async def test_a_test_is_written_played_and_agreed_with_in_a_form(board: Board) 
     assert "tests" not in (await board.text()).replace("tests: []", "")
 
 
+async def test_what_chance_decides_is_settled_in_a_tests_form(board: Board) -> None:
+    await board.do("add", kind="split")
+    (split,) = [card for card in read_board(await board.text()).cards() if card.kind == "split"]
+    first, second = (arm.name for arm in split.arms)
+    board.show = "tests"
+    await board.do("add_item", at="", field="test", kind="2026-03-09")
+    (test,) = read_source(await board.text()).plain()["tests"]
+    form: dict[str, Any] = {
+        "item": "tests/0",
+        "name": test["name"],
+        "given__rows": "1",
+        "given__0__what": "contact.added",
+        "given__0__at": "2026-03-09T10:00",
+        "answers": "after",
+        "after": "10",
+        "after_unit": "m",
+        "until": "2026-03-23T10:00",
+        "expect__keys": "sent",
+        "arms__ids": split.id,
+    }
+    page = await board.do("put", at="", field="test", **form, **{f"arms__{split.id}": second})
+    (test,) = read_source(await board.text()).plain()["tests"]
+    assert test["arms"] == {split.id: second}
+    assert f"arms.{split.id}" in [found.get("name") for _, found in page.tags]
+    await board.do("put", at="", field="test", **form, **{f"arms__{split.id}": ""}, holdout="yes")
+    (test,) = read_source(await board.text()).plain()["tests"]
+    assert "arms" not in test
+    assert test["holdout"] is True
+    assert first != second
+
+
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_a_tests_form_that_nobody_touched_changes_nothing(text: str) -> None:
     for number, test in enumerate(read_source(text).plain().get("tests", [])):
@@ -401,6 +432,8 @@ def test_a_tests_form_that_nobody_touched_changes_nothing(text: str) -> None:
         said |= {"after": [trial.after[0]], "after_unit": [trial.after[1]], "given.rows": [str(len(trial.happenings))]}
         for row, each in enumerate(trial.happenings):
             said |= {f"given.{row}.{name}": [getattr(each, name)] for name in ("what", "at", "key", "value", "more")}
+        said |= {"arms.ids": list(trial.arms), **{f"arms.{each}": [name] for each, name in trial.arms.items()}}
+        said["holdout"] = ["yes"] if trial.holdout else []
         said["expect.keys"] = [wish.key for wish in trial.wishes]
         said |= {f"expect.{wish.key}": list(wish.names) for wish in trial.wishes} | {"expect.more": [trial.more]}
         assert trials.read(Said(said), ("tests", number), test) == [], test["name"]

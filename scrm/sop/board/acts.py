@@ -8,9 +8,9 @@ from typing import Any
 
 from scrm.errors import Invalid
 from scrm.sop.board import editing, fields, starting
-from scrm.sop.board.fields import DROP, Edit
+from scrm.sop.board.fields import Edit
 from scrm.sop.board.model import Board, Card, Day, Series, read_board, read_path
-from scrm.sop.board.said import Said
+from scrm.sop.board.said import DROP, Said
 from scrm.sop.board.spots import Path, value_at
 from scrm.sop.channels import channel_of
 from scrm.sop.source import read_source

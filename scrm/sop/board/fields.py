@@ -14,19 +14,13 @@ from scrm.sop import dates, run_keys, schedules
 from scrm.sop.actions import find_action
 from scrm.sop.board import conditions, trials
 from scrm.sop.board.model import read_path
-from scrm.sop.board.said import Said
+from scrm.sop.board.said import DROP, Said
 from scrm.sop.board.spots import Path, value_at
 from scrm.sop.parse_contents import MAX_VARIANTS
 from scrm.sop.schema import Window
 from scrm.sop.source import SourceError, read_source
 from scrm.sop.triggers import find_trigger
 
-
-class _Drop:
-    """What is to be taken out."""
-
-
-DROP = _Drop()
 Edit = tuple[Path, Any]
 Reader = Callable[[Said, Mapping[str, Any]], list[Edit]]
 

@@ -12,6 +12,13 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SPAN = re.compile(r"(\d+)([smhd])")
 
 
+class _Drop:
+    """What is to be taken out."""
+
+
+DROP = _Drop()
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """Values by the name of their control; absent is the same as empty."""

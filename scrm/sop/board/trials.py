@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from scrm.errors import Invalid
-from scrm.sop.board.said import Said, split_duration
+from scrm.sop.board.model import Board
+from scrm.sop.board.said import DROP, Said, split_duration
 from scrm.sop.board.spots import Path
 from scrm.sop.board.writing import write_flow
 from scrm.sop.rehearsed_tests import ACTS, GIVEN, run_word
@@ -83,7 +84,16 @@ class Trial:
     wishes: tuple[Wish, ...]
     run: str
     more: str
-    others: tuple[str, ...]
+    arms: Mapping[str, str]
+    holdout: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """A split or a step with variants: what a test may decide instead of chance."""
+
+    id: str
+    names: tuple[str, ...]
 
 
 # Showing --------------------------------------------------------------------------------------------------------------
@@ -105,7 +115,8 @@ def show(test: Any) -> Trial:
         wishes=wishes,
         run=run_word((expect or {}).get("run")),
         more=_lines(rest),
-        others=tuple(name for name in ("holdout", "arms") if name in given),
+        arms={str(key): str(name) for key, name in _mapping(given.get("arms")).items()},
+        holdout=given.get("holdout") is True,
     )
 
 
@@ -179,6 +190,10 @@ def read(said: Said, at: Path, test: Mapping[str, Any]) -> list[tuple[Path, Any]
         if not until:
             raise Invalid("请写到什么时候为止")
         edits.append(((*at, "until"), until))
+    if (arms := _read_arms(said, shown)) != shown.arms:
+        edits.append(((*at, "arms"), arms or DROP))
+    if (holdout := said.one("holdout") == "yes") != shown.holdout:
+        edits.append(((*at, "holdout"), True if holdout else DROP))
     expected = _mapping(test.get("expect"))
     if (expect := _read_expect(said, shown, expected)) != expected:
         edits.append(((*at, "expect"), expect))
@@ -247,6 +262,14 @@ def _read_staff(said: Said, shown: Trial) -> Any:
     return after or "10m"
 
 
+def _read_arms(said: Said, shown: Trial) -> dict[str, str]:
+    """In the order in which they are written; what the form does not offer stays."""
+    offered = said.all("arms.ids")
+    chosen = {each: name for each in offered if (name := said.one(f"arms.{each}"))}
+    kept = {each: chosen.get(each, name) for each, name in shown.arms.items() if each in chosen or each not in offered}
+    return kept | chosen
+
+
 def _read_expect(said: Said, shown: Trial, expected: Mapping[str, Any]) -> dict[str, Any]:
     """In the order in which it is written; a line that is new comes last."""
     wished = {key: said.all(f"expect.{key}") for key in said.all("expect.keys") if key in EXPECTED}
@@ -303,6 +326,25 @@ def begun(event: str, first_day: str, number: int) -> dict[str, Any]:
         "until": f"{start + _LONGEST:%Y-%m-%dT%H:%M}",
         "expect": {"sent": []},
     }
+
+
+def chances(board: Board) -> list[Chance]:
+    """Everything in the text that chance decides."""
+    found = []
+    for card in board.cards():
+        names = [arm.name for arm in card.arms] if card.kind == "split" else _variants(card.data.get("content"))
+        if names and card.id:
+            found.append(Chance(card.id, tuple(names)))
+    return found
+
+
+def _variants(content: Any) -> list[str]:
+    variants = content.get("variants") if isinstance(content, Mapping) else None
+    return [
+        str(each.get("name") or "ABCDE"[min(number, 4)])
+        for number, each in enumerate(_listed(variants))
+        if isinstance(each, Mapping)
+    ]
 
 
 def choices(key: str, steps: Sequence[tuple[str, str]], names: Sequence[str]) -> list[str]:
