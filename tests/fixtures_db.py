@@ -23,11 +23,16 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def sqlite_url(sqlite_template: Path, sqlite_folder: Path) -> Iterator[str]:
+def sqlite_url(sqlite_file: Path) -> str:
+    return f"sqlite:///{sqlite_file}"
+
+
+@pytest.fixture
+def sqlite_file(sqlite_template: Path, sqlite_folder: Path) -> Iterator[Path]:
     """A migrated SQLite file of this test's own."""
     folder = sqlite_folder / str(next(_numbers))
     folder.mkdir()
-    yield f"sqlite:///{shutil.copy(sqlite_template, folder / 'scrm.db')}"
+    yield Path(shutil.copy(sqlite_template, folder / "scrm.db"))
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -500,11 +500,11 @@ def _add_again(conn: Connection, external_userid: str) -> None:
 EXAMPLES = int(os.environ.get("SCRM_JOURNEYS", "12"))
 
 
-def test_journeys_never_send_twice_never_after_their_end_and_can_say_why(sqlite_template: Path, tmp_path: Path) -> None:
+def test_journeys_never_send_twice_never_after_their_end_and_can_say_why(sqlite_file: Path) -> None:
     numbers = iter(range(10**9))
 
     def machine() -> Journeys:
-        path = shutil.copy(sqlite_template, tmp_path / f"{next(numbers)}.db")
+        path = shutil.copy(sqlite_file, sqlite_file.with_name(f"{next(numbers)}.db"))
         return Journeys(f"sqlite:///{path}")
 
     run_state_machine_as_test(

@@ -31,13 +31,10 @@ def test_every_playbook_is_sound_and_brings_tests(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("path", "number"), TESTS, ids=[f"{path.stem}-{number}" for path, number in TESTS])
-async def test_every_playbook_does_what_its_tests_say(
-    path: Path, number: int, sqlite_template: Path, tmp_path: Path
-) -> None:
+async def test_every_playbook_does_what_its_tests_say(path: Path, number: int, sqlite_file: Path) -> None:
     playbook = read_file(path)
     test = playbook.tests[number]
-    copy = Path(shutil.copy(sqlite_template, tmp_path / "rehearsal.db"))
-    result = await run_test(playbook, test, copy, [read_file(other) for other in list_beside(path)])
+    result = await run_test(playbook, test, sqlite_file, [read_file(other) for other in list_beside(path)])
     assert result.problems == [], "\n".join([str(test["name"]), *result.problems, *result.story])
 
 
@@ -62,14 +59,13 @@ def nudge() -> Playbook:
     return parse_playbook(NUDGE, file_name="nudge.yaml")
 
 
-async def rehearsed(playbook: Playbook, test: dict[str, Any], template: Path, folder: Path) -> list[str]:
-    result = await run_test(playbook, {"name": "t", "line": 1, **test}, Path(shutil.copy(template, folder / "r.db")))
+async def rehearsed(playbook: Playbook, test: dict[str, Any], empty: Path) -> list[str]:
+    path = Path(shutil.copy(empty, empty.with_name("rehearsal.db")))
+    result = await run_test(playbook, {"name": "t", "line": 1, **test}, path)
     return result.problems
 
 
-async def test_a_rehearsal_tells_what_was_dropped_and_what_comes_next(
-    nudge: Playbook, sqlite_template: Path, tmp_path: Path
-) -> None:
+async def test_a_rehearsal_tells_what_was_dropped_and_what_comes_next(nudge: Playbook, sqlite_file: Path) -> None:
     test = {
         "given": [LIVE],
         "until": "2026-03-02T09:59",
@@ -80,10 +76,10 @@ async def test_a_rehearsal_tells_what_was_dropped_and_what_comes_next(
             "next": {"step": "usage", "at": "2026-03-03T1"},
         },
     }
-    assert await rehearsed(nudge, test, sqlite_template, tmp_path) == []
+    assert await rehearsed(nudge, test, sqlite_file) == []
 
 
-async def test_a_rehearsal_says_what_came_otherwise(nudge: Playbook, sqlite_template: Path, tmp_path: Path) -> None:
+async def test_a_rehearsal_says_what_came_otherwise(nudge: Playbook, sqlite_file: Path) -> None:
     test = {
         "given": [LIVE],
         "until": "2026-03-03T13:00",
@@ -95,24 +91,22 @@ async def test_a_rehearsal_says_what_came_otherwise(nudge: Playbook, sqlite_temp
             "dropped": [{"nudge": "下雨"}],
         },
     }
-    told = "\n".join(await rehearsed(nudge, test, sqlite_template, tmp_path))
+    told = "\n".join(await rehearsed(nudge, test, sqlite_file))
     assert "sent 期望 welcome、usage，实际 welcome" in told
     assert "tasks 期望 无，实际 usage" in told
     assert "不认识“colour”" in told
     assert "dropped 的 nudge 期望原因含“下雨”" in told
 
 
-async def test_another_channel_and_a_refusal_are_rehearsed_too(
-    nudge: Playbook, sqlite_template: Path, tmp_path: Path
-) -> None:
+async def test_another_channel_and_a_refusal_are_rehearsed_too(nudge: Playbook, sqlite_file: Path) -> None:
     other = {"given": [{**LIVE, "channel.kind": "门店"}], "expect": {"sent": [], "run": "none"}}
-    assert await rehearsed(nudge, other, sqlite_template, tmp_path) == []
+    assert await rehearsed(nudge, other, sqlite_file) == []
     refused = {
         "given": [{**LIVE, "at": "2026-03-01T10:00"}, "optout.promo @2026-03-01T10:10"],
         "staff": {"confirms_after": "5m"},
         "expect": {"sent": ["welcome"]},
     }
-    assert await rehearsed(nudge, refused, sqlite_template, tmp_path) == []
+    assert await rehearsed(nudge, refused, sqlite_file) == []
 
 
 @pytest.mark.parametrize(
@@ -129,24 +123,23 @@ async def test_another_channel_and_a_refusal_are_rehearsed_too(
     ],
 )
 async def test_a_test_that_cannot_be_played_says_why(
-    test: dict[str, Any], says: str, nudge: Playbook, sqlite_template: Path, tmp_path: Path
+    test: dict[str, Any], says: str, nudge: Playbook, sqlite_file: Path
 ) -> None:
-    (problem,) = await rehearsed(nudge, test, sqlite_template, tmp_path)
+    (problem,) = await rehearsed(nudge, test, sqlite_file)
     assert says in problem
 
 
-async def test_a_shipped_playbook_fails_a_wrong_expectation(sqlite_template: Path, tmp_path: Path) -> None:
+async def test_a_shipped_playbook_fails_a_wrong_expectation(sqlite_file: Path) -> None:
     playbook = read_file(DIRECTORY / "new-customer.yaml")
-    path = Path(shutil.copy(sqlite_template, tmp_path / "r.db"))
-    found = await rehearse(playbook, playbook.tests[0], path)
+    found = await rehearse(playbook, playbook.tests[0], sqlite_file)
     assert found.outcomes["sent"] == ["welcome", "remind"]
     assert compare({"sent": ["welcome"]}, found) != []
     assert any("新人券" in line for line in found.story)
 
 
-async def test_a_text_says_what_the_event_said_as_people_write_it(sqlite_template: Path, tmp_path: Path) -> None:
+async def test_a_text_says_what_the_event_said_as_people_write_it(sqlite_file: Path) -> None:
     playbook = read_file(DIRECTORY / TEMPLATES / "pb-11-coupon-expiring.yaml")
-    found = await rehearse(playbook, playbook.tests[0], Path(shutil.copy(sqlite_template, tmp_path / "r.db")))
+    found = await rehearse(playbook, playbook.tests[0], sqlite_file)
     assert any("春日券（30 元）3月5日 14:00到期" in line for line in found.story)
 
 
@@ -233,11 +226,11 @@ def test_apply_publishes_diff_shows_and_export_gives_back(
 DOCUMENT = Path(__file__).parents[2] / "docs" / "playbooks.md"
 
 
-async def test_the_documented_example_is_sound_and_does_what_it_says(sqlite_template: Path, tmp_path: Path) -> None:
+async def test_the_documented_example_is_sound_and_does_what_it_says(sqlite_file: Path) -> None:
     (example,) = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
     playbook = parse_playbook(example, file_name="docs/playbooks.md")
     (test,) = playbook.tests
-    result = await run_test(playbook, test, Path(shutil.copy(sqlite_template, tmp_path / "r.db")))
+    result = await run_test(playbook, test, sqlite_file)
     assert result.problems == []
 
 

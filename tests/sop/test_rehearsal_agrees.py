@@ -124,7 +124,7 @@ def outcomes_of(findings: Findings) -> dict[str, list[str]]:
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=texts(), happened=happenings, minutes=st.sampled_from([None, 1, 45, 300]))
 async def test_a_crowd_of_one_is_sent_what_the_engine_sends(
-    sqlite_template: Path, tmp_path: Path, text: str, happened: list[tuple[str, int]], minutes: int | None
+    sqlite_file: Path, text: str, happened: list[tuple[str, int]], minutes: int | None
 ) -> None:
     try:
         playbook = parse_playbook(text, file_name="tried")
@@ -140,7 +140,7 @@ async def test_a_crowd_of_one_is_sent_what_the_engine_sends(
     until = BEGIN + timedelta(days=9)
     test = {"name": "", "given": lines, "until": until.isoformat(), "expect": {"run": "x"}}
     test["staff"] = {"confirms_after": f"{minutes}m" if minutes is not None else "never"}
-    path = Path(shutil.copy(sqlite_template, tmp_path / "rehearsal.db"))
+    path = Path(shutil.copy(sqlite_file, sqlite_file.with_name("rehearsal.db")))
     played: Rehearsal = await rehearse(playbook, test, path)
     found = simulate(playbook, read_given(lines, HOUSE.zone), after, until.astimezone(UTC))
     told = "\n".join([text, *map(str, lines), *played.story, str(found.reasons)])

@@ -1,6 +1,5 @@
 """What authors may write in the tests of a playbook, and that each of it is played as the engine would."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -260,32 +259,31 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_what_authors_write_is_played(name: str, sqlite_template: Path, tmp_path: Path) -> None:
+async def test_what_authors_write_is_played(name: str, sqlite_file: Path) -> None:
     text, test = CASES[name]
     playbook = parse_playbook(text, file_name="tried.yaml")
-    path = Path(shutil.copy(sqlite_template, tmp_path / "rehearsal.db"))
-    result = await run_test(playbook, {"name": name, "line": 1, **test}, path)
+    result = await run_test(playbook, {"name": name, "line": 1, **test}, sqlite_file)
     assert result.problems == [], "\n".join([*result.problems, *result.story])
 
 
-async def test_the_story_says_which_condition_kept_a_customer_out(sqlite_template: Path, tmp_path: Path) -> None:
+async def test_the_story_says_which_condition_kept_a_customer_out(sqlite_file: Path) -> None:
     text = playbook_text(f"{{id: hello, at: T0+1h, {TASK}}}")
     text = text.replace("exit_if: none", "enter_if: {field: person.paid, op: gte, value: 500}\nexit_if: none")
-    path = Path(shutil.copy(sqlite_template, tmp_path / "rehearsal.db"))
     test = {"name": "t", "given": ["contact.added @2026-03-02T10:00"], "expect": {"run": "none"}}
-    result = await run_test(parse_playbook(text, file_name="tried.yaml"), test, path)
+    result = await run_test(parse_playbook(text, file_name="tried.yaml"), test, sqlite_file)
     assert result.problems == []
     assert "没有进入：不符合进入条件：累计实付（元） 不少于 500（现在：0）" in "\n".join(result.story)
 
 
-async def test_a_test_says_what_is_wrong_with_itself(sqlite_template: Path, tmp_path: Path) -> None:
+async def test_a_test_says_what_is_wrong_with_itself(sqlite_file: Path) -> None:
     playbook = parse_playbook(playbook_text(f"{{id: hello, at: T0+1h, {TASK}}}"), file_name="tried.yaml")
-    path = Path(shutil.copy(sqlite_template, tmp_path / "rehearsal.db"))
     test: dict[str, Any] = {"name": "t", "given": [{"event": "order.paid", "at": "2026-03-02T10:00", "amount": "贵"}]}
-    result = await run_test(playbook, {**test, "expect": {"run": "none"}}, path)
+    result = await run_test(playbook, {**test, "expect": {"run": "none"}}, sqlite_file)
     assert result.problems == ["amount 要写成元，例如 299，写的是“贵”"]
     test["given"] = ["contact.added @2026-03-02T10:00"]
     expect = {"blocked": {"hello": "频控"}, "arms": {"x": "A"}, "checks": {"hello": {"频控": False}}, "colour": 1}
-    told = "\n".join((await run_test(playbook, {**test, "until": "2026-03-02T12:00", "expect": expect}, path)).problems)
+    told = "\n".join(
+        (await run_test(playbook, {**test, "until": "2026-03-02T12:00", "expect": expect}, sqlite_file)).problems
+    )
     for words in ("blocked 的 hello", "没有被拦下", "arms 的 x 期望 A，实际 没有走到", "实际放行", "不认识“colour”"):
         assert words in told, told
