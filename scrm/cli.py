@@ -218,6 +218,8 @@ def _migrate(arguments: argparse.Namespace) -> int:
     url = load_database_settings().url.get_secret_value()
     try:
         migrate(url)
+    except ScrmError:
+        raise
     except Exception as error:
         raise ScrmError(_database_trouble(url, error)) from None
     print(f"scrm: the database is at revision {newest_revision()}", file=sys.stderr)
@@ -299,7 +301,7 @@ async def _user_add(arguments: argparse.Namespace) -> int:
 
 
 async def _require_migrated(services: object) -> None:
-    from scrm.db.migrate import current_revision, newest_revision
+    from scrm.db.migrate import complaint, current_revision
     from scrm.services import Services
 
     assert isinstance(services, Services)  # noqa: S101 - for the type checker
@@ -308,8 +310,8 @@ async def _require_migrated(services: object) -> None:
         found = await services.db.read(current_revision)
     except Exception as error:
         raise ScrmError(_database_trouble(url, error)) from None
-    if found != newest_revision():
-        raise ScrmError(f"database: found revision {found or 'none'}; expected {newest_revision()}: run `scrm migrate`")
+    if wrong := complaint(found):
+        raise ScrmError(wrong)
 
 
 def _database_trouble(url: str, error: Exception) -> str:

@@ -198,7 +198,7 @@ def test_the_command_says_what_to_mend_first_and_fails(
     assert cli.run(["doctor", "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
     first, *others = told["checks"]
-    assert (first["key"], first["state"], first["mend"]) == ("database", "bad", "停止服务后运行 scrm migrate。")
+    assert (first["key"], first["state"], first["mend"]) == ("database", "bad", "请先运行 scrm migrate。")
     assert {check["state"] for check in others} == {"later"}
 
 

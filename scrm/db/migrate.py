@@ -8,8 +8,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, create_engine, event, make_url
 from sqlalchemy.pool import NullPool
+
+from scrm.errors import ScrmError
+
+# Another process migrates a large file for so long before this one gives up waiting for it.
+_PATIENCE_SECONDS = 60
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 
@@ -17,7 +23,8 @@ _SCRIPTS = Path(__file__).parent / "migrations"
 def migrate(url: str, revision: str = "head") -> None:
     """Run every migration up to `revision` that this database has not seen; safe to repeat.
 
-    Blocking: not for the event loop.
+    All of it or nothing: who is killed in the middle leaves the database as it was. Raises ScrmError for a database
+    of a newer version. Blocking: not for the event loop.
     """
     _with_connection(url, lambda conn: _upgrade(conn, revision))
 
@@ -31,7 +38,27 @@ def current_revision(conn: Connection) -> str:
     return MigrationContext.configure(conn).get_current_revision() or ""
 
 
+def complaint(found: str) -> str:
+    """Empty when a database at revision `found` fits this version; else one line with what to do."""
+    if found == newest_revision():
+        return ""
+    if not found:
+        return "数据库还没有建表：请先运行 scrm migrate"
+    if _is_known(found):
+        return f"数据库的表是 {found} 版，这个程序要 {newest_revision()} 版：请停止服务后运行 scrm migrate"
+    return f"数据库的表是 {found} 版，比这个程序（{newest_revision()} 版）新：请换回升级后的程序，或者恢复升级前的备份"
+
+
+def _is_known(revision: str) -> bool:
+    try:
+        return ScriptDirectory(str(_SCRIPTS)).get_revision(revision) is not None
+    except CommandError:
+        return False
+
+
 def _upgrade(conn: Connection, revision: str) -> None:
+    if (found := current_revision(conn)) and not _is_known(found):
+        raise ScrmError(complaint(found))
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS))
     config.attributes["connection"] = conn
@@ -55,13 +82,19 @@ def _with_sqlite(url: str, act: Callable[[Connection], None]) -> None:
     parsed = make_url(url).set(drivername="sqlite+pysqlite")
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, poolclass=NullPool)
+    engine = create_engine(parsed, poolclass=NullPool, connect_args={"timeout": _PATIENCE_SECONDS})
 
     @event.listens_for(engine, "connect")
     def on_connect(dbapi, record):  # type: ignore[no-untyped-def]
         # Batch mode drops and remakes tables: with foreign keys on, that would delete the children's rows.
         dbapi.execute("PRAGMA foreign_keys=OFF")
         dbapi.execute("PRAGMA journal_mode=WAL")
+        # Python's driver begins a transaction at the first row that is written, and would commit each table alone.
+        dbapi.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def on_begin(conn):  # type: ignore[no-untyped-def]
+        conn.exec_driver_sql("BEGIN IMMEDIATE")
 
     with engine.begin() as conn:
         act(conn)

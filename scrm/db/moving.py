@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from scrm.db.migrate import current_revision, migrate, newest_revision
+from scrm.db.migrate import complaint, current_revision, migrate
 from scrm.errors import Conflict, Invalid, ScrmError
 
 _AT_ONCE = 2_000
@@ -27,8 +27,8 @@ def move(source: str, target: str, say: Say = lambda line: None) -> dict[str, in
     _check_kinds(source, target)
     engine = create_engine(make_url(source).set(drivername="sqlite+pysqlite"), poolclass=NullPool)
     with engine.connect() as conn:
-        if (found := current_revision(conn)) != newest_revision():
-            raise Conflict(f"原来的数据库是 {found or '空的'}，这个版本要 {newest_revision()}：请先运行 scrm migrate。")
+        if wrong := complaint(current_revision(conn)):
+            raise Conflict(f"搬不了：{wrong}。")
     try:
         migrate(target)
         return asyncio.run(_copy_all(engine, target, say))

@@ -13,7 +13,7 @@ from scrm.commerce.import_coupons import import_codes
 from scrm.commerce.import_orders import Counts, Into, Progress, import_orders, spare_the_collector
 from scrm.commerce.words import taken_as
 from scrm.db import Database
-from scrm.db.migrate import current_revision, newest_revision
+from scrm.db.migrate import complaint, current_revision
 from scrm.db.vault_keys import use_chain, vault_of
 from scrm.errors import ScrmError, WrongUse
 from scrm.imports import customers as customer_files
@@ -201,8 +201,8 @@ async def _require_migrated(db: Database) -> None:
         found = await asyncio.wait_for(db.read(current_revision), 30)
     except Exception as error:
         raise ScrmError(f"数据库打不开（{type(error).__name__}）：请检查 database.url，或运行 scrm doctor") from None
-    if found != newest_revision():
-        raise ScrmError("数据库的表还不是这个版本：请先运行 scrm migrate")
+    if wrong := complaint(found):
+        raise ScrmError(wrong)
 
 
 def _tell_orders(counts: Counts, arguments: argparse.Namespace, seconds: float) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from scrm.db.migrate import current_revision, newest_revision
+from scrm.db.migrate import complaint, current_revision
 from scrm.db.serving import is_served
 from scrm.db.vault import Vault
 from scrm.db.vault_keys import Rotated, needs_new_hashes, rehash, reseal
@@ -157,5 +157,5 @@ async def _person(services: Services, named: str) -> int:
 
 
 async def _require_migrated(services: Services) -> None:
-    if await services.db.read(current_revision) != newest_revision():
-        raise ScrmError("数据库的表还不是这个版本：请先运行 scrm migrate")
+    if wrong := complaint(await services.db.read(current_revision)):
+        raise ScrmError(wrong)

@@ -5,10 +5,12 @@ import hashlib
 import sqlite3
 from pathlib import Path
 
-from sqlalchemy import Connection, bindparam, text
+import pytest
+from sqlalchemy import Connection, Engine, bindparam, event, text
 
 from scrm.db import Database, Json
-from scrm.db.migrate import migrate
+from scrm.db.migrate import migrate, newest_revision
+from scrm.errors import ScrmError
 from tests.postgresql_server import Server
 
 BODY = b"<xml><CreateTime>1795317496</CreateTime></xml>"
@@ -68,3 +70,48 @@ async def test_an_order_of_before_is_of_the_province_its_mask_shows(tmp_path: Pa
     old.commit()
     await asyncio.to_thread(migrate, url)
     assert dict(old.execute("SELECT receiver_mask, province FROM orders")) == masks
+
+
+class Died(BaseException):
+    """Nobody catches it."""
+
+
+def revision_of(path: Path) -> str:
+    return str(sqlite3.connect(path).execute("SELECT version_num FROM alembic_version").fetchone()[0])
+
+
+async def test_who_dies_in_the_middle_of_a_migration_leaves_the_database_as_it_was(tmp_path: Path) -> None:
+    path, url = tmp_path / "old.db", f"sqlite:///{tmp_path}/old.db"
+    await asyncio.to_thread(migrate, url, "0041")
+    before = sqlite3.connect(path).execute("SELECT name, sql FROM sqlite_master").fetchall()
+
+    def die_at_the_last_step(conn: object, cursor: object, statement: str, *rest: object) -> None:
+        if newest_revision() in statement or f"'{newest_revision()}'" in str(rest):
+            raise Died
+
+    event.listen(Engine, "before_cursor_execute", die_at_the_last_step)
+    try:
+        with pytest.raises(Died):
+            await asyncio.to_thread(migrate, url)
+    finally:
+        event.remove(Engine, "before_cursor_execute", die_at_the_last_step)
+    assert sqlite3.connect(path).execute("SELECT name, sql FROM sqlite_master").fetchall() == before
+    await asyncio.to_thread(migrate, url)
+    assert revision_of(path) == newest_revision()
+
+
+async def test_two_that_migrate_one_file_at_once_do_it_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/new.db"
+    await asyncio.gather(asyncio.to_thread(migrate, url), asyncio.to_thread(migrate, url))
+    assert revision_of(tmp_path / "new.db") == newest_revision()
+
+
+async def test_a_database_of_a_newer_version_is_told_and_left_alone(tmp_path: Path) -> None:
+    path, url = tmp_path / "new.db", f"sqlite:///{tmp_path}/new.db"
+    await asyncio.to_thread(migrate, url)
+    newer = sqlite3.connect(path)
+    newer.execute("UPDATE alembic_version SET version_num = '9999'")
+    newer.commit()
+    with pytest.raises(ScrmError, match=r"9999 版，比这个程序.*新：请换回升级后的程序"):
+        await asyncio.to_thread(migrate, url)
+    assert revision_of(path) == "9999"

@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 
 from scrm import operations
-from scrm.db.migrate import current_revision, newest_revision
+from scrm.db.migrate import complaint, current_revision
 from scrm.doctor import store
 from scrm.doctor.findings import Finding, bad, good, warn
 from scrm.doctor.look import Look
@@ -14,8 +14,9 @@ async def database(look: Look) -> Finding:
         revision = await look.services.db.read(current_revision)
     except Exception as error:
         return bad(f"数据库打不开（{type(error).__name__}）。", "启动数据库，检查设置里的 database.url。")
-    if revision != newest_revision():
-        return bad("数据库还不是这个版本的表结构。", "停止服务后运行 scrm migrate。")
+    if wrong := complaint(revision):
+        finding, mend = wrong.split("：", 1)
+        return bad(f"{finding}。", f"{mend}。")
     return good()
 
 
