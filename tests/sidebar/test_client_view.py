@@ -143,6 +143,8 @@ async def test_every_client_shows_who_it_is_beside_and_sends_into_that_chat(
     assert "preVerifyJSAPI" not in views["windows 5.0"].calls
     assert {chat for chat, _ in views["windows 3.0"].sent} == {XIAOMAN}
     assert {chat for chat, _ in views["windows 5.0"].sent} == {ANING}
+    cards = [message["news"] for view in views.values() for _, message in view.sent if "news" in message]
+    assert [set(card) for card in cards] == [{"title", "desc", "link", "imgUrl"}] * 2
     rows = await world.rows(send, send.c.kind == "chat")
     assert [row.outcome for row in rows] == ["sent", "sent"]
 
@@ -152,6 +154,17 @@ TROUBLES: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("signature", {"agent_ticket": "another app's"}, "重新打开"),
     ("domain", {"trusted": "crm.example.test"}, "可信域名"),
     ("settings", {"refuses": {"agentConfig": ["invalid corpId"] * 3}}, "检查应用设置"),
+    (
+        "settings",
+        {
+            "refuses": {
+                "agentConfig": ["app not operable, more info at https://open.work.weixin.qq.com/devtool/query?e=301002"]
+                * 3
+            }
+        },
+        "已停用",
+    ),
+    ("signature", {"refuses": {"agentConfig": ["fail_invalid_signature"] * 3}}, "重新打开"),
     ("old", {"refuses": {name: ["function not exist"] for name in ("getContext", "getCurExternalContact")}}, "升级"),
     ("entry", {"entry": "chat_attachment"}, "单聊"),
     ("entry", {"refuses": {"getCurExternalContact": ["fail without context of external contact"]}}, "单聊"),

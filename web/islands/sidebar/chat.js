@@ -59,9 +59,16 @@ async function call(api, params) {
     return await patiently(api(params));
   } catch (problem) {
     if (problem instanceof Refusal) throw problem;
-    const said = problem && problem.errMsg;
-    throw new Refusal(words(said), String(said || problem), 0, kindOf(said));
+    const said = saidBy(problem);
+    throw new Refusal(words(said), said, 0, kindOf(said));
   }
+}
+
+// Some clients tell the cause by its number alone.
+function saidBy(problem) {
+  const { errMsg, errCode } = problem || {};
+  if (!errMsg) return String(problem);
+  return errCode > 0 && !errMsg.includes(`e=${errCode}`) ? `${errMsg} (e=${errCode})` : errMsg;
 }
 
 // Asks the client anew: a member who turns to another chat may keep this very page. Of several answers on their way
@@ -116,7 +123,12 @@ export async function sendMessage(message, contact = "") {
     await readChat();
     if (!canSendTo(contact)) throw new Refusal(_("当前打开的不是这位客户的聊天，没有发送。"), "another chat was open", 0, "entry");
   }
-  await call(sendChatMessage, message);
+  await call(sendChatMessage, whole(message));
+}
+
+// A card has all four of its fields, though one be empty.
+function whole(message) {
+  return message.news ? { ...message, news: { title: "", desc: "", imgUrl: "", ...message.news } } : message;
 }
 
 export async function openChat(contact) {
