@@ -8,7 +8,7 @@ import structlog
 from aiohttp import web
 
 import web.render as rendering
-from scrm import http, joining, listening, login, operations, renaming
+from scrm import given_up, http, joining, listening, login, operations, renaming
 from scrm.allowances import DatabaseLedger
 from scrm.api import auth as api_auth
 from scrm.api import coupons as api_coupons
@@ -258,7 +258,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             vault=vault,
             worker=Worker(db, clock),
         )
-        services.worker.prepare(services, EXECUTORS)
+        services.worker.prepare(services, EXECUTORS, died=given_up.died)
         hooks_of(services)
         pulls_of(services)
         services.wecom.observe(operations.count_call)

@@ -6,12 +6,11 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
-from scrm import audit, stops
+from scrm import audit, given_up, stops
 from scrm.access.modules import EDIT
 from scrm.console.door import MANAGER, before_of, for_managers, page
 from scrm.console.words import WORK_KINDS
 from scrm.errors import NotFound
-from scrm.profiles import remarks, tags
 from scrm.services import SERVICES
 from scrm.wecom.errors import WeComError
 from scrm.wecom.stops import Stop
@@ -22,9 +21,6 @@ from scrm.work.worker import LANES
 routes = web.RouteTableDef()
 
 SHOWN = 50
-# What members see as waiting for WeCom must not wait for work that nobody will do.
-_LET_GO = {tags.MARK: tags.let_go, remarks.WRITE: remarks.let_go}
-DISCARDED = "管理员在任务队列里丢弃了，没有告诉企业微信"
 
 
 @routes.get("/console/work")
@@ -98,7 +94,7 @@ def _note_resumed(conn: Connection, refused: list[str], count: int) -> None:
 async def retry_work(request: web.Request) -> web.StreamResponse:
     services = request.app[SERVICES]
     item_id = int(request.match_info["id"])
-    if not await services.db.write(queue.revive, item_id, now=services.clock.now()):
+    if not await services.db.write(given_up.revive, item_id, now=services.clock.now()):
         raise NotFound("这个任务已经重新开始，或者不存在。请刷新列表查看")
     raise web.HTTPSeeOther(f"/console/work?queued={item_id}")
 
@@ -118,7 +114,7 @@ async def retry_kind(request: web.Request) -> web.StreamResponse:
 
 
 def _revive(conn: Connection, kind: str, up_to: int, now: datetime) -> int:
-    count = queue.revive_kind(conn, kind, up_to=up_to, now=now)
+    count = sum(given_up.revive(conn, each, now=now) for each in queue.oldest_dead(conn, kind, up_to=up_to))
     audit.changed(conn, "work_item", kind, None, {"kind": kind, "count": count} if count else None)
     return count
 
@@ -127,17 +123,15 @@ def _revive(conn: Connection, kind: str, up_to: int, now: datetime) -> int:
 @for_managers
 async def discard_work(request: web.Request) -> web.StreamResponse:
     services, item_id = request.app[SERVICES], int(request.match_info["id"])
-    await services.db.write(_discard, item_id)
+    await services.db.write(_discard, item_id, services.clock.now())
     raise web.HTTPSeeOther(f"/console/work?discarded={item_id}")
 
 
-def _discard(conn: Connection, item_id: int) -> None:
-    gone = queue.discard(conn, item_id)
+def _discard(conn: Connection, item_id: int, now: datetime) -> None:
+    gone = given_up.discard(conn, item_id, now=now)
     if gone is None:
         raise NotFound("这个任务已经重新开始，或者不存在。请刷新列表查看")
     audit.changed(conn, "work_item", item_id, {"kind": gone.kind, "error": gone.last_error}, None)
-    if let_go := _LET_GO.get(gone.kind):
-        let_go(conn, gone.payload, gone.created_at, DISCARDED)
 
 
 def _number(request: web.Request, name: str) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row
 from scrm.content import programs
 from scrm.content.media import store as media
 from scrm.content.media.copies import MESSAGE, PICTURE, ensure_copy
-from scrm.errors import ScrmError
+from scrm.errors import ScrmError, Unavailable
 from scrm.mass_messages import saying, store
 from scrm.mass_messages.audience import Quota, quota_at
 from scrm.mass_messages.plan import file_of, queue_create
@@ -28,6 +28,8 @@ log = structlog.get_logger()
 # WeCom makes mass messages in its own time: only after this is one that its list does not know not there.
 SETTLED = timedelta(minutes=3)
 LOOK_AGAIN = timedelta(seconds=60)
+# Some ten calls whose outcome is not known: an hour.
+MOST_LOOKS = 40
 # Two clocks may disagree by this much.
 SKEW = timedelta(minutes=10)
 FIRST_POLL = timedelta(seconds=60)
@@ -48,9 +50,9 @@ class Call:
 
 async def run_create(services: Services, item: queue.Claimed) -> None:
     """Work of kind "mass_message.create". Raises WeCom's error when trying again helps."""
-    part_id = int(item.payload["part_id"])
+    part_id, looks = int(item.payload["part_id"]), int(item.payload.get("looks", 0))
     part, message = await services.db.read(_load, part_id)
-    if part.state == "intent" and not await _resolve(services, part, message):
+    if part.state == "intent" and not await _resolve(services, part, message, looks):
         return
     try:
         attachments = await build_attachments(services, message.attachments)
@@ -66,7 +68,7 @@ async def run_create(services: Services, item: queue.Claimed) -> None:
     quota = quota_at(now, settings.mass_messages, settings.shop.zone)
     call = await services.db.write(_begin, part_id, quota, settings.shop.name, now)
     if call is not None:
-        await _call(services, call, attachments)
+        await _call(services, call, attachments, looks)
 
 
 def _load(conn: Connection, part_id: int) -> tuple[Row[Any], Row[Any]]:
@@ -101,23 +103,23 @@ def _text_of(conn: Connection, part: Row[Any], message: Row[Any], shop: str) -> 
     return saying.fill(message.text, shop, store.find_member_name(conn, part.userid))
 
 
-async def _call(services: Services, call: Call, attachments: list[dict[str, Any]]) -> None:
+async def _call(services: Services, call: Call, attachments: list[dict[str, Any]], looks: int) -> None:
     names = {"chat_ids" if call.message.kind == "group" else "external_userids": call.targets}
     try:
         created = await services.wecom.customer_messages.add_msg_template(
             sender=call.part.userid, text=call.text, attachments=attachments, **names
         )
     except WeComError as error:
-        await _judge(services, call, error)
+        await _judge(services, call, error, looks)
         return
     await _note_created(services, call.part.id, created)
 
 
-async def _judge(services: Services, call: Call, error: WeComError) -> None:
+async def _judge(services: Services, call: Call, error: WeComError, looks: int) -> None:
     now, part_id = services.clock.now(), call.part.id
     is_unknown = error.perhaps_done if isinstance(error, WeComUnreachable) else error.errcode == -1
     if is_unknown:
-        await services.db.write(_wait, call.part, _UNKNOWN_WORDS, error.errcode, now)
+        await services.db.write(_wait, call.part, looks, error.errcode, now)
         return
     if error.errcode == 41048:
         await services.db.write(_note_unreachable, part_id, now)
@@ -134,9 +136,13 @@ async def _judge(services: Services, call: Call, error: WeComError) -> None:
     raise error
 
 
-def _wait(conn: Connection, part: Row[Any], reason: str, errcode: int, now: datetime) -> None:
-    store.change_part(conn, part.id, reason=reason, errcode=errcode)
-    queue_create(conn, part.mass_message_id, part.id, part.userid, now, due_at=now + LOOK_AGAIN)
+def _wait(conn: Connection, part: Row[Any], looks: int, errcode: int, now: datetime) -> None:
+    """Raises Unavailable when that has been done too often: it is left to a person then."""
+    if looks >= MOST_LOOKS:
+        raise Unavailable("多次核对仍不知道企业微信有没有创建这条群发，请到企业微信后台查看")
+    store.change_part(conn, part.id, reason=_UNKNOWN_WORDS, errcode=errcode)
+    due_at = now + LOOK_AGAIN
+    queue_create(conn, part.mass_message_id, part.id, part.userid, now, due_at=due_at, looks=looks + 1)
 
 
 def _step_back(conn: Connection, part_id: int, error: WeComError) -> None:
@@ -149,6 +155,12 @@ def _fail(conn: Connection, part_id: int, errcode: int, reason: str, now: dateti
     store.move_targets(conn, part_id, "failed", before=("planned",))
     store.change_part(conn, part_id, errcode=errcode)
     _end(conn, part, "failed", reason, now)
+
+
+def give_up(conn: Connection, part_id: int, reason: str, now: datetime) -> None:
+    """Nobody will make this part any more; what WeCom has of it already stays as it is."""
+    if store.lock_part(conn, part_id).state in ("planned", "intent"):
+        _fail(conn, part_id, 0, reason, now)
 
 
 def _note_unreachable(conn: Connection, part_id: int, now: datetime) -> None:
@@ -199,14 +211,14 @@ def note_cancelled(conn: Connection, part_id: int, now: datetime) -> None:
 # After a crash or a silence ----------------------------------------------------------------------------------------------
 
 
-async def _resolve(services: Services, part: Row[Any], message: Row[Any]) -> bool:
+async def _resolve(services: Services, part: Row[Any], message: Row[Any], looks: int) -> bool:
     """Whether the call must be made (again): True only when WeCom had time enough and does not know it."""
     now = services.clock.now()
     try:
         msgid = await _find_made(services, part, message, now)
     except WeComError as error:
         if error.retry_class is RetryClass.LATER:
-            await services.db.write(_wait, part, _UNKNOWN_WORDS, error.errcode, now)
+            await services.db.write(_wait, part, looks, error.errcode, now)
             return False
         raise
     if msgid:
@@ -214,7 +226,7 @@ async def _resolve(services: Services, part: Row[Any], message: Row[Any]) -> boo
         await _note_created(services, part.id, Created(msgid, ()))
         return False
     if now - part.intent_at < SETTLED:
-        await services.db.write(_wait, part, _UNKNOWN_WORDS, part.errcode, now)
+        await services.db.write(_wait, part, looks, part.errcode, now)
         return False
     log.info("mass_message.was_not_made", part=part.id)
     await services.db.write(store.change_part, part.id, state="planned", reason="上次调用没有生效，重新创建")

@@ -259,13 +259,22 @@ def _prepare_some(conn: Connection, message_id: int, quota: Any, now: datetime) 
 
 
 def queue_create(
-    conn: Connection, message_id: int, part_id: int, userid: str, now: datetime, due_at: datetime | None = None
+    conn: Connection,
+    message_id: int,
+    part_id: int,
+    userid: str,
+    now: datetime,
+    due_at: datetime | None = None,
+    looks: int = 0,
 ) -> None:
-    """One member's parts of a message are made one after the other, so that WeCom's list tells them apart."""
+    """One member's parts of a message are made one after the other, so that WeCom's list tells them apart.
+
+    `looks` is how often the list has been asked without an end.
+    """
     item = queue.Item(
         lane="send",
         kind=CREATE,
-        payload={"part_id": part_id},
+        payload={"part_id": part_id, "looks": looks},
         due_at=due_at,
         order_key=f"mass_message:{message_id}:{userid}",
     )

@@ -11,7 +11,7 @@ from scrm import audit
 from scrm.content.media import library
 from scrm.content.media import store as media
 from scrm.content.media.copies import IN_MOMENT, ensure_copy
-from scrm.errors import Conflict, Invalid, NotFound, ScrmError
+from scrm.errors import Conflict, Invalid, NotFound, ScrmError, Unavailable
 from scrm.moments import store
 from scrm.services import Services
 from scrm.wecom.errors import RetryClass, WeComError, WeComUnreachable
@@ -21,6 +21,8 @@ KIND = "moment.create"
 TEXT_CHARS, TEXT_BYTES, IMAGES = 2000, 4000, 9
 SETTLED, LOOK_AGAIN, SKEW = timedelta(minutes=3), timedelta(seconds=60), timedelta(minutes=10)
 FIRST_POLL = timedelta(seconds=5)
+# Some ten calls whose outcome is not known: an hour.
+MOST_LOOKS = 40
 _FINAL = (RetryClass.PARAMETER, RetryClass.RELATION)
 
 
@@ -82,8 +84,9 @@ def _create(conn: Connection, values: dict[str, Any], now: datetime) -> int:
     return number
 
 
-def _queue(conn: Connection, number: int, now: datetime, due_at: datetime | None = None) -> None:
-    item = queue.Item(lane="send", kind=KIND, payload={"id": number}, due_at=due_at, order_key=f"moment:{number}")
+def _queue(conn: Connection, number: int, now: datetime, due_at: datetime | None = None, looks: int = 0) -> None:
+    payload = {"id": number, "looks": looks}
+    item = queue.Item(lane="send", kind=KIND, payload=payload, due_at=due_at, order_key=f"moment:{number}")
     queue.add(conn, item, now=now)
 
 
@@ -111,11 +114,11 @@ def check_content(conn: Connection, text: str, attachments: Sequence[Mapping[str
 
 async def run_create(services: Services, item: queue.Claimed) -> None:
     """Work of kind "moment.create". Raises WeCom's error when trying again helps."""
-    number, now = int(item.payload["id"]), services.clock.now()
+    number, now, looks = int(item.payload["id"]), services.clock.now(), int(item.payload.get("looks", 0))
     row = await services.db.read(store.find_moment, number)
     if row is None or row.state not in ("planned", "intent"):
         return
-    if row.state == "intent" and not await _resolve(services, row):
+    if row.state == "intent" and not await _resolve(services, row, looks):
         return
     try:
         attachments = await _build(services, row.attachments)
@@ -125,7 +128,7 @@ async def run_create(services: Services, item: queue.Claimed) -> None:
             text=row.text, attachments=attachments, userids=row.userids, tag_ids=row.tag_ids
         )
     except WeComError as error:
-        await _judge(services, row, error)
+        await _judge(services, row, error, looks)
         return
     except ScrmError as error:
         await services.db.write(store.change_moment, number, state="failed", reason=error.text)
@@ -149,11 +152,11 @@ def _begin(conn: Connection, number: int, now: datetime) -> bool:
     return True
 
 
-async def _judge(services: Services, row: Row[Any], error: WeComError) -> None:
+async def _judge(services: Services, row: Row[Any], error: WeComError, looks: int) -> None:
     is_unknown = error.perhaps_done if isinstance(error, WeComUnreachable) else error.errcode == -1
     now, in_call = services.clock.now(), error.path.endswith("add_moment_task")
     if is_unknown and in_call:
-        await services.db.write(_wait, row.id, now)
+        await services.db.write(_wait, row.id, looks, now)
         return
     state = "failed" if error.retry_class in _FINAL else "planned"
     await services.db.write(store.change_moment, row.id, state=state, errcode=error.errcode, reason=error.text)
@@ -165,12 +168,15 @@ async def _judge(services: Services, row: Row[Any], error: WeComError) -> None:
         raise error
 
 
-def _wait(conn: Connection, number: int, now: datetime) -> None:
+def _wait(conn: Connection, number: int, looks: int, now: datetime) -> None:
+    """Raises Unavailable when that has been done too often: it is left to a person then."""
+    if looks >= MOST_LOOKS:
+        raise Unavailable("多次核对仍不知道企业微信有没有创建这条朋友圈，请到企业微信后台查看")
     store.change_moment(conn, number, reason="没有收到企业微信的答复，正在核对是否已创建")
-    _queue(conn, number, now, due_at=now + LOOK_AGAIN)
+    _queue(conn, number, now, due_at=now + LOOK_AGAIN, looks=looks + 1)
 
 
-async def _resolve(services: Services, row: Row[Any]) -> bool:
+async def _resolve(services: Services, row: Row[Any], looks: int) -> bool:
     """Whether the call must be made (again): only when WeCom had time enough and its list does not have it."""
     now = services.clock.now()
     listing = services.wecom.moments.get_moment_list(row.intent_at - SKEW, now + SKEW, filter_type=0)
@@ -189,7 +195,7 @@ async def _resolve(services: Services, row: Row[Any]) -> bool:
             )
             return False
     if now - row.intent_at < SETTLED:
-        await services.db.write(_wait, row.id, now)
+        await services.db.write(_wait, row.id, looks, now)
         return False
     await services.db.write(store.change_moment, row.id, state="planned", reason="上次调用没有生效，重新创建")
     return True

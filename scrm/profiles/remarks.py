@@ -114,6 +114,12 @@ def let_go(conn: Connection, payload: Mapping[str, Any], asked_at: datetime, pro
     conn.execute(old.values(problem=problem))
 
 
+def take_up(conn: Connection, payload: Mapping[str, Any], problem: str) -> None:
+    """What was let go with this problem waits again."""
+    this = _pair_of(remark_wish, (payload["userid"], payload["external_userid"]))
+    conn.execute(update(remark_wish).where(*this, remark_wish.c.problem == problem).values(problem=""))
+
+
 def _settle(conn: Connection, pair: Pair, wish: Wish) -> None:
     """No event comes of calls of ours: our rows follow by themselves."""
     conn.execute(update(follow_user).where(*_pair_of(follow_user, pair)).values(**wish.changes))

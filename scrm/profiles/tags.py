@@ -210,6 +210,12 @@ def let_go(conn: Connection, payload: Mapping[str, Any], asked_at: datetime, pro
     refuse(conn, *pair, [one for one in list_wishes(conn, *pair) if one.wanted_at <= asked_at], problem)
 
 
+def take_up(conn: Connection, payload: Mapping[str, Any], problem: str) -> None:
+    """What was let go with this problem waits again."""
+    mine = _pair(tag_wish, payload["userid"], payload["external_userid"]), tag_wish.c.problem == problem
+    conn.execute(update(tag_wish).where(*mine).values(problem=""))
+
+
 def settle(
     conn: Connection,
     userid: str,

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -15,12 +15,16 @@ from scrm.outgoing import DELAYS, Call, Refused, Target, post
 from scrm.services import Services
 from scrm.settings import Settings
 from scrm.sop import exits, guards, store, timing
+from scrm.sop.actions.store import open_again
 from scrm.sop.channels.outward import KIND, once
 from scrm.sop.shelf import find_version, house_of, playbooks_of
 from scrm.work import queue
 from scrm.work.retry import TryAgain, next_try
 
 log = structlog.get_logger()
+
+# What was decided longer ago is looked at once more before it is said.
+_FRESH = timedelta(minutes=1)
 
 
 async def run_outward(services: Services, item: queue.Claimed) -> None:
@@ -51,7 +55,7 @@ def _prepare(conn: Connection, item: queue.Claimed, services: Services) -> Call 
     if row is None or row.outcome in ("sent", "none"):
         return None
     now = services.clock.now()
-    if item.attempts > 1 and (why := _stale(conn, item, services, now)):
+    if (item.attempts > 1 or now - item.created_at > _FRESH) and (why := _stale(conn, item, services, now)):
         store.change_send(conn, once(step_run_id), outcome="none", reason=why[:300])
         store.end_step_runs(conn, [step_run_id], "skipped", why, now=now)
         return None
@@ -111,6 +115,14 @@ def note_end(conn: Connection, step_run_id: int, state: str, words: str, now: da
     store.end_step_runs(conn, [step_run_id], state, words, now=now)
     if not is_done:
         log.warning("sop.outward_failed", step_run=step_run_id)
+
+
+def take_up(conn: Connection, step_run_id: int, words: str) -> None:
+    """A call that ended with these words is to be made again."""
+    row = store.find_send(conn, once(step_run_id))
+    if row is not None and (row.outcome, row.reason) == ("failed", words):
+        store.change_send(conn, once(step_run_id), outcome="intent", reason="")
+        open_again(conn, step_run_id, words)
 
 
 def _note_trouble(conn: Connection, step_run_id: int, words: str) -> None:

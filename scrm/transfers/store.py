@@ -300,6 +300,27 @@ def forget_unassigned(conn: Connection, handover_userid: str, external_userid: s
     )
 
 
+def note_open(conn: Connection, transfer_id: int, of: str, reason: str) -> None:
+    """Why those who have no end yet do not go on: "asked" and "waiting" are customers, "groups" groups."""
+    table, states = _OPEN_ONES[of]
+    still = table.c.transfer_id == transfer_id, table.c.state.in_(states)
+    conn.execute(update(table).where(*still).values(reason=reason[:200]))
+
+
+def end_open(conn: Connection, transfer_id: int, of: str, reason: str, now: datetime) -> None:
+    """They will never be asked for, or nobody looks any more what became of them."""
+    table, states = _OPEN_ONES[of]
+    still = table.c.transfer_id == transfer_id, table.c.state.in_(states)
+    conn.execute(update(table).where(*still).values(state="failed", reason=reason[:200], ended_at=now))
+
+
+_OPEN_ONES: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "asked": (transfer_customer, ("pending", "asking")),
+    "waiting": (transfer_customer, ("waiting",)),
+    "groups": (transfer_group, ("pending", "asking")),
+}
+
+
 # Groups ---------------------------------------------------------------------------------------------------------------
 
 

@@ -349,6 +349,11 @@ def list_trying(conn: Connection, lanes: Iterable[str]) -> list[Trying]:
     return sorted(found.values(), key=lambda each: -each.many)
 
 
+def find_dead(conn: Connection, item_id: int) -> Any | None:
+    """The dead letter; None when it is not one (any more)."""
+    return conn.execute(select(work_item).where(work_item.c.id == item_id, _IS_DEAD)).one_or_none()
+
+
 def count_dead_by_kind(conn: Connection) -> dict[str, int]:
     """The most frequent first."""
     many = func.count()
@@ -358,11 +363,10 @@ def count_dead_by_kind(conn: Connection) -> dict[str, int]:
     return {row.kind: row.many for row in rows}
 
 
-def revive_kind(conn: Connection, kind: str, *, up_to: int, now: datetime, limit: int = 500) -> int:
-    """Another chance for the oldest dead letters of a kind up to an id; returns how many, 0 when none is left."""
+def oldest_dead(conn: Connection, kind: str, *, up_to: int, limit: int = 500) -> list[int]:
+    """The oldest dead letters of a kind, up to an id."""
     query = select(work_item.c.id).where(_IS_DEAD, work_item.c.kind == kind, work_item.c.id <= up_to)
-    ids = list(conn.scalars(query.order_by(work_item.c.id).limit(limit)))
-    return sum(revive(conn, each, now=now) for each in ids)
+    return list(conn.scalars(query.order_by(work_item.c.id).limit(limit)))
 
 
 def discard(conn: Connection, item_id: int) -> Any | None:

@@ -19,6 +19,7 @@ from scrm.work.retry import is_held, next_try
 
 log = structlog.get_logger()
 
+Died = Callable[[Connection, queue.Claimed, datetime], None]
 Execute = Callable[[Any, queue.Claimed], Awaitable[None]]
 
 # How many items of a lane run at a time. `welcome` waits for no other lane. What events write is written together:
@@ -39,6 +40,7 @@ class Worker:
         self._db, self._clock = db, clock
         self._executors: Mapping[str, Execute] = {}
         self._context: Any = None
+        self._died: Died | None = None
         self._wake = {lane: asyncio.Event() for lane in LANES}
         self._loops: list[asyncio.Task[None]] = []
         self._running: dict[str, set[asyncio.Task[None]]] = {lane: set() for lane in LANES}
@@ -50,8 +52,9 @@ class Worker:
         for lane in lanes & self._wake.keys():
             self._wake[lane].set()
 
-    def prepare(self, context: Any, executors: Mapping[str, Execute]) -> None:
-        self._context, self._executors = context, executors
+    def prepare(self, context: Any, executors: Mapping[str, Execute], died: Died | None = None) -> None:
+        """`died` tells what waits for an item that nothing will bring back by itself."""
+        self._context, self._executors, self._died = context, executors, died
         self._db.on_commit(self.wake)
 
     async def start(self) -> None:
@@ -154,7 +157,7 @@ class Worker:
         text = _text(error)
         try:
             if due_at is None:
-                await self._db.write(queue.bury, item.id, error=text, held=is_held(error, item.give_up_at))
+                await self._bury(item, text, is_held(error, item.give_up_at))
                 log.error("work.dead", kind=item.kind, item=item.id, attempts=item.attempts, error=text)
                 return "dead"
             await self._db.write(queue.repeat, item.id, due_at=due_at, error=text)
@@ -163,6 +166,15 @@ class Worker:
             # The lease ends by itself and the item comes back.
             log.error("work.unrecorded", kind=item.kind, item=item.id, error=_text(trouble))
         return "repeat"
+
+    async def _bury(self, item: queue.Claimed, text: str, is_held_up: bool) -> None:
+        if self._died is not None and not is_held_up:
+            try:
+                await self._db.write(_bury_and_tell, item, text, self._died, self._clock.now())
+                return
+            except Exception as trouble:
+                log.error("work.untold", kind=item.kind, item=item.id, error=_text(trouble))
+        await self._db.write(queue.bury, item.id, error=text, held=is_held_up)
 
     async def _sweep(self) -> None:
         while True:
@@ -200,6 +212,11 @@ def _claim_of_each_lane(conn: Connection, *, now: datetime, limit: int) -> list[
 def _finish_many(conn: Connection, ids: list[int]) -> list[None]:
     queue.finish(conn, ids)
     return [None] * len(ids)
+
+
+def _bury_and_tell(conn: Connection, item: queue.Claimed, text: str, died: Died, now: datetime) -> None:
+    queue.bury(conn, item.id, error=text)
+    died(conn, item, now)
 
 
 def _text(error: Exception) -> str:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from scrm import stops
-from scrm.console.repairs import DISCARDED
 from scrm.doctor.command import run_doctor
+from scrm.given_up import DISCARDED
 from scrm.profiles import remarks, tags
 from scrm.profiles.models import external_contact, follow_user_tag, tag_wish
 from scrm.stops import wecom_stop

@@ -1,14 +1,17 @@
 """A process that ends at the worst moment: before it says what is decided, or before it keeps what was answered."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from scrm import given_up
 from scrm.services import Services
 from scrm.wecom.calls import Calls
 from scrm.work import queue
+
+PassTime = Callable[..., Awaitable[None]]
 
 
 class Killed(BaseException):
@@ -49,6 +52,33 @@ def _killed_at(patch: pytest.MonkeyPatch, path: str, *, is_said: bool) -> Iterat
         except Killed:
             return
     pytest.fail(f"nothing was about to call {path}")
+
+
+async def stop_by_bug(patch: pytest.MonkeyPatch, path: str, pass_time: PassTime) -> None:
+    """Whatever calls `path` fails by an error of ours, as often as it is tried; then the error is mended."""
+    exchange = Calls._exchange
+
+    async def err(self: Calls, request: Any, token: str) -> Any:
+        if request.path == path:
+            raise KeyError("a bug")
+        return await exchange(self, request, token)
+
+    with patch.context() as inner:
+        inner.setattr(Calls, "_exchange", err)
+        for seconds in (0, 2, 6, 31, 301):
+            await pass_time(seconds=seconds)
+
+
+async def retry_dead(services: Services) -> None:
+    """As the button of 任务队列 does, for all that died."""
+    for row in await services.db.read(queue.list_dead):
+        assert await services.db.write(given_up.revive, row.id, now=services.clock.now())
+
+
+async def discard_dead(services: Services) -> None:
+    """As the other button does."""
+    for row in await services.db.read(queue.list_dead):
+        assert await services.db.write(given_up.discard, row.id, now=services.clock.now())
 
 
 async def revive(services: Services) -> None:

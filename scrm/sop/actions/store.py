@@ -82,6 +82,12 @@ def fail_step(conn: Connection, step_run_id: int, words: str, now: datetime) -> 
     conn.execute(update(step_run).where(step_run.c.id == step_run_id).values(**values))
 
 
+def open_again(conn: Connection, step_run_id: int, words: str, state: str = "intent") -> None:
+    """A step that failed for nothing but these words is under way again, or done."""
+    failed = step_run.c.id == step_run_id, step_run.c.state == "failed", step_run.c.reason == words
+    conn.execute(update(step_run).where(*failed).values(state=state, reason=""))
+
+
 def end_if_open(conn: Connection, step_run_id: int, now: datetime) -> None:
     """Done, unless something of it has failed."""
     open_one = step_run.c.id == step_run_id, step_run.c.state == "intent"

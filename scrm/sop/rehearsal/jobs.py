@@ -74,6 +74,18 @@ def cancel(conn: Connection, rehearsal_id: int, *, now: datetime) -> bool:
     return over.first() is not None
 
 
+def stop(conn: Connection, rehearsal_id: int, problem: str, now: datetime) -> None:
+    """It will not be played to its end."""
+    busy = rehearsal.c.id == rehearsal_id, rehearsal.c.state.in_(BUSY)
+    conn.execute(rehearsal.update().where(*busy).values(state="failed", problem=problem, ended_at=now))
+
+
+def take_up(conn: Connection, rehearsal_id: int, problem: str) -> None:
+    """One that stopped with this problem is to be played anew."""
+    stopped = rehearsal.c.id == rehearsal_id, rehearsal.c.state == "failed", rehearsal.c.problem == problem
+    conn.execute(rehearsal.update().where(*stopped).values(state="waiting", problem="", ended_at=None))
+
+
 async def run_rehearsal(services: Services, item: Claimed) -> None:
     """Work of kind "sop.rehearse"; broken off by a restart, it is played anew: it changes nothing but its own row."""
     rehearsal_id = int(item.payload["rehearsal_id"])
