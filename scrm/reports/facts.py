@@ -13,12 +13,11 @@ from sqlalchemy import (
     Select,
     and_,
     case,
-    column,
     func,
     literal,
+    literal_column,
     or_,
     select,
-    values,
 )
 from sqlalchemy import type_coerce as coerce
 
@@ -62,20 +61,26 @@ class Fact:
     people: People | None = None
 
 
-def _days(look: Look, by: str) -> Any:
-    """The times as ranges of milliseconds, numbered; each begins on its first day in the period."""
-    found: dict[date, list[int]] = {}
-    for day, start, stop in bounds(look.asked.period, look.zone):
-        known = found.setdefault(start_of(day, by), [to_millis(start), 0])
-        known[1] = to_millis(stop)
-    rows = [(day.toordinal(), *ends) for day, ends in found.items()]
-    columns = (column("number", BigInteger), column("start", BigInteger), column("stop", BigInteger))
-    return values(*columns, name="times_given").data(rows).cte("times")
+def _time_of(look: Look, by: str, at: Any) -> ColumnElement[int]:
+    """The number of the day on which the moment's day, week or month begins in the period.
+
+    A tree of comparisons: a join with the ranges would compare each row with hundreds of them.
+    """
+    starts: dict[date, int] = {}
+    for day, start, _ in bounds(look.asked.period, look.zone):
+        starts.setdefault(start_of(day, by), to_millis(start))
+    tree = _tree(f"{at.table.name}.{at.name}", [(start, day.toordinal()) for day, start in starts.items()])
+    # A bare number, where there is but one time, would group by the column of that place.
+    return literal_column(f"({tree} + 0)", BigInteger())
 
 
-def _within(at: Any, times: Any) -> ColumnElement[bool]:
-    moment = coerce(at, BigInteger)
-    return and_(moment >= times.c.start, moment < times.c.stop)
+def _tree(name: str, starts: Sequence[tuple[int, int]]) -> str:
+    """SQL for the number of the last start that is not after the moment."""
+    if len(starts) == 1:
+        return str(starts[0][1])
+    middle = len(starts) // 2
+    earlier, later = _tree(name, starts[:middle]), _tree(name, starts[middle:])
+    return f"CASE WHEN {name} < {starts[middle][0]} THEN {earlier} ELSE {later} END"
 
 
 def _is_in(conn: Connection, look: Look, tree: Tree, person_id: Any) -> list[ColumnElement[bool]]:
@@ -106,8 +111,7 @@ def _lined_adds(conn: Connection, look: Look, by: str, tree: Tree) -> Any:
     source: Any = rows
     key: Any
     if by in TIMES:
-        times = _days(look, by)
-        source, key = rows.join(times, _within(rows.c.added_at, times)), times.c.number
+        key = _time_of(look, by, rows.c.added_at)
     elif by == "kind":
         source = rows.outerjoin(contact_way, contact_way.c.state == rows.c.state)
         key = func.coalesce(contact_way.c.kind, "")
@@ -223,12 +227,11 @@ def _chosen_orders(conn: Connection, look: Look, tree: Tree) -> list[ColumnEleme
     return chosen + _is_in(conn, look, tree, orders.c.person_id)
 
 
-def _lined_orders(look: Look, by: str) -> tuple[Any, Any]:
-    """What is read, and its column that tells the line."""
+def _line_of_orders(look: Look, by: str) -> Any:
+    """The column that tells the line."""
     if by in TIMES:
-        times = _days(look, by)
-        return orders.join(times, _within(orders.c.paid_at, times)), times.c.number
-    return orders, orders.c.province if by == "province" else orders.c.channel
+        return _time_of(look, by, orders.c.paid_at)
+    return orders.c.province if by == "province" else orders.c.channel
 
 
 def _who_bought(conn: Connection, look: Look, by: str, key: str, measure: str, tree: Tree) -> Select[Any]:
@@ -238,7 +241,7 @@ def _who_bought(conn: Connection, look: Look, by: str, key: str, measure: str, t
         source, column_of, refunded = _lines_of_orders(), _PRODUCT, order_line.c.refunded_fen
         chosen.append(~order_line.c.is_gift)
     else:
-        (source, column_of), refunded = _lined_orders(look, by), orders.c.refunded_fen
+        source, column_of, refunded = orders, _line_of_orders(look, by), orders.c.refunded_fen
     if measure in ("refunded", "refund_rate"):
         chosen.append(refunded > 0)
     return select(orders.c.person_id).select_from(source).where(*chosen, column_of == _key_of(by, key))
@@ -249,7 +252,7 @@ def _count_orders(conn: Connection, look: Look, by: str, tree: Tree) -> dict[Any
     buyers = func.count(orders.c.person_id.distinct()).label("buyers")
     if by == "product":
         return _keyed(conn.execute(_by_product(chosen, buyers)), by, _sold)
-    source, key = _lined_orders(look, by)
+    key = _line_of_orders(look, by)
     query = select(
         key.label("line"),
         func.count().label("orders"),
@@ -258,7 +261,7 @@ def _count_orders(conn: Connection, look: Look, by: str, tree: Tree) -> dict[Any
         func.sum(orders.c.refunded_fen).label("refunded_fen"),
         literal(0).label("units"),
     )
-    return _keyed(conn.execute(query.select_from(source).where(*chosen).group_by(key)), by, _sold)
+    return _keyed(conn.execute(query.select_from(orders).where(*chosen).group_by(key)), by, _sold)
 
 
 # One object: PostgreSQL would take the same words said twice for two things.
