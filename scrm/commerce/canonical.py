@@ -33,6 +33,7 @@ RefundStatus = Literal[
     "rejected",
     "cancelled",
     "failed",
+    "unknown",
 ]
 
 
@@ -88,6 +89,8 @@ class Refund(Struct, kw_only=True, omit_defaults=True):
     type: Annotated[str, Meta(max_length=32)] = ""
     amount_fen: Fen = 0
     reason: str = ""
+    # The channel's own word, where the status is unknown.
+    raw_status: str = ""
     created_at: Moment | None = None
     finished_at: Moment | None = None
 

@@ -203,7 +203,8 @@ class _Survey:
         except ValueError:
             return
         if moment is not None and (self.newest is None or moment > self.newest):
-            self.newest, self._newest_text = moment, text
+            # In one notation, whatever the file's are: texts are compared with it.
+            self.newest, self._newest_text = moment, f"{moment.astimezone(self._zone):%Y-%m-%d %H:%M:%S}"
 
     def refuse_damage(self) -> None:
         """Every long number ends in zeros: a spreadsheet has rounded the whole column."""

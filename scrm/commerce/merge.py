@@ -21,6 +21,7 @@ RANK = {
 }
 _TERMINAL = ("cancelled", "closed")
 _REFUND_RANK = {
+    "unknown": 0,
     "requested": 10,
     "agreed": 20,
     "waiting_return": 30,
@@ -31,7 +32,7 @@ _REFUND_RANK = {
     "cancelled": 70,
     "refunded": 90,
 }
-REFUND_OPEN = frozenset(status for status, rank in _REFUND_RANK.items() if rank <= 50)
+REFUND_OPEN = frozenset(status for status, rank in _REFUND_RANK.items() if 0 < rank <= 50)
 
 # Where a parcel is; trouble on the way may end well, and a return is the end.
 _PARCEL_RANK = {
@@ -196,7 +197,7 @@ def merge_refunds(old: list[Row], new: list[Row] | None, verdict: Verdict) -> li
             cases[case["refund_no"]] = case
             continue
         ahead = _REFUND_RANK[case["status"]] - _REFUND_RANK[before["status"]]
-        reopened = verdict is Verdict.CORRECT and before["status"] != "refunded"
+        reopened = verdict is Verdict.CORRECT and before["status"] != "refunded" and case["status"] != "unknown"
         believed = ahead > 0 or (ahead == 0 and verdict in (Verdict.CORRECT, Verdict.APPLY)) or reopened
         cases[case["refund_no"]] = _fill(before, case) if believed else _fill(case, before)
     return [cases[number] for number in sorted(cases)]
@@ -227,7 +228,7 @@ def complete(row: Row, lines: list[Row], shipments: list[Row], refunds: list[Row
     `stated` holds what this snapshot itself says: refunded_fen (counts only when there are no refund cases),
     payment_status, fulfillment_status, aftersale_status, and `moment`, the time to take where one is missing.
     """
-    if refunds:
+    if any(case["status"] != "unknown" for case in refunds):
         row["refunded_fen"] = sum(case["amount_fen"] for case in refunds if case["status"] == "refunded")
     elif stated.get("refunded_fen") is not None:
         row["refunded_fen"] = stated["refunded_fen"]

@@ -102,6 +102,14 @@ orders = Table(
         sqlite_where=text(f"{IS_PURCHASE} AND person_id IS NOT NULL"),
         postgresql_where=text(f"{IS_PURCHASE} AND person_id IS NOT NULL"),
     ),
+    # Those whose state nobody knew: found again when a manager says what the word means.
+    Index(
+        "ix_orders_strange",
+        "raw_status",
+        "id",
+        sqlite_where=text("status = 'unknown' AND raw_status <> ''"),
+        postgresql_where=text("status = 'unknown' AND raw_status <> ''"),
+    ),
     # Orders that wait for their person; nobody looks for the others this way.
     Index(
         "ix_orders_waiting_unionid",
@@ -202,8 +210,17 @@ refund = Table(
     Column("status", String(24), nullable=False),
     _fen("amount_fen"),
     _text("reason", 300),
+    # The channel's own word, where the status is unknown.
+    _text("raw_status", 80),
     Column("created_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
+    Index(
+        "ix_refund_strange",
+        "raw_status",
+        "order_id",
+        sqlite_where=text("status = 'unknown'"),
+        postgresql_where=text("status = 'unknown'"),
+    ),
     sqlite_with_rowid=False,
 )
 

@@ -37,6 +37,8 @@ def reached(row: Row, refunds: list[Row]) -> set[tuple[str, str]]:
         told.add(("order.cancelled", ""))
     for case in refunds:
         number, status = case["refund_no"], case["status"]
+        if status == "unknown":
+            continue
         told.add(("refund.opened", number))
         if status in _AGREED:
             told.add(("refund.agreed", number))

@@ -345,6 +345,7 @@ def refund_row(case: Refund) -> Row:
         "status": case.status,
         "amount_fen": case.amount_fen,
         "reason": _cut("refund.reason", cover_phones(case.reason)),
+        "raw_status": _cut("refund.raw_status", cover_phones(case.raw_status)),
         "created_at": _whole(case.created_at),
         "finished_at": _whole(case.finished_at),
     }

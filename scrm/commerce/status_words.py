@@ -7,9 +7,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from scrm import audit
-from scrm.commerce.canonical import Order
+from scrm.commerce.canonical import Order, Refund
+from scrm.commerce.connectors.aftersale import AFTERSALE, NO_CASE
 from scrm.commerce.connectors.reader import normalise_heading
-from scrm.commerce.connectors.status_words import MOST_WORDS, Seen, add, ended
+from scrm.commerce.connectors.status_words import MOST_WORDS, Seen, add, ended, of_case
 from scrm.commerce.models import order_status_word
 from scrm.db import upsert
 from scrm.errors import Invalid
@@ -24,7 +25,26 @@ STATUSES: Mapping[str, str] = {
     "closed": "交易关闭（没付款的记为已取消）",
 }
 
+# What a word for an after-sale case may mean.
+CASES: Mapping[str, str] = {
+    "none": "没有售后",
+    "requested": "申请中",
+    "agreed": "商家已同意",
+    "waiting_return": "等待寄回",
+    "returned_in_transit": "退货途中",
+    "refunding": "退款中",
+    "refunded": "已退款",
+    "rejected": "已拒绝",
+    "cancelled": "已撤销",
+    "failed": "退款失败",
+}
+
 _FILE = "file:"
+
+
+def meanings(word: str) -> Mapping[str, str]:
+    """What a word may mean."""
+    return CASES if word.startswith(AFTERSALE) else STATUSES
 
 
 def of_file(format_key: str) -> str:
@@ -35,7 +55,8 @@ def of_file(format_key: str) -> str:
 def settle(conn: Connection, source: str, orders: Sequence[Order], *, now: datetime) -> None:
     """Read live orders of unknown states as the manager says, in place; note the words that nobody knows."""
     strange = [order for order in orders if order.status == "unknown" and order.raw_status]
-    if not strange:
+    cases = [(order, case) for order in orders for case in order.refunds or () if _is_strange(case)]
+    if not strange and not cases:
         return
     own, words = own_words(conn, source), dict[str, Seen]()
     for order in strange:
@@ -43,7 +64,17 @@ def settle(conn: Connection, source: str, orders: Sequence[Order], *, now: datet
             order.status = ended(status, order.paid_at is not None)  # type: ignore[assignment]
         else:
             add(words, (order.raw_status,), order)
+    for order, case in cases:
+        word = of_case(case.raw_status)
+        if (status := own.get(normalise_heading(word))) is not None:
+            case.status = "cancelled" if status == NO_CASE else status  # type: ignore[assignment]
+        else:
+            add(words, (word,), order)
     note(conn, source, words, now=now)
+
+
+def _is_strange(case: Refund) -> bool:
+    return case.status == "unknown" and case.raw_status != ""
 
 
 def own_words(conn: Connection, source: str) -> dict[str, str]:
@@ -96,8 +127,10 @@ def count_strange(conn: Connection) -> int:
 
 def map_word(conn: Connection, source: str, word: str, status: str, *, by: str, now: datetime) -> None:
     """From now on the word means this; '' takes it back. Raises Invalid for what is no status."""
-    if status and status not in STATUSES:
-        raise Invalid(f"没有订单状态“{status[:30]}”，请从列表里选一个")
+    if status and status not in meanings(word):
+        raise Invalid(
+            f"没有{'售后状态' if word.startswith(AFTERSALE) else '订单状态'}“{status[:30]}”，请从列表里选一个"
+        )
     table = order_status_word
     key = {"source": source[:80], "word": word[:80]}
     before = conn.execute(select(table.c.status).filter_by(**key)).scalar_one_or_none()

@@ -96,8 +96,8 @@ def parcel_state(state: str) -> Word:
     return _PARCELS.get(state) or Word(N_("已发货"), "info")
 
 
-def refund_state(status: str) -> Word:
-    return _REFUNDS.get(status) or Word(N_("状态未知"))
+def refund_state(status: str, raw_status: str = "") -> Word:
+    return _REFUNDS.get(status) or Word(raw_status or N_("状态未知"))
 
 
 def refund_kind(key: str) -> str:

@@ -55,7 +55,6 @@ async def hooks(request: web.Request) -> web.StreamResponse:
         shown=SHOWN,
         strange=shown(await services.db.read(status_words.list_words, titles.keys()), titles),
         action="/console/hooks/status-words",
-        statuses=status_words.STATUSES,
         mapped="mapped" in request.query,
         replayed=_number(request.query.get("replayed", "")),
     )

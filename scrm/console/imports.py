@@ -54,7 +54,6 @@ def _of_words(request: web.Request) -> dict[str, Any]:
     """What the table of strange words needs."""
     return {
         "action": "/console/imports/status-words",
-        "statuses": status_words.STATUSES,
         "mapped": "mapped" in request.query,
     }
 

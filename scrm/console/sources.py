@@ -53,7 +53,6 @@ async def sources(request: web.Request) -> web.StreamResponse:
         again="again" in request.query,
         strange=shown(await services.db.read(status_words.list_words, titles.keys()), titles),
         action="/console/sources/status-words",
-        statuses=status_words.STATUSES,
         mapped="mapped" in request.query,
     )
 

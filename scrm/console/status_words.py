@@ -32,6 +32,11 @@ class StrangeWord(NamedTuple):
     taken_as: str
     status: str
 
+    @property
+    def meanings(self) -> Mapping[str, str]:
+        """What it may mean."""
+        return status_words.meanings(self.word)
+
 
 def shown(rows: Iterable[Any], titles: Mapping[str, str]) -> list[StrangeWord]:
     """What is kept, with the names of its sources."""

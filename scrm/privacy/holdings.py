@@ -151,7 +151,7 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding("payment", "付款", _of_order, blank={}),
     Holding("order_coupon", "订单用券", _of_order, blank={"code": _stand_in}),
     Holding("shipment", "物流", _of_order, blank={"tracking_no": _stand_in}),
-    Holding("refund", "售后", _of_order, blank={"reason": ""}),
+    Holding("refund", "售后", _of_order, blank={"reason": "", "raw_status": ""}),
     Holding(
         "hook_message",
         "平台推送原文",

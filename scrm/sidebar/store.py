@@ -285,6 +285,7 @@ def _order_parts(shown: Subquery) -> Mapping[str, Select[Any]]:
             case_.status,
             case_.amount_fen,
             case_.reason,
+            case_.raw_status,
             case_.created_at,
         ).join_from(shown, refund, case_.order_id == shown.c.id),
     }

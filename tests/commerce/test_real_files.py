@@ -3,11 +3,13 @@
 import csv
 import io
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import xlsxwriter
 
+from scrm.commerce.connectors.reader import read_fen, read_moment
 from scrm.commerce.import_orders import Counts, Into, import_orders
 from scrm.commerce.store import find_orders
 from scrm.db import Database
@@ -127,6 +129,71 @@ def test_pinduoduos_refund_column_says_how_much_went_back(tmp_path: Path) -> Non
     refunds = {no[-2:]: [case.amount_fen for case in order.refunds or ()] for no, order in orders.items()}
     assert refunds == {"29": [3000], "11": [10000], "37": []}
     assert orders["260601-600000000000029"].status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("cell", "fen"),
+    [("１，２９９．００", 129900), ("￥ 1,299.00 元", 129900), ("（30.00）", -3000), ("暂无", None), ("人民币8", 800)],
+)
+def test_money_is_read_however_people_write_it(cell: str, fen: int | None) -> None:
+    assert read_fen(cell) == fen
+
+
+@pytest.mark.parametrize(
+    "cell", ["2026年06月18日20:00:05", "20260618200005", "2026/6/18 20:00:05", "2026-06-18T20:00:05+08:00"]
+)
+def test_times_are_read_however_exports_write_them(cell: str) -> None:
+    assert read_moment(cell, SHANGHAI) == datetime(2026, 6, 18, 12, 0, 5, tzinfo=UTC)
+
+
+def test_a_file_is_as_new_as_its_newest_time_in_any_notation(tmp_path: Path) -> None:
+    moved = A_JD_ORDER | {"订单号": "296600000002", "下单时间": "2026/6/9 8:00", "付款确认时间": "2026-06-12 08:00:00"}
+    (tmp_path / "jd.csv").write_bytes(table(JD, moved, A_JD_ORDER).encode("gb18030"))
+    _, orders, _ = read(tmp_path / "jd.csv")
+    assert orders["296600000001"].platform_updated_at == datetime(2026, 6, 12, tzinfo=UTC)
+
+
+def test_a_jd_order_on_hold_says_nothing_of_its_state(tmp_path: Path) -> None:
+    (tmp_path / "jd.csv").write_bytes(table(JD, A_JD_ORDER | {"订单状态": "(锁定)等待出库"}).encode("gb18030"))
+    _, orders, _ = read(tmp_path / "jd.csv")
+    assert orders["296600000001"].status == "unknown"
+
+
+DETAILS = columns("子订单编号,主订单编号,标题,价格,购买数量,订单状态,买家应付货款,买家实际支付金额,退款状态,退款金额")
+
+
+@pytest.mark.parametrize(
+    ("words", "back", "of_order", "states"),
+    [
+        ("卖家已经同意退款，等待买家退货", "100.00", "0.00", [("waiting_return", 10000, "")]),
+        ("退款成功", "90.00", "100.00", [("refunded", 10000, "")]),
+        ("没有申请退款", "", "0.00", []),
+        ("待平台判责", "100.00", "0.00", [("unknown", 10000, "待平台判责")]),
+        ("退款关闭", "100.00", "30.00", []),
+    ],
+)
+async def test_after_sales_of_the_goods_report_come_with_the_orders(
+    db: Database, vault: Vault, tmp_path: Path, words: str, back: str, of_order: str, states: list[tuple[str, int, str]]
+) -> None:
+    no = "3920114455667788149"
+    line = {
+        "子订单编号": no,
+        "主订单编号": no,
+        "标题": "盖碗",
+        "价格": "100",
+        "购买数量": "1",
+        "退款状态": words,
+        "退款金额": back,
+    }
+    (tmp_path / "orders.csv").write_bytes(table(TAOBAO, ANOTHER | {"退款金额": of_order}).encode("gb18030"))
+    (tmp_path / "goods.csv").write_bytes(table(DETAILS, line).encode("gb18030"))
+    counts = await import_orders(
+        Into(db, vault, FakeClock(), SHANGHAI), [tmp_path / "goods.csv", tmp_path / "orders.csv"]
+    )
+    (order,) = await db.read(find_orders, None, no)
+    assert [(case["status"], case["amount_fen"], case["raw_status"]) for case in order.refunds] == states
+    assert order.row["refunded_fen"] == read_fen(of_order)
+    assert list(counts.strange) == (["售后：待平台判责"] if words == "待平台判责" else [])
 
 
 async def bring_in(db: Database, vault: Vault, path: Path) -> Counts:

@@ -3,12 +3,16 @@
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from scrm.commerce import status_words
-from scrm.commerce.canonical import Order
+from scrm.commerce.canonical import Order, Refund
 from scrm.commerce.connectors.status_words import MOST_WORDS, Seen
 from scrm.commerce.import_orders import Counts, Into, import_orders
+from scrm.commerce.store import find_orders
 from scrm.db import Database
 from scrm.db.vault import Vault
+from scrm.errors import Invalid
 from tests.commerce.conftest import NOW
 from tests.commerce.test_import_platforms import SHANGHAI
 from tests.fakes.clock import FakeClock
@@ -66,3 +70,35 @@ async def test_a_column_of_nonsense_does_not_fill_the_table(db: Database) -> Non
     await db.write(status_words.note, "file:jd", words, now=NOW)
     rows = await db.read(status_words.list_words)
     assert (len(rows), {row.seen for row in rows}) == (MOST_WORDS, {2})
+
+
+PDD = "商品,订单号,订单状态,用户实付金额(元),商品数量(件),支付时间,售后状态,样式ID\n"
+
+
+async def test_words_for_after_sales_are_treated_the_same(db: Database, vault: Vault, tmp_path: Path) -> None:
+    path = tmp_path / "pdd.csv"
+    row = "茶,260601-60000000000000{},已签收,88.00,1,2026-06-01 10:00:00,{},1\n"
+    path.write_text(
+        PDD + row.format(1, "平台判责中") + row.format(2, "无售后或售后取消") + row.format(3, "售后关闭"), "utf-8"
+    )
+    counts = await bring_in(db, vault, path)
+    assert counts.strange == {"售后：平台判责中": Seen(1, "260601-600000000000001", "unknown")}
+    (order,) = await db.read(find_orders, None, "260601-600000000000001")
+    assert (order.row["aftersale_status"], order.row["refunded_fen"]) == ("none", 0), "nothing is guessed"
+    with pytest.raises(Invalid):
+        await db.write(status_words.map_word, "file:pdd", "售后：平台判责中", "shipped", by="boss", now=NOW)
+    await db.write(status_words.map_word, "file:pdd", "售后：平台判责中", "refunded", by="boss", now=NOW)
+    assert (await bring_in(db, vault, path)).strange == {}
+    (order,) = await db.read(find_orders, None, "260601-600000000000001")
+    assert (order.row["status"], order.row["refunded_fen"]) == ("closed", 8800)
+
+
+async def test_live_after_sales_are_read_as_the_manager_says(db: Database) -> None:
+    case = Refund(refund_no="R1", status="unknown", raw_status="PLATFORM_JUDGE")
+    order = Order(channel="mall", order_no="C1", status="paid", refunds=[case])
+    await db.write(status_words.settle, "mall", [order], now=NOW)
+    (row,) = await db.read(status_words.list_words, ["mall"])
+    assert (row.word, row.seen, case.status) == ("售后：PLATFORM_JUDGE", 1, "unknown")
+    await db.write(status_words.map_word, "mall", row.word, "refunding", by="boss", now=NOW)
+    await db.write(status_words.settle, "mall", [order], now=NOW)
+    assert case.status == "refunding"

@@ -15,7 +15,7 @@ CONNECTOR = Dialect(
         "qty": ("商品数量",),
         "item": ("商品ID",),
         "merchant_sku": ("商家编码",),
-        "price": ("商品单价",),
+        "price": ("商品单价", "商品金额"),
         "freight": ("运费",),
         "payable": ("订单应付金额",),
         "off_the_payment": ("支付优惠",),

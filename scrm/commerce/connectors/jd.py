@@ -8,9 +8,11 @@ _PARENT = re.compile(r"(?:父|原|拆分前|主)订?单号?[:：\s]*(\d{8,20})")
 
 
 def _plain(status: str) -> str:
-    """(删除)等待出库 is an order that was cancelled."""
-    text = status.strip()
-    return "已取消" if text.startswith(("(删除)", "（删除）")) else text
+    """(删除)等待出库 is an order that was cancelled, (锁定)等待出库 one on hold."""
+    text = status.strip().replace("（", "(").replace("）", ")")
+    if text.startswith("(删除)"):
+        return "已取消"
+    return "锁定" if text.startswith(("(锁定)", "(暂停)")) else text
 
 
 def _parent(note: str) -> str:

@@ -25,7 +25,7 @@ from scrm.commerce.connectors.pull import (
     check_shops,
     find_shop,
 )
-from scrm.commerce.connectors.values import count, dicts, moment, pick, said, word, yuan
+from scrm.commerce.connectors.values import count, dicts, moment, pick, raw_case, said, word, yuan
 
 # What the ERP calls the platform of a shop.
 _SITES = {
@@ -272,8 +272,10 @@ class Jushuitan(Pull):
         status = _REFUND_SHOP_STATUSES.get(word(record.get("shop_status"))) or _REFUND_STATUSES.get(
             word(record.get("status"))
         )
-        if status is None:
-            raise Unreadable(f"status：不认识的售后状态 {word(record.get('status'))} {word(record.get('shop_status'))}")
+        said_state = word(record.get("shop_status"), 80) or word(record.get("status"), 80)
+        if not said_state:
+            raise Unreadable("status：没有售后状态")
+        status = status or "unknown"
         ended = status in ("refunded", "rejected", "cancelled")
         amount = yuan("refund", record.get("refund"))
         case = said(
@@ -285,6 +287,7 @@ class Jushuitan(Pull):
                 "reason": word(record.get("question_type")),
                 "created_at": moment("created", record.get("created") or record.get("as_date")),
                 "finished_at": moment("modified", record.get("modified")) if ended else None,
+                **raw_case(status, said_state),
             }
         )
         plain = {**self._natural_key(record, word(record.get("so_id"))), "status": "unknown", "refunds": [case]}

@@ -46,7 +46,7 @@ _AMOUNTS = (
 )
 _YES = frozenset(("是", "1", "true", "yes", "赠品"))
 _DONE_REFUND = ("退款成功", "售后成功", "已退款", "退款完成", "售后完成")
-_OPEN_REFUND = ("处理中", "退款中", "售后中", "待商家", "待买家", "申请", "待处理", "待退货")
+_PARTLY = "部分退款"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,8 @@ class _Orders:
         least = RANK["completed" if self._dialect.pays_on_delivery else "paid"]
         is_paid = times.get("paid_at") is not None or least <= RANK[status] <= RANK["completed"]
         paid = self._paid(money) if is_paid or status == "closed" else 0
-        refunds = self._refunds(rows, lines, no, status, paid or 0)
+        refunds = self._refunds(rows, no, paid or 0, context)
+        is_told = any(case.status != "unknown" for case in refunds)
         note = clean(first(rows, "seller_note"))
         return Order(
             channel=self._dialect.key,
@@ -181,7 +182,7 @@ class _Orders:
             platform_discount_fen=money["platform_discount"],
             payable_fen=money["payable"],
             paid_fen=paid,
-            refunded_fen=None if refunds else money["refunded"],
+            refunded_fen=None if is_told else money["refunded"],
             merchant_income_fen=None if money["income"] is None else max(money["income"], 0),
             platform_updated_at=context.exported_at,
             buyer_ref=self._buyer(rows),
@@ -333,22 +334,29 @@ class _Orders:
 
     # -- after-sales
 
-    def _refunds(self, rows: Sequence[Line], lines: list[OrderLine], no: str, status: str, paid: int) -> list[Refund]:
+    def _refunds(self, rows: Sequence[Line], no: str, paid: int, context: Context) -> list[Refund]:
         """What the after-sale column of each row says, with the money of the row."""
-        told = [f"{clean(self._get(row, 'aftersale'))},{clean(self._get(row, 'status'))}" for row in rows]
-        done = [_has(text, _DONE_REFUND) for text in told]
+        words = [clean(self._get(row, "aftersale")) for row in rows]
+        states = [self._case_state(row, text, context) for row, text in zip(rows, words, strict=True)]
+        are_all_done = all(state == "refunded" for state in states)
         cases = []
-        for place, (row, text) in enumerate(zip(rows, told, strict=True)):
+        for place, (row, text, state) in enumerate(zip(rows, words, states, strict=True)):
             own = self._amount(row, "refunded")
             own = None if own is None else abs(own)
-            if done[place]:
-                whole = paid if all(done) else self._own_part(rows, place, paid)
-                if all(done) and place > 0 and own is None:
-                    continue
-                cases.append(self._case(row, no, place, "refunded", own or whole))
-            elif _has(text, _OPEN_REFUND) and "无售后" not in text and "取消" not in text:
-                cases.append(self._case(row, no, place, "requested", own or 0))
+            if not state or (are_all_done and place > 0 and own is None):
+                continue
+            if state in ("cancelled", "rejected", "failed") and own:
+                continue  # money went back all the same: the column says how much
+            if state in ("refunded", "unknown") and not own and _PARTLY not in text:
+                own = paid if are_all_done or len(rows) == 1 else self._own_part(rows, place, paid)
+            cases.append(self._case(row, no, place, state, own or 0, text if state == "unknown" else ""))
         return cases
+
+    def _case_state(self, row: Line, text: str, context: Context) -> str:
+        """The row's case, by its own column or by the end of its status: 已发货,退款成功."""
+        if _has(clean(self._get(row, "status")), _DONE_REFUND):
+            return "refunded"
+        return context.words.refund(text) if value_of(text) else ""
 
     def _own_part(self, rows: Sequence[Line], place: int, paid: int) -> int:
         """A row's part of what was paid: what it says itself, or by the price of its goods."""
@@ -359,9 +367,14 @@ class _Orders:
         goods = [self._goods_of(row) or 0 for row in rows]
         return paid * goods[place] // sum(goods) if sum(goods) else 0
 
-    def _case(self, row: Line, no: str, place: int, status: str, amount: int) -> Refund:
+    def _case(self, row: Line, no: str, place: int, status: str, amount: int, raw: str) -> Refund:
         number = read_id(self._get(row, "line_no")) or f"{no}-{place + 1}"
-        return Refund(refund_no=f"{number}-refund"[:80], status=status, amount_fen=max(amount, 0))  # type: ignore[arg-type]
+        return Refund(
+            refund_no=f"{number}-refund"[:80],
+            status=status,  # type: ignore[arg-type]
+            amount_fen=max(amount, 0),
+            raw_status=raw,
+        )
 
     # -- people and parcels
 

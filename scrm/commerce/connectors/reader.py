@@ -26,7 +26,7 @@ LARGEST_SHEET = 600_000_000
 LARGEST_TEXT = 8_000_000_000
 _DELIMITERS = (",", "\t", ";", "|")
 _INVISIBLE = re.compile("[\ufeff\u200b-\u200f\u2060\t\r\n]")
-EMPTY = frozenset(("", "-", "--", "—", "无", "null", "None", "NULL"))
+EMPTY = frozenset(("", "-", "--", "—", "无", "暂无", "null", "None", "NULL", "N/A", "#N/A", "\\N"))
 _SUMMARY = ("合计", "总计", "汇总", "小计")
 
 MOST_IN_CELL = 1_000_000
@@ -63,6 +63,7 @@ def value_of(cell: str) -> str:
 
 
 _PLAIN_MONEY = re.compile(r"\d{1,11}(?:\.\d{1,2})?", re.ASCII)
+_NOT_DIGITS = re.compile(r"[,¥元\s]|CNY|RMB|人民币")
 
 
 # Amounts, counts and times repeat within a row and from row to row; what cannot be read is not remembered.
@@ -75,7 +76,10 @@ def read_fen(cell: str) -> int | None:
     if _PLAIN_MONEY.fullmatch(text):
         yuan, _, cents = text.partition(".")
         return int(yuan) * 100 + int(cents.ljust(2, "0") if cents else 0)
-    plain = re.sub(r"[,，¥￥元\s]|CNY|RMB", "", text)
+    # Full-width digits too; in brackets it is negative, as accountants write.
+    plain = _NOT_DIGITS.sub("", unicodedata.normalize("NFKC", text))
+    if plain.startswith("(") and plain.endswith(")"):
+        plain = f"-{plain[1:-1]}"
     try:
         fen = (Decimal(plain) * 100).quantize(Decimal(1), ROUND_HALF_UP)
     except InvalidOperation:
@@ -103,10 +107,11 @@ def read_count(cell: str) -> int | None:
 
 
 _MOMENT = re.compile(
-    r"(?P<y>\d{4})[-/.年](?P<m>\d{1,2})[-/.月](?P<d>\d{1,2})日?(?:[ T]+(?P<H>\d{1,2}):(?P<M>\d{1,2})(?::(?P<S>\d{1,2})(?:\.\d+)?)?)?",
+    r"(?P<y>\d{4})[-/.年](?P<m>\d{1,2})[-/.月](?P<d>\d{1,2})(?:日|(?=[ T]|$))(?:[ T]*(?P<H>\d{1,2}):(?P<M>\d{1,2})(?::(?P<S>\d{1,2})(?:\.\d+)?)?)?",
     re.ASCII,
 )
 _SERIAL = re.compile(r"\d{5}(?:\.\d+)?", re.ASCII)
+_COMPACT = re.compile(r"(\d{4})(\d\d)(\d\d)[ T]?(\d\d):?(\d\d):?(\d\d)", re.ASCII)
 _EPOCH_SECONDS = re.compile(r"\d{10}(?:\d{3})?", re.ASCII)
 
 
@@ -133,6 +138,8 @@ def _moment_of(text: str, zone: ZoneInfo) -> datetime:
         if match := _MOMENT.fullmatch(text):
             parts = [int(match[name] or 0) for name in ("y", "m", "d", "H", "M", "S")]
             return _at(datetime(*parts), zone)  # type: ignore[arg-type]  # noqa: DTZ001 - the zone follows
+        if match := _COMPACT.fullmatch(text):
+            return _at(datetime(*map(int, match.groups())), zone)  # type: ignore[arg-type]  # noqa: DTZ001
         if _EPOCH_SECONDS.fullmatch(text):
             return datetime.fromtimestamp(int(text[:10]), UTC)
         if _SERIAL.fullmatch(text):

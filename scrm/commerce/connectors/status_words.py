@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from scrm.commerce.canonical import Order
+from scrm.commerce.connectors.aftersale import AFTERSALE, NO_CASE, read_case
 from scrm.commerce.connectors.reader import normalise_heading
 
 # Of one source; a column that holds no states at all must not fill the table.
@@ -35,6 +36,11 @@ class StatusWords:
         plain = _plain(text[:_LONGEST])
         return self.own.get(plain) or known.get(plain)
 
+    def refund(self, text: str) -> str:
+        """The state of an after-sale case in words; '' when there is none, noted and unknown when nobody knows."""
+        said = self.own.get(_plain(of_case(text))) or read_case(text) or self.note(of_case(text))
+        return "" if said == NO_CASE else said
+
     def note(self, text: str) -> str:
         """Nobody knows it: remembered for `take`; the status of such an order."""
         self._strange.append(text)
@@ -46,6 +52,11 @@ class StatusWords:
         return taken
 
 
+def of_case(text: str) -> str:
+    """A word for an after-sale case, as it stands among those for orders."""
+    return f"{AFTERSALE}{text}"[:_LONGEST]
+
+
 def add(words: dict[str, Seen], strange: Iterable[str], order: Order) -> None:
     """Count the words of one order, each once."""
     for text in dict.fromkeys(text[:_LONGEST] for text in strange):
@@ -53,7 +64,7 @@ def add(words: dict[str, Seen], strange: Iterable[str], order: Order) -> None:
         if before is not None:
             words[text] = before._replace(times=before.times + 1)
         elif len(words) < MOST_WORDS:
-            words[text] = Seen(1, order.order_no[:80], order.status)
+            words[text] = Seen(1, order.order_no[:80], "unknown" if text.startswith(AFTERSALE) else order.status)
 
 
 def join(words: dict[str, Seen], more: Mapping[str, Seen]) -> None:

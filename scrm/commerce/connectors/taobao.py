@@ -5,6 +5,7 @@ from datetime import datetime
 
 from scrm.commerce.canonical import Line as OrderLine
 from scrm.commerce.canonical import Order, Receiver, Refund, Shipment
+from scrm.commerce.connectors.aftersale import read_case
 from scrm.commerce.connectors.connector import Connector, Context, Parser, Reader, lacking
 from scrm.commerce.connectors.reader import (
     Line,
@@ -99,15 +100,6 @@ _STATUS = {
         "TRADE_CLOSED": "closed",
         "TRADE_CLOSED_BY_TAOBAO": "cancelled",
     }.items()
-}
-_NO_REFUND = ("", "没有申请退款", "无退款申请")
-_REFUND_STATUS = {
-    "退款成功": "refunded",
-    "退款关闭": "cancelled",
-    "卖家拒绝退款": "rejected",
-    "买家已经申请退款，等待卖家同意": "requested",
-    "等待买家退货": "waiting_return",
-    "买家已经退货，等待卖家确认收货": "returned_in_transit",
 }
 
 
@@ -236,7 +228,11 @@ class _Orders:
             seller_note=clean(get(main, "seller_note")).lstrip("'"),
             lines=lines,
             shipments=shipments,
+            refunds=self._cases(detail_rows, refunded, context) or None,
         )
+
+    def _cases(self, detail_rows: Sequence[Line], refunded: int | None, context: Context) -> list[Refund]:
+        return [] if self._details is None else _settled(_refunds(self._details, detail_rows, context), refunded)
 
     def _lines(self, rows: Sequence[Line], detail_rows: Sequence[Line]) -> list[OrderLine]:
         if self._details is not None and detail_rows:
@@ -294,7 +290,7 @@ class _Details:
             paid_at=paid_at,
             platform_updated_at=context.exported_at,
             lines=lines,
-            refunds=_refunds(self._reader, rows) or None,
+            refunds=_refunds(self._reader, rows, context) or None,
         )
 
 
@@ -313,21 +309,41 @@ def _detail_line(reader: Reader, row: Line, place: int) -> OrderLine:
         qty=_count(get(row, "qty"), "购买数量"),
         unit_price_fen=_fen(get(row, "price"), "价格"),
         paid_fen=_fen(get(row, "paid"), "买家实际支付金额"),
-        refunded_fen=_back(get(row, "refunded")) or 0,
+        refunded_fen=_line_back(reader, row),
         line_status=clean(get(row, "status"))[:40],
     )
 
 
-def _refunds(reader: Reader, rows: Sequence[Line]) -> list[Refund]:
+def _line_back(reader: Reader, row: Line) -> int:
+    """What went back for a line; what is only asked for is no refund yet."""
+    told = clean(reader.get(row, "refund_status"))
+    return 0 if told and read_case(told) != "refunded" else _back(reader.get(row, "refunded")) or 0
+
+
+def _refunds(reader: Reader, rows: Sequence[Line], context: Context) -> list[Refund]:
     cases = []
     for row in rows:
         text = clean(reader.get(row, "refund_status"))
-        status = _REFUND_STATUS.get(text.replace(",", "，"))
-        if text in _NO_REFUND or status is None:
-            continue
-        number = f"{read_id(reader.get(row, 'line_no')) or row.number}-refund"
-        amount = _back(reader.get(row, "refunded")) or 0
-        cases.append(Refund(refund_no=number, status=status, amount_fen=amount))  # type: ignore[arg-type]
+        status = context.words.refund(text) if value_of(text) else ""
+        if status:
+            case = Refund(
+                refund_no=f"{read_id(reader.get(row, 'line_no')) or row.number}-refund",
+                status=status,  # type: ignore[arg-type]
+                amount_fen=_back(reader.get(row, "refunded")) or 0,
+                raw_status=text if status == "unknown" else "",
+            )
+            cases.append(case)
+    return cases
+
+
+def _settled(cases: list[Refund], refunded: int | None) -> list[Refund]:
+    """The cases of 宝贝报表 so that they come to what 订单报表 says went back: freight is in no line."""
+    if not refunded:
+        return cases
+    done = [case for case in cases if case.status == "refunded"]
+    if not done:
+        return []
+    done[-1].amount_fen = max(done[-1].amount_fen + refunded - sum(case.amount_fen for case in done), 0)
     return cases
 
 

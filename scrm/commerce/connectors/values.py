@@ -105,6 +105,11 @@ def total(amounts: Iterator[int | None]) -> int | None:
     return sum(known) if known else None
 
 
+def raw_case(status: str, said_state: str) -> Plain:
+    """What the platform calls the state of an after-sale case, where we do not know it."""
+    return {"raw_status": said_state} if status == "unknown" else {}
+
+
 def said(values: Plain) -> Plain:
     """Without what says nothing: null and empty text."""
     return {name: value for name, value in values.items() if value not in (None, "")}

@@ -23,7 +23,7 @@ from scrm.commerce.connectors.pull import (
     check_shops,
     find_shop,
 )
-from scrm.commerce.connectors.values import count, dicts, moment, said, word, yuan
+from scrm.commerce.connectors.values import count, dicts, moment, raw_case, said, word, yuan
 
 _PATHS = {
     "trades": ("trade_query.php", "trades"),
@@ -193,8 +193,9 @@ class Wangdiantong(Pull):
         status = _REFUND_PLATFORM.get(at_platform) or _REFUND_PROCESS.get(in_erp)
         if in_erp in ("80", "90") and status not in ("cancelled", "rejected"):
             status = "refunded"
-        if status is None:
-            raise Unreadable(f"process_status：不认识的售后状态 {in_erp or '（空）'}")
+        if status is None and not in_erp:
+            raise Unreadable("process_status：没有售后状态")
+        status = status or "unknown"
         ended = status in ("refunded", "rejected", "cancelled")
         amount = yuan("refund_amount", record.get("actual_refund_amount") or record.get("refund_amount"))
         case = said(
@@ -206,6 +207,7 @@ class Wangdiantong(Pull):
                 "reason": word(record.get("reason_name")),
                 "created_at": moment("refund_time", record.get("refund_time") or record.get("created")),
                 "finished_at": moment("modified", record.get("modified")) if ended else None,
+                **raw_case(status, in_erp),
             }
         )
         numbers = _numbers(record.get("tid") or record.get("src_no"))

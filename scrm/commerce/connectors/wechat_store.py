@@ -23,7 +23,7 @@ from scrm.commerce.connectors.hook import (
     body_key,
     read_object,
 )
-from scrm.commerce.connectors.values import count, dicts, epoch, fen, pick, said, word
+from scrm.commerce.connectors.values import count, dicts, epoch, fen, pick, raw_case, said, word
 from scrm.wecom.callback_xml import Unreadable as NoXml
 from scrm.wecom.callback_xml import parse_xml
 from scrm.wecom.crypto import BadCallback, CallbackCrypto, encrypted_part
@@ -189,15 +189,16 @@ class WeChatStore(Hook):
         case = word(inside.get("after_sale_order_id"), 80)
         if not number or not case:
             raise Unreadable("售后消息缺少 order_id 或 after_sale_order_id")
-        status = _CASES.get(word(inside.get("status")))
-        if status is None:
-            return Reading(numbers=[number], note=f"不认识的售后状态 {word(inside.get('status'), 40)}")
+        said_state = word(inside.get("status"), 80)
+        if not said_state:
+            return Reading(numbers=[number], note="售后消息没有状态")
+        status = _CASES.get(said_state, "unknown")
         order = {
             "channel": "wxstore",
             "shop_key": self.options.shop_key or self.options.app_id,
             "order_no": number,
             "status": "unknown",
-            "refunds": [{"refund_no": case, "status": status}],
+            "refunds": [{"refund_no": case, "status": status, **raw_case(status, said_state)}],
         }
         return Reading([order], [number])
 
@@ -376,9 +377,10 @@ def _receiver(address: Any) -> Plain | None:
 
 
 def _case(data: Any) -> Plain | None:
-    number, status = word(pick(data, "after_sale_order_id"), 80), _CASES.get(word(pick(data, "status")))
-    if not number or status is None:
+    number, said_state = word(pick(data, "after_sale_order_id"), 80), word(pick(data, "status"), 80)
+    if not number or not said_state:
         return None
+    status = _CASES.get(said_state, "unknown")
     at = epoch("update_time", pick(data, "update_time"))
     return said(
         {
@@ -389,5 +391,6 @@ def _case(data: Any) -> Plain | None:
             "reason": word(pick(data, "refund_reason")),
             "created_at": epoch("create_time", pick(data, "create_time")),
             "finished_at": at if status in ("refunded", "cancelled", "rejected", "failed") else None,
+            **raw_case(status, said_state),
         }
     )

@@ -26,7 +26,7 @@ from scrm.commerce.connectors.hook import (
     read_object,
     short_key,
 )
-from scrm.commerce.connectors.values import count, dicts, moment, pick, said, total, word, yuan
+from scrm.commerce.connectors.values import count, dicts, moment, pick, raw_case, said, total, word, yuan
 
 SUCCESS = Answer('{"code":0,"msg":"success"}')
 
@@ -387,13 +387,16 @@ def _parcels(full: Plain) -> list[Plain]:
 def _refunds(full: Plain) -> list[Plain]:
     cases = []
     for case in dicts(full.get("refund_order")):
-        number, status = word(case.get("refund_id"), 80), _CASE_STATE.get(word(case.get("refund_state")))
-        if not number or status is None:
+        number, said_state = word(case.get("refund_id"), 80), word(case.get("refund_state"), 80)
+        if not number or not said_state:
             continue
+        status = _CASE_STATE.get(said_state, "unknown")
         at = moment("refund_time", case.get("refund_time"))
         ended = {"finished_at": at} if status in _ENDED and at else {}
         amount = yuan("refund_fee", case.get("refund_fee")) or 0
-        cases.append({"refund_no": number, "status": status, "amount_fen": amount, **ended})
+        cases.append(
+            {"refund_no": number, "status": status, "amount_fen": amount, **ended, **raw_case(status, said_state)}
+        )
     return cases
 
 

@@ -174,7 +174,7 @@ def _card(row: Any, lines: list[Any], parcels: list[Any], cases: list[Any]) -> O
             Case(
                 kind=order_words.refund_kind(each.type),
                 is_open=each.status in REFUND_OPEN,
-                state=order_words.refund_state(each.status),
+                state=order_words.refund_state(each.status, each.raw_status),
                 amount_fen=each.amount_fen,
                 reason=each.reason,
                 at=each.created_at,
