@@ -236,7 +236,7 @@ def say_guards(data: Mapping[str, Any]) -> str:
     guards = data.get("guards") if isinstance(data.get("guards"), Mapping) else {}
     said = _guards(guards or {})
     if holdout := data.get("holdout"):
-        said.append(f"对照组 {holdout}")
+        said.append("不留对照组" if holdout in ("none", "0%") else f"对照组 {holdout}")
     return "，".join(said) or "和全店一样"
 
 

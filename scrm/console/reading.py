@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from scrm.content.variables import VARIABLES
 from scrm.profiles.conditions import EVENTS, words_of
 from scrm.segments.conditions import check_condition
 from scrm.sop import dates, run_keys, schedules
@@ -310,10 +311,11 @@ _MARKS = re.compile(r"(\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\})", re.DOTALL)
 
 
 def split_text(text: str) -> Iterator[tuple[str, str]]:
-    """A template in pieces: ("text", ...), ("variable", its name) and ("code", as written)."""
+    """A template in pieces: ("text", ...), ("variable", what people call it) and ("code", as written)."""
     for piece in _MARKS.split(text):
         if piece.startswith("{{"):
-            yield "variable", piece[2:-2].split("|")[0].strip()
+            name = piece[2:-2].split("|")[0].strip()
+            yield "variable", VARIABLES[name][0] if name in VARIABLES else name
         elif piece.startswith("{%"):
             yield "code", piece
         elif piece and not piece.startswith("{#"):

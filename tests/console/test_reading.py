@@ -67,3 +67,8 @@ def test_branches_splits_waits_and_all_that_a_step_does_are_told() -> None:
         "售后、会话中也照发",
         "对照组 5%",
     ]
+
+
+def test_a_variable_is_called_what_people_call_it() -> None:
+    pieces = list(reading.split_text("{{ carrier | default('物流') }}已出发，{{ 员工 }}"))
+    assert pieces == [("variable", "快递公司"), ("text", "已出发，"), ("variable", "员工")]
