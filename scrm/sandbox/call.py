@@ -34,6 +34,8 @@ class Call:
     body: Json
     raw: bytes = b""
     upload: Upload | None = None
+    # The header of the same name.
+    range: str = ""
 
     def text(self, name: str, *, chars: int = 0, size: int = 0, missing: int = 0, default: str = "") -> str:
         """A text of the body; at most `chars` characters or `size` bytes, else 40058."""

@@ -161,7 +161,8 @@ class Gateway:
                 warning = True
         now = self.clock.now()
         query = dict(request.query)
-        call = Call(self.world, self.identity, self.faults, self.config, now, query, body, raw, upload)
+        of = self.world, self.identity, self.faults, self.config
+        call = Call(*of, now, query, body, raw, upload, request.headers.get("Range", ""))
         return call, warning
 
     async def _run(self, path: str, endpoint: Endpoint, call: Call, remote: str) -> Json | web.Response:

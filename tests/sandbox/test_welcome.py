@@ -101,6 +101,25 @@ async def test_media_expire_after_three_days_and_the_doors_do_not_share_ids(weco
     assert (await wecom.call("media/get", {"media_id": answer["media_id"]}))["errcode"] == 40007
 
 
+@pytest.mark.parametrize(
+    ("wanted", "status", "piece"),
+    [
+        ("bytes=0-3", 206, b"\x89PNG"),
+        ("bytes=5-", 206, b"picture"),
+        ("bytes=-3", 206, b"ure"),
+        ("bytes=0-99", 206, b"\x89PNG picture"),
+        ("bytes=99-", 416, b""),
+        ("pages=1", 200, b"\x89PNG picture"),
+    ],
+)
+async def test_a_file_is_given_in_pieces(wecom: Wecom, wanted: str, status: int, piece: bytes) -> None:
+    media_id = (await upload(wecom, "media/upload", {"type": "image"}))["media_id"]
+    params = {"access_token": await wecom.token(), "media_id": media_id}
+    async with wecom.http.get(f"{wecom.base}/cgi-bin/media/get", params=params, headers={"Range": wanted}) as answer:
+        assert (answer.status, await answer.read()) == (status, piece)
+        assert ("Content-Range" in answer.headers) == (status != 200)
+
+
 async def test_uploads_are_checked(wecom: Wecom) -> None:
     assert (await upload(wecom, "media/upload", {"type": "music"}))["errcode"] == 40004
     assert (await upload(wecom, "media/upload", {"type": "image"}, b"tiny"))["errcode"] == 40006

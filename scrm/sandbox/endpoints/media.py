@@ -1,5 +1,6 @@
 """Uploaded files; the three doors do not share their ids (doc 90253, 90256, 95098)."""
 
+import re
 from datetime import timedelta
 
 from aiohttp import web
@@ -11,6 +12,9 @@ from ..world import Json, Media
 MEGABYTE = 1024 * 1024
 LIMITS = {"image": 10 * MEGABYTE, "voice": 2 * MEGABYTE, "video": 10 * MEGABYTE, "file": 20 * MEGABYTE}
 SMALLEST = 5
+# More is only given in pieces (doc 90254).
+MOST_AT_ONCE = 20 * MEGABYTE
+_RANGE = re.compile(r"bytes=(\d{0,12})-(\d{0,12})")
 
 
 def upload(call: Call) -> Json:
@@ -105,7 +109,28 @@ def media_get(call: Call) -> web.Response:
     media = call.world.find_media(call.query.get("media_id", ""), call.now)
     if media is None:
         raise Refusal(40007)
-    return file_response(media)
+    return _piece_of(call, media)
+
+
+def _piece_of(call: Call, media: Media) -> web.Response:
+    """The piece that `Range` names (bytes=0-9, bytes=10-, bytes=-5), or all of it up to 20 MB."""
+    size, wanted = len(media.content), _RANGE.fullmatch(call.range.strip())
+    if wanted is None or not any(wanted.groups()):
+        if size > MOST_AT_ONCE:
+            raise Refusal(830002)
+        return file_response(media)
+    first, last = (int(number) if number else None for number in wanted.groups())
+    start = max(0, size - (last or 0)) if first is None else first
+    end = size - 1 if first is None or last is None else min(last, size - 1)
+    if start > end:
+        return web.Response(status=416, headers={"Content-Range": f"bytes */{size}"})
+    if end - start >= MOST_AT_ONCE:
+        raise Refusal(830002)
+    answer = file_response(media)
+    answer.set_status(206)
+    answer.headers["Content-Range"] = f"bytes {start}-{end}/{size}"
+    answer.body = media.content[start : end + 1]
+    return answer
 
 
 def file_response(media: Media, *, as_download: bool = True) -> web.Response:
