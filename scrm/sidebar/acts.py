@@ -1,6 +1,5 @@
 """What a member does beside a chat: send a task in one tap, skip it, put it off; send a coupon; bind an order."""
 
-import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -155,21 +154,21 @@ def _load_tasks(conn: Connection, visit: Visit) -> task_cards.Tasks:
 @routes.post(r"/sidebar/contacts/{external_userid}/coupons/{coupon_id:\d{1,18}}/release")
 @for_members
 async def release_coupon(request: web.Request) -> web.StreamResponse:
-    """-> {messages, once}; the ledger has the intent before the client gets the message."""
-    services, visit = request.app[SERVICES], visit_of(request)
-    messages, once = await services.db.write(_release_coupon, visit, int(request.match_info["coupon_id"]))
+    """{once?, again?} -> {messages, once}; the ledger has the intent before the client gets the message."""
+    services, visit, fields = request.app[SERVICES], visit_of(request), await fields_of(request)
+    messages, once = await services.db.write(_release_coupon, visit, int(request.match_info["coupon_id"]), fields)
     return web.json_response({"messages": messages, "once": once}, headers={"Cache-Control": "no-store"})
 
 
-def _release_coupon(conn: Connection, visit: Visit, coupon_id: int) -> tuple[list[dict[str, Any]], str]:
+def _release_coupon(conn: Connection, visit: Visit, coupon_id: int, fields: Fields) -> tuple[list[dict[str, Any]], str]:
     visit.relation = access_contact(conn, visit.userid, visit.external_userid)
     coupon = _coupon(conn, visit, coupon_id)
     if coupon.state_at(visit.now) != "issued":
         raise Conflict(_("这张券{state}，不能再发送。", state=_(coupon.word_at(visit.now))))
     link = coupon_link(card_of(coupon, visit.public_url), now=visit.now, zone=visit.zone)
     messages = chat_attachments([link])
-    once = f"coupon:{coupon.id}:{secrets.token_hex(8)}"
-    chat_sends.begin(conn, visit, once, {"messages": messages})
+    once = chat_sends.once_of(f"coupon:{coupon.id}:", fields)
+    chat_sends.begin(conn, visit, once, {"messages": messages}, is_unheard=fields.get("again"))
     return messages, once
 
 

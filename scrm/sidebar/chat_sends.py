@@ -1,5 +1,7 @@
 """What a member sends by hand: the ledger has the intent before the client gets the message, and the outcome after."""
 
+import re
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,11 +13,20 @@ from scrm.sidebar.cards.visit import Visit
 from scrm.sop import store
 from web.texts import _
 
+_TAP = re.compile(r"[0-9a-f]{16}")
 
-def begin(conn: Connection, visit: Visit, once: str, content: Mapping[str, Any]) -> None:
+
+def once_of(beginning: str, fields: Mapping[str, Any]) -> str:
+    """The key of one tap, by the `once` that the page made for it."""
+    tap = str(fields.get("once") or "")
+    return f"{beginning}{tap if _TAP.fullmatch(tap) else secrets.token_hex(8)}"
+
+
+def begin(conn: Connection, visit: Visit, once: str, content: Mapping[str, Any], *, is_unheard: object = False) -> None:
     """Claimed once: a second tap of the same sending goes on only when the client refused the first.
 
-    Raises Conflict when it has gone out, Invalid when `once` is somebody else's.
+    `is_unheard`: the page says that the answer to the first never came. Raises Conflict when it has gone out, Invalid
+    when `once` is somebody else's.
     """
     values = {
         "kind": "chat",
@@ -32,7 +43,7 @@ def begin(conn: Connection, visit: Visit, once: str, content: Mapping[str, Any])
     row = store.find_send(conn, once)
     if row is None or not _is_of(visit, row):
         raise Invalid(_("请刷新页面再发送。"))
-    if row.outcome != "failed":
+    if row.outcome != "failed" and not (is_unheard is True and row.outcome == "intent"):
         raise Conflict(_("刚才已经发过了。要再发一次，请刷新页面。"))
     store.change_send(conn, once, content=dict(content), decided_at=visit.now, outcome="intent", reason="")
 

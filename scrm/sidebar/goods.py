@@ -1,6 +1,5 @@
 """Order and product cards: one tap sends what a customer asks about; the ledger knows before the client does."""
 
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,14 +35,16 @@ async def show(request: web.Request) -> web.StreamResponse:
 @routes.post(f"{_CARD}/release")
 @for_members
 async def release(request: web.Request) -> web.StreamResponse:
-    """{line?} -> {messages, once}: the ledger has the intent before the client gets the message."""
+    """{line?, once?, again?} -> {messages, once}: the ledger has the intent before the client gets the message."""
     services, visit = request.app[SERVICES], visit_of(request)
-    asked = _asked(request, await fields_of(request))
+    fields = await fields_of(request)
+    asked = _asked(request, fields)
 
     def write(conn: Connection) -> tuple[dict[str, Any], str]:
         message, title = _compose(conn, services, visit, asked)
-        once = f"card:{asked[0]}:{asked[1]}:{secrets.token_hex(8)}"
-        chat_sends.begin(conn, visit, once, {"messages": [message], "card": asked[0], "title": title})
+        once = chat_sends.once_of(f"card:{asked[0]}:{asked[1]}:", fields)
+        content = {"messages": [message], "card": asked[0], "title": title}
+        chat_sends.begin(conn, visit, once, content, is_unheard=fields.get("again"))
         return message, once
 
     message, once = await services.db.write(write)

@@ -27,11 +27,15 @@ _TOLD = 120
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """One tap: `once` stands for it, `text` is what the member wrote instead, None for what the script says."""
+    """One tap: `once` stands for it, `text` is what the member wrote instead, None for what the script says.
+
+    `is_unheard`: it was asked for before, and the answer never came.
+    """
 
     script_id: int
     once: str
     text: str | None = None
+    is_unheard: bool = False
 
 
 def find_files(conn: Connection, visit: Visit, script_id: int) -> dict[str, str]:
@@ -58,7 +62,7 @@ def release(conn: Connection, desk: Desk, sending: Sending, media_ids: Mapping[s
     if not messages:
         raise Invalid(_("没有内容可发，请写点什么。"))
     content = {"messages": messages, "script": row.id, "version": row.version, "is_edited": is_edited}
-    chat_sends.begin(conn, visit, sending.once, content)
+    chat_sends.begin(conn, visit, sending.once, content, is_unheard=sending.is_unheard)
     return messages
 
 

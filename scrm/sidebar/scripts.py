@@ -133,10 +133,11 @@ async def show_one(request: web.Request) -> web.StreamResponse:
 @routes.post(_ONE + "/release")
 @for_members
 async def release(request: web.Request) -> web.StreamResponse:
-    """{once, text?} -> {messages}: files are fetched to WeCom first, then the intent is kept."""
+    """{once, again?, text?} -> {messages}: files are fetched to WeCom first, then the intent is kept."""
     services, desk, fields = request.app[SERVICES], _desk(request), await fields_of(request)
     text = fields.get("text")
-    sending = Sending(_script_id(request), str(fields.get("once") or ""), None if text is None else str(text))
+    once, words = str(fields.get("once") or ""), None if text is None else str(text)
+    sending = Sending(_script_id(request), once, words, is_unheard=fields.get("again") is True)
     files = await services.db.read(script_sending.find_files, desk.visit, sending.script_id)
     media_ids = {name: await copies.ensure_copy(services, sha256, copies.MESSAGE) for name, sha256 in files.items()}
     messages = await services.db.write(script_sending.release, desk, sending, media_ids)

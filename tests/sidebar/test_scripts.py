@@ -72,12 +72,15 @@ async def test_a_script_is_found_filled_sent_once_and_counted(world: World, lina
     assert (row.kind, row.outcome, row.userid) == ("chat", "intent", "lina")
     again = await lina.tap(f"{OF}/{hello}/release", once=once)
     assert again.status == 409
+    # Only the page knows that the answer never came; then it is the same sending, until it has gone out.
+    assert await (await lina.tap(f"{OF}/{hello}/release", once=once, again=True)).json() == released
     for _ in range(2):
         assert (await lina.tap(f"{OF}/{hello}/sending", once=once, ok=True)).status == 200
     (row,) = await world.rows(send, send.c.once == once)
     assert row.outcome == "sent"
     (use,) = await world.rows(script_use)
     assert (use.script_id, use.version, use.userid, use.is_edited) == (hello, 1, "lina", False)
+    assert (await lina.tap(f"{OF}/{hello}/release", once=once, again=True)).status == 409
     (habit,) = await world.rows(script_habit)
     assert habit.uses == 1
     (told,) = await world.rows(event, event.c.name == "script.sent")

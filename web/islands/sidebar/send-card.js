@@ -2,6 +2,7 @@
 import { _ } from "../texts.js";
 import { SILENCE, canSendTo, chat, readChat, sendMessage } from "./chat.js";
 import { copy } from "./copy-text.js";
+import { newOnce, release } from "./release.js";
 import { Refusal, request } from "./request.js";
 import { report } from "./reports.js";
 import { toast } from "./toast.js";
@@ -25,7 +26,7 @@ class SendCard extends HTMLElement {
   }
 
   async send() {
-    const { messages, once } = await request("POST", `${this.path}/release`, { line: this.line });
+    const { messages, once } = await release(this.path, newOnce(), { line: this.line }, `${this.path} ${this.line}`);
     const refusal = await sendMessage(messages[0], this.contact).then(() => null, (problem) => problem);
     if (refusal && refusal.detail === SILENCE) throw new Refusal(_("企业微信没有回应，请看一眼聊天里有没有这张卡片。"));
     await report(`${this.path}/sending`, { once, ok: !refusal, error: refusal ? refusal.detail : "" }, "application/json");

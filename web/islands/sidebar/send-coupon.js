@@ -1,7 +1,8 @@
 // Sends a coupon's card into the chat, or copies its address when there is no chat.
 import { _ } from "../texts.js";
 import { SILENCE, canSendTo, chat, readChat, sendMessage } from "./chat.js";
-import { Refusal, request } from "./request.js";
+import { newOnce, release } from "./release.js";
+import { Refusal } from "./request.js";
 import { report } from "./reports.js";
 import { toast } from "./toast.js";
 
@@ -28,7 +29,7 @@ class SendCoupon extends HTMLElement {
     try {
       await readChat();
       if (!canSendTo(this.getAttribute("contact"))) throw new Refusal(_("当前打开的不是这位客户的聊天。"));
-      const { messages, once } = await request("POST", `${path}/release`, {});
+      const { messages, once } = await release(path, newOnce());
       const refusal = await sendMessage(messages[0], this.getAttribute("contact")).then(() => null, (problem) => problem);
       if (refusal && refusal.detail === SILENCE) throw new Refusal(_("企业微信没有回应，请看一眼聊天里有没有这张券。"));
       await report(`${path}/sending`, { once, ok: !refusal, error: refusal ? refusal.detail : "" }, "application/json");
