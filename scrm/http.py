@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from scrm import audit, sessions
 from scrm.access.senders import describe_agent, sender_of
+from scrm.db.away import why_away
 from scrm.errors import Forbidden, Invalid, NotFound, ScrmError, Unauthorized
 from scrm.services import SERVICES, Services
 from scrm.sessions import SignedIn
@@ -155,6 +156,11 @@ async def show_errors(request: web.Request, handler: Handler) -> web.StreamRespo
         # The reader went on (typed more, closed the page) before the request was read: nobody waits for an answer.
         return web.Response(status=400)
     except Exception as error:
+        if cause := why_away(error):
+            log.error("http.database_away", path=request.path, cause=cause)
+            answer = _answer(request, 503, "unavailable", _("数据库暂时用不了，请稍后再试"))
+            answer.headers["Retry-After"] = "10"
+            return answer
         number = secrets.token_hex(4)
         log.exception("http.failed", path=request.path, number=number, error=type(error).__name__)
         return _answer(request, 500, "failed", _("页面出错了，请稍后重试。反馈时请提供编号 {number}", number=number))

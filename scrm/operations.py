@@ -1,9 +1,12 @@
 """What operators look at: /healthz, /readyz and /metrics."""
 
+from math import nan
+
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
 from sqlalchemy import Connection
 
+from scrm.db.away import why_away
 from scrm.db.migrate import current_revision, newest_revision
 from scrm.services import SERVICES, Services
 from scrm.work import queue
@@ -16,6 +19,7 @@ MAX_QUEUE_SECONDS = 300
 
 _QUEUE_AGE = Gauge("scrm_queue_age_seconds", "Seconds the oldest due work item has waited")
 _QUEUE_ITEMS = Gauge("scrm_queue_items", "Work items by lane and state", ["lane", "state"])
+_DATABASE_UP = Gauge("scrm_database_up", "1 while the database answers")
 _CALLS = Counter("scrm_wecom_calls_total", "Calls of WeCom's server API", ["path", "errcode"])
 _CALL_SECONDS = Histogram(
     "scrm_wecom_call_seconds", "Seconds until WeCom answered", ["path"], buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -79,11 +83,22 @@ def _look(conn: Connection, services: Services) -> tuple[str, float, dict[tuple[
 
 @routes.get("/metrics")
 async def metrics(request: web.Request) -> web.Response:
-    """Prometheus' text format."""
+    """Prometheus' text format; without the database, all that needs none."""
     services = request.app[SERVICES]
-    _, age, counts = await services.db.read(_look, services)
+    try:
+        _, age, counts = await services.db.read(_look, services)
+    except Exception as error:
+        if not why_away(error):
+            raise
+        _tell_queue(nan, {}, is_up=False)
+    else:
+        _tell_queue(age, counts, is_up=True)
+    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _tell_queue(age: float, counts: dict[tuple[str, int], int], *, is_up: bool) -> None:
+    _DATABASE_UP.set(is_up)
     _QUEUE_AGE.set(age)
     _QUEUE_ITEMS.clear()
     for (lane, state), items in counts.items():
         _QUEUE_ITEMS.labels(lane, _STATES[state]).set(items)
-    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from scrm.db.away import why_away
 from scrm.wecom.pacing import in_background
 
 log = structlog.get_logger()
@@ -37,6 +38,9 @@ class Schedule:
             except asyncio.CancelledError:
                 return
             except Exception as error:
+                if cause := why_away(error):
+                    log.error("tick.failed", tick=name, error=cause)
+                    return
                 log.exception("tick.failed", tick=name, error=f"{type(error).__name__}: {error}"[:300])
 
         self._scheduler.add_job(run, "interval", seconds=seconds, id=name)

@@ -11,6 +11,7 @@ from aiohttp import web
 from scrm.callbacks import inbox
 from scrm.callbacks.metrics import CALLBACK_SECONDS, CALLBACKS, KEPT, REPEATED
 from scrm.clock import monotonic
+from scrm.db.away import why_away
 from scrm.services import SERVICES, Services
 from scrm.wecom.crypto import BadCallback, CallbackCrypto, encrypted_part
 
@@ -82,7 +83,7 @@ def settle(kept: "asyncio.Future[bool]", started: float) -> Verdict:
     error = ConnectionError("stopped") if kept.cancelled() else kept.exception()
     if error is not None:
         # Not kept, so not acknowledged: WeCom sends it again.
-        log.error("callback.not_kept", error=type(error).__name__)
+        log.error("callback.not_kept", error=why_away(error) or type(error).__name__)
         return Verdict(503, "not kept\n")
     (KEPT if kept.result() else REPEATED).inc()
     CALLBACK_SECONDS.observe(monotonic() - started)
