@@ -47,6 +47,8 @@ COLUMNS = (
     _of_work(tasks.IN_TIME_RATE),
     _of_work(tasks.MINUTES),
 )
+# What those of the columns that are about customers are reckoned from.
+_COUNTED = ("adds", "ended", "people", "talked", "bought", "net_fen")
 
 
 def load(conn: Connection, look: Look) -> Board:
@@ -75,7 +77,7 @@ def _line(folded: str, each: Staff, names: dict[str, Any]) -> Line:
 def _count(conn: Connection, look: Look, period: Period) -> dict[str, Staff]:
     came = {
         userid.lower(): counts_of(numbers)
-        for userid, numbers in adds.count_by_member(conn, period, look.whose, look.now).items()
+        for userid, numbers in adds.count_by_member(conn, period, look.whose, look.now, _COUNTED).items()
     }
     works: dict[str, list[Work]] = defaultdict(list)
     for (_, userid), work in tasks.count(conn, look, period).items():

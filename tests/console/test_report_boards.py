@@ -17,11 +17,11 @@ from scrm.profiles.models import person, person_stat
 from scrm.reports import adds, board_repurchase, costs
 from scrm.reports.every_board import SORTS
 from scrm.reports.models import channel_cost
-from scrm.reports.period import Period
+from scrm.reports.period import Period, read_asked
 from scrm.reports.whose import Whose
 from scrm.sop.result_tables import tally
 from tests.console.conftest import Page, SignIn, Visitor
-from tests.console.test_reports import SPAN, ZONE, at, figure, march
+from tests.console.test_reports import GONE, SPAN, ZONE, at, figure, march
 from tests.world import World
 
 __all__ = ["march"]
@@ -57,6 +57,24 @@ async def test_the_staff_board_says_who_brought_what(march: World, manager: Visi
     sorted_up = await manager.get(f"/console/reports/board/staff?{SPAN}&grid=staff&sort=added&up=1")
     table = sorted_up.text.partition("新增客户 ↑")[2]
     assert table.index("王浩") < table.index("李娜")
+
+
+async def test_who_adds_a_member_again_is_one_customer_of_theirs(march: World) -> None:
+    march.clock.move_to(at(26))
+    await march.add(GONE, "lina", State="card-2222")
+    march.clock.move_to(at(31))
+    names = ("adds", "people", "talked", "net_fen")
+
+    async def of_lina(first: int) -> list[int]:
+        asked = read_asked({"from": f"2026-03-{first:02}", "to": "2026-03-31"}, march.clock.now(), ZONE)
+        by_member = await march.services.db.read(adds.count_by_member, asked.period, Whose(), march.clock.now(), names)
+        return [by_member["lina"][name] for name in names]
+
+    # GONE, TWICE and GONE again, who had written before; from the 21st on GONE's second add is the first.
+    told = [await of_lina(16), await of_lina(21)]
+    assert told == [[3, 2, 1, 13_000], [2, 2, 0, 13_000]]
+    await adds.tick(march.services)
+    assert [await of_lina(16), await of_lina(21)] == told
 
 
 async def test_the_board_of_playbooks_has_a_heat_map(march: World, manager: Visitor, sign_in: SignIn) -> None:
