@@ -48,6 +48,8 @@ def main(args: list[str]) -> int:
     if command not in COMMANDS:
         print(f"dev.py：没有命令 {command}，可用的有 {' '.join(COMMANDS)}", file=sys.stderr)
         return 2
+    # Images set it to stay small; here each of a run's hundred processes would compile a thousand modules anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     try:
         make_venv()
         install(*EXTRAS.get(command, ()))
