@@ -1,6 +1,6 @@
 """Two workers on PostgreSQL, killed again and again in the middle of everything: each step once, none lost.
 
-CHAOS_STEPS says how many steps are due (1,000; scenario 15 is `CHAOS_STEPS=10000 python3 dev.py chaos -k journeys`).
+CHAOS_STEPS says how many steps are due (500; scenario 15 is `CHAOS_STEPS=10000 python3 dev.py chaos -k journeys`).
 """
 
 import asyncio
@@ -36,7 +36,7 @@ from tests.fakes import wecom as fake
 from tests.postgresql_server import die_with_parent
 from tests.waiting import eventually
 
-STEPS = int(os.environ.get("CHAOS_STEPS", "1000"))
+STEPS = int(os.environ.get("CHAOS_STEPS", "500"))
 LETTERS = "TMIKX"
 EACH = STEPS // (2 * len(LETTERS))  # customers of each playbook, of two steps each
 KILLS = 3 if STEPS <= 1000 else 12
