@@ -17,6 +17,8 @@ from scrm.content.attachments import MEDIA_KINDS
 from scrm.content.media.store import list_originals
 from scrm.content.variables import FALLBACKS, VARIABLES
 from scrm.errors import NotFound
+from scrm.profiles.custom_field_values import Type
+from scrm.profiles.custom_fields import list_fields
 from scrm.profiles.tags import list_library
 from scrm.segments.store import list_segments
 from scrm.services import Services
@@ -158,6 +160,9 @@ def _choices(conn: Connection, services: Services) -> dict[str, Any]:
         "segments": [(row.key, row.title) for row in list_segments(conn)],
         "tags": [row.tag_name for row in list_library(conn)],
         "scripts": {name: said.text for name, said in library.load(conn, services.clock.now()).items()},
+        "own_fields": [
+            (field.key, field.title) for field in list_fields(conn, "person") if field.type is not Type.FORMULA
+        ],
         "batches": [(row.key, row.title) for row in list_batches(conn)],
         "files": [(row.kind, row.filename) for row in list_originals(conn)],
         "file_kinds": MEDIA_KINDS,

@@ -111,6 +111,8 @@ class Words:
         told = [reading.read_act(act, self.coupons) for act in acts if act] if isinstance(acts, list) else []
         if hint := card.data.get("hint"):
             told.append(f"给员工的提示：{hint}")
+        if asked := card.data.get("form"):
+            told.append(f"顺便问：{'、'.join(map(str, asked)) if isinstance(asked, list) else asked}")
         if notify := card.data.get("notify"):
             told.append(f"通知{say_whom(notify)}")
         if where := card.data.get("to") or card.data.get("url"):

@@ -10,6 +10,7 @@ from scrm.content.variables import VARIABLES
 from scrm.profiles.conditions import EVENTS, words_of
 from scrm.segments.conditions import check_condition
 from scrm.sop import dates, run_keys, schedules
+from scrm.sop.forms import asked_in
 from scrm.sop.results import Figures
 from scrm.sop.schema import (
     Branch,
@@ -300,6 +301,8 @@ def _options(step: Step) -> Iterator[str]:
         yield f"通知{_WHOM.get(str(notify), _listed(notify) if not isinstance(notify, Mapping) else '')}"
     if hint := options.get("hint"):
         yield f"给员工的提示：{hint}"
+    if asked := asked_in(step):
+        yield f"顺便问：{'、'.join(asked)}"
     if where := options.get("to") or options.get("url"):
         yield f"推送到 {where}"
 

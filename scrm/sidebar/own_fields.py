@@ -14,6 +14,7 @@ from scrm.profiles.store import access_contact
 from scrm.services import SERVICES
 from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.door import for_members, page, visit_of
+from scrm.sop import tasks
 from web.texts import _
 
 routes = web.RouteTableDef()
@@ -24,7 +25,14 @@ routes = web.RouteTableDef()
 async def show(request: web.Request) -> web.StreamResponse:
     """Asked for by the page itself, so that a shop without such fields pays nothing for them."""
     visit = visit_of(request)
-    return page(request, "own_fields.html", visit=visit, **await request.app[SERVICES].db.read(_load, visit))
+    task_id = _task_of(request)
+    return page(
+        request,
+        "own_fields.html",
+        visit=visit,
+        **await request.app[SERVICES].db.read(_load, visit, task_id),
+        task=task_id,
+    )
 
 
 @routes.post(r"/sidebar/contacts/{external_userid}/fields/{entity:person|relation}/{key:[^/]{1,40}}")
@@ -53,14 +61,26 @@ async def change(request: web.Request) -> web.StreamResponse:
             raise
         values["problem"] = error.text
         values["typed"] = [str(each) for each in form.getall(PREFIX + key, ())]
-    return page(request, "own_fields.html", visit=visit, **await services.db.read(_load, visit), **values)
+    task_id = _task_of(request)
+    found = await services.db.read(_load, visit, task_id)
+    return page(request, "own_fields.html", visit=visit, **found, **values, task=task_id)
 
 
-def _load(conn: Connection, visit: Visit) -> dict[str, Any]:
+def _task_of(request: web.Request) -> int:
+    """The task whose questions are shown; 0 for all fields."""
+    text = request.query.get("task", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+
+
+def _load(conn: Connection, visit: Visit, task_id: int = 0) -> dict[str, Any]:
     visit.relation = access_contact(conn, visit.userid, visit.external_userid)
     shown: list[Shown] = []
     for entity in (Entity.PERSON, Entity.RELATION):
         shown += custom_fields.values_of(conn, entity, _subject(visit, entity), visit.now)
+    if task_id:
+        asked = tasks.asked_by(conn, visit.userid, visit.external_userid, task_id)
+        by_key = {each.field.key: each for each in shown if each.field.entity is Entity.PERSON}
+        shown = [by_key[key] for key in asked if key in by_key]
     needs_members = any(each.field.type is Type.MEMBER for each in shown)
     return {"shown": shown, "members": custom_fields.list_members(conn) if needs_members else []}
 

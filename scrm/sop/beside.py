@@ -11,11 +11,11 @@ from scrm.content.media import store as media
 from scrm.errors import ScrmError
 from scrm.profiles.custom_field_values import CustomField, Type
 from scrm.profiles.custom_field_values import read as read_value
-from scrm.profiles.custom_fields import find_field
+from scrm.profiles.custom_fields import find_field, list_fields
 from scrm.profiles.models import corp_tag, member, person_field
 from scrm.segments.conditions import Problem as ConditionProblem
 from scrm.segments.conditions import find_missing
-from scrm.sop import checks
+from scrm.sop import checks, forms
 from scrm.sop.actions.store import find_members
 from scrm.sop.channels.notice import recipients
 from scrm.sop.models import playbook as playbook_table
@@ -45,6 +45,7 @@ def problems(conn: Connection, playbook: Playbook, needs: Needs = ALONE, *, name
         *_find_names(conn, playbook),
         *_find_date(conn, playbook),
         *_find_values(conn, playbook),
+        *_find_asked(conn, playbook),
         *_find_members(conn, playbook),
         *_find_playbooks(conn, playbook, needs),
         *_find_endpoints(playbook, needs),
@@ -114,6 +115,21 @@ def _find_values(conn: Connection, playbook: Playbook) -> checks.Found:
                 continue
             if why := _why_not(conn, field, value):
                 yield step.line, f"步骤“{step.id}”要写的字段“{field.title}”：{why}"
+
+
+def _find_asked(conn: Connection, playbook: Playbook) -> checks.Found:
+    """Fields that a step asks for and nobody could fill in."""
+    for step in playbook.steps:
+        for key in forms.asked_in(step):
+            field = find_field(conn, "person", key)
+            if field is None:
+                there = "、".join(f"{each.key}（{each.title}）" for each in list_fields(conn, "person")) or "还没有"
+                yield (
+                    step.line,
+                    f"步骤“{step.id}”要填的字段“{key}”没有建，请先在「客户 → 自定义字段」建好；现有：{there}",
+                )
+            elif field.type is Type.FORMULA:
+                yield step.line, f"步骤“{step.id}”要填的字段“{field.title}”是公式，由系统算出来，不用问"
 
 
 def _why_not(conn: Connection, field: CustomField, value: Any) -> str:

@@ -208,6 +208,8 @@ task = Table(
     Column("text", Text, nullable=False),
     # What goes with the text, in sendChatMessage's own shape: [{"msgtype": "news", "news": {...}}, ...]
     Column("attachments", Json, nullable=False, server_default=text("'[]'")),
+    # The shop's own fields that the member asks for while they talk.
+    Column("form", Json, nullable=False, server_default=text("'[]'")),
     # open (待员工确认), sent, skipped, postponed -> open, expired, withdrawn
     Column("state", String(12), nullable=False, server_default=text("'open'")),
     _text("reason", 300),

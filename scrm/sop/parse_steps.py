@@ -22,7 +22,7 @@ BRANCH_ARM_KEYS = ("name", "if", "steps", "else")
 SPLIT_ARM_KEYS = ("name", "share", "steps")
 MAX_STEPS = 100
 MAX_DEPTH = 5
-_LATER_STEP_KEYS = {"form": "表单", "priority": "步骤优先级"}
+_LATER_STEP_KEYS = {"priority": "步骤优先级"}
 
 
 class StepsReader(ContentReader, EventReader):

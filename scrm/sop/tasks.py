@@ -84,6 +84,8 @@ class TaskView:
     kind: str = "send"
     # By when a promise is to be kept.
     due_at: datetime | None = None
+    # The shop's own fields that are asked for while they talk.
+    form: tuple[str, ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -183,6 +185,13 @@ def list_for_member(conn: Connection, userid: str, now: datetime) -> list[TaskVi
     return _sorted([_view(row, now) for row in rows])
 
 
+def asked_by(conn: Connection, userid: str, external_userid: str, task_id: int) -> list[str]:
+    """The fields that a member's task asks this contact for; none when it is not his."""
+    row = store.find_task(conn, task_id)
+    is_his = row is not None and row.userid.casefold() == userid.casefold() and row.external_userid == external_userid
+    return list(row.form or ()) if row is not None and is_his else []
+
+
 def list_these(conn: Connection, task_ids: Collection[int], now: datetime) -> dict[int, TaskView]:
     """Tasks by id, whatever their state."""
     return {row.id: _view(row, now) for row in store.list_tasks_with_names(conn, task_ids)}
@@ -240,6 +249,7 @@ def _view(row: Row[Any], now: datetime) -> TaskView:
         can_undo=_may_undo(row, state, now),
         kind=row.kind,
         due_at=row.due_at,
+        form=tuple(row.form or ()),
     )
 
 

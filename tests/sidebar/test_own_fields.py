@@ -8,6 +8,10 @@ from sqlalchemy import Connection
 from scrm.profiles import custom_fields
 from scrm.profiles import store as profiles
 from scrm.profiles.custom_fields import Definition
+from scrm.sop.models import task
+from scrm.sop.parse import parse_playbook
+from scrm.sop.published import publish
+from scrm.sop.shelf import playbooks_of
 from tests.sidebar.conftest import Member, words
 from tests.world import XIAOMAN, World
 
@@ -15,6 +19,53 @@ from tests.world import XIAOMAN, World
 @pytest.fixture
 def database_url(sqlite_url: str) -> str:
     return sqlite_url
+
+
+ASKING = """\
+playbook: asking
+title: 一对一问需求
+trigger: {event: contact.added}
+run_key: person
+reentry: never
+exit_if: none
+goal: none
+holdout: 0%
+guards: {quiet: none, cap: none, queue: none}
+steps:
+  - {id: need, at: T0+10m, channel: T, late: defer, ttl: 24h, content: {text: 平时最在意什么？}, form: [budget, field.skin]}
+"""
+
+
+async def test_what_a_task_asks_for_is_filled_in_beside_it_before_and_after_it_is_sent(
+    world: World, lina: Member, wanghao: Member
+) -> None:
+    def bring(conn: Connection) -> None:
+        now = world.clock.now()
+        for said in (Definition("肤质", "text", key="skin"), Definition("预算", "money", key="budget")):
+            custom_fields.define(conn, "person", said, now)
+        custom_fields.define(conn, "person", Definition("色号", "text", key="shade"), now)
+        publish(conn, parse_playbook(ASKING, file_name="asking.yaml"), now=now)
+
+    await world.services.db.write(bring)
+    await world.services.db.read(playbooks_of(world.services).load)
+    await world.add()
+    await world.pass_time(minutes=11)
+    (asked,) = await world.rows(task, task.c.playbook_key == "asking")
+    own = f"/sidebar/contacts/{XIAOMAN}/fields"
+    assert f'hx-get="{own}?task={asked.id}"' in await lina.page(f"/sidebar/contacts/{XIAOMAN}?task={asked.id}")
+    shown = words(await lina.page(f"{own}?task={asked.id}", htmx=True))
+    assert "顺便问" in shown
+    assert shown.index("预算 未填写") < shown.index("肤质 未填写")
+    assert "色号" not in shown
+    filled = words(await lina.press(f"{own}/person/budget?task={asked.id}", **{"own.budget": "300"}))
+    assert "预算 ¥300" in filled
+    assert "色号" not in filled
+    assert (await lina.tap(f"/sidebar/tasks/{asked.id}/release")).status == 200
+    sent = await lina.press(f"/sidebar/tasks/{asked.id}/sending", ok="true")
+    assert sent.count(f'hx-get="{own}?task={asked.id}"') == 1
+    assert f"{own}?task={asked.id}" in await lina.page(f"/sidebar/contacts/{XIAOMAN}")
+    assert "预算" not in words(await lina.page(f"{own}?task={asked.id + 1}", htmx=True))
+    assert (await wanghao.get(f"{own}?task={asked.id}", htmx=True)).status == 403
 
 
 async def test_a_field_is_changed_where_it_stands(world: World, lina: Member, wanghao: Member) -> None:

@@ -47,7 +47,20 @@ _ASSIGN = "  - {id: a, at: T0, channel: X, do: [{assign: [lina, nobody]}]}"
 _NOTIFY = (
     "  - {id: a, at: T0, channel: I, notify: [owner, manager, 'role:administrator', gone], content: {text: 看一下}}"
 )
+_ASK = "  - {id: a, at: T0, channel: S, hint: 聊到时问问, form: [field.budget, skin, age]}"
 _PUSH = "  - {id: a, at: T0, channel: K, to: sms, late: drop, data: {template: SMS_1}}"
+
+
+async def test_what_a_step_asks_for_has_a_field_to_go_to(db: Database) -> None:
+    def define(conn: Connection) -> None:
+        custom_fields.define(conn, "person", Definition("预算", "money", key="budget"), NOW)
+        custom_fields.define(conn, "person", Definition("年龄段", "formula", key="age", formula="1 + 1"), NOW)
+
+    await db.write(define)
+    missing, reckoned = await db.read(beside.problems, _playbook(_ASK))
+    assert "要填的字段“skin”没有建" in missing
+    assert "budget（预算）" in missing
+    assert "“年龄段”是公式" in reckoned
 
 
 def _know(conn: Connection) -> None:

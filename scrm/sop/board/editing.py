@@ -23,7 +23,7 @@ _ORDER = (
 _ORDER_INSIDE = (
     "branch", "split", "wait", "id", "name", "title", "event", "where", "at", "window", "only", "channel", "late", "ttl",
     "timeout", "for", "on_timeout", "then", "quiet", "if", "share", "notify", "to", "url", "data", "gather", "escalate",
-    "stop_at_losses", "hint", "text", "content", "coupon", "attachments", "variants", "do", "steps",
+    "stop_at_losses", "hint", "form", "text", "content", "coupon", "attachments", "variants", "do", "steps",
 )  # fmt: skip
 
 

@@ -290,6 +290,10 @@ def _outward(said: Said, data: Mapping[str, Any]) -> list[Edit]:
     return [(("to",), DROP), (("url",), DROP), ((key,), where or DROP)]
 
 
+def _form(said: Said, data: Mapping[str, Any]) -> list[Edit]:
+    return [(("form",), said.listed("form") or DROP)]
+
+
 def _data(said: Said, data: Mapping[str, Any]) -> list[Edit]:
     text = said.text("data")
     if not text:
@@ -570,6 +574,7 @@ OF_PARTS: Mapping[str, Reader] = {
     "act": _acted,
     "notify": _notify,
     "hint": _plain("hint", "提示"),
+    "form": _form,
     "outward": _outward,
     "data": _data,
     "gather": _span(("gather",), "gather", "攒多久"),

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from scrm.sop import store
+from scrm.sop import forms, store
 from scrm.sop.channels import lateness
 from scrm.sop.channels.ready import Outcome, Ready, Release, needless_acts
 from scrm.sop.schema import Step
@@ -13,7 +13,7 @@ from scrm.sop.schema import Step
 letter = "S"
 title = "侧边栏建议（静默）"
 opening = "waiting"
-keys: frozenset[str] = frozenset({"hint"})
+keys: frozenset[str] = frozenset({"hint", "form"})
 
 # Talks are rare: what is suggested without a ttl waits a week for one.
 LIFE = timedelta(days=7)
@@ -22,7 +22,7 @@ _HINT_CHARS = 500
 
 def problems(step: Step, keys: Collection[str]) -> list[str]:
     """Words to send, or a hint for the member's eyes, or both."""
-    found = needless_acts(step)
+    found = [*needless_acts(step), *forms.problems(step)]
     hint = step.options.get("hint")
     if hint is not None and not (isinstance(hint, str) and 0 < len(hint.strip()) <= _HINT_CHARS):
         found.append(f"步骤“{step.id}”的 hint 要写给员工看的提示，不超过 {_HINT_CHARS} 个字")
@@ -54,6 +54,7 @@ def _suggestion(one: Ready, release: Release) -> dict[str, object]:
         "title": (hint if has_words and hint else step.title or one.due.playbook.title)[:120],
         "text": one.said.text if has_words else hint,
         "attachments": one.said.attachments,
+        "form": forms.asked_in(step),
         "kind": "suggestion" if has_words else "hint",
         "reminder": "none",
         "open_at": release.now,

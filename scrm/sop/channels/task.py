@@ -5,19 +5,25 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from scrm.sop import engine, store, timing
+from scrm.sop import engine, forms, store, timing
 from scrm.sop.channels.ready import Outcome, Ready, Release, missing_content, needless_acts, undecided
 from scrm.sop.schema import Step
 
 letter = "T"
 title = "员工待办（一键发送）"
 opening = "waiting"
-keys: frozenset[str] = frozenset({"escalate"})
+keys: frozenset[str] = frozenset({"escalate", "form"})
 
 
 def problems(step: Step, keys: Collection[str]) -> list[str]:
     """What is said, and what becomes of it when nobody says it."""
-    return [*undecided(step, keys), *needless_acts(step), *missing_content(step), *_bad_escalation(step)]
+    return [
+        *undecided(step, keys),
+        *needless_acts(step),
+        *missing_content(step),
+        *_bad_escalation(step),
+        *forms.problems(step),
+    ]
 
 
 def _bad_escalation(step: Step) -> list[str]:
@@ -62,6 +68,7 @@ def _task(one: Ready, release: Release) -> dict[str, object]:
         "title": step.title or one.due.playbook.title,
         "text": one.said.text,
         "attachments": one.said.attachments,
+        "form": forms.asked_in(step),
         # As planned, so that a bundle of the same half hour is one reminder; the time to act counts from now.
         "open_at": min(row.due_at, release.now),
         "expires_at": engine.expires_at(step, release.now),
