@@ -42,7 +42,7 @@ from scrm.callbacks import endpoint, express, inbox, replay, run
 from scrm.callbacks import sweep as callbacks_sweep
 from scrm.callbacks.handlers import refresh
 from scrm.clock import Clock, SystemClock
-from scrm.commerce import coupons_lifecycle
+from scrm.commerce import coupons_lifecycle, restating
 from scrm.commerce import pages as commerce_pages
 from scrm.commerce.hooks import run as hooks
 from scrm.commerce.hooks.kinds import hooks_of
@@ -185,6 +185,7 @@ EXECUTORS: Mapping[str, Execute] = {
     moments.KIND: moments.run_create,
     pulls.KIND: pulls.run_pull,
     pulls.REPLAY: pulls.run_replay,
+    restating.KIND: restating.run_restate,
     abandonment.KIND: abandonment.run_look,
     radar.NOTICE: radar_notices.run_notice,
     lives.KIND: lives.run_moved,

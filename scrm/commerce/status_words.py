@@ -125,8 +125,8 @@ def count_strange(conn: Connection) -> int:
     )
 
 
-def map_word(conn: Connection, source: str, word: str, status: str, *, by: str, now: datetime) -> None:
-    """From now on the word means this; '' takes it back. Raises Invalid for what is no status."""
+def map_word(conn: Connection, source: str, word: str, status: str, *, by: str, now: datetime) -> bool:
+    """From now on the word means this; '' takes it back; whether that is new. Raises Invalid for what is no status."""
     if status and status not in meanings(word):
         raise Invalid(
             f"没有{'售后状态' if word.startswith(AFTERSALE) else '订单状态'}“{status[:30]}”，请从列表里选一个"
@@ -135,9 +135,10 @@ def map_word(conn: Connection, source: str, word: str, status: str, *, by: str, 
     key = {"source": source[:80], "word": word[:80]}
     before = conn.execute(select(table.c.status).filter_by(**key)).scalar_one_or_none()
     if status == (before or ""):
-        return
+        return False
     # Counted anew: the number says how many came while nobody knew.
     values = {"status": status, "mapped_by": by if status else "", "seen": 0, "last_at": now}
     statement = upsert(table, conn).values(**key, **values, first_at=now)
     conn.execute(statement.on_conflict_do_update(index_elements=["source", "word"], set_=values))
     audit.changed(conn, "status_word", f"{source}/{word}"[:120], {"status": before or ""}, {"status": status})
+    return True

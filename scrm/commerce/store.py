@@ -5,7 +5,7 @@ snapshot is always compared with what the last one left, and a person's totals w
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -66,8 +66,8 @@ class Saved:
 
 
 @dataclass(slots=True)
-class _Kept:
-    """An order as it is in the database, or as it will be."""
+class Kept:
+    """An order with its children as it is in the database, or as it will be."""
 
     row: Row
     lines: list[Row] = field(default_factory=list)
@@ -88,8 +88,8 @@ class _Kept:
 class _Step:
     """One order on its way: before (None: never seen), after, and what the caller hears."""
 
-    after: _Kept
-    before: _Kept | None
+    after: Kept
+    before: Kept | None
     result: Result
 
 
@@ -183,6 +183,30 @@ class _Saver:
         return _follow(self.conn, steps, self.now, self.correlation)
 
 
+def change_orders(conn: Connection, ids: Collection[int], change: Callable[[Kept], None], *, now: datetime) -> None:
+    """Change orders that are kept already; what follows from it, totals and events too. Needs `take_turn`."""
+    steps = []
+    for before in _load(conn, ids).values():
+        after = Kept(dict(before.row), before.lines, before.payments, before.shipments, before.refunds)
+        change(after)
+        _complete_changed(before, after, now)
+        steps.append(_Step(after, before, "updated"))
+    _write_rows(conn, steps)
+    _follow(conn, steps, now, "")
+    coupons_in_orders.settle(conn, set(ids), now=now)
+
+
+def _complete_changed(before: Kept, after: Kept, now: datetime) -> None:
+    """Money back that a column told stays, unless a case now says how much it was."""
+    row = after.row
+    stated = {"moment": row["platform_updated_at"] or row["ordered_at"] or now}
+    told = row["refunded_fen"] if all(case["status"] == "unknown" for case in before.refunds) else 0
+    complete(row, after.lines, after.shipments, after.refunds, stated)
+    if told and not row["refunded_fen"]:
+        row["refunded_fen"] = told
+        complete(row, after.lines, after.shipments, [], stated)
+
+
 def buyer_of(snapshot: Snapshot) -> Buyer:
     """By what the erased are recognised."""
     row = snapshot.row
@@ -190,13 +214,13 @@ def buyer_of(snapshot: Snapshot) -> Buyer:
     return key, row["buyer_unionid"], snapshot.external_userid, row["buyer_phone_lookup"]
 
 
-def _step(before: _Kept | None, snapshot: Snapshot | None, finder: "Persons") -> _Step:
+def _step(before: Kept | None, snapshot: Snapshot | None, finder: "Persons") -> _Step:
     if before is None:
         assert snapshot is not None  # noqa: S101 - an unseen order has no digest to be equal to
         return _first(snapshot, finder)
     if snapshot is None:
         step = _Step(
-            _Kept(dict(before.row), before.lines, before.payments, before.shipments, before.refunds),
+            Kept(dict(before.row), before.lines, before.payments, before.shipments, before.refunds),
             before,
             "unchanged",
         )
@@ -217,7 +241,7 @@ def _first(snapshot: Snapshot, finder: "Persons") -> _Step:
         row["buyer_unionid"], snapshot.external_userid, row["buyer_phone_lookup"]
     )
     verdict = Verdict.APPLY
-    after = _Kept(
+    after = Kept(
         row,
         merge_lines([], snapshot.lines, verdict),
         merge_payments([], snapshot.payments, verdict) if snapshot.payments else [],
@@ -228,9 +252,9 @@ def _first(snapshot: Snapshot, finder: "Persons") -> _Step:
     return _Step(after, None, "created")
 
 
-def _next(before: _Kept, snapshot: Snapshot) -> _Step:
+def _next(before: Kept, snapshot: Snapshot) -> _Step:
     verdict = judge(before.row, snapshot.row)
-    after = _Kept(
+    after = Kept(
         merge(before.row, snapshot.row, verdict),
         merge_lines(before.lines, snapshot.lines, verdict),
         merge_payments(before.payments, snapshot.payments, verdict),
@@ -254,7 +278,7 @@ def _next(before: _Kept, snapshot: Snapshot) -> _Step:
     return _Step(after, before, "updated" if _differences(before, after) - _BOOKKEEPING else "unchanged")
 
 
-def _differences(before: _Kept, after: _Kept) -> set[str]:
+def _differences(before: Kept, after: Kept) -> set[str]:
     names = {name for name, value in after.row.items() if value != before.row[name]}
     if "receiver_sealed" in names and before.row["receiver_sealed"] and _same_receiver(before.row, after.row):
         names.discard("receiver_sealed")
@@ -361,12 +385,12 @@ def _can_bind(found: Any, finder: Persons) -> bool:
     return found.person_id is None and known is not None
 
 
-def _load(conn: Connection, ids: Collection[int]) -> dict[int, _Kept]:
+def _load(conn: Connection, ids: Collection[int]) -> dict[int, Kept]:
     """Whole orders with their children, by id."""
     if not ids:
         return {}
     given = {"ids": listed(conn, ids)}
-    kept = {row["id"]: _Kept(row) for row in _rows(conn, orders, "id", given)}
+    kept = {row["id"]: Kept(row) for row in _rows(conn, orders, "id", given)}
     for name, table in _CHILDREN:
         for child in _rows(conn, table, "order_id", given):
             getattr(kept[child.pop("order_id")], name).append(child)
@@ -601,7 +625,7 @@ def unbind_order(conn: Connection, order_id: int, userid: str, *, since: datetim
     ).one_or_none()
     if bound is None or bound.userid.lower() != userid.lower() or bound.occurred_at < since:
         raise Conflict("只能在绑定后的 10 分钟内由绑定的人撤销，之后请联系管理员")
-    after = _Kept(
+    after = Kept(
         before.row | {"person_id": None, "bound_by": ""},
         before.lines,
         before.payments,
@@ -627,7 +651,7 @@ def _bind(conn: Connection, ids: list[int], person_id: int, way: str, now: datet
     for before in _load(conn, ids).values():
         row = before.row | {"person_id": person_id, "bound_by": way}
         steps.append(
-            _Step(_Kept(row, before.lines, before.payments, before.shipments, before.refunds), before, "updated")
+            _Step(Kept(row, before.lines, before.payments, before.shipments, before.refunds), before, "updated")
         )
     _write_rows(conn, steps)
     _follow(conn, steps, now, "")

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from aiohttp import web
 
-from scrm.commerce import status_words
+from scrm.commerce import restating, status_words
 from scrm.commerce.hooks import store
 from scrm.commerce.hooks.inbox import unseal
 from scrm.commerce.hooks.kinds import hooks_of
@@ -56,6 +56,7 @@ async def hooks(request: web.Request) -> web.StreamResponse:
         strange=shown(await services.db.read(status_words.list_words, titles.keys()), titles),
         action="/console/hooks/status-words",
         mapped="mapped" in request.query,
+        left=await services.db.read(restating.count_left, titles.keys()),
         replayed=_number(request.query.get("replayed", "")),
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
-from scrm.commerce import status_words
+from scrm.commerce import restating, status_words
 from scrm.commerce.connectors import CONNECTORS, KNOWN_HEADINGS
 from scrm.commerce.connectors.mapped import FIELDS, REQUIRED, ColumnMapping, suggest
 from scrm.commerce.connectors.reader import Scratch, clean, open_sheet
@@ -46,15 +46,16 @@ async def show_all(request: web.Request) -> web.StreamResponse:
         kinds=jobs.KINDS,
         states=_STATES,
         strange=shown(strange, file_titles(strange)),
-        **_of_words(request),
+        **await _of_words(request),
     )
 
 
-def _of_words(request: web.Request) -> dict[str, Any]:
+async def _of_words(request: web.Request) -> dict[str, Any]:
     """What the table of strange words needs."""
     return {
         "action": "/console/imports/status-words",
         "mapped": "mapped" in request.query,
+        "left": await request.app[SERVICES].db.read(restating.count_left),
     }
 
 
@@ -97,7 +98,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         "import.html",
         active="imports",
         strange=await _strange(request.app[SERVICES], job),
-        **_of_words(request),
+        **await _of_words(request),
         **values,
     )
 

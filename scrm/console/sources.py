@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from scrm.commerce import status_words
+from scrm.commerce import restating, status_words
 from scrm.commerce.connectors.pull import Pull, Stream
 from scrm.commerce.pulls import run, store
 from scrm.commerce.pulls.kinds import pulls_of
@@ -54,6 +54,7 @@ async def sources(request: web.Request) -> web.StreamResponse:
         strange=shown(await services.db.read(status_words.list_words, titles.keys()), titles),
         action="/console/sources/status-words",
         mapped="mapped" in request.query,
+        left=await services.db.read(restating.count_left, titles.keys()),
     )
 
 

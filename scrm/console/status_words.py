@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from aiohttp import web
 from sqlalchemy import Connection
 
-from scrm.commerce import status_words
+from scrm.commerce import restating, status_words
 from scrm.commerce.connectors import CONNECTORS
 from scrm.commerce.connectors.mapped import PREFIX
 from scrm.commerce.connectors.status_words import Seen
@@ -102,7 +102,8 @@ async def _save(request: web.Request, is_ours: Any, back: str) -> web.StreamResp
 
     def save(conn: Connection) -> None:
         for source, word, status in said:
-            status_words.map_word(conn, source, word, status, by=by, now=now)
+            if status_words.map_word(conn, source, word, status, by=by, now=now) and status:
+                restating.ask(conn, source, word, now=now)
 
     await services.db.write(save)
     raise web.HTTPSeeOther(f"{back}?mapped")

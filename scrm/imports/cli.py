@@ -221,7 +221,7 @@ def _tell_orders(counts: Counts, arguments: argparse.Namespace, seconds: float) 
     for word, seen in counts.strange.items():
         print(
             f"没见过的订单状态“{word}”：{seen.times} 单，例如 {seen.order_no}，记成了“{taken_as(seen.taken_as)}”；"
-            "请在后台「导入」页说明它的意思，再导入一次",
+            "请在后台「导入」页说明它的意思，已导入的订单随之更新",
             file=out,
         )
     for path in counts.error_files:

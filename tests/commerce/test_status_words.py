@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from scrm.commerce import status_words
+from scrm.commerce import hours, restating, status_words
 from scrm.commerce.canonical import Order, Refund
 from scrm.commerce.connectors.status_words import MOST_WORDS, Seen
 from scrm.commerce.import_orders import Counts, Into, import_orders
-from scrm.commerce.store import find_orders
+from scrm.commerce.store import find_orders, save_orders
 from scrm.db import Database
 from scrm.db.vault import Vault
 from scrm.errors import Invalid
@@ -102,3 +102,52 @@ async def test_live_after_sales_are_read_as_the_manager_says(db: Database) -> No
     await db.write(status_words.map_word, "mall", row.word, "refunding", by="boss", now=NOW)
     await db.write(status_words.settle, "mall", [order], now=NOW)
     assert case.status == "refunding"
+
+
+async def test_orders_that_are_kept_are_read_again_when_the_word_is_mapped(
+    db: Database, vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the same file would be: one order a transaction here, so that several are needed."""
+    monkeypatch.setattr(restating, "CHUNK", 1)
+    path = tmp_path / "pdd.csv"
+    row = "茶,260601-60000000000000{},{},88.00,1,{},{},1\n"
+    text = (
+        PDD
+        + row.format(1, "待核单", "", "")
+        + row.format(2, "待核单", "2026-06-01 10:00:00", "")
+        + row.format(3, "已签收", "2026-06-01 10:00:00", "平台判责中")
+        + row.format(4, "已签收", "2026-06-01 10:00:00", "平台判责中")
+    )
+    path.write_text(text, "utf-8")
+    await bring_in(db, vault, path)
+    live = Order(channel="pdd", order_no="L1", status="unknown", raw_status="待核单", ordered_at=NOW)
+    await db.write(save_orders, [live], now=NOW, vault=vault, route="push")
+    for word, status in (("待核单", "paid"), ("售后：平台判责中", "refunded")):
+        await db.write(status_words.map_word, "file:pdd", word, status, by="boss", now=NOW)
+    assert await db.read(restating.count_left) == 4
+    for word in ("待核单", "售后：平台判责中"):
+        while await db.write(restating.restate, "file:pdd", word, now=NOW):
+            pass
+    assert await db.read(restating.count_left) == 0
+    kept = {no: (await db.read(find_orders, None, f"260601-60000000000000{no}"))[0] for no in (1, 2, 3, 4)}
+    stood = {no: (one.row["status"], one.row["paid_fen"], one.row["refunded_fen"]) for no, one in kept.items()}
+    assert stood == {1: ("paid", 8800, 0), 2: ("paid", 8800, 0), 3: ("closed", 8800, 8800), 4: ("closed", 8800, 8800)}
+    assert kept[3].row["payment_status"] == "refunded"
+    assert (await db.read(find_orders, None, "L1"))[0].row["status"] == "unknown", "another source's word"
+    assert await db.write(hours.recount) == 0
+    again = await bring_in(db, vault, path)
+    assert (again.updated, again.unchanged) == (0, 4), "the file says nothing new then"
+
+
+async def test_a_word_that_two_sources_mean_differently_changes_nothing_that_is_kept(
+    db: Database, vault: Vault
+) -> None:
+    order = Order(channel="mall", order_no="L2", status="unknown", raw_status="挂起", ordered_at=NOW)
+    await db.write(save_orders, [order], now=NOW, vault=vault, route="push")
+    for source, status in (("mall", "paid"), ("till", "closed")):
+        await db.write(status_words.map_word, source, "挂起", status, by="boss", now=NOW)
+    assert await db.write(restating.restate, "mall", "挂起", now=NOW) == 0
+    await db.write(status_words.map_word, "till", "挂起", "paid", by="boss", now=NOW)
+    assert await db.write(restating.restate, "mall", "挂起", now=NOW) == 1
+    (kept,) = await db.read(find_orders, None, "L2")
+    assert kept.row["status"] == "paid"

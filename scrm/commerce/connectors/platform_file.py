@@ -101,6 +101,20 @@ def _dialect_of(key: str) -> Dialect:
     return dialect
 
 
+def is_paid_from(dialect: Dialect, status: str) -> bool:
+    """Whether an order that has come so far is paid, although no time of payment was told."""
+    least = RANK["completed" if dialect.pays_on_delivery else "paid"]
+    return bool(least <= RANK[status] <= RANK["completed"])
+
+
+def dialect_of(key: str) -> Dialect | None:
+    """The dialect of a format, None when it is of another make."""
+    from scrm.commerce.connectors import CONNECTORS
+
+    fits = (one.fit for one in CONNECTORS if one.key == key)
+    return next((made.args[0] for made in fits if isinstance(made, partial)), None)
+
+
 def fit(dialect: Dialect, sheets: list[Sheet]) -> Parser:
     """One sheet; raises Invalid that names the columns that lack."""
     sheet = sheets[0]
@@ -163,8 +177,7 @@ class _Orders:
         )
         lines = [line for place, row in enumerate(rows, start=1) for line in self._lines(row, place)]
         money = self._money(rows, lines)
-        least = RANK["completed" if self._dialect.pays_on_delivery else "paid"]
-        is_paid = times.get("paid_at") is not None or least <= RANK[status] <= RANK["completed"]
+        is_paid = times.get("paid_at") is not None or is_paid_from(self._dialect, status)
         paid = self._paid(money) if is_paid or status == "closed" else 0
         refunds = self._refunds(rows, no, paid or 0, context)
         is_told = any(case.status != "unknown" for case in refunds)

@@ -1,0 +1,123 @@
+"""Orders that were kept while nobody knew a word: once a manager has said what it means, they are read again."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, literal_column, select
+
+from scrm.commerce import store
+from scrm.commerce.canonical import allocate
+from scrm.commerce.connectors import CONNECTORS
+from scrm.commerce.connectors.aftersale import AFTERSALE, NO_CASE
+from scrm.commerce.connectors.platform_file import dialect_of, is_paid_from
+from scrm.commerce.connectors.status_words import ended
+from scrm.commerce.models import order_status_word, orders, refund
+from scrm.commerce.status_words import of_file
+from scrm.db import Priority
+from scrm.services import Services
+from scrm.work import queue
+
+KIND = "orders.restate"
+CHUNK = 500
+
+# Said in words, so that the partial indexes are used.
+_STRANGE_ORDER: ColumnElement[bool] = literal_column("orders.status = 'unknown' AND orders.raw_status <> ''")
+_STRANGE_CASE: ColumnElement[bool] = literal_column("refund.status = 'unknown'")
+
+
+def ask(conn: Connection, source: str, word: str, *, now: datetime) -> None:
+    """Have the orders that are kept with the word read again, in the background."""
+    key = f"{KIND}:{source}:{word}"[:200]
+    queue.add(conn, queue.Item("bulk", KIND, {"source": source, "word": word}, dedupe_key=key), now=now)
+
+
+async def run_restate(services: Services, item: queue.Claimed) -> None:
+    """Work of kind orders.restate: a few hundred orders a transaction; what is done is not found again."""
+    source, word = str(item.payload["source"]), str(item.payload["word"])
+    done = CHUNK
+    while done == CHUNK:
+        done = await services.db.write_as(Priority.IMPORT, restate, source, word, now=services.clock.now())
+
+
+def restate(conn: Connection, source: str, word: str, *, now: datetime) -> int:
+    """Read up to `CHUNK` orders with this word as it is mapped; returns how many there were."""
+    found = _mapped(conn, order_status_word.c.source == source, order_status_word.c.word == word)
+    if not found:
+        return 0
+    store.take_turn(conn)
+    ids = list(conn.execute(_ids(found[0]).limit(CHUNK)).scalars())
+    if word.startswith(AFTERSALE):
+        store.change_orders(conn, ids, lambda kept: _read_cases(kept, word, found[0].status), now=now)
+    else:
+        store.change_orders(conn, ids, lambda kept: _read_status(kept, found[0]), now=now)
+    return len(ids)
+
+
+def count_left(conn: Connection, sources: Collection[str] | None = None) -> int:
+    """How many orders still wait to be read as these sources' words are mapped; None is all files."""
+    table = order_status_word.c
+    mine = table.source.startswith(of_file("")) if sources is None else table.source.in_(list(sources))
+    return sum(
+        conn.execute(select(func.count()).select_from(_ids(row).limit(100_000).subquery())).scalar_one()
+        for row in _mapped(conn, mine)
+    )
+
+
+def _mapped(conn: Connection, *which: ColumnElement[bool]) -> list[Row[Any]]:
+    """Words with a meaning; not those that another source may have left, which means something else by them."""
+    table = order_status_word.c
+    rows = conn.execute(select(order_status_word).where(table.status != "", *which)).all()
+    return [row for row in rows if not _is_disputed(conn, row)]
+
+
+def _is_disputed(conn: Connection, row: Row[Any]) -> bool:
+    table, is_file = order_status_word.c, _is_file(row.source)
+    if is_file and _channel(row.source):
+        return False
+    others = conn.execute(select(table.source).where(table.word == row.word, table.status != row.status)).scalars()
+    return any(_is_file(other) == is_file and not _channel(other) for other in others)
+
+
+def _is_file(source: str) -> bool:
+    """Whether the word came with a file."""
+    return source.startswith(of_file(""))
+
+
+def _channel(source: str) -> str:
+    """The platform whose own export it is, '' where orders of any channel may have come."""
+    key = source.removeprefix(of_file(""))
+    return key if _is_file(source) and key != "generic" and any(one.key == key for one in CONNECTORS) else ""
+
+
+def _ids(row: Row[Any]) -> Any:
+    table, channel = orders.c, _channel(row.source)
+    came = table.route == "file" if _is_file(row.source) else table.route != "file"
+    if channel:
+        came = and_(came, table.channel == channel)
+    if row.word.startswith(AFTERSALE):
+        text = row.word.removeprefix(AFTERSALE)
+        joined = select(table.id).join(refund, refund.c.order_id == table.id)
+        return joined.where(_STRANGE_CASE, refund.c.raw_status == text, came).distinct()
+    return select(table.id).where(_STRANGE_ORDER, table.raw_status == row.word, came)
+
+
+def _read_status(kept: store.Kept, word: Row[Any]) -> None:
+    row = kept.row
+    row["status"] = ended(word.status, row["paid_at"] is not None)
+    dialect = dialect_of(_channel(word.source))
+    # Such an export tells no payment apart: its reader takes what was to be paid, once the state says that it was.
+    if dialect is not None and row["paid_fen"] == 0 and is_paid_from(dialect, row["status"]):
+        row["paid_fen"] = row["payable_fen"]
+        weights = [0 if line["is_gift"] else line["unit_price_fen"] * line["qty"] for line in kept.lines]
+        shares = allocate(row["paid_fen"], weights)
+        kept.lines = [line | {"paid_fen": share} for line, share in zip(kept.lines, shares, strict=True)]
+
+
+def _read_cases(kept: store.Kept, word: str, status: str) -> None:
+    text = word.removeprefix(AFTERSALE)
+    kept.refunds = [
+        case | {"status": status} if case["status"] == "unknown" and case["raw_status"] == text else case
+        for case in kept.refunds
+        if not (status == NO_CASE and case["status"] == "unknown" and case["raw_status"] == text)
+    ]
