@@ -10,6 +10,7 @@ migrations, which may have made a table anew and its triggers with it gone.
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -21,6 +22,8 @@ PREFIX = "search_"
 _WORDS, _DUE = "search_words", "search_due"
 _BETWEEN = " ꙮ "  # a letter of no name, so that no piece reaches from one name of a person into another
 _LONGEST = 20
+# PostgreSQL: so many of the newest are looked at one by one first, and no more than so many.
+_FIRST_WALK, _LONGEST_WALK = 2_000, 200_000
 # Of the persons whose words are not written yet, so many are looked through one by one.
 _LOOKED_THROUGH = 2_000
 
@@ -39,7 +42,7 @@ def find_named(conn: Connection, wanted: str, *, below: int | None = None, limit
     pieces = [piece[:_LONGEST] for piece in wanted.casefold().split()]
     if not pieces:
         return []
-    values: dict[str, object] = {"below": below or 2**62, "limit": limit}
+    values: dict[str, Any] = {"below": below or 2**62, "limit": limit}
     if conn.dialect.name == "sqlite":
         match = " AND ".join('"{}"'.format(" ".join(piece).replace('"', '""')) for piece in pieces)
         query = (
@@ -49,12 +52,35 @@ def find_named(conn: Connection, wanted: str, *, below: int | None = None, limit
         return sorted({*written, *_not_yet_written(conn, pieces, values)}, reverse=True)[:limit]
     for number, piece in enumerate(pieces):
         values |= {f"signs{number}": " ".join(piece), f"like{number}": f"%{_escaped(piece)}%"}
-    each = " INTERSECT ".join(f"({_called(number, piece)})" for number, piece in enumerate(pieces))
+    return _among_the_newest(conn, pieces, values, limit) or _among_all(conn, pieces, values)
+
+
+def _among_the_newest(conn: Connection, pieces: list[str], values: dict[str, Any], limit: int) -> list[int]:
+    """A full page, if the names are so frequent that a walk from the newest on finds one; else nothing.
+
+    The index has to look at everybody of the name before it can tell who is the newest: seconds for a common one.
+    """
+    newest = conn.exec_driver_sql("SELECT max(id) FROM person").scalar() or 0
+    top = min(values["below"], newest + 1)
+    walk = max(_FIRST_WALK, limit)
+    while walk <= _LONGEST_WALK:
+        found = _among_all(conn, pieces, values | {"from": top - walk}, by_index=False)
+        if len(found) >= limit or walk >= top:
+            return found
+        if not found:
+            return []
+        # As far as it takes if they go on like this, and a bit.
+        walk = max(walk * 2, walk * limit * 6 // (len(found) * 5))
+    return []
+
+
+def _among_all(conn: Connection, pieces: list[str], values: dict[str, Any], *, by_index: bool = True) -> list[int]:
+    each = " INTERSECT ".join(f"({_called(number, piece, by_index)})" for number, piece in enumerate(pieces))
     found = conn.execute(text(f"SELECT found FROM ({each}) AS named ORDER BY found DESC LIMIT :limit"), values)
     return list(found.scalars())
 
 
-def _not_yet_written(conn: Connection, pieces: list[str], values: dict[str, object]) -> list[int]:
+def _not_yet_written(conn: Connection, pieces: list[str], values: dict[str, Any]) -> list[int]:
     has = " AND ".join(f"max(instr(lower(name), :piece{n}))" for n in range(len(pieces)))
     names = " UNION ALL ".join(
         f"SELECT {table}.{key} AS found, {column} AS name FROM {table} JOIN due ON due.person_id = {table}.{key}"
@@ -68,12 +94,17 @@ def _not_yet_written(conn: Connection, pieces: list[str], values: dict[str, obje
     return list(conn.execute(query, values | {f"piece{n}": piece for n, piece in enumerate(pieces)}).scalars())
 
 
-def _called(number: int, piece: str) -> str:
-    """PostgreSQL: whoever has the piece in a name; the index leaves out what is neither letter nor digit."""
-    by_index = f"{{vector}} @@ phraseto_tsquery('simple', :signs{number}) AND " if any(map(str.isalnum, piece)) else ""
+def _called(number: int, piece: str, by_index: bool) -> str:
+    """PostgreSQL: whoever has the piece in a name; the index leaves out what is neither letter nor digit.
+
+    It only says that every sign is there: whether they follow each other LIKE tells faster than a phrase.
+    """
+    which = "" if by_index else "{key} >= :from AND "
+    if by_index and any(map(str.isalnum, piece)):
+        which = f"{{vector}} @@ plainto_tsquery('simple', :signs{number}) AND "
     return " UNION ".join(
-        f"SELECT {key} AS found FROM {table} WHERE {key} < :below AND {by_index.format(vector=_vector(column))}"
-        f"lower({column}) LIKE :like{number} ESCAPE '\\'"
+        f"SELECT {key} AS found FROM {table} WHERE {key} < :below AND "
+        f"{which.format(vector=_vector(column), key=key)}lower({column}) LIKE :like{number} ESCAPE '\\'"
         for table, column, key in NAMES
     )
 

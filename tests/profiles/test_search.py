@@ -9,6 +9,7 @@ import pytest_asyncio
 from sqlalchemy import Connection, delete, insert, update
 
 from scrm.db import Database
+from scrm.profiles import search
 from scrm.profiles.models import external_contact, follow_user, person
 from scrm.profiles.search import find_named, renew, tick
 
@@ -80,8 +81,29 @@ async def test_pages_follow_each_other(db: Database) -> None:
     assert await _found(db, "顾客", below=first[-1], limit=50) == everybody[3::-1]
 
 
+async def test_a_frequent_name_is_found_from_the_newest_on_and_a_rare_one_among_all(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "_FIRST_WALK", 4)
+    monkeypatch.setattr(search, "_LONGEST_WALK", 20)
+    names = ["常客" if number % 2 else "稀客" if number == 10 else "路人" for number in range(40)]
+    numbers = await db.write(lambda conn: [_meet(conn, name) for name in names])
+    await tick(db)
+    frequent = [each for each, name in zip(numbers, names, strict=True) if name == "常客"][::-1]
+    assert await _found(db, "常客", limit=2) == frequent[:2]
+    assert await _found(db, "常客", limit=7) == frequent[:7]
+    assert await _found(db, "常客", limit=7, below=frequent[6]) == frequent[7:14]
+    assert await _found(db, "常客") == frequent
+    assert await _found(db, "稀客") == [numbers[10]]
+    assert await _found(db, "没有") == []
+
+
 @pytest.mark.parametrize("seed", range(3))
-async def test_any_piece_of_any_name_finds_its_persons(db: Database, seed: int) -> None:
+async def test_any_piece_of_any_name_finds_its_persons(
+    db: Database, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if seed:
+        monkeypatch.setattr(search, "_LONGEST_WALK", 0)  # so that PostgreSQL asks its index
     dice = random.Random(seed)
     names = ["".join(dice.choices(SIGNS, k=dice.randint(1, 8))) for _ in range(30)]
     numbers = await db.write(lambda conn: [_meet(conn, name) for name in names])
