@@ -87,7 +87,7 @@ MODULES: tuple[Module, ...] = (
     Module("tasks", "员工待办", "营销", api=("/api/v1/tasks",), rights=(VIEW,)),
     Module("members", "员工与部门", "系统", api=("/api/v1/members", "/api/v1/departments"), rights=(VIEW,)),
     Module("events", "自有事件", "营销", api=("/api/v1/events", "/api/v1/event_types", "/api/v1/track")),
-    _page("orders", "商城与会员", "订单与物流", "/console/orders", api=("/api/v1/orders", "/api/v1/shipments")),
+    _page("orders", "商城与会员", "订单与物流", "/console/orders", api=("/api/v1/orders", "/api/v1/shipments"), rights=_LISTED),
     _page("coupons", "商城与会员", "优惠券", "/console/coupons", api=("/api/v1/coupons", "/api/v1/coupon_batches", "/api/v1/customers/{person_id}/coupons"), rights=_LISTED, is_whole=True),
     _page(
         "membership", "商城与会员", "会员与积分", "/console/membership", "/console/customers/{person_id}/points",

@@ -237,6 +237,7 @@ _WHOLE: Mapping[str, str] = {
     "POST /console/playbooks/{key}/runs/{run_id}/undo": "撤销对一位客户的操作",
     "DELETE /console/playbooks/{key}/pause": "恢复",
     "POST /api/v1/customers/{person_id}/points": "调整积分",
+    "GET /console/orders/export.{suffix}": "导出订单",
     "POST /api/v1/orders": "写入订单",
     "POST /api/v1/shipments": "写入物流",
     "POST /api/v1/events": "写入自有事件",

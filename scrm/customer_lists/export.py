@@ -38,7 +38,7 @@ async def run(services: Services, job: Row[Any]) -> None:
     shown = Shown(services.settings.shop.zone, services.clock.now())
     unfinished = folder / f"{name}.part"
     written = after = 0
-    with _open(unfinished, job.choice["suffix"]) as sheet:
+    with open_sheet(unfinished, job.choice["suffix"], "客户") as sheet:
         await asyncio.to_thread(sheet.write, _heading(chosen))
         while ids := await services.db.read(bulk_store.list_people, job.id, after=after, limit=_CHUNK):
             people = await services.db.read(list_these, ids)
@@ -79,7 +79,9 @@ def _rows(people: Sequence[Customer], chosen: Sequence[Column], shown: Shown) ->
     ]
 
 
-class _Sheet(Protocol):
+class Sheet(Protocol):
+    """A file that grows row by row; the first row is the heading."""
+
     def write(self, row: Sequence[Cell]) -> None: ...
 
 
@@ -100,8 +102,8 @@ def _harmless(cell: Cell) -> Cell:
 class _Xlsx:
     """Rows go to the disk as they come: memory does not grow with them."""
 
-    def __init__(self, book: Any) -> None:
-        self._page, self._bold, self._number = book.add_worksheet("客户"), book.add_format({"bold": True}), 0
+    def __init__(self, book: Any, title: str) -> None:
+        self._page, self._bold, self._number = book.add_worksheet(title), book.add_format({"bold": True}), 0
         self._page.set_column(0, 20, 16)
         self._page.freeze_panes(1, 0)
 
@@ -115,13 +117,14 @@ class _Xlsx:
 
 
 @contextmanager
-def _open(path: Path, suffix: str) -> Iterator[_Sheet]:
+def open_sheet(path: Path, suffix: str, title: str) -> Iterator[Sheet]:
+    """A file of one of SUFFIXES; memory does not grow with it."""
     if suffix == "csv":
         with path.open("w", encoding="utf-8-sig", newline="") as out:
             yield _Csv(out)
         return
     with xlsxwriter.Workbook(str(path), {"constant_memory": True}) as book:
-        yield _Xlsx(book)
+        yield _Xlsx(book, title)
 
 
 async def tick(services: Services) -> None:

@@ -82,6 +82,14 @@ def sum_up(conn: Connection, narrowed: Narrowed, scope: Scope) -> Sums:
     return Sums(*map(int, conn.execute(select(func.count(), *whole).select_from(some)).one()))
 
 
+def count_up_to(conn: Connection, narrowed: Narrowed, scope: Scope, *, most: int) -> int:
+    """How many fit; `most` and one when there are more."""
+    if narrowed.problems:
+        return 0
+    some = _fitting(conn, select(orders.c.id), narrowed, scope).limit(most + 1).subquery()
+    return conn.scalar(select(func.count()).select_from(some)) or 0
+
+
 def list_channels(conn: Connection) -> list[str]:
     """From which anything was ever bought."""
     return list(conn.scalars(select(order_hour.c.channel).distinct().order_by(order_hour.c.channel)))

@@ -1,14 +1,19 @@
 """订单: everybody's orders, narrowed by what people ask for, paged along the time, added up."""
 
+import csv
+import io
 from datetime import timedelta
 from typing import Any
 
+import pytest
+from python_calamine import CalamineWorkbook
 from sqlalchemy import Connection, event, insert, update
 
 from scrm.access.roles import made_of
 from scrm.access.scope import EVERYONE
 from scrm.access.store import save_role
 from scrm.commerce.models import orders
+from scrm.console import orders as page_of_orders
 from scrm.customer_lists import order_store
 from scrm.customer_lists.order_filters import narrow, read
 from tests.console.conftest import Page, SignIn, Visitor
@@ -141,3 +146,44 @@ async def test_nobody_sees_orders_of_others_customers(world: World, sign_in: Sig
     assert "共 3 单" in await lina.get(f"{LIST}/sums")
     member = await sign_in("wangwei", "王伟", "member")
     assert (await member.get(LIST)).status == 403
+
+
+async def test_what_the_list_shows_is_taken_out_as_a_file(
+    world: World, manager: Visitor, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await open_orders(world)
+    monkeypatch.setattr(page_of_orders, "_AT_ONCE", 2)
+    formula = update(orders).where(orders.c.order_no == "2026-0001").values(order_no="=1+1")
+    await world.services.db.write(lambda conn: conn.execute(formula))
+
+    async def take(address: str, visitor: Visitor = manager) -> tuple[int, bytes]:
+        response = await world.client.get(f"{LIST}/{address}", headers=visitor.cookie)
+        return response.status, await response.read()
+
+    _, body = await take("export.csv")
+    rows = list(csv.DictReader(io.StringIO(body.decode("utf-8-sig"))))
+    assert [row["订单号"] for row in rows] == ["'=1+1", *(f"2026-{n:04}" for n in range(2, 10))]
+    assert (rows[3]["售后"], rows[3]["退款（元）"], rows[4]["测试单"], rows[8]["客户"]) == (
+        "部分退款",
+        "50.0",
+        "是",
+        "",
+    )
+    assert rows[2]["状态"] == "已签收"
+    _, body = await take("export.xlsx?channel=taobao&state=paid")
+    grid = CalamineWorkbook.from_filelike(io.BytesIO(body)).get_sheet_by_index(0).to_python()
+    assert grid[0][0] == "订单号"
+    assert [(row[0], row[8]) for row in grid[1:]] == [(f"2026-{n:04}", n * 100.0) for n in (2, 4, 6, 8)]
+    assert "导出订单" in await (await sign_in("boss", "老板", "administrator")).get("/console/audit?module=orders")
+    refused = {"export.pdf": (404, "没有这种文件"), "export.csv?since=昨天": (422, "下单时间要写日期")}
+    monkeypatch.setattr(page_of_orders, "MOST_EXPORTED", 3)
+    refused["export.csv"] = (422, "请缩短下单时间")
+    for address, (status, says) in refused.items():
+        found, body = await take(address)
+        assert (found, says in body.decode()) == (status, True), address
+    only_sees = made_of("looker", "看单", ["orders:view"], "all", [])
+    await world.services.db.write(save_role, only_sees, by="x", now=world.clock.now())
+    looker = await sign_in("wangwei", "王伟", "looker")
+    assert "导出 Excel" not in await looker.get(LIST)
+    assert "导出 Excel" in await manager.get(LIST)
+    assert (await take("export.csv", looker))[0] == 403
