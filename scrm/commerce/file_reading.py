@@ -228,8 +228,8 @@ def _number_of(line: Line, place: int, previous: str) -> str:
 
 def _refuse_cut(sheet: Sheet, lines: Sequence[Line]) -> None:
     """The row in which a file broke off says less than was exported."""
-    if sheet.cut is not None and lines and lines[-1].number == sheet.cut[0]:
-        raise ValueError(sheet.cut[1])
+    if lines and (why := sheet.why_cut(lines[-1])):
+        raise ValueError(why)
 
 
 def _why_no_number(line: Line, place: int) -> str:

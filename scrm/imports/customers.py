@@ -170,6 +170,8 @@ class _Reader:
     def rows(self) -> Iterator[_Row | tuple[Line, str]]:
         for line in self._sheet.rows():
             try:
+                if why := self._sheet.why_cut(line):
+                    raise ValueError(why)
                 yield self._row(line)
             except ValueError as error:
                 yield line, str(error)

@@ -125,6 +125,19 @@ async def test_codes_are_read_from_a_column(db: Database, tmp_path: Path) -> Non
     assert (await import_codes(db, tmp_path / "codes.csv", "new72h")).added == 2
 
 
+@pytest.mark.parametrize("head", ["", "券码\n", "券码,批次,备注\n"])
+async def test_a_code_within_which_the_file_broke_off_is_given_back(db: Database, tmp_path: Path, head: str) -> None:
+    await batch(db, kind="pool")
+    more = ",a,b" if "," in head else ""
+    path = tmp_path / "codes.csv"
+    path.write_text(f"{head}AAAA0001{more}\nAAAA0002{more}\nAAAA0003{more}\nAAAA0")
+    counts = await import_codes(db, path, "new72h")
+    assert (counts.added, len(counts.rejected)) == (3, 1)
+    assert "没有下载完整" in counts.rejected[0]
+    path.write_text(f"{head}AAAA0001{more}\nAAAA0004{more}\nAAAA0005{more}\nAAAA0{more}\n")
+    assert (await import_codes(db, path, "new72h")).rejected == []
+
+
 async def test_codes_for_a_batch_that_makes_its_own_are_refused(db: Database, tmp_path: Path) -> None:
     (tmp_path / "codes.txt").write_text("AAAA1\n", encoding="utf-8")
     with pytest.raises(Invalid, match="没有券批次 new72h"):

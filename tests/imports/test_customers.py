@@ -43,6 +43,16 @@ def _mend(path: Path, by: dict[str, str]) -> None:
     path.write_text(text)
 
 
+async def test_a_customer_within_whom_the_file_broke_off_is_given_back(into: Into, tmp_path: Path) -> None:
+    path = tmp_path / "customers.csv"
+    path.write_text("手机号,姓名,标签\n13800000001,林晓,老客\n13800000002,陈")
+    counts = await import_customers(into, path)
+    assert (counts.created, counts.rejected) == (1, 1)
+    assert "第 3 行：只有 2 列，表头有 3 列：文件没有下载完整" in counts.reasons[0]
+    path.write_text("手机号,姓名,标签\n13800000001,林晓\n13800000002,陈一")
+    assert (await import_customers(into, path)).rejected == 0, "rows end early here now and then"
+
+
 async def test_customers_come_in_once_with_fields_and_tags_that_wait(into: Into, tmp_path: Path) -> None:
     db = into.db
     await db.write(

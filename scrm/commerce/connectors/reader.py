@@ -188,20 +188,33 @@ class Sheet:
         self.cut: tuple[int, str] | None = None
 
     def rows(self) -> Iterator[Line]:
-        """Rows below the heading that are neither empty nor a sum."""
+        """Rows below the heading that are neither empty nor a sum; `cut` is known before a cut row is given."""
         width = len(self.titles)
         number, last = 0, [""]
+        short, held = 0, None
         for number, cells in enumerate(self._open_rows(self._report), start=1):
             if number <= self._first or not any(cells):
                 continue
+            if held is not None:
+                yield held
+                held = None
             first, last = cells[0], cells
             if (not first.isdecimal()) and (_is_blank(cells) or self._is_heading(cells) or _is_summary(cells)):
                 continue
-            if len(cells) != width:
-                cells = (cells + [""] * (width - len(cells)))[:width]
-            yield Line(number, tuple(cells))
+            if len(cells) < width:
+                short += 1
+                held = Line(number, tuple(cells + [""] * (width - len(cells))))
+            else:
+                yield Line(number, tuple(cells[:width] if len(cells) > width else cells))
         self.bytes_read = self.size
-        self.cut = self._cut(number, last)
+        # Where rows end early now and then, that is how the file was written.
+        self.cut = self._cut(number, last) if short < 2 else None
+        if held is not None:
+            yield held
+
+    def why_cut(self, line: Line) -> str:
+        """Why a row says less than was exported, '' of all others."""
+        return self.cut[1] if self.cut is not None and line.number == self.cut[0] else ""
 
     def _cut(self, number: int, cells: list[str]) -> tuple[int, str] | None:
         """A download that broke off ends within a row; a quote that is never closed swallows all that follows."""
@@ -209,7 +222,7 @@ class Sheet:
             return None
         if "\n" in cells[-1]:
             return number, "有一个双引号没有配对，从这里到文件结尾都读不出来，请重新导出"
-        if _ends_with_line(self.path):
+        if ends_with_line(self.path):
             return None
         return number, f"只有 {len(cells)} 列，表头有 {len(self.titles)} 列：文件没有下载完整，请重新导出"
 
@@ -430,7 +443,7 @@ def _text_rows(path: Path, name: str, encoding: str, delimiter: str) -> _OpenRow
     return rows
 
 
-def _ends_with_line(path: Path) -> bool:
+def ends_with_line(path: Path) -> bool:
     """Whether a text file's last row is ended; in UTF-16 a zero follows."""
     with path.open("rb") as file:
         file.seek(-min(2, path.stat().st_size), io.SEEK_END)
