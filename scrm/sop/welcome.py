@@ -60,6 +60,8 @@ class Added:
     received_at: datetime
     digest: bytes
     correlation: str
+    # The customer agrees to the archiving of a chat that has begun: the relation is what WeCom says when asked.
+    is_consent: bool = False
 
     @property
     def once(self) -> str:
@@ -203,7 +205,7 @@ def _know(conn: Connection, adds: Sequence[Added], shop: Shop, now: datetime) ->
         )
         known.append(one)
         before[pair] = one.standing
-    profiles.ensure_follow_users(conn, [_relation(one) for one in known])
+    profiles.ensure_follow_users(conn, [_relation(one) for one in known if not one.added.is_consent])
     return known
 
 

@@ -66,6 +66,17 @@ async def test_a_customers_consent_to_archiving_is_no_second_add(world: World) -
     assert (names.count("contact.added"), names.count("contact.archiving_agreed")) == (1, 1)
 
 
+async def test_consent_to_archiving_brings_no_relation_back_that_is_over(world: World) -> None:
+    await world.add()
+    await world.lose("del_external_contact")
+    # WeCom shows none that the member has ended.
+    world.wecom.always("externalcontact/get", lambda body: {"errcode": 84061, "errmsg": "not external contact"})
+    await world.add(change_type="msg_audit_approved", WelcomeCode="", State="")
+    await world.pass_time(seconds=10)
+    (row,) = await world.rows(follow_user)
+    assert row.ended_by == "member"
+
+
 async def test_consent_to_archiving_stays_with_the_relation_and_can_be_asked_for(world: World) -> None:
     async def fits(value: str, field: str = "follow.archive_agreed") -> bool:
         tree = {"field": field, "op": "eq", "value": value}

@@ -61,6 +61,8 @@ class Month:
         wecom.left = self.left
         library = {"errcode": 0, "errmsg": "ok", "tag_group": [LIBRARY]}
         wecom.always("externalcontact/get_corp_tag_list", lambda body: library)
+        for path, key in (("kf/sync_msg", "msg_list"), ("kf/account/list", "account_list")):
+            wecom.always(path, lambda body, key=key: {"errcode": 0, "errmsg": "ok", "has_more": 0, key: []})
         groups = FakeGroups(wecom)
         groups.groups, groups.gone = self._groups.groups, self._groups.gone
         for (userid, external_userid), follow in self._relations.items():
@@ -105,7 +107,8 @@ class Month:
         if self._relations:
             userid, external_userid = self._random.choice(list(self._relations))
             pair = {"UserID": userid, "ExternalUserID": external_userid}
-            change_type = "transfer_fail" if self._random.random() < 0.05 else "edit_external_contact"
+            rare = ["transfer_fail", "msg_audit_approved"]
+            change_type = self._random.choice(rare) if self._random.random() < 0.1 else "edit_external_contact"
             self._event(external_userid, change_type, **pair, FailReason="customer_refused")
 
     def _member(self) -> None:
@@ -138,12 +141,30 @@ class Month:
     def _other(self) -> None:
         number = str(len(self.events))
         name, change_type, fields = self._random.choice(OTHERS)
+        fields = {**fields, "UserID": "u_1", "ExternalUserID": "wmNobody"} if "LinkId" in fields else fields
         self._event(name, change_type, name, **fields, Number=number)
 
 
 OTHERS: list[tuple[str, str, dict[str, Any]]] = [
     ("change_external_tag", "update", {"Id": "et1", "TagType": "tag"}),
+    ("change_external_tag", "create", {"Id": "et1", "TagType": "tag"}),
+    ("change_external_tag", "delete", {"Id": "etGone", "TagType": "tag_group"}),
+    ("change_external_tag", "shuffle", {"Id": ""}),
     ("customer_acquisition", "balance_low", {}),
+    ("customer_acquisition", "balance_exhausted", {}),
+    ("customer_acquisition", "quota_expire_soon", {"ExpireTime": "1785900000", "ExpireQuotaNum": "120"}),
+    ("customer_acquisition", "link_unavailable", {"LinkId": "ca1"}),
+    ("customer_acquisition", "friend_request", {"LinkId": "ca1"}),
+    ("customer_acquisition", "customer_start_chat", {"LinkId": "ca1"}),
+    ("customer_acquisition", "message_from_customer", {"LinkId": "ca1", "ChatKey": "CK"}),
+    ("customer_acquisition", "del_follow_user", {"LinkId": "ca1"}),
+    ("change_contact", "create_party", {"Id": "8", "Name": "直播组", "ParentId": "3"}),
+    ("change_contact", "update_tag", {"TagId": "5", "AddUserItems": "u_1"}),
+    ("template_card_event", "", {"FromUserName": "u_1", "EventKey": "done", "TaskId": "t-7", "ResponseCode": "RC"}),
+    ("kf_msg_or_event", "", {"Token": "T", "OpenKfId": "wkMix"}),
+    ("kf_account_auth_change", "", {"AuthAddOpenKfId": "wkMix"}),
+    ("batch_job_result", "", {"AgentID": "1000021"}),
+    ("upload_media_job_finish", "", {"JobId": "jobid_1"}),
     ("click", "", {"FromUserName": "u_1", "EventKey": "today"}),
     ("LOCATION", "", {"Latitude": "23.1"}),
     ("msgaudit_notify", "", {"AgentID": "2000004"}),

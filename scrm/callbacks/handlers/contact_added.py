@@ -62,6 +62,7 @@ def _added(callback: Callback) -> welcome.Added:
         received_at=callback.received_at,
         digest=callback.digest,
         correlation=callback.correlation,
+        is_consent=callback.event.change_type == "msg_audit_approved",
     )
 
 
