@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import Connection, insert, update
 
 from scrm.errors import Conflict
 from scrm.events import Event, record
@@ -13,9 +13,11 @@ from scrm.joining import join
 from scrm.profiles.merge import Act
 from scrm.profiles.models import follow_user, follow_user_tag, member, person
 from scrm.profiles.stop_list import add_to_stop_list
+from scrm.profiles.store import save_member
 from scrm.sop import arbitration, house, owners, tasks
 from scrm.sop.explain import checks_of
 from scrm.sop.guards import HOLDOUT_FROM
+from scrm.sop.hand_over import HandedOver, hand_over
 from scrm.sop.models import enrolment, step_run
 from scrm.sop.schema import Caps, Playbook, Wait
 from scrm.sop.shelf import house_of
@@ -182,6 +184,40 @@ async def test_a_refund_pauses_marketing_and_a_week_after_it_the_run_goes_on_at_
     await send_all(shop)
     await shop.pass_until("03-12 11:00")
     assert [task.step_id for task in await shop.tasks()][-1] == "offer"
+
+
+@pytest.mark.parametrize("when", ["while it is paused", "before it is paused"])
+async def test_a_paused_run_that_was_inherited_goes_on_with_the_new_member(shop: Shop, when: str) -> None:
+    """Operational A, with a case in the middle of it."""
+    await shop.run(journey("second", step("tips", "D+0 12:00-13:00"), step("offer", "D+2 10:00")))
+    who = await shop.add()
+    await shop.services.db.write(save_member, "meiqi", name="梅琪", now=shop.clock.now())
+    await shop.pass_until("03-02 13:00")
+
+    async def inherit() -> HandedOver:
+        def write(conn: Connection) -> HandedOver:
+            conn.execute(update(follow_user).where(follow_user.c.userid == "lina").values(userid="meiqi"))
+            return hand_over(conn, shop.services, "lina", who.external_userid, "meiqi", now=shop.clock.now())
+
+        return await shop.services.db.write(write)
+
+    if when == "before it is paused":
+        assert await inherit() == HandedOver(runs=1, tasks=1)
+    await shop.happens("refund.opened", who, key="taobao/shop/1")
+    await shop.settle()
+    assert [task.state for task in await shop.tasks()] == ["withdrawn"]
+    if when == "while it is paused":
+        assert await inherit() == HandedOver(runs=1, tasks=0)
+    assert await inherit() == HandedOver(runs=0, tasks=0)
+    (run,) = await shop.runs()
+    assert (run.state, run.userid) == ("paused", "meiqi")
+    await shop.happens("refund.closed", who, key="taobao/shop/1")
+    await shop.pass_until("03-09 15:00")
+    (_, again) = await shop.tasks()
+    assert (again.userid, again.state, again.text) == ("meiqi", "open", "tips: 小满，我是梅琪")
+    await send_all(shop)
+    await shop.pass_until("03-12 11:00")
+    assert [(task.step_id, task.userid) for task in await shop.tasks()][-1] == ("offer", "meiqi")
 
 
 async def test_a_case_that_takes_too_long_ends_what_it_paused(shop: Shop) -> None:
