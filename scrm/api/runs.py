@@ -28,7 +28,10 @@ STATE = Choice("state", "active 进行中，paused 暂停，queued 排队，其�
 
 
 class Run(Struct, kw_only=True):
-    """One person's way through one playbook; `due_at` is when the next step comes."""
+    """One person's way through one playbook; `due_at` is when the next step comes.
+
+    `ended_by` is who stopped it by hand: a userid, or `api:` and the name of a key. Empty when it ended by itself.
+    """
 
     enrolment_id: int
     playbook: str
@@ -41,6 +44,7 @@ class Run(Struct, kw_only=True):
     due_at: Moment | None
     enrolled_at: Moment
     ended_at: Moment | None
+    ended_by: str
 
 
 class Stopped(Struct):
@@ -69,8 +73,13 @@ async def list_runs(request: web.Request) -> Page[Run]:
         query = query.where(literal_column(f"enrolment.state = '{state}'", Boolean))
     if before is not None:
         query = query.where(enrolment.c.id < before)
-    rows = await request.app[SERVICES].db.read(lambda conn: conn.execute(query.limit(limit + 1)).all())
-    return page_of(rows, limit, _describe)
+
+    def look(conn: Connection) -> tuple[list[Any], dict[int, str]]:
+        rows = list(conn.execute(query.limit(limit + 1)))
+        return rows, run_acts.list_stoppers(conn, [row.id for row in rows if row.ended_at is not None])
+
+    rows, stoppers = await request.app[SERVICES].db.read(look)
+    return page_of(rows, limit, lambda row: _describe(row, stoppers.get(row.id, "")))
 
 
 @routes.get(_ONE)
@@ -123,7 +132,7 @@ def _unknown(number: object) -> NotFound:
     return NotFound(f"没有运行 {str(number)[:20]}")
 
 
-def _describe(row: Any) -> Run:
+def _describe(row: Any, ended_by: str) -> Run:
     return Run(
         enrolment_id=row.id,
         playbook=row.playbook_key,
@@ -136,4 +145,5 @@ def _describe(row: Any) -> Run:
         due_at=row.due_at,
         enrolled_at=row.enrolled_at,
         ended_at=row.ended_at,
+        ended_by=ended_by,
     )

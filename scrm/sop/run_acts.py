@@ -54,6 +54,14 @@ def stop(conn: Connection, enrolment_id: int, by: str, name: str, *, now: dateti
     return Done(act_id, words, now + UNDO)
 
 
+def list_stoppers(conn: Connection, enrolment_ids: Collection[int]) -> dict[int, str]:
+    """Who ended which of these runs by hand: a userid, or `api:` and the key's name."""
+    stopped = select(run_act.c.enrolment_id, run_act.c.by).where(
+        run_act.c.enrolment_id.in_(list(enrolment_ids)), run_act.c.act == "stop", run_act.c.undone_at.is_(None)
+    )
+    return {row.enrolment_id: row.by for row in conn.execute(stopped.order_by(run_act.c.id))}
+
+
 def skip(
     conn: Connection,
     published: Published,

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
+from scrm.sop import run_acts
+from scrm.sop.board_tables import run_act
 from tests.world import World
 
 
@@ -32,6 +34,23 @@ async def test_playbooks_their_results_and_the_reason_are_told(world: World, api
     assert why["summary"] == "因“客户添加了员工”进入，进行中"
     assert why["runs"][0]["cause"]["name"] == "contact.added"
     assert why["next"]["verdict"] == "到时会发出"
+
+
+async def test_a_run_tells_who_ended_it(world: World, api: "TestClient[Any, Any]") -> None:
+    await world.add()
+
+    async def ended() -> dict[str, tuple[str, str]]:
+        told = await (await api.get("/api/v1/runs?person_id=1")).json()
+        return {run["playbook"]: (run["state"], run["ended_by"]) for run in told["items"]}
+
+    assert (await ended())["new-customer"] == ("active", "")
+    runs = await (await api.get("/api/v1/runs?person_id=1")).json()
+    number = next(run["enrolment_id"] for run in runs["items"] if run["playbook"] == "new-customer")
+    assert (await api.post(f"/api/v1/runs/{number}/stop")).status == 200
+    assert (await ended())["new-customer"] == ("exited", "api:erp")
+    act = await world.rows(run_act)
+    await world.services.db.write(run_acts.undo, act[0].id, now=world.clock.now())
+    assert (await ended())["new-customer"] == ("active", "")
 
 
 @pytest.mark.parametrize(
