@@ -171,8 +171,8 @@ class Answer:
 def ask(conn: Connection, asked: Question, look: Look, title: str = "", key: str = "built") -> Answer:
     """Count it now, for this reader."""
     fact, by = FACTS[asked.fact], BY_DIMENSION[asked.by]
-    counted = fact.count(conn, look, asked.by, asked.tree)
     columns = asked.columns
+    counted = fact.count(conn, look, asked.by, asked.tree, {each.key for each in columns})
     empty = ("这段时间没有数据", "换一段时间、换一个人群包，或者看看选的是不是自己数据范围里的员工。")
     if asked.by in TIMES:
         days = starts(look.asked.period, asked.by)

@@ -1,7 +1,7 @@
 """What reports of one's own are made of: adds, orders, members' tasks; each counted by one dimension in one statement."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -42,7 +42,8 @@ from scrm.sop.models import playbook
 
 TIMES = ("day", "week", "month")
 Tree = Mapping[str, Any] | None
-Count = Callable[[Connection, Look, str, Tree], dict[Any, Any]]
+# The connection, the look, the dimension, the condition, the keys of the measures that are shown.
+Count = Callable[[Connection, Look, str, Tree, Collection[str]], dict[Any, Any]]
 # The connection, the look, the dimension, one value of it, a measure's key, the condition.
 People = Callable[[Connection, Look, str, str, str, Tree], Select[Any]]
 
@@ -50,6 +51,8 @@ People = Callable[[Connection, Look, str, str, str, Tree], Select[Any]]
 @dataclass(frozen=True, slots=True)
 class Fact:
     """`count` answers by the values of a dimension (days for a time), of everybody or of whom a condition admits.
+
+    What takes long and none of the measures needs may stay 0.
 
     `people` are the numbers of the customers behind one cell; a fact without it is not about customers.
     """
@@ -128,11 +131,16 @@ def _lined_adds(conn: Connection, look: Look, by: str, tree: Tree) -> Any:
     return select(given, place.label("place")).subquery("rows_of")
 
 
-def _count_adds(conn: Connection, look: Look, by: str, tree: Tree) -> dict[Any, Any]:
+def _count_adds(conn: Connection, look: Look, by: str, tree: Tree, wanted: Collection[str]) -> dict[Any, Any]:
     ranked = _lined_adds(conn, look, by, tree)
     sums = adds.sums_of(ranked, ranked.c.place == 1, look.asked.period, look.now)
+    if not _MONEY.intersection(wanted):
+        sums = {name: each for name, each in sums.items() if not name.startswith("net_")}
     query = select(ranked.c.line, *(each.label(name) for name, each in sums.items())).group_by(ranked.c.line)
     return _keyed(conn.execute(query), by, lambda row: Counted(counts_of(row), Trade()))
+
+
+_MONEY = frozenset(each.key for each in (coming.BROUGHT, coming.BROUGHT_30, coming.BROUGHT_90))
 
 
 def _who_came(conn: Connection, look: Look, by: str, key: str, measure: str, tree: Tree) -> Select[Any]:
@@ -247,9 +255,11 @@ def _who_bought(conn: Connection, look: Look, by: str, key: str, measure: str, t
     return select(orders.c.person_id).select_from(source).where(*chosen, column_of == _key_of(by, key))
 
 
-def _count_orders(conn: Connection, look: Look, by: str, tree: Tree) -> dict[Any, Any]:
+def _count_orders(conn: Connection, look: Look, by: str, tree: Tree, wanted: Collection[str]) -> dict[Any, Any]:
     chosen = _chosen_orders(conn, look, tree)
-    buyers = func.count(orders.c.person_id.distinct()).label("buyers")
+    # To tell buyers apart takes longer than all sums.
+    has_buyers = not {"buyers", "per_buyer"}.isdisjoint(wanted)
+    buyers = (func.count(orders.c.person_id.distinct()) if has_buyers else literal(0)).label("buyers")
     if by == "product":
         return _keyed(conn.execute(_by_product(chosen, buyers)), by, _sold)
     key = _line_of_orders(look, by)
@@ -354,7 +364,7 @@ ORDERS = Fact(
 # Tasks ----------------------------------------------------------------------------------------------------------------
 
 
-def _count_tasks(conn: Connection, look: Look, by: str, tree: Tree) -> dict[Any, Any]:
+def _count_tasks(conn: Connection, look: Look, by: str, tree: Tree, wanted: Collection[str]) -> dict[Any, Any]:
     found: dict[Any, list[Work]] = defaultdict(list)
     where = _departments(conn) if by == "department" else {}
     for (key, userid), work in tasks.count(conn, look, look.asked.period).items():
