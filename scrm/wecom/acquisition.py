@@ -6,6 +6,7 @@ from urllib.parse import quote
 import msgspec
 
 from scrm.wecom.calls import Calls, Json
+from scrm.wecom.reading import read
 
 MOST_NAME_CHARACTERS = 30
 MOST_MEMBERS = 500
@@ -80,7 +81,7 @@ class Acquisition:
         """A link with its members (doc 97297)."""
         answer = await self._calls.post("externalcontact/customer_acquisition/get", {"link_id": link_id})
         told = {**(answer.get("link") or {}), **(answer.get("range") or {}), "link_id": link_id}
-        return msgspec.convert(told, AcquisitionLink, strict=False)
+        return read(told, AcquisitionLink)
 
     async def create_link(
         self, link_name: str, *, user_list: Sequence[str], department_list: Sequence[int] = (), skip_verify: bool = True
@@ -89,7 +90,7 @@ class Acquisition:
         body = _body(link_name, user_list, department_list, skip_verify)
         answer = await self._calls.post("externalcontact/customer_acquisition/create_link", body)
         told = {**answer["link"], **body["range"], "skip_verify": skip_verify}
-        return msgspec.convert(told, AcquisitionLink, strict=False)
+        return read(told, AcquisitionLink)
 
     async def update_link(
         self,
@@ -113,22 +114,22 @@ class Acquisition:
         body: Json = {"link_id": link_id, "limit": 1000}
         async for page in self._calls.pages("externalcontact/customer_acquisition/customer", body, "customer_list"):
             for told in page.items:
-                yield msgspec.convert(told, LinkCustomer, strict=False)
+                yield read(told, LinkCustomer)
 
     async def customer_acquisition_quota(self) -> Quota:
         """What the corp has left (doc 97375)."""
-        return msgspec.convert(await self._calls.get("externalcontact/customer_acquisition_quota"), Quota, strict=False)
+        return read(await self._calls.get("externalcontact/customer_acquisition_quota"), Quota)
 
     async def statistic(self, link_id: str, *, start_time: int, end_time: int) -> LinkStatistic:
         """Whole days, both ends included: <= 30 of them, within the last 180 (doc 97375)."""
         body: Json = {"link_id": link_id, "start_time": start_time, "end_time": end_time}
         answer = await self._calls.post("externalcontact/customer_acquisition/statistic", body)
-        return msgspec.convert(answer, LinkStatistic, strict=False)
+        return read(answer, LinkStatistic)
 
     async def get_chat_info(self, chat_key: str) -> ChatInfo:
         """Whose message it was; a key lives 30 minutes, then 41201 (doc 100130)."""
         answer = await self._calls.post("externalcontact/customer_acquisition/get_chat_info", {"chat_key": chat_key})
-        return msgspec.convert({**answer, **(answer.get("chat_info") or {})}, ChatInfo, strict=False)
+        return read({**answer, **(answer.get("chat_info") or {})}, ChatInfo)
 
 
 def with_channel(url: str, state: str) -> str:

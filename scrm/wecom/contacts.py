@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 
 from scrm.wecom.calls import Calls, Json
+from scrm.wecom.errors import WeComUnreachable
+from scrm.wecom.reading import part_of, read, without_nulls
 
 # Both are the documented maximum of batch/get_by_user (doc 92994).
 MOST_MEMBERS = 100
@@ -60,16 +62,17 @@ class Contacts:
 
     async def get_external_contact(self, external_userid: str) -> Json:
         """`external_contact` and all of `follow_user` (pages of 500 joined); 84061 no relation (doc 92114)."""
-        answer = await self._calls.get("externalcontact/get", external_userid=external_userid)
-        follow_users = list(answer.get("follow_user", []))
-        while cursor := answer.get("next_cursor"):
-            answer = await self._calls.get("externalcontact/get", external_userid=external_userid, cursor=cursor)
-            follow_users += answer.get("follow_user", [])
-        return {"external_contact": answer["external_contact"], "follow_user": follow_users}
+        body = {"external_userid": external_userid}
+        contact: Json = {}
+        follow_users: list[Json] = []
+        async for page in self._calls.pages("externalcontact/get", body, "follow_user", method="GET"):
+            contact = contact or part_of(page.answer, "external_contact")
+            follow_users += page.items
+        return {"external_contact": without_nulls(contact), "follow_user": without_nulls(follow_users)}
 
     async def get_follow_user_list(self) -> list[str]:
         """Userids of members with the customer-contact function (doc 92571)."""
-        return list((await self._calls.get("externalcontact/get_follow_user_list")).get("follow_user", []))
+        return list((await self._calls.get("externalcontact/get_follow_user_list")).get("follow_user") or [])
 
     async def list(self, userid: str) -> Sequence[str]:
         """All external_userids of a member at once, those who deleted the member too; 84061 when there are none.
@@ -105,15 +108,6 @@ def _relation(row: Any) -> Relation | None:
     except msgspec.ValidationError:
         pass
     try:
-        return msgspec.convert(_without_nulls(row), Relation, strict=False)
-    except msgspec.ValidationError:
+        return read(row, Relation)
+    except WeComUnreachable:
         return None
-
-
-def _without_nulls(row: Any) -> Any:
-    if not isinstance(row, dict):
-        return row
-    return {
-        name: {key: value for key, value in part.items() if value is not None} if isinstance(part, dict) else part
-        for name, part in row.items()
-    }

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from scrm.wecom.calls import Calls, Json
+from scrm.wecom.reading import part_of, read
 
 # WeCom's limits: they are checked before a call, because 40072 and 40126 would fail the whole of it.
 MOST_NAME_CHARACTERS = 30
@@ -48,14 +49,14 @@ class CorpTags:
         With both lists only `group_id` counts; what was deleted is shown (`deleted`) only when asked for by id.
         """
         answer = await self._calls.post("externalcontact/get_corp_tag_list", _filled(tag_id=tag_id, group_id=group_id))
-        return msgspec.convert(answer.get("tag_group") or [], list[CorpTagGroup], strict=False)
+        return read(answer.get("tag_group") or [], list[CorpTagGroup])
 
     async def get_strategy_tag_list(self, strategy_id: int = 0) -> list[CorpTagGroup]:
         """Tags of management groups, all of them for 0 (doc 94882)."""
         answer = await self._calls.post(
             "externalcontact/get_strategy_tag_list", {"strategy_id": strategy_id} if strategy_id else {}
         )
-        return msgspec.convert(answer.get("tag_group") or [], list[CorpTagGroup], strict=False)
+        return read(answer.get("tag_group") or [], list[CorpTagGroup])
 
     async def add_corp_tag(
         self, names: Iterable[str], *, group_name: str = "", group_id: str = "", orders: Sequence[int] = ()
@@ -69,7 +70,7 @@ class CorpTags:
             tag["order"] = order
         body: Json = {"tag": tags, **({"group_id": group_id} if group_id else {"group_name": group_name})}
         answer = await self._calls.post("externalcontact/add_corp_tag", body)
-        return msgspec.convert(answer["tag_group"], CorpTagGroup, strict=False)
+        return read(part_of(answer, "tag_group"), CorpTagGroup)
 
     async def edit_corp_tag(self, id: str, *, name: str = "", order: int | None = None) -> None:  # noqa: A002
         """Rename or re-sort a tag or a group, one that this app made; 40071 name taken, 81011 not ours (doc 92117)."""

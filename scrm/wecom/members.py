@@ -3,6 +3,7 @@
 import msgspec
 
 from scrm.wecom.calls import Calls, Json
+from scrm.wecom.reading import read
 
 
 class DepartmentId(msgspec.Struct, frozen=True):
@@ -34,7 +35,7 @@ class Members:
     async def department_simplelist(self) -> list[DepartmentId]:
         """All departments of the visible range, without names (doc 95350); the array is called `department_id`."""
         answer = await self._calls.get("department/simplelist")
-        return msgspec.convert(answer.get("department_id") or [], list[DepartmentId], strict=False)
+        return read(answer.get("department_id") or [], list[DepartmentId])
 
     async def department_name(self, department_id: int) -> str:
         """A department's name by department/get (doc 95351); 60003 and 60123 unknown, 60011 not visible."""
@@ -44,7 +45,7 @@ class Members:
     async def user_simplelist(self, department_id: int) -> list[BriefUser]:
         """The members of one department, not of those below it (doc 90200)."""
         answer = await self._calls.get("user/simplelist", department_id=str(department_id))
-        return msgspec.convert(answer.get("userlist") or [], list[BriefUser], strict=False)
+        return read(answer.get("userlist") or [], list[BriefUser])
 
     async def user_list_id(self) -> list[tuple[str, int]]:
         """(userid, department) of everybody, in pages of 10,000; for the contact-sync secret only, else 48002 or 48009.
