@@ -105,7 +105,7 @@ def _told(
     conn: Connection, services: Services, asked: Asked, board: Board, checked: Checked, published: Playbook | None
 ) -> dict[str, Any]:
     figures, waiting, living = _figures(conn, services, published)
-    words = say.Words(board, figures, waiting, say.stand_in(board, published))
+    words = say.Words(board, figures, waiting, say.stand_in(board, published), dict(_own_fields(conn)))
     at = read_path(asked.shown) if asked.shown not in HEADS else ()
     card = board.find(at) if at else None
     shown = asked.shown if card is not None or asked.shown in HEADS else "trigger"
@@ -160,9 +160,7 @@ def _choices(conn: Connection, services: Services) -> dict[str, Any]:
         "segments": [(row.key, row.title) for row in list_segments(conn)],
         "tags": [row.tag_name for row in list_library(conn)],
         "scripts": {name: said.text for name, said in library.load(conn, services.clock.now()).items()},
-        "own_fields": [
-            (field.key, field.title) for field in list_fields(conn, "person") if field.type is not Type.FORMULA
-        ],
+        "own_fields": _own_fields(conn),
         "batches": [(row.key, row.title) for row in list_batches(conn)],
         "files": [(row.kind, row.filename) for row in list_originals(conn)],
         "file_kinds": MEDIA_KINDS,
@@ -174,6 +172,11 @@ def _choices(conn: Connection, services: Services) -> dict[str, Any]:
         },
         "fallbacks": FALLBACKS,
     }
+
+
+def _own_fields(conn: Connection) -> list[tuple[str, str]]:
+    """What a member can fill in of a customer."""
+    return [(field.key, field.title) for field in list_fields(conn, "person") if field.type is not Type.FORMULA]
 
 
 # The preview ----------------------------------------------------------------------------------------------------------

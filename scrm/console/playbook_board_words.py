@@ -69,6 +69,8 @@ class Words:
     figures: Mapping[str, Figures]
     waiting: Mapping[str, int]
     coupons: Playbook
+    # The shop's own fields, as people call them.
+    fields: Mapping[str, str]
 
     def time(self, card: Card) -> str:
         """「立即」「10:00 – 12:00」; what cannot be read stands as it is written."""
@@ -112,7 +114,8 @@ class Words:
         if hint := card.data.get("hint"):
             told.append(f"给员工的提示：{hint}")
         if asked := card.data.get("form"):
-            told.append(f"顺便问：{'、'.join(map(str, asked)) if isinstance(asked, list) else asked}")
+            keys = [str(key).removeprefix("field.") for key in (asked if isinstance(asked, list) else [asked])]
+            told.append(f"顺便问：{'、'.join(self.fields.get(key, key) for key in keys)}")
         if notify := card.data.get("notify"):
             told.append(f"通知{say_whom(notify)}")
         if where := card.data.get("to") or card.data.get("url"):

@@ -6,7 +6,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+from sqlalchemy import Connection
 
+from scrm.profiles import custom_fields
+from scrm.profiles.custom_fields import Definition
 from scrm.sop import drafts, lifecycle_store
 from scrm.sop.board import trials
 from scrm.sop.board.model import Card, read_board, read_path, write_path
@@ -191,6 +194,20 @@ async def test_a_copy_has_names_of_its_own_and_what_is_removed_is_gone(manager: 
     branch = (await board.playbook()).parts[1]
     assert isinstance(branch, Branch)
     assert [arm.name for arm in branch.arms] == ["有过售后", "看重优惠", "其他老客"]
+
+
+async def test_a_step_asks_for_fields_that_are_ticked(board: Board) -> None:
+    def define(conn: Connection) -> None:
+        for said in (Definition("肤质", "text", key="skin"), Definition("预算", "money", key="budget")):
+            custom_fields.define(conn, "person", said, board.visitor.world.clock.now())
+
+    await board.visitor.world.services.db.write(define)
+    board.show = "steps/0"
+    page = await board.put("hello", "form", form=["skin", "budget"])
+    assert "顺便问：肤质、预算" in page
+    assert read_source(await board.text()).plain()["steps"][0]["form"] == ["skin", "budget"]
+    await board.put("hello", "form")
+    assert "form" not in read_source(await board.text()).plain()["steps"][0]
 
 
 async def test_waits_variants_attachments_and_acts_are_built_by_hand(board: Board) -> None:
