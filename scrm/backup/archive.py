@@ -5,7 +5,7 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,8 @@ from scrm.settings import Settings
 _MEDIA = "media"
 _SUFFIX = ".tar.gz"
 _FAST = 1  # pictures and sealed values hardly shrink; what does, shrinks at once
+
+_LEFT_SECONDS = 24 * 3600
 
 Say = Callable[[str], None]
 
@@ -40,6 +42,7 @@ def make(settings: Settings, folder: Path, now: datetime, say: Say = lambda line
     unfinished = path.with_name(f".{path.name}.part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder, now)
         if path.exists():
             raise Conflict(f"{path} 已经在了，请过一秒再试。")
         with tempfile.TemporaryDirectory(dir=folder, prefix=".scrm-") as place:
@@ -51,6 +54,14 @@ def make(settings: Settings, folder: Path, now: datetime, say: Say = lambda line
         if folder.is_dir():
             unfinished.unlink(missing_ok=True)
     return path
+
+
+def _sweep(folder: Path, now: datetime) -> None:
+    """What a process that was killed left behind is as large as the database; a day later nobody works on it."""
+    for left in [*folder.glob(".scrm-*/"), *folder.glob(f".scrm-*{_SUFFIX}.part")]:
+        with suppress(FileNotFoundError):  # another backup has just ended
+            if now.timestamp() - left.stat().st_mtime > _LEFT_SECONDS:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _write(settings: Settings, place: Path, path: Path, now: datetime, say: Say) -> None:

@@ -10,7 +10,7 @@ from scrm.clock import SystemClock
 from scrm.db.moving import move
 from scrm.db.serving import serve_alone
 from scrm.errors import WrongUse
-from scrm.settings import load_settings
+from scrm.settings import Settings, load_settings
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -36,7 +36,7 @@ def run_backup(arguments: argparse.Namespace) -> int:
     """The path alone on the last line of stdout."""
     settings = load_settings()
     if arguments.verify is not None:
-        _say_verified(archive.verify(settings, arguments.verify, _say))
+        _say_verified(archive.verify(settings, arguments.verify, _say), settings)
         return 0
     if arguments.keep is not None and arguments.keep < 1:
         raise WrongUse(f"--keep: found {arguments.keep}; expected a number from 1")
@@ -53,7 +53,7 @@ def run_restore(arguments: argparse.Namespace) -> int:
     settings = load_settings()
     with serve_alone(settings.database.url.get_secret_value()):
         found = archive.restore(settings, arguments.file, _say)
-    _say_verified(found)
+    _say_verified(found, settings)
     _say("恢复完成。请运行 scrm migrate，再启动服务。")
     return 0
 
@@ -67,9 +67,9 @@ def run_move(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _say_verified(found: archive.Verified) -> None:
+def _say_verified(found: archive.Verified, settings: Settings) -> None:
     told = found.manifest
-    made_at = datetime.fromisoformat(told.made_at)
+    made_at = datetime.fromisoformat(told.made_at).astimezone(settings.shop.zone)
     _say(f"备份完好：{made_at:%Y-%m-%d %H:%M} 做的，{len(told.rows)} 张表、{found.rows:,} 行、{found.files} 个素材。")
     if not found.is_our_key:
         _say("注意：它是用另一把 security.secret_key 加密的，恢复时要用当时的那一把。")

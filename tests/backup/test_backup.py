@@ -1,6 +1,7 @@
 """Backups: made while all runs, verified by restoring, put back into an empty place, and refused when damaged."""
 
 import asyncio
+import os
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -93,6 +94,22 @@ async def test_a_backup_is_for_its_owner_only_and_leaves_nothing_half_done(setti
     assert [one.name for one in settings.backup.dir.iterdir()] == [path.name]
     with pytest.raises(ScrmError, match="已经在了"):
         await _in_thread(archive.make, settings, settings.backup.dir, NOW)
+
+
+def test_what_a_killed_backup_left_goes_a_day_later(kept: tuple[Settings, Path], tmp_path: Path) -> None:
+    settings, _ = kept
+    folder = tmp_path / "again"
+    old, young = folder / ".scrm-old", folder / ".scrm-young"
+    for left in (old, young):
+        left.mkdir(parents=True)
+        (left / "scrm.db").write_bytes(b"SQLite")
+    unfinished = folder / ".scrm-20200101-000000.tar.gz.part"
+    unfinished.write_bytes(b"x")
+    two_days_ago = (NOW - timedelta(days=2)).timestamp()
+    for left in (old, unfinished):
+        os.utime(left, (two_days_ago, two_days_ago))
+    path = archive.make(settings, folder, NOW)
+    assert sorted(one.name for one in folder.iterdir()) == [young.name, path.name]
 
 
 async def test_the_secret_key_is_not_in_it_and_another_key_is_noticed(
