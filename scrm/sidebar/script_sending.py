@@ -20,6 +20,7 @@ from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.script_shelf import Desk, addresses_of, find_usable, gap_of, make_links_of, radar_cards, values_for
 from scrm.tracking import radar
 from web.texts import _
+from web.texts.kept import retold
 
 # What a member may be shown of a text in a timeline.
 _TOLD = 120
@@ -75,12 +76,12 @@ def _fill(conn: Connection, desk: Desk, one: Said, text: str | None) -> tuple[Fi
     filled = said.fill(one, values, address, cards)
     if text is None or text.strip() == filled.text:
         if filled.missing:
-            raise Conflict(_("{missing}，不能发送。可以点开这条话术，自己补上。", missing=filled.missing))
+            raise Conflict(_("{missing}，不能发送。可以点开这条话术，自己补上。", missing=retold(filled.missing)))
         return filled, False
     _check_written(conn, one, text)
     beside = said.fill(Said(one.title, "", one.attachments), values, address, cards)
     if beside.missing:
-        raise Conflict(_("附件里{missing}，不能发送。", missing=beside.missing))
+        raise Conflict(_("附件里{missing}，不能发送。", missing=retold(beside.missing)))
     return Filled(text.strip(), beside.attachments), True
 
 

@@ -13,6 +13,7 @@ from scrm.transfers import store, words
 from scrm.transfers.store import Plan
 from scrm.wecom.transfers import MESSAGE_CHARS
 from scrm.work import queue
+from web.texts import _
 
 ASK, POLL, GROUPS, UNASSIGNED = "transfer.ask", "transfer.poll", "transfer.groups", "transfer.unassigned"
 
@@ -25,7 +26,7 @@ def begin(conn: Connection, plan: Plan, *, now: datetime) -> int:
         store.fail_too_often(conn, transfer_id, words.TOO_OFTEN, now=now)
     counts = store.count_states(conn, [transfer_id]).get(transfer_id, {})
     if not counts and not plan.groups:
-        raise Invalid("没有可以转接的客户：可能都已在转接中，或已不是这位员工的客户。请刷新后重新选择")
+        raise Invalid(_("没有可以转接的客户：可能都已在转接中，或已不是这位员工的客户。请刷新后重新选择"))
     if counts.get("pending"):
         # WeCom refuses two calls at one member at a time (45035): one after the other.
         order_key = f"transfer:{plan.handover_userid.lower()}"
@@ -52,12 +53,14 @@ def group_work(transfer_id: int, handover_userid: str, due_at: datetime | None) 
 
 def _checked(conn: Connection, plan: Plan) -> Plan:
     if not plan.handover_userid or not plan.takeover_userid:
-        raise Invalid("请选择原员工和接替员工")
+        raise Invalid(_("请选择原员工和接替员工"))
     if plan.handover_userid.lower() == plan.takeover_userid.lower():
-        raise Invalid(words.SAME_MEMBER)
+        raise Invalid(_(words.SAME_MEMBER))
     if len(plan.message) > MESSAGE_CHARS:
-        raise Invalid(f"给客户的消息有 {len(plan.message)} 个字，最多 {MESSAGE_CHARS} 个字，请缩短")
+        raise Invalid(
+            _("给客户的消息有 {chars} 个字，最多 {most} 个字，请缩短", chars=len(plan.message), most=MESSAGE_CHARS)
+        )
     taker = profiles.find_member(conn, plan.takeover_userid)
     if taker is None or not taker.is_active:
-        raise Invalid("接替员工不存在或已停用，请从列表中另选一位")
+        raise Invalid(_("接替员工不存在或已停用，请从列表中另选一位"))
     return replace(plan, takeover_userid=taker.userid)

@@ -1,6 +1,7 @@
 """The words of a transfer: its states, and why WeCom would not."""
 
 from scrm.profiles.words import Word
+from web.texts import N_
 
 STATES = {
     "pending": Word("等待提交", "info"),
@@ -16,7 +17,7 @@ TAKER_FULL = "接替员工的客户数已达上限。请换一位接替员工，
 TOO_OFTEN = "这位客户 90 天内已经转接过 2 次，企业微信不允许再转"
 NO_RECORD = "企业微信没有这次转接的记录，可能已在企业微信后台取消。请重新发起"
 UNSETTLED = "7 天仍没有结果。请到企业微信后台查看，再决定是否重新发起"
-SAME_MEMBER = "接替员工和原员工是同一个人，请换一位"
+SAME_MEMBER = N_("接替员工和原员工是同一个人，请换一位")
 
 FAIL_REASONS = {"customer_refused": ("refused", REFUSED), "customer_limit_exceed": ("limit", TAKER_FULL)}
 

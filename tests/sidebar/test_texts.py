@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 from string import Formatter
 
@@ -11,6 +12,7 @@ import scrm.sidebar
 from scrm.http import COOKIE
 from scrm.sop.models import task
 from tests.sidebar.conftest import Member
+from tests.sidebar.test_client_trust import filled, table
 from tests.world import XIAOMAN, World
 from web.languages import language_of
 from web.texts import CHINESE, _, catalogue, speaking
@@ -21,6 +23,8 @@ TEMPLATES, ISLANDS = WEB / "templates" / "sidebar", WEB / "islands" / "sidebar"
 SIDEBAR = Path(scrm.sidebar.__file__).parent
 # Kept in the ledger, or looked for in what a member types.
 NOT_FOR_READERS = {"侧边栏", "侧边栏：查看完整手机号", r"^\s*(?:订单编号|订单号|单号|手机号|手机|尾号)?\s*[:：]?\s*"}
+# Languages and variables have one name.
+OF_THE_SHOP = {"中文", "员工姓名"}
 WINDOWS = "Mozilla/5.0 Chrome/107.0.5304.110 Safari/537.36 Language/{} ColorScheme/Light wxwork/5.0.11 WindowsWechat"
 
 
@@ -126,6 +130,29 @@ def _calls(tree: ast.Module) -> list[ast.Call]:
     return [call for call in calls if isinstance(call.func, ast.Name) and call.func.id in ("_", "N_")]
 
 
+def _pages() -> list[str]:
+    """Every page and piece of a page."""
+    return sorted(
+        filled(path) for method, path in table() if method == "GET" and not path.endswith(("/signature", "/enter"))
+    )
+
+
+def _untold(html: str) -> list[str]:
+    """What stands on a page just as the catalogue has it in Chinese; shops' own words are in no catalogue."""
+    said = re.findall(
+        r">\s*([^<>]*[\u4e00-\u9fff][^<>]*?)\s*<", re.sub(r"<(textarea|script).*?</\1>", "", html, flags=re.DOTALL)
+    )
+    parts = {part.strip() for text in said for part in text.split(" · ")} - OF_THE_SHOP
+    return sorted(part for part in parts if any(shape.fullmatch(part) for shape in _shapes()))
+
+
+@cache
+def _shapes() -> list[re.Pattern[str]]:
+    keys = [str(catalogue.key_of(message.id)) for message in catalogue.read("en") if message.id]
+    told = [key for key in keys if len(re.findall(r"[\u4e00-\u9fff]", re.sub(r"\{\w+\}", "", key))) > 1]
+    return [re.compile(re.sub(r"\\\{\w+\\\}", r"[^，。！？\\s]{1,20}", re.escape(key))) for key in told]
+
+
 async def test_an_english_member_reads_english(world: World, lina: Member) -> None:
     await world.add()
     await world.pass_time(days=3)
@@ -139,6 +166,10 @@ async def test_an_english_member_reads_english(world: World, lina: Member) -> No
     assert "Send to chat" in await (await lina.get(f"/sidebar/contacts/{XIAOMAN}", headers=headers)).text()
     refused = await lina.get("/sidebar/contacts/wmSomebodyElses", headers=headers)
     assert "not among those you follow" in await refused.text()
+    left = {
+        path: found for path in _pages() if (found := _untold(await (await lina.get(path, headers=headers)).text()))
+    }
+    assert left == {}
     # What customers read stays Chinese, whoever sends it.
     (errand,) = await world.rows(task)
     released = await lina.world.client.post(

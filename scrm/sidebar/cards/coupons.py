@@ -7,8 +7,9 @@ from sqlalchemy import Connection
 
 from scrm.commerce import coupons
 from scrm.commerce.words import COUPON_STATES
-from scrm.content.attachments import CouponCard, write_amount, write_threshold
+from scrm.content.attachments import CouponCard, write_yuan
 from scrm.sidebar.cards.visit import Visit
+from web.texts import _
 
 MOST = 10
 
@@ -54,8 +55,8 @@ def _view(coupon: coupons.Issue, visit: Visit) -> CouponView:
     return CouponView(
         id=coupon.id,
         title=coupon.title,
-        amount=write_amount(card),
-        threshold=write_threshold(coupon.threshold_fen),
+        amount=_amount(coupon),
+        threshold=_threshold(coupon.threshold_fen),
         code=coupon.code,
         url=card.url,
         word=COUPON_STATES[state].text,
@@ -66,6 +67,19 @@ def _view(coupon: coupons.Issue, visit: Visit) -> CouponView:
         opened_at=coupon.opened_at,
         redeemed_at=coupon.redeemed_at,
     )
+
+
+def _amount(coupon: coupons.Issue) -> str:
+    """For the member, in his language; what the customer reads is said by the card."""
+    if coupon.benefit == "percent":
+        return _("{fold} 折", fold=write_yuan((100 - coupon.percent_off) * 10))
+    if coupon.benefit in ("gift", "freight"):
+        return _("兑换") if coupon.benefit == "gift" else _("包邮")
+    return _("{yuan} 元", yuan=write_yuan(coupon.face_fen))
+
+
+def _threshold(fen: int) -> str:
+    return _("满 {yuan} 元可用", yuan=write_yuan(fen)) if fen else _("无门槛")
 
 
 def card_of(coupon: coupons.Issue, public_url: str) -> CouponCard:
