@@ -115,6 +115,15 @@ async def test_the_piece_for_htmx_is_the_same_without_the_frame(world: World, li
     assert piece.strip() in await lina.page(f"/sidebar/contacts/{XIAOMAN}")
 
 
+async def test_nothing_stands_below_the_fields_that_come_late(world: World, lina: Member) -> None:
+    await world.add()
+    page = await lina.page(f"/sidebar/contacts/{XIAOMAN}")
+    profile = page.partition('<section class="panel" role="tabpanel" id="panel-orders"')[0]
+    below = profile.partition(f'hx-get="/sidebar/contacts/{XIAOMAN}/fields"')[2]
+    assert below
+    assert words(below.partition(">")[2]) == ""
+
+
 async def test_only_who_follows_a_customer_sees_them(world: World, lina: Member, wanghao: Member) -> None:
     await world.add()
     for path in (f"/sidebar/contacts/{XIAOMAN}", f"/sidebar/contacts/{XIAOMAN}/timeline"):
