@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import errno
 import logging
 import sys
 from collections.abc import Coroutine, Sequence
@@ -14,6 +15,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from scrm import __version__
+from scrm.db.away import why_away
 from scrm.errors import ScrmError, WrongUse
 from scrm.log import configure_logs
 from scrm.settings import load_database_settings, load_settings
@@ -27,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
+_NO_PLACE = (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR)
 # What SQLite and PostgreSQL say of a database that was never migrated, or long ago.
 _NO_TABLES = ("no such table", "no such column", "UndefinedTable", "UndefinedColumn")
 
@@ -50,13 +53,24 @@ def run(arguments: Sequence[str]) -> int:
     except ScrmError as error:
         print(f"scrm: {error.text}", file=sys.stderr)
         return 1
-    except (OperationalError, ProgrammingError) as error:
-        if not any(words in str(error.orig) for words in _NO_TABLES):
+    except Exception as error:
+        if not (words := _what_failed(error)):
             raise
-        print("scrm: 数据库还没有建表，或版本太旧，请先运行 scrm migrate", file=sys.stderr)
+        print(f"scrm: {words}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _what_failed(error: Exception) -> str:
+    """In one line, when it is the machine or the database; empty for a bug, whose trace is worth more."""
+    if isinstance(error, (OperationalError, ProgrammingError)) and any(sign in str(error.orig) for sign in _NO_TABLES):
+        return "数据库还没有建表，或版本太旧，请先运行 scrm migrate"
+    if cause := why_away(error):
+        return f"数据库暂时用不了：{cause}。请先处理，再运行一次；scrm doctor 会逐项检查"
+    if isinstance(error, OSError) and error.errno in _NO_PLACE:
+        return f"写不进 {error.filename or '磁盘'}（{error.strerror}），请检查目录、权限和磁盘空间"
+    return ""
 
 
 # The database's threads want the GIL a dozen times for each transaction; with Python's own 5 ms they waited longer for

@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import sqlite3
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from scrm import __version__
 from scrm.backup import manifest
 from scrm.backup.databases import Kind, kind_of
 from scrm.backup.manifest import Manifest
+from scrm.db.away import why_away
 from scrm.errors import Conflict, Invalid, ScrmError
 from scrm.settings import Settings
 
@@ -50,6 +52,9 @@ def make(settings: Settings, folder: Path, now: datetime, say: Say = lambda line
         unfinished.rename(path)
     except OSError as error:
         raise ScrmError(f"备份写不进 {folder}（{error.strerror or error}），请检查目录、权限和磁盘空间。") from None
+    except sqlite3.OperationalError as error:
+        cause = why_away(error) or str(error)
+        raise ScrmError(f"备份没有做成（{cause}），请检查 {folder} 的权限和磁盘空间。") from None
     finally:
         if folder.is_dir():
             unfinished.unlink(missing_ok=True)
