@@ -10,6 +10,7 @@ import msgspec
 from scrm.clock import Clock, monotonic
 from scrm.wecom.errors import RetryClass, WeComError, WeComUnreachable
 from scrm.wecom.pacing import Pace, is_bulk, is_in_background, patience, seconds_left
+from scrm.wecom.reading import Answer
 from scrm.wecom.stops import MemoryStops, Stops, StopStore
 from scrm.wecom.tokens import Fetch, MemoryTokens, TokenKeeper, TokenStore
 from scrm.wecom.windows import Ledger, MemoryLedger, Windows
@@ -171,7 +172,7 @@ class Calls:
                 raise self._judged(errcode, str(answer.get("errmsg", "")), path)
             self._pace(path).faster()
             self._windows.opened(path)
-            return answer
+            return Answer(answer, path)
         finally:
             for observer in self._observers:
                 observer(path, errcode, monotonic() - started)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 import msgspec
 
 from scrm.wecom.calls import Calls, Json
-from scrm.wecom.reading import part_of, read
+from scrm.wecom.reading import read
 
 SINGLE, MULTIPLE = 1, 2
 BUTTON, QR = 1, 2
@@ -70,7 +70,7 @@ class ContactWays:
     async def get_contact_way(self, config_id: str) -> ContactWay:
         """What WeCom keeps of a code; 41044 unknown config_id (doc 92228)."""
         answer = await self._calls.post("externalcontact/get_contact_way", {"config_id": config_id})
-        return read(part_of(answer, "contact_way"), ContactWay)
+        return read(answer["contact_way"], ContactWay)
 
     async def list_contact_way(self, *, start_time: int = 0, end_time: int = 0) -> AsyncIterator[str]:
         """The config_ids of codes made through the API in a span of epoch seconds; 90 days up to now by default.

@@ -7,7 +7,7 @@ import msgspec
 
 from scrm.wecom.calls import Calls, Json
 from scrm.wecom.errors import WeComUnreachable
-from scrm.wecom.reading import part_of, read, without_nulls
+from scrm.wecom.reading import read
 
 # Both are the documented maximum of batch/get_by_user (doc 92994).
 MOST_MEMBERS = 100
@@ -66,9 +66,9 @@ class Contacts:
         contact: Json = {}
         follow_users: list[Json] = []
         async for page in self._calls.pages("externalcontact/get", body, "follow_user", method="GET"):
-            contact = contact or part_of(page.answer, "external_contact")
+            contact = contact or page.answer["external_contact"]
             follow_users += page.items
-        return {"external_contact": without_nulls(contact), "follow_user": without_nulls(follow_users)}
+        return {"external_contact": contact, "follow_user": follow_users}
 
     async def get_follow_user_list(self) -> list[str]:
         """Userids of members with the customer-contact function (doc 92571)."""

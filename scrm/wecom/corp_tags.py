@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from scrm.wecom.calls import Calls, Json
-from scrm.wecom.reading import part_of, read
+from scrm.wecom.reading import read
 
 # WeCom's limits: they are checked before a call, because 40072 and 40126 would fail the whole of it.
 MOST_NAME_CHARACTERS = 30
@@ -70,7 +70,7 @@ class CorpTags:
             tag["order"] = order
         body: Json = {"tag": tags, **({"group_id": group_id} if group_id else {"group_name": group_name})}
         answer = await self._calls.post("externalcontact/add_corp_tag", body)
-        return read(part_of(answer, "tag_group"), CorpTagGroup)
+        return read(answer["tag_group"], CorpTagGroup)
 
     async def edit_corp_tag(self, id: str, *, name: str = "", order: int | None = None) -> None:  # noqa: A002
         """Rename or re-sort a tag or a group, one that this app made; 40071 name taken, 81011 not ours (doc 92117)."""

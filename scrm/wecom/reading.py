@@ -18,12 +18,15 @@ def read(told: Any, kind: type[T]) -> T:
         raise WeComUnreachable(f"the answer is not as documented: {_place(error)}") from None
 
 
-def part_of(answer: dict[str, Any], name: str) -> dict[str, Any]:
-    """What the answer is about; raises WeComUnreachable when it has nothing of that name."""
-    part = answer.get(name)
-    if not isinstance(part, dict) or not part:
-        raise WeComUnreachable(f"the answer holds no {name}")
-    return part
+class Answer(dict[str, Any]):
+    """What an endpoint told, without nulls; what it must hold and does not makes it one that cannot be used."""
+
+    def __init__(self, told: dict[str, Any], path: str) -> None:
+        super().__init__(without_nulls(told))
+        self._path = path
+
+    def __missing__(self, name: str) -> Any:
+        raise WeComUnreachable(f"the answer holds no {name}", path=self._path)
 
 
 def without_nulls(told: Any) -> Any:
