@@ -18,8 +18,10 @@ from scrm.commerce.canonical import read_order
 from scrm.commerce.store import save_orders
 from scrm.contact_ways.store import save_contact_way
 from scrm.db.migrate import migrate
+from scrm.db.serving import is_served, serve_alone
 from scrm.demo_orders import order
 from scrm.demo_scripts import furnish_library
+from scrm.errors import Conflict
 from scrm.group_chats.refresh import want_refresh
 from scrm.http import COOKIE
 from scrm.listening import bound, listening, until_stopped
@@ -79,11 +81,14 @@ WECHAT_USERS = {
 
 async def run_demo(host: str, port: int, directory: Path) -> int:
     """Until Ctrl-C; the demo's data is made anew at each start."""
-    with bound(host, port) as listener:
+    database_url = f"sqlite:///{directory / 'scrm.db'}"
+    if is_served(database_url):
+        raise Conflict(f"{directory} 里的演示还开着：请先停掉它，或用 --dir 换一个目录")
+    with bound(host, port) as listener, serve_alone(database_url):
         url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{listener.getsockname()[1]}"  # noqa: S104
         settings = _settings(url, directory)
         _start_afresh(directory)
-        migrate(settings.database.url.get_secret_value())
+        migrate(database_url)
         clock = SandboxClock()
         clock.advance(_until_afternoon(clock.now(), settings))
         async with open_services(settings, clock) as services, aiohttp.ClientSession() as http:

@@ -93,14 +93,24 @@ async def test_a_customer_scans_is_welcomed_and_is_followed_up_three_days_later(
     await expect(phone.get_by_text("就到期了").first).to_be_visible()
 
 
-async def test_a_taken_port_is_one_clear_line(demo: str) -> None:
+async def test_a_taken_port_or_folder_is_one_clear_line(demo: str, tmp_path: Path) -> None:
     port = demo.rpartition(":")[2]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "scrm", "demo", "--port", port, cwd=ROOT, stderr=asyncio.subprocess.PIPE
+    line = await refused("--port", port, "--dir", str(tmp_path / "other"))
+    assert f"port {port}" in line
+    assert "--port" in line
+    taken = tmp_path / "demo"
+    assert (
+        await refused("--port", "0", "--dir", str(taken))
+        == f"scrm: {taken} 里的演示还开着：请先停掉它，或用 --dir 换一个目录"
     )
+    assert (taken / "scrm.db").exists()
+
+
+async def refused(*arguments: str) -> str:
+    """What a demo says that does not start."""
+    command = [sys.executable, "-m", "scrm", "demo", *arguments]
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=asyncio.subprocess.PIPE)
     assert process.stderr is not None
-    text = (await process.stderr.read()).decode()
+    (line,) = (await process.stderr.read()).decode().strip().splitlines()
     assert await process.wait() == 1
-    assert len(text.strip().splitlines()) == 1
-    assert f"port {port}" in text
-    assert "--port" in text
+    return line
