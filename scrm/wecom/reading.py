@@ -19,10 +19,10 @@ def read(told: Any, kind: type[T]) -> T:
 
 
 class Answer(dict[str, Any]):
-    """What an endpoint told, without nulls; what it must hold and does not makes it one that cannot be used."""
+    """What an endpoint told; what it must hold and does not makes it one that cannot be used."""
 
     def __init__(self, told: dict[str, Any], path: str) -> None:
-        super().__init__(without_nulls(told))
+        super().__init__(told)
         self._path = path
 
     def __missing__(self, name: str) -> Any:
