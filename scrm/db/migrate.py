@@ -57,8 +57,9 @@ def _is_known(revision: str) -> bool:
 
 
 def _upgrade(conn: Connection, revision: str) -> None:
-    if (found := current_revision(conn)) and not _is_known(found):
-        raise ScrmError(complaint(found))
+    heads = MigrationContext.configure(conn).get_current_heads()
+    if unknown := [found for found in heads if not _is_known(found)]:
+        raise ScrmError(complaint(unknown[0]))
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS))
     config.attributes["connection"] = conn
