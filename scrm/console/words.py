@@ -131,6 +131,7 @@ WORK_KINDS = {
     "imports.run": "导入文件",
     "pulls.run": "拉取订单",
     "pulls.replay": "重放拉取的数据",
+    "orders.restate": "按新的状态词重读订单",
     "sop.start_run": "剧本启动剧本",
     "sop.stop_runs": "剧本结束剧本",
     "sop.group_end": "群发到期收回",
