@@ -13,7 +13,7 @@ from scrm.api.parameters import LIMIT, PAGED_BY_PLACE, PLACE, Moment, Page, Text
 from scrm.db.tables import to_millis
 from scrm.errors import Invalid
 from scrm.services import SERVICES
-from scrm.sop import store
+from scrm.sop import ledger
 
 routes = web.RouteTableDef()
 
@@ -52,7 +52,7 @@ async def list_sends(request: web.Request) -> Page[Send]:
 
     def look(conn: Connection) -> list[Row[Any]]:
         require_contact(conn, scope, external_userid)
-        return store.list_sends(conn, external_userid or None, before=before, limit=limit + 1)
+        return ledger.list_sends(conn, external_userid or None, before=before, limit=limit + 1)
 
     rows = await request.app[SERVICES].db.read(look)
     return page_of(rows, limit, _describe, lambda row: f"{to_millis(row.decided_at)}.{row.id}")

@@ -10,7 +10,7 @@ from scrm.api.auth import CALLER
 from scrm.api.operation import operation
 from scrm.api.parameters import CURSOR, LIMIT, PAGED, Choice, Moment, Page, Text, page_of
 from scrm.services import SERVICES
-from scrm.sop import store
+from scrm.sop import task_store
 from scrm.sop.tasks import WORDS, state_of, word_of
 
 routes = web.RouteTableDef()
@@ -52,7 +52,7 @@ async def list_tasks(request: web.Request) -> Page[Task]:
     services, limit = request.app[SERVICES], LIMIT.read_size(request)
     now = services.clock.now()
     rows = await services.db.read(
-        store.list_tasks,
+        task_store.list_tasks,
         userid=USERID.read(request) or None,
         external_userid=CONTACT.read(request) or None,
         state=STATE.read(request) or None,

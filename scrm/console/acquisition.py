@@ -11,10 +11,10 @@ from scrm.console.door import for_managers, page
 from scrm.contact_ways import acquisition, ledger, link_figures, store
 from scrm.contact_ways.forms import read_draft
 from scrm.errors import Invalid, NotFound, Unavailable
+from scrm.profiles.members import member_names
 from scrm.reports.lines import draw
 from scrm.reports.period import SPANS, USUAL, read_asked
 from scrm.services import SERVICES
-from scrm.sop.store import member_names
 from scrm.wecom.acquisition import scheme_of
 from scrm.wecom.errors import WeComError
 

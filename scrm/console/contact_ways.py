@@ -17,8 +17,8 @@ from scrm.content import render as content
 from scrm.content.library import lint
 from scrm.content.library import store as library
 from scrm.errors import Invalid, NotFound, ScrmError
+from scrm.profiles.members import member_names
 from scrm.services import SERVICES
-from scrm.sop.store import member_names
 from web.render import render
 
 routes = web.RouteTableDef()

@@ -13,8 +13,8 @@ from sqlalchemy import Connection
 from scrm.console.door import before_of, for_managers, page
 from scrm.errors import NotFound
 from scrm.group_chats import refresh, store
+from scrm.profiles.members import member_names
 from scrm.services import SERVICES, Services
-from scrm.sop.store import member_names
 from scrm.wecom.errors import WeComError
 
 routes = web.RouteTableDef()

@@ -15,10 +15,10 @@ from scrm.content.media import store as media
 from scrm.errors import Invalid, NotFound
 from scrm.mass_messages import acts, choices, effects, plan, saying, store, words
 from scrm.mass_messages.audience import TIRED_FROM, Audience, read_audience
+from scrm.profiles.members import member_names
 from scrm.segments import store as segments
 from scrm.services import SERVICES, Services
 from scrm.sop import timing
-from scrm.sop.store import member_names
 from web.render import render
 
 routes = web.RouteTableDef()

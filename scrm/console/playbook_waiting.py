@@ -13,6 +13,7 @@ from scrm.console.door import MANAGER, for_managers, page, scope_of
 from scrm.console.playbooks import names_of
 from scrm.errors import Conflict, NotFound
 from scrm.profiles.conditions import EVENTS
+from scrm.profiles.members import member_names
 from scrm.services import SERVICES, Services
 from scrm.sop import lifecycle_store, run_acts, store, waiting
 from scrm.sop.run_acts import Done
@@ -84,7 +85,7 @@ def _told(conn: Connection, services: Services, runs: Iterable[Row[Any]]) -> dic
     return {
         "lines": [_line(conn, services, run, ahead.get(run.id), acts.get(run.id)) for run in listed],
         "names": names_of(conn, {run.person_id for run in listed}),
-        "members": store.member_names(conn, {run.userid for run in listed}),
+        "members": member_names(conn, {run.userid for run in listed}),
     }
 
 

@@ -12,13 +12,13 @@ from scrm.access.scope import require_person
 from scrm.console import reading, store
 from scrm.console.door import MANAGER, before_of, for_managers, page, scope_of
 from scrm.errors import Conflict, Forbidden, NotFound, ScrmError
+from scrm.profiles.members import member_names
 from scrm.profiles.models import external_contact, person
 from scrm.reports.playbooks import count_runs
 from scrm.services import SERVICES, Services
 from scrm.sop import explain_cli, lifecycle, lifecycle_store, results, tally, why
 from scrm.sop.published import By
 from scrm.sop.shelf import house_of, playbooks_of
-from scrm.sop.store import member_names
 from scrm.sop.waiting import find_living
 
 routes = web.RouteTableDef()

@@ -13,8 +13,8 @@ from scrm.customer_lists import pool, pool_store
 from scrm.customer_lists.people import list_these
 from scrm.db.tables import from_millis, to_millis
 from scrm.errors import Invalid, ScrmError
+from scrm.profiles.members import member_names
 from scrm.services import SERVICES, Services
-from scrm.sop.store import member_names
 from scrm.transfers.store import list_takers
 
 routes = web.RouteTableDef()

@@ -7,9 +7,9 @@ from sqlalchemy import Connection
 
 from scrm.console.door import MANAGER, before_of, for_managers, page
 from scrm.errors import Invalid, NotFound
+from scrm.profiles.members import member_names
 from scrm.services import SERVICES
 from scrm.sop.hand_over import count_running
-from scrm.sop.store import member_names
 from scrm.transfers import store, words
 from scrm.transfers.begin import begin
 from scrm.transfers.unassigned import ask_anew

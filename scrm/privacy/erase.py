@@ -25,6 +25,7 @@ from scrm.profiles.erased import mark_of, remember
 from scrm.profiles.store import get_person
 from scrm.services import Services
 from scrm.sop import store as playbooks
+from scrm.sop import task_store
 
 log = structlog.get_logger()
 
@@ -137,10 +138,10 @@ def _end_runs(conn: Connection, subject: Subject, now: datetime) -> None:
     )
     ids = list(live)
     playbooks.end_runs(conn, [(of_id, "exited", REASON) for of_id in ids], now=now)
-    playbooks.withdraw_tasks(conn, subject.enrolment_ids, REASON, now=now)
+    task_store.withdraw_tasks(conn, subject.enrolment_ids, REASON, now=now)
     follow = metadata.tables["follow_user"]
     for row in conn.execute(select(follow.c.userid, follow.c.external_userid).where(_in(follow.c.person_id, subject))):
-        playbooks.withdraw_relation_tasks(conn, row.userid, row.external_userid, REASON, now=now)
+        task_store.withdraw_relation_tasks(conn, row.userid, row.external_userid, REASON, now=now)
 
 
 def _forget(conn: Connection, holding: Holding, subject: Subject) -> int:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row
 from scrm.errors import Conflict, Invalid, NotFound
 from scrm.profiles.store import access_contact
 from scrm.sidebar.cards.visit import Visit
-from scrm.sop import store
+from scrm.sop import ledger
 from web.texts import _
 
 _TAP = re.compile(r"[0-9a-f]{16}")
@@ -38,14 +38,14 @@ def begin(conn: Connection, visit: Visit, once: str, content: Mapping[str, Any],
         "decided_at": visit.now,
         "outcome": "intent",
     }
-    if store.add_send(conn, values) is not None:
+    if ledger.add_send(conn, values) is not None:
         return
-    row = store.find_send(conn, once)
+    row = ledger.find_send(conn, once)
     if row is None or not _is_of(visit, row):
         raise Invalid(_("请刷新页面再发送。"))
     if row.outcome != "failed" and not (is_unheard is True and row.outcome == "intent"):
         raise Conflict(_("刚才已经发过了。要再发一次，请刷新页面。"))
-    store.change_send(conn, once, content=dict(content), decided_at=visit.now, outcome="intent", reason="")
+    ledger.change_send(conn, once, content=dict(content), decided_at=visit.now, outcome="intent", reason="")
 
 
 def end(conn: Connection, visit: Visit, beginning: str, fields: Mapping[str, Any]) -> Row[Any] | None:
@@ -55,15 +55,15 @@ def end(conn: Connection, visit: Visit, beginning: str, fields: Mapping[str, Any
     """
     visit.relation = access_contact(conn, visit.userid, visit.external_userid)
     once = str(fields.get("once") or "")
-    row = store.find_send(conn, once)
+    row = ledger.find_send(conn, once)
     if row is None or not _is_of(visit, row) or not once.startswith(beginning):
         raise NotFound(_("没有这次发送的记录，请刷新页面。"))
     if row.outcome != "intent":
         return None
     if fields.get("ok") is not True:
-        store.change_send(conn, once, outcome="failed", reason=str(fields.get("error") or "")[:300])
+        ledger.change_send(conn, once, outcome="failed", reason=str(fields.get("error") or "")[:300])
         return None
-    store.change_send(conn, once, outcome="sent", sent_at=visit.now)
+    ledger.change_send(conn, once, outcome="sent", sent_at=visit.now)
     return row
 
 

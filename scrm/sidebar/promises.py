@@ -13,7 +13,7 @@ from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.door import for_members, page, visit_of
 from scrm.sidebar.once import make_once, new_once
 from scrm.sidebar.sheets import back_to_sheet, behind_door, close_sheet, enter
-from scrm.sop import promises, store, tasks
+from scrm.sop import promises, task_store, tasks
 from web.texts import N_, _
 
 routes = web.RouteTableDef()
@@ -150,7 +150,7 @@ def _due(form: Mapping[str, str], visit: Visit) -> promises.Due:
 
 
 def _own(conn: Connection, visit: Visit, task_id: int) -> Row[Any]:
-    task = store.find_task(conn, task_id)
+    task = task_store.find_task(conn, task_id)
     is_mine = task is not None and task.userid.casefold() == visit.userid.casefold()
     if task is None or not is_mine or task.kind != promises.KIND or task.external_userid != visit.external_userid:
         raise NotFound(_("没有这个约定，或者它不是你的，请刷新页面"))

@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy import Connection
 
 from scrm.services import Services
-from scrm.sop import store
+from scrm.sop import ledger
 from scrm.wecom.errors import RetryClass, WeComError
 
 log = structlog.get_logger()
@@ -59,7 +59,7 @@ async def send(services: Services, message: Message) -> None:
 
 def _take_body(conn: Connection, message: Message) -> dict[str, Any] | None:
     """The message as it was first written, so that WeCom can tell a repeat; None when it is no longer needed."""
-    row = store.find_send(conn, message.once)
+    row = ledger.find_send(conn, message.once)
     if row is None or row.outcome in ("sent", "none"):
         return None
     if "body" in row.content:
@@ -67,18 +67,18 @@ def _take_body(conn: Connection, message: Message) -> dict[str, Any] | None:
         return kept
     body = message.compose(conn)
     if body is None:
-        store.change_send(conn, message.once, outcome="none", reason=f"待办都已处理，不再{message.what}")
+        ledger.change_send(conn, message.once, outcome="none", reason=f"待办都已处理，不再{message.what}")
         message.end(conn, "none", "待办已处理")
     else:
-        store.change_send(conn, message.once, content={**row.content, "body": body})
+        ledger.change_send(conn, message.once, content={**row.content, "body": body})
     return body
 
 
 def _note_sent(conn: Connection, message: Message, now: datetime) -> None:
-    store.change_send(conn, message.once, outcome="sent", sent_at=now, errcode=0, reason="")
+    ledger.change_send(conn, message.once, outcome="sent", sent_at=now, errcode=0, reason="")
     message.end(conn, "sent", "")
 
 
 def _note_failure(conn: Connection, message: Message, errcode: int, reason: str) -> None:
-    store.change_send(conn, message.once, outcome="failed", errcode=errcode, reason=reason)
+    ledger.change_send(conn, message.once, outcome="failed", errcode=errcode, reason=reason)
     message.end(conn, "failed", reason)

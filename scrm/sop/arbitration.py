@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from scrm.events import Event
 from scrm.profiles import conditions
-from scrm.sop import guard_facts, mass_steps, store
+from scrm.sop import guard_facts, mass_steps, store, task_store
 from scrm.sop.chance import part_of_one
 from scrm.sop.facts import Due, whom_of
 from scrm.sop.guard_facts import CASE_CLOSED, CASE_OPENED
@@ -196,7 +196,7 @@ def pause(conn: Connection, runs: Sequence[tuple[int, str, datetime]], now: date
     )
     ids = [of_id for of_id, _, _ in runs]
     _note_unsent(conn, ids)
-    store.withdraw_tasks(conn, ids, f"{runs[0][1]}，任务已撤回。", now=now)
+    task_store.withdraw_tasks(conn, ids, f"{runs[0][1]}，任务已撤回。", now=now)
     mass_steps.cancel(conn, ids, runs[0][1], now)
     log.info("sop.runs_paused", runs=len(ids), reason=runs[0][1])
 

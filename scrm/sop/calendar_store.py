@@ -12,8 +12,7 @@ from scrm.membership.models import points_account
 from scrm.profiles import conditions
 from scrm.profiles.custom_field_tables import custom_field
 from scrm.profiles.models import follow_user, person, person_field, person_stat
-from scrm.sop import dates, exits
-from scrm.sop import store as sop_store
+from scrm.sop import dates, exits, task_store
 from scrm.sop.calendar_tables import date_watch, schedule_fire
 from scrm.sop.models import enrolment, playbook_version, task
 
@@ -135,7 +134,7 @@ def end_moved_runs(conn: Connection, runs: Sequence[Row[Any]], reason: str, now:
         if run.id not in greeted:
             values["run_key"] = f"{run.run_key}~{run.id}"
         conn.execute(update(enrolment).where(enrolment.c.id == run.id).values(**values))
-    sop_store.withdraw_tasks(conn, ids, exits.withdrawn_words(reason), now=now)
+    task_store.withdraw_tasks(conn, ids, exits.withdrawn_words(reason), now=now)
 
 
 def _within(column: Any, days: Sequence[date], zone: ZoneInfo) -> ColumnElement[bool]:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from scrm.errors import Conflict, NotFound
 from scrm.services import Services
-from scrm.sop import store, tasks
+from scrm.sop import task_store, tasks
 from scrm.wecom.errors import RetryClass, WeComError
 from scrm.work import queue
 
@@ -73,7 +73,7 @@ def _act(conn: Connection, userid: str, task_id: int, key: str, zone: ZoneInfo, 
     except NotFound:
         return "这条待办不存在"
     except Conflict:
-        row = store.find_task(conn, task_id)
+        row = task_store.find_task(conn, task_id)
         state = tasks.state_of(row, now) if row is not None else ""
         return "快到期，不能推迟" if state == "open" else tasks.WORDS.get(state, "已结束")
 

@@ -7,8 +7,8 @@ from sqlalchemy import Connection, Row, delete, select
 
 from scrm.db import upsert
 from scrm.errors import Conflict
+from scrm.profiles.members import member_names
 from scrm.sop.board_tables import draft_lock
-from scrm.sop.store import member_names
 
 # Who has not written for so long does not hold it any more.
 HOLDS = timedelta(minutes=30)

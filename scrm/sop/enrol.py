@@ -12,16 +12,19 @@ from scrm.errors import Conflict, ScrmError
 from scrm.events import Event
 from scrm.profiles import conditions, redirects
 from scrm.profiles.conditions import Whom
+from scrm.profiles.members import member_names
 from scrm.services import Services
 from scrm.sop import (
     arbitration,
     consumption,
     consumption_store,
     exits,
+    ledger,
     owners,
     refusals,
     run_keys,
     store,
+    task_store,
     triggers,
     turns,
     why,
@@ -133,14 +136,14 @@ def _ending(conn: Connection, one: Due, event: Event, now: datetime) -> Ending |
 
 def _end_relation(conn: Connection, event: Event, now: datetime) -> None:
     """Nobody is written to by a member who is no longer his contact; also tasks without a playbook go."""
-    names = store.member_names(conn, [event.userid])
+    names = member_names(conn, [event.userid])
     words = exits.lost_words(names.get(event.userid.lower(), event.userid))
     if store.find_relation(conn, event.userid, event.external_userid) is not None:
         # Added again since: the events came late, and the runs that were meant are over already.
         rows = [row for row in _runs_of(conn, event) if row.enrolled_at <= event.occurred_at]
     else:
         rows = _runs_of(conn, event)
-        store.withdraw_relation_tasks(conn, event.userid, event.external_userid, words, now=now)
+        task_store.withdraw_relation_tasks(conn, event.userid, event.external_userid, words, now=now)
         rows = owners.pass_on(conn, rows)
     for row in rows:
         _end(conn, row, Ending("exited", words), now)
@@ -158,7 +161,7 @@ def _runs_of(conn: Connection, event: Event) -> list[Row[Any]]:
 def _end(conn: Connection, row: Row[Any], ending: Ending, now: datetime, playbook: Playbook | None = None) -> None:
     # The run first: a tick that holds it has written its task before we look for tasks.
     store.end_runs(conn, [(row.id, ending.state, ending.reason)], now=now)
-    store.withdraw_tasks(conn, [row.id], exits.withdrawn_words(ending.reason, playbook), now=now)
+    task_store.withdraw_tasks(conn, [row.id], exits.withdrawn_words(ending.reason, playbook), now=now)
     log.info("sop.run_ended", enrolment=row.id, playbook=row.playbook_key, state=ending.state)
 
 
@@ -325,8 +328,8 @@ def _welcomes(
     steps = [step for step in playbook.steps if step.channel is Channel.WELCOME]
     if not steps:
         return []
-    ledger = store.list_welcomes(conn, playbook.key, owner.userid, owner.external_userid)
-    newest = {row.step_id: row for row in reversed(ledger)}
+    told = ledger.list_welcomes(conn, playbook.key, owner.userid, owner.external_userid)
+    newest = {row.step_id: row for row in reversed(told)}
     rows: list[dict[str, Any]] = []
     for step in steps:
         sent = newest.get(step.id)

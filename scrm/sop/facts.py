@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row
 from scrm.events import Event
 from scrm.profiles import conditions
 from scrm.profiles.conditions import Whom
+from scrm.profiles.members import member_names
 from scrm.sop import chance, exits, owners, store
 from scrm.sop.engine import Facts
 from scrm.sop.exits import Run
@@ -185,7 +186,7 @@ def _lost(conn: Connection, due: Sequence[Due]) -> dict[int, Ending]:
         return {}
     living = store.list_living(conn, {row.external_userid for row in with_relation})
     gone = [row for row in with_relation if (row.userid.casefold(), row.external_userid) not in living]
-    names = store.member_names(conn, {row.userid for row in gone}) if gone else {}
+    names = member_names(conn, {row.userid for row in gone}) if gone else {}
     return {row.id: Ending("exited", exits.lost_words(names.get(row.userid.lower(), row.userid))) for row in gone}
 
 

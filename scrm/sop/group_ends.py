@@ -9,7 +9,7 @@ from scrm.errors import ScrmError
 from scrm.mass_messages import acts
 from scrm.mass_messages.models import mass_message_target
 from scrm.services import Services
-from scrm.sop import store
+from scrm.sop import ledger, store
 from scrm.sop.channels.group import KIND, look_again
 from scrm.sop.plans.store import ENDS
 from scrm.work import queue
@@ -50,7 +50,7 @@ def _end(conn: Connection, payload: dict[str, Any], now: datetime) -> None:
     if state == "expired":
         state, reason = "dropped", _EXPIRED
     is_sent = state == "done"
-    store.change_send(
+    ledger.change_send(
         conn, payload["once"], outcome="sent" if is_sent else "none", sent_at=now if is_sent else None, reason=reason
     )
     store.end_step_runs(conn, [int(payload["step_run_id"])], state, reason, now=now)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row
 from scrm.db.database import Priority
 from scrm.errors import Conflict, NotFound
 from scrm.services import Services
-from scrm.sop import chance, lifecycle_store, mass_steps, placing, store
+from scrm.sop import chance, lifecycle_store, mass_steps, placing, store, task_store
 from scrm.sop.guards import House
 from scrm.sop.published import By, Published
 from scrm.sop.schema import Playbook, Step
@@ -188,7 +188,7 @@ def hold_slice(conn: Connection, key: str, now: datetime) -> int:
     ids = [run.id for run in lifecycle_store.lock_runs(conn, key, "active", SLICE)]
     if ids:
         lifecycle_store.hold_runs(conn, ids, HELD, now)
-        store.withdraw_tasks(conn, ids, HELD_TASK, now=now)
+        task_store.withdraw_tasks(conn, ids, HELD_TASK, now=now)
         mass_steps.cancel(conn, ids, HELD, now)
     return len(ids)
 
@@ -257,7 +257,7 @@ def end_slice(conn: Connection, key: str, now: datetime) -> int:
     for state in ("active", "paused", "queued"):
         if ids := [run.id for run in lifecycle_store.lock_runs(conn, key, state, SLICE)]:
             lifecycle_store.change_runs(conn, [{"of_id": of_id, **_ENDED, "ended_at": now} for of_id in ids])
-            store.withdraw_tasks(conn, ids, RETIRED_TASK, now=now)
+            task_store.withdraw_tasks(conn, ids, RETIRED_TASK, now=now)
             mass_steps.cancel(conn, ids, RETIRED, now)
             return len(ids)
     return 0

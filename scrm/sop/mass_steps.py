@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row
 
 from scrm.mass_messages import store as messages
 from scrm.services import Services
-from scrm.sop import mass_step_store, store, timing
+from scrm.sop import ledger, mass_step_store, store, timing
 from scrm.sop.guards import House
 from scrm.sop.mass_step_store import RECALL, withdraw
 from scrm.sop.shelf import house_of
@@ -207,7 +207,7 @@ async def run_warn(services: Services, item: queue.Claimed) -> None:
 
 def _take_warning(conn: Connection, payload: dict[str, Any], public_url: str, now: datetime) -> dict[str, Any] | None:
     """The message with its line in the ledger; None when it was sent, or there is no manager to tell."""
-    kept = store.find_send(conn, str(payload["once"]))
+    kept = ledger.find_send(conn, str(payload["once"]))
     if kept is not None:
         return None if kept.outcome in ("sent", "none") else dict(kept.content["body"])
     managers = mass_step_store.list_managers(conn)
@@ -221,7 +221,7 @@ def _take_warning(conn: Connection, payload: dict[str, Any], public_url: str, no
             "btntxt": "看剧本",
         },
     }
-    store.add_send(
+    ledger.add_send(
         conn,
         {
             "kind": "app_message",
@@ -238,7 +238,7 @@ def _take_warning(conn: Connection, payload: dict[str, Any], public_url: str, no
 
 
 def _note_warning(conn: Connection, once: str, outcome: str, reason: str, sent_at: datetime | None) -> None:
-    store.change_send(conn, once, outcome=outcome, reason=reason[:300], sent_at=sent_at)
+    ledger.change_send(conn, once, outcome=outcome, reason=reason[:300], sent_at=sent_at)
 
 
 __all__ = ["RECALL", "REMIND", "WARN", "cancel", "run_recall", "run_remind", "run_warn", "tick", "watch"]

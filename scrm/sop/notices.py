@@ -9,8 +9,9 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, Row
 
+from scrm.profiles.members import member_names
 from scrm.services import Services
-from scrm.sop import app_messages, notice_store, store, timing
+from scrm.sop import app_messages, ledger, notice_store, timing
 from scrm.sop.app_messages import Message
 from scrm.sop.guards import House
 from scrm.sop.reminders import LIFE, SLOT, slot_of
@@ -148,7 +149,7 @@ def _book(conn: Connection, once: str, group: Sequence[Row[Any]], now: datetime)
         "decided_at": now,
         "outcome": "intent",
     }
-    if store.add_send(conn, row) is None:
+    if ledger.add_send(conn, row) is None:
         return False
     notice_store.change_notices(conn, [each.id for each in group], bundle=once)
     queue.add(
@@ -181,7 +182,7 @@ def _compose_waiting(conn: Connection, once: str, services: Services) -> dict[st
     waiting = [each for each in notice_store.list_bundle(conn, once) if each.task_state in (None, "open")]
     if not waiting:
         return None
-    names = store.member_names(conn, {each.of_userid for each in waiting if each.of_userid})
+    names = member_names(conn, {each.of_userid for each in waiting if each.of_userid})
     return compose(waiting[0].userid, waiting, names, services.settings.server.public_url)
 
 

@@ -14,7 +14,7 @@ from yarl import URL
 from scrm.outgoing import DELAYS, Call, Refused, Target, post
 from scrm.services import Services
 from scrm.settings import Settings
-from scrm.sop import exits, guards, store, timing
+from scrm.sop import exits, guards, ledger, store, timing
 from scrm.sop.actions.store import open_again
 from scrm.sop.channels.outward import KIND, once
 from scrm.sop.shelf import find_version, house_of, playbooks_of
@@ -51,12 +51,12 @@ async def run_outward(services: Services, item: queue.Claimed) -> None:
 def _prepare(conn: Connection, item: queue.Claimed, services: Services) -> Call | None:
     """What to send, if it still may be sent; raises TryAgain in the quiet hours, Refused without a target."""
     step_run_id = int(item.payload["step_run_id"])
-    row = store.find_send(conn, once(step_run_id))
+    row = ledger.find_send(conn, once(step_run_id))
     if row is None or row.outcome in ("sent", "none"):
         return None
     now = services.clock.now()
     if (item.attempts > 1 or now - item.created_at > _FRESH) and (why := _stale(conn, item, services, now)):
-        store.change_send(conn, once(step_run_id), outcome="none", reason=why[:300])
+        ledger.change_send(conn, once(step_run_id), outcome="none", reason=why[:300])
         store.end_step_runs(conn, [step_run_id], "skipped", why, now=now)
         return None
     return Call(target_of(services.settings, row.content), once(step_run_id), msgspec.json.encode(row.content["body"]))
@@ -68,7 +68,7 @@ def _stale(conn: Connection, item: queue.Claimed, services: Services, now: datet
     if run is None or run.state in ("exited", "goal", "merged", "failed", "paused"):
         return exits.withdrawn_words(run.ended_reason if run is not None else "流程已结束")
     playbook = find_version(conn, playbooks_of(services), run.playbook_key, run.version)
-    row = store.find_send(conn, once(int(item.payload["step_run_id"])))
+    row = ledger.find_send(conn, once(int(item.payload["step_run_id"])))
     step = playbook.step(row.step_id) if playbook is not None and row is not None else None
     if playbook is None or step is None:
         return ""
@@ -105,7 +105,7 @@ def secret_for(settings: Settings, host: str) -> str:
 def note_end(conn: Connection, step_run_id: int, state: str, words: str, now: datetime) -> None:
     """How it ended, in the ledger and at the step."""
     is_done = state == "done"
-    store.change_send(
+    ledger.change_send(
         conn,
         once(step_run_id),
         outcome="sent" if is_done else "failed",
@@ -119,15 +119,15 @@ def note_end(conn: Connection, step_run_id: int, state: str, words: str, now: da
 
 def take_up(conn: Connection, step_run_id: int, words: str) -> None:
     """A call that ended with these words is to be made again."""
-    row = store.find_send(conn, once(step_run_id))
+    row = ledger.find_send(conn, once(step_run_id))
     if row is not None and (row.outcome, row.reason) == ("failed", words):
-        store.change_send(conn, once(step_run_id), outcome="intent", reason="")
+        ledger.change_send(conn, once(step_run_id), outcome="intent", reason="")
         open_again(conn, step_run_id, words)
 
 
 def _note_trouble(conn: Connection, step_run_id: int, words: str) -> None:
     """Until a later try succeeds, this is how it stands; whether the other side has it already nobody knows."""
-    store.change_send(conn, once(step_run_id), outcome="unknown", reason=f"{words}，将自动重试"[:300])
+    ledger.change_send(conn, once(step_run_id), outcome="unknown", reason=f"{words}，将自动重试"[:300])
 
 
 EXECUTORS = {KIND: run_outward}

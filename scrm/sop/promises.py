@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row
 from scrm import events
 from scrm.errors import Invalid
 from scrm.events import Event
-from scrm.sop import store
+from scrm.sop import task_store
 from web.texts import _
 
 KIND = "promise"
@@ -96,8 +96,8 @@ def make(conn: Connection, author: Author, words: str, due: Due, *, now: datetim
         "escalate_at": due.at + ESCALATES,
         "created_at": now,
     }
-    task_id = store.add_task(conn, values)
-    task = store.find_task(conn, task_id)
+    task_id = task_store.add_task(conn, values)
+    task = task_store.find_task(conn, task_id)
     assert task is not None  # noqa: S101 - just written
     _tell(conn, task, "staff.promised", _once(task_id), now)
     return task_id
@@ -106,7 +106,7 @@ def make(conn: Connection, author: Author, words: str, due: Due, *, now: datetim
 def move(conn: Connection, task: Row[Any], due: Due) -> None:
     """Another date, agreed with the customer: the timeline has the new one."""
     changes = {"due_at": due.at, "open_at": due.opens_at, "escalate_at": due.at + ESCALATES, "reminder": "waiting"}
-    store.change_task(conn, task.id, **changes)
+    task_store.change_task(conn, task.id, **changes)
     events.retell(conn, _once(task.id), "staff.promised", _facts(task.title, due.at))
 
 
@@ -114,16 +114,16 @@ def put_off(conn: Connection, task: Row[Any], until: datetime) -> None:
     """Shown again then; a date that has passed by then moves along."""
     due = max(task.due_at, until)
     changes = {"open_at": until, "due_at": due, "escalate_at": due + ESCALATES, "reminder": "waiting"}
-    store.change_task(conn, task.id, **changes)
+    task_store.change_task(conn, task.id, **changes)
 
 
 def keep(conn: Connection, task: Row[Any], *, now: datetime) -> None:
-    store.end_task(conn, task, "sent", "", now=now)
+    task_store.end_task(conn, task, "sent", "", now=now)
     _tell(conn, task, "staff.kept", _once(task.id, "kept"), now)
 
 
 def cancel(conn: Connection, task: Row[Any], reason: str, *, now: datetime) -> None:
-    store.end_task(conn, task, "skipped", reason, now=now)
+    task_store.end_task(conn, task, "skipped", reason, now=now)
     _tell(conn, task, "staff.cancelled", _once(task.id, "cancelled"), now)
 
 

@@ -7,7 +7,7 @@ import structlog
 from sqlalchemy import Connection
 
 from scrm.services import Services
-from scrm.sop import store, timing
+from scrm.sop import ledger, timing
 from scrm.sop.shelf import house_of
 from scrm.tracking import radar
 from scrm.wecom.errors import RetryClass, WeComError
@@ -50,7 +50,7 @@ async def run_notice(services: Services, item: queue.Claimed) -> None:
 
 
 def _settle(conn: Connection, once: str, outcome: str, errcode: int, reason: str, sent_at: datetime | None) -> None:
-    store.change_send(conn, once, outcome=outcome, errcode=errcode, reason=reason, sent_at=sent_at)
+    ledger.change_send(conn, once, outcome=outcome, errcode=errcode, reason=reason, sent_at=sent_at)
 
 
 def _once(link_id: int) -> str:
@@ -63,7 +63,7 @@ def _intend(conn: Connection, link_id: int, services: Services) -> dict[str, Any
     if row is None:
         return None
     once = _once(link_id)
-    kept = store.find_send(conn, once)
+    kept = ledger.find_send(conn, once)
     if kept is not None:
         return None if kept.outcome == "sent" else dict(kept.content["body"])
     body = compose(row, services.settings.server.public_url)
@@ -77,7 +77,7 @@ def _intend(conn: Connection, link_id: int, services: Services) -> dict[str, Any
         "decided_at": services.clock.now(),
         "outcome": "intent",
     }
-    store.add_send(conn, values)
+    ledger.add_send(conn, values)
     return body
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from scrm.sop import arbitration, engine, exits, guard_facts, store
+from scrm.sop import arbitration, engine, exits, guard_facts, store, task_store
 from scrm.sop.engine import Verdict
 from scrm.sop.facts import Due, gather
 from scrm.sop.guards import House
@@ -52,7 +52,7 @@ def recheck(conn: Connection, task: Row[Any], run: Row[Any], rules: Rules, now: 
         arbitration.pause(conn, [(run.id, decision.reason, decision.until or now)], now)
         return f"{decision.reason}，任务已撤回。"
     if decision.verdict is Verdict.DEFER and decision.until is not None and _lives_until(task, decision.until):
-        store.change_task(conn, task.id, open_at=decision.until, reminder="waiting", released_at=None)
+        task_store.change_task(conn, task.id, open_at=decision.until, reminder="waiting", released_at=None)
         local = decision.until.astimezone(rules.house.zone)
         return f"{decision.reason}。已推迟到 {local.month}月{local.day}日 {local:%H:%M}。"
     return _give_up(conn, task, playbook, decision, now)
@@ -73,5 +73,5 @@ def _lives_until(task: Row[Any], until: datetime) -> bool:
 
 
 def _end(conn: Connection, task: Row[Any], state: str, words: str, now: datetime) -> str:
-    store.end_task(conn, task, state, words, now=now)
+    task_store.end_task(conn, task, state, words, now=now)
     return words

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from scrm.sop import arbitration, content, placing, store, turns
+from scrm.sop import arbitration, content, placing, store, task_store, turns
 from scrm.sop.channels import Outcome, Ready, Release, channel_of
 from scrm.sop.content import Filled, Shop
 from scrm.sop.engine import Decision, Verdict
@@ -143,7 +143,7 @@ class _Batch:
         store.save_progress(conn, self.progress)
         store.end_runs(conn, self.endings, now=self.now)
         for reason, ids in self.withdrawals.items():
-            store.withdraw_tasks(conn, ids, reason, now=self.now)
+            task_store.withdraw_tasks(conn, ids, reason, now=self.now)
         store.finish_idle(conn, self.idle, now=self.now)
         arbitration.pause(conn, self.pauses, self.now)
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, select
 from scrm.db.bulk import among
 from scrm.events import Event
 from scrm.profiles.models import person
-from scrm.sop import guards, store
+from scrm.sop import guards, store, task_store
 from scrm.sop.models import step_run
 from scrm.sop.published import Published
 from scrm.sop.shelf import find_version
@@ -41,6 +41,6 @@ def take_back(conn: Connection, event: Event, running: Sequence[Row[Any]], publi
         if playbook is not None and step is not None and (words := guards.refused(playbook, found, step)):
             refused[words].append(row.id)
     for words, ids in refused.items():
-        store.withdraw_steps(conn, ids, f"{words}，任务已撤回。", now=now)
+        task_store.withdraw_steps(conn, ids, f"{words}，任务已撤回。", now=now)
     store.finish_idle(conn, list(runs), now=now)
     return sum(map(len, refused.values()))

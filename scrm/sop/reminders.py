@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import Connection, Row
 
 from scrm.services import Services
-from scrm.sop import app_messages, cards, store, timing
+from scrm.sop import app_messages, cards, ledger, task_store, timing
 from scrm.sop.app_messages import Message
 from scrm.sop.guards import House
 from scrm.sop.shelf import house_of
@@ -84,7 +84,7 @@ async def plan(services: Services, house: House) -> int:
     now = services.clock.now()
     if house.quiet is not None and timing.quiet_until(now, house.quiet, house.zone) is not None:
         return 0
-    if not await services.db.read(store.has_untold, now):
+    if not await services.db.read(task_store.has_untold, now):
         return 0
     return await services.db.write(plan_due, now, house)
 
@@ -95,7 +95,7 @@ def plan_due(conn: Connection, now: datetime, house: House | None = None) -> int
     Beyond the house's tasks a day the less important ones are shown beside the chat only, and nobody is told of them.
     """
     planned = 0
-    bundles = choose_bundles(store.list_untold(conn, slot_of(now) + SLOT), now)
+    bundles = choose_bundles(task_store.list_untold(conn, slot_of(now) + SLOT), now)
     if house is not None and bundles:
         bundles = _spare(conn, bundles, house, now)
     for bundle in bundles:
@@ -107,9 +107,9 @@ def plan_due(conn: Connection, now: datetime, house: House | None = None) -> int
             "decided_at": now,
             "outcome": "intent",
         }
-        if store.add_send(conn, row) is None:
+        if ledger.add_send(conn, row) is None:
             continue
-        store.set_reminder(conn, bundle.task_ids, "sent")
+        task_store.set_reminder(conn, bundle.task_ids, "sent")
         queue.add(
             conn,
             queue.Item(
@@ -131,8 +131,8 @@ def _spare(conn: Connection, bundles: Sequence[Bundle], house: House, now: datet
         return list(bundles)
     local = now.astimezone(house.zone)
     midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
-    told = store.count_told(conn, {bundle.userid for bundle in bundles}, midnight)
-    priorities = store.find_priorities(conn, [task_id for bundle in bundles for task_id in bundle.task_ids])
+    told = task_store.count_told(conn, {bundle.userid for bundle in bundles}, midnight)
+    priorities = task_store.find_priorities(conn, [task_id for bundle in bundles for task_id in bundle.task_ids])
     kept, spared = [], []
     for bundle in bundles:
         room = house.tasks_per_day - told.get(bundle.userid, 0)
@@ -141,7 +141,7 @@ def _spare(conn: Connection, bundles: Sequence[Bundle], house: House, now: datet
         if chosen:
             kept.append(replace(bundle, task_ids=tuple(each for each in bundle.task_ids if each in chosen)))
     if spared:
-        store.set_reminder(conn, spared, "spared")
+        task_store.set_reminder(conn, spared, "spared")
     return kept
 
 
@@ -169,7 +169,7 @@ async def run_remind(services: Services, item: queue.Claimed) -> None:
 
 
 def _compose_waiting(conn: Connection, payload: dict[str, Any], services: Services) -> dict[str, Any] | None:
-    waiting = store.list_tasks_to_tell(conn, payload["task_ids"])
+    waiting = task_store.list_tasks_to_tell(conn, payload["task_ids"])
     if not waiting:
         return None
     zone, public_url = house_of(services).zone, services.settings.server.public_url
@@ -179,7 +179,7 @@ def _compose_waiting(conn: Connection, payload: dict[str, Any], services: Servic
 def _end(conn: Connection, state: str, reason: str, task_ids: Sequence[int]) -> None:
     """Tasks that ended before their reminder have none to keep."""
     if state != "none":
-        store.set_reminder(conn, task_ids, "sent" if state == "sent" else "unsent")
+        task_store.set_reminder(conn, task_ids, "sent" if state == "sent" else "unsent")
 
 
 def compose(userid: str, tasks: Sequence[Row[Any]], public_url: str, zone: ZoneInfo, once: str) -> dict[str, Any]:

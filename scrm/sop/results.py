@@ -24,7 +24,8 @@ from sqlalchemy import (
 
 from scrm.access.scope import EVERYONE, Scope, reaches
 from scrm.commerce.models import orders
-from scrm.sop import store, tally
+from scrm.profiles.members import member_names
+from scrm.sop import tally
 from scrm.sop.models import enrolment, step_run
 from scrm.sop.result_tables import conversion, tally_cursor, tally_open
 from scrm.sop.result_tables import tally as tally_table
@@ -277,7 +278,7 @@ def _members(conn: Connection, playbook: Playbook, counts: Mapping[Key, int]) ->
         member.figures.counts[key.what] += count
         member.steps.setdefault(key.step_id, Figures()).counts[key.what] += count
     asked = [member for member in found.values() if member.figures["released"]]
-    names = store.member_names(conn, [member.userid for member in asked])
+    names = member_names(conn, [member.userid for member in asked])
     for member in asked:
         member.name = names.get(member.userid.lower(), member.userid)
     return sorted(asked, key=lambda member: (-member.figures["released"], member.userid))

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, or_, select, update
 
-from scrm.sop import store
+from scrm.sop import store, task_store
 from scrm.sop.models import enrolment, step_run, task
 from scrm.sop.schema import Channel
 
@@ -20,7 +20,7 @@ def take_back(conn: Connection, rows: Collection[Row[Any]], reason: str, *, now:
     ids = [row.id for row in rows]
     if not ids:
         return
-    store.withdraw_tasks(conn, ids, reason, now=now)
+    task_store.withdraw_tasks(conn, ids, reason, now=now)
     for row in rows:
         ended = {"state": "exited", "ended_reason": reason, "ended_at": now, "due_at": None, "look_at": None}
         key = f"{row.run_key[:170]}{store.TAKEN_BACK}{row.id}"

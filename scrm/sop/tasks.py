@@ -12,8 +12,9 @@ from scrm.content.media.links import CARD, media_path
 from scrm.content.render import CHAT_TEXT_CHARS
 from scrm.errors import Conflict, Invalid, NotFound, ScrmError
 from scrm.events import Event, forget, publish
+from scrm.profiles.members import member_names
 from scrm.services import Services
-from scrm.sop import exits, promises, store
+from scrm.sop import exits, ledger, promises, store, task_store
 from scrm.sop.content import with_files
 from scrm.sop.recheck import Rules, recheck
 from scrm.sop.shelf import house_of, playbooks_of, shop_of
@@ -175,26 +176,26 @@ async def postpone(services: Services, userid: str, task_id: int, until: datetim
 
 def list_for_contact(conn: Connection, userid: str, external_userid: str, now: datetime) -> list[TaskView]:
     """A member's tasks for one contact: open ones first, then postponed ones, then what ended within a day."""
-    rows = store.list_contact_tasks(conn, userid, external_userid, now - RECENT)
+    rows = task_store.list_contact_tasks(conn, userid, external_userid, now - RECENT)
     return _sorted([_view(row, now) for row in rows])
 
 
 def list_for_member(conn: Connection, userid: str, now: datetime) -> list[TaskView]:
     """A member's day: what waits, the most urgent first, then what is put off, then what ended within a day."""
-    rows = store.list_member_tasks(conn, userid, now - RECENT, now + timedelta(days=2))
+    rows = task_store.list_member_tasks(conn, userid, now - RECENT, now + timedelta(days=2))
     return _sorted([_view(row, now) for row in rows])
 
 
 def asked_by(conn: Connection, userid: str, external_userid: str, task_id: int) -> list[str]:
     """The fields that a member's task asks this contact for; none when it is not his."""
-    row = store.find_task(conn, task_id)
+    row = task_store.find_task(conn, task_id)
     is_his = row is not None and row.userid.casefold() == userid.casefold() and row.external_userid == external_userid
     return list(row.form or ()) if row is not None and is_his else []
 
 
 def list_these(conn: Connection, task_ids: Collection[int], now: datetime) -> dict[int, TaskView]:
     """Tasks by id, whatever their state."""
-    return {row.id: _view(row, now) for row in store.list_tasks_with_names(conn, task_ids)}
+    return {row.id: _view(row, now) for row in task_store.list_tasks_with_names(conn, task_ids)}
 
 
 def postpone_choices(now: datetime, zone: ZoneInfo, expires_at: datetime | None) -> list[tuple[str, datetime]]:
@@ -290,18 +291,18 @@ def _release(conn: Connection, services: Services, userid: str, task_id: int, te
         messages = with_files(conn, _messages(said, task.attachments), now, _address_of(services, now))
     except Conflict as conflict:
         return _Refusal(conflict)
-    store.change_task(conn, task.id, released_at=now, text=said)
+    task_store.change_task(conn, task.id, released_at=now, text=said)
     _note_intent(conn, task, messages, now)
     return Release(task.id, messages)
 
 
 def _locked(conn: Connection, userid: str, task_id: int) -> tuple[Row[Any], Row[Any] | None]:
     """The task and its run, the run first: ending a run takes them in the same order."""
-    task = store.find_task(conn, task_id)
+    task = task_store.find_task(conn, task_id)
     if task is None or task.userid.casefold() != userid.casefold():
         raise NotFound(_("没有这条待办，或者它不是你的。"))
     run = store.lock_enrolment(conn, task.enrolment_id) if task.enrolment_id is not None else None
-    task = store.lock_task(conn, task_id)
+    task = task_store.lock_task(conn, task_id)
     assert task is not None  # noqa: S101 - tasks are never deleted
     return task, run
 
@@ -332,7 +333,7 @@ def _stale(
     if task.expires_at is not None and task.expires_at <= now:
         return _refuse(conn, task, "expired", "已超过有效期，这条待办已过期。", now)
     if store.find_relation(conn, task.userid, task.external_userid) is None:
-        names = store.member_names(conn, [task.userid])
+        names = member_names(conn, [task.userid])
         words = exits.lost_words(names.get(task.userid.lower(), task.userid))
         if run is not None:
             store.end_runs(conn, [(run.id, "exited", words)], now=now)
@@ -344,7 +345,7 @@ def _stale(
 
 
 def _refuse(conn: Connection, task: Row[Any], state: str, reason: str, now: datetime) -> _Refusal:
-    store.end_task(conn, task, state, reason, now=now)
+    task_store.end_task(conn, task, state, reason, now=now)
     return _Refusal(Conflict(reason))
 
 
@@ -363,7 +364,7 @@ def _address_of(services: Services, now: datetime) -> Callable[[str], str]:
 def _note_intent(conn: Connection, task: Row[Any], messages: list[dict[str, Any]], now: datetime) -> None:
     """The ledger's row before the call; a tap after an unconfirmed one uses the same row again."""
     once = _once(task.id)
-    kept = store.add_send(
+    kept = ledger.add_send(
         conn,
         {
             "kind": "chat",
@@ -381,7 +382,7 @@ def _note_intent(conn: Connection, task: Row[Any], messages: list[dict[str, Any]
         },
     )
     if kept is None:
-        store.change_send(
+        ledger.change_send(
             conn,
             once,
             content={"messages": messages},
@@ -403,15 +404,15 @@ def _confirm(conn: Connection, userid: str, task_id: int, ok: bool, error: str, 
         if ok:
             _note_sent(conn, task, now)
         else:
-            store.change_task(conn, task.id, released_at=None)
-            store.change_send(conn, _once(task.id), outcome="failed", reason=error[:300])
+            task_store.change_task(conn, task.id, released_at=None)
+            ledger.change_send(conn, _once(task.id), outcome="failed", reason=error[:300])
     return _reloaded(conn, task, now)
 
 
 def _note_sent(conn: Connection, task: Row[Any], now: datetime) -> None:
     """Also when the task was withdrawn between the tap and the client's answer: it did go out."""
-    store.end_task(conn, task, "sent", "", now=now)
-    store.change_send(conn, _once(task.id), outcome="sent", sent_at=now, reason="")
+    task_store.end_task(conn, task, "sent", "", now=now)
+    ledger.change_send(conn, _once(task.id), outcome="sent", sent_at=now, reason="")
     told = Event(
         "task.sent",
         now,
@@ -435,7 +436,7 @@ def skip_one(conn: Connection, userid: str, task_id: int, reason: str, now: date
     if task.kind == promises.KIND:
         promises.cancel(conn, task, reason.strip()[:300], now=now)
     else:
-        store.end_task(conn, task, "skipped", reason.strip()[:300] or "员工跳过", now=now)
+        task_store.end_task(conn, task, "skipped", reason.strip()[:300] or "员工跳过", now=now)
     return _reloaded(conn, task, now)
 
 
@@ -462,26 +463,26 @@ def _take_back(conn: Connection, services: Services, userid: str, task_id: int, 
     if task.state == "skipped":
         return _unskip(conn, services, userid, task_id, now)
     if state_of(task, now) == "postponed":
-        store.change_task(conn, task.id, open_at=now, reminder="sent")
+        task_store.change_task(conn, task.id, open_at=now, reminder="sent")
         return _reloaded(conn, task, now)
     if task.state == "open":
         return _reloaded(conn, task, now)
     if task.state != "sent" or task.ended_at is None or now - task.ended_at > UNDO:
         raise Conflict(_("只能在处理后的 10 分钟内撤销。"))
-    sent = store.find_send(conn, _once(task.id))
+    sent = ledger.find_send(conn, _once(task.id))
     if sent is not None and sent.reason not in _BY_HAND:
         raise Conflict(_("这条已经发到聊天里了，不能撤销。"))
     if run is not None and run.state not in ("active", "done"):
         raise Conflict(exits.withdrawn_words(run.ended_reason or "流程已结束"))
     forget(conn, f"task.sent:{task.id}")
-    store.change_send(conn, _once(task.id), outcome="failed", sent_at=None, reason="员工撤销了“已发送”")
+    ledger.change_send(conn, _once(task.id), outcome="failed", sent_at=None, reason="员工撤销了“已发送”")
     return _open_again(conn, services, userid, task, now)
 
 
 def _open_again(
     conn: Connection, services: Services, userid: str, task: Row[Any], now: datetime
 ) -> "TaskView | _Refusal":
-    store.change_task(conn, task.id, state="open", reason="", ended_at=None, released_at=None, reminder="sent")
+    task_store.change_task(conn, task.id, state="open", reason="", ended_at=None, released_at=None, reminder="sent")
     if task.kind == promises.KIND:
         promises.forget_end(conn, task)
     if task.step_run_id is not None:
@@ -500,7 +501,7 @@ def mark_done(conn: Connection, userid: str, task_id: int, now: datetime, how: s
     if state_of(task, now) not in ("open", "postponed"):
         raise Conflict(_ended_words(task))
     if task.kind == "hint":
-        store.end_task(conn, task, "sent", "", now=now)
+        task_store.end_task(conn, task, "sent", "", now=now)
         return _reloaded(conn, task, now)
     if task.kind == promises.KIND:
         promises.keep(conn, task, now=now)
@@ -508,7 +509,7 @@ def mark_done(conn: Connection, userid: str, task_id: int, now: datetime, how: s
     if task.released_at is None:
         _note_intent(conn, task, [], now)
     _note_sent(conn, task, now)
-    store.change_send(conn, _once(task.id), reason=how)
+    ledger.change_send(conn, _once(task.id), reason=how)
     return _reloaded(conn, task, now)
 
 
@@ -537,7 +538,7 @@ def _postpone(conn: Connection, userid: str, task_id: int, until: datetime, now:
     if task.kind == promises.KIND:
         promises.put_off(conn, task, until)
     else:
-        store.change_task(conn, task.id, open_at=until, reminder="waiting", released_at=None)
+        task_store.change_task(conn, task.id, open_at=until, reminder="waiting", released_at=None)
     return _reloaded(conn, task, now)
 
 
@@ -551,4 +552,4 @@ def _checked(text: str) -> str:
 
 
 def _reloaded(conn: Connection, task: Row[Any], now: datetime) -> TaskView:
-    return _view(store.get_task_with_names(conn, task.id), now)
+    return _view(task_store.get_task_with_names(conn, task.id), now)

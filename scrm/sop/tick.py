@@ -11,7 +11,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from scrm.errors import ScrmError
 from scrm.services import Services
-from scrm.sop import arbitration, content, engine, guard_facts, house, mass_steps, reminders, store, turns
+from scrm.sop import arbitration, content, engine, guard_facts, house, mass_steps, reminders, store, task_store, turns
 from scrm.sop.engine import Decision, Verdict
 from scrm.sop.facts import Due, Ending, Known, gather
 from scrm.sop.lifecycle import HELD
@@ -45,8 +45,8 @@ async def tick(services: Services) -> int:
         total += done
         if not done:
             break
-    while await services.db.read(store.has_expired_tasks, services.clock.now()):
-        expired = await services.db.write(store.expire_tasks, services.clock.now())
+    while await services.db.read(task_store.has_expired_tasks, services.clock.now()):
+        expired = await services.db.write(task_store.expire_tasks, services.clock.now())
         total += expired
         if not expired:
             break
@@ -112,7 +112,7 @@ async def _release_one_by_one(services: Services, rules: Rules, now: datetime) -
 
 
 def _fail_run(conn: Connection, enrolment_id: int, reason: str, now: datetime) -> None:
-    store.withdraw_tasks(conn, [enrolment_id], reason, now=now)
+    task_store.withdraw_tasks(conn, [enrolment_id], reason, now=now)
     store.end_runs(conn, [(enrolment_id, "failed", reason)], now=now)
 
 

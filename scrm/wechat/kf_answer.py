@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from scrm.content.media.copies import MESSAGE, ensure_copy
 from scrm.errors import ScrmError
 from scrm.services import Services
-from scrm.sop import store as ledger
+from scrm.sop import ledger
 from scrm.wechat import store
 from scrm.wechat.keywords import Reply, find_reply
 from scrm.wechat.saying import IMAGE, Message, compose, in_words

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from scrm.db.vault import cover_phones
 from scrm.events import Event, publish
 from scrm.services import Services
-from scrm.sop import store as ledger
+from scrm.sop import ledger
 from scrm.wechat import persons, store
 from scrm.wechat.saying import in_words
 from scrm.wecom.errors import WeComError

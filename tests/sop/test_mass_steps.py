@@ -22,7 +22,7 @@ from scrm.profiles import store as profiles
 from scrm.profiles.models import follow_user, member
 from scrm.sandbox import Sandbox, SandboxConfig
 from scrm.sandbox.confirming import confirm_mass_message
-from scrm.sop import mass_step_store, mass_steps, store
+from scrm.sop import mass_step_store, mass_steps, store, task_store
 from scrm.sop.channels import mass
 from scrm.sop.hand_over import hand_over
 from scrm.sop.models import enrolment, send, step_run
@@ -220,7 +220,7 @@ def _leave(conn: Connection, shop: Shop, who: Customer, reason: str) -> int:
     """As wherever a run ends: its tasks and messages are taken back."""
     run = conn.execute(enrolment.select().where(enrolment.c.person_id == who.person_id)).one()
     store.end_runs(conn, [(run.id, "exited", reason)], now=shop.clock.now())
-    return store.withdraw_tasks(conn, [run.id], reason, now=shop.clock.now())
+    return task_store.withdraw_tasks(conn, [run.id], reason, now=shop.clock.now())
 
 
 async def test_who_leaves_before_the_member_confirms_gets_nothing_and_the_others_get_it_once(
@@ -527,7 +527,9 @@ async def test_several_ticks_at_once_make_one_message_for_each_customer(
 
 
 def _leave_again(conn: Connection, shop: Shop, who: Customer) -> int:
-    return store.withdraw_relation_tasks(conn, who.userid, who.external_userid, "客户删除了员工", now=shop.clock.now())
+    return task_store.withdraw_relation_tasks(
+        conn, who.userid, who.external_userid, "客户删除了员工", now=shop.clock.now()
+    )
 
 
 @one_database

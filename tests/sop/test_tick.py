@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from scrm.profiles.models import follow_user_tag, person
-from scrm.sop import content, store
+from scrm.sop import content, ledger
 from scrm.sop import tick as ticking
 from scrm.sop.explain import explain_person
 from scrm.sop.models import enrolment, step_run
@@ -400,7 +400,7 @@ async def test_the_welcome_is_a_step_that_the_ledger_answers_for(shop: Shop) -> 
         "sent_at": shop.clock.now(),
         "outcome": "sent",
     }
-    await shop.services.db.write(store.add_send, row)
+    await shop.services.db.write(ledger.add_send, row)
     await shop.happens("contact.added", who)
     assert await shop.steps() == {"hello": "done"}
     await shop.pass_time(hours=1)

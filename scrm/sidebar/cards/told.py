@@ -15,7 +15,7 @@ from scrm.sidebar import store
 from scrm.sidebar.cards.visit import Visit
 from scrm.sop import brakes
 from scrm.sop.brakes import Standing
-from scrm.sop.store import find_task
+from scrm.sop.task_store import find_task
 from web.texts import N_, _
 
 SINCE = timedelta(days=7)

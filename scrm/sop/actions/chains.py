@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from scrm import events
 from scrm.services import Services
-from scrm.sop import enrol, exits, store
+from scrm.sop import enrol, exits, task_store
 from scrm.sop.actions import points
 from scrm.sop.actions import store as acts
 from scrm.sop.actions.start_playbook import KIND as START
@@ -34,7 +34,7 @@ def stop_runs(conn: Connection, payload: dict[str, Any], now: Any) -> int:
     ids = [row.id for row in rows]
     if ids:
         acts.end_runs(conn, ids, payload["reason"], now)
-        store.withdraw_tasks(conn, ids, exits.withdrawn_words(payload["reason"]), now=now)
+        task_store.withdraw_tasks(conn, ids, exits.withdrawn_words(payload["reason"]), now=now)
         log.info("sop.runs_stopped", runs=len(ids), person=payload["person_id"])
     return len(ids)
 

@@ -14,7 +14,7 @@ from scrm.content.render import WELCOME_TEXT_BYTES, variables_of
 from scrm.errors import ScrmError
 from scrm.group_chats.models import group_chat
 from scrm.mass_messages import plan as mass_messages
-from scrm.sop import engine, store
+from scrm.sop import engine, ledger
 from scrm.sop.channels.ready import Outcome, Ready, Release, missing_content, needless_acts, undecided
 from scrm.sop.schema import Step
 from scrm.work import queue
@@ -90,7 +90,7 @@ def _claim(conn: Connection, one: Ready, group: Row[Any], once: str, now: dateti
         "outcome": "intent",
         "correlation": one.due.row.correlation,
     }
-    return store.add_send(conn, row) is not None
+    return ledger.add_send(conn, row) is not None
 
 
 def _send(conn: Connection, one: Ready, group: Row[Any], once: str, release: Release) -> list[Outcome]:
@@ -106,7 +106,7 @@ def _send(conn: Connection, one: Ready, group: Row[Any], once: str, release: Rel
             now=release.now,
         )
     except ScrmError as error:
-        store.change_send(conn, once, outcome="failed", reason=error.text[:300])
+        ledger.change_send(conn, once, outcome="failed", reason=error.text[:300])
         return [Outcome(one.step_run_id, "failed", error.text)]
     expires_at = engine.expires_at(one.step, release.now)
     payload = {"message_id": number, "once": once, "step_run_id": one.step_run_id, "chat_id": group.chat_id}

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection
 from yarl import URL
 
-from scrm.sop import engine, store
+from scrm.sop import engine, ledger
 from scrm.sop.channels.ready import Outcome, Ready, Release, needless_acts
 from scrm.sop.schema import Step
 from scrm.work import queue
@@ -58,7 +58,7 @@ def _wrong_url(value: Any) -> str:
 def release(conn: Connection, ready: Sequence[Ready], release: Release) -> list[Outcome]:
     """The ledger's rows and the calls, which commit with the steps; the step is the key under which it is done once."""
     rows = [_send(one, release) for one in ready]
-    store.add_sends(conn, rows)
+    ledger.add_sends(conn, rows)
     queue.add_many(conn, [_work(one, release) for one in ready], now=release.now)
     return []
 

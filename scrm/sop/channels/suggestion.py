@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from scrm.sop import forms, store
+from scrm.sop import forms, task_store
 from scrm.sop.channels import lateness
 from scrm.sop.channels.ready import Outcome, Ready, Release, needless_acts
 from scrm.sop.schema import Step
@@ -34,7 +34,7 @@ def problems(step: Step, keys: Collection[str]) -> list[str]:
 def release(conn: Connection, ready: Sequence[Ready], release: Release) -> list[Outcome]:
     """A task that nobody is told of; the run does not wait for it."""
     timely, late = lateness.part(ready, release, LIFE)
-    store.add_tasks(conn, [_suggestion(one, release) for one in timely])
+    task_store.add_tasks(conn, [_suggestion(one, release) for one in timely])
     return late
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from scrm.sop import engine, forms, store, timing
+from scrm.sop import engine, forms, task_store, timing
 from scrm.sop.channels.ready import Outcome, Ready, Release, missing_content, needless_acts, undecided
 from scrm.sop.schema import Step
 
@@ -50,7 +50,7 @@ def escalates_at(step: Step, released_at: datetime) -> datetime | None:
 
 def release(conn: Connection, ready: Sequence[Ready], release: Release) -> list[Outcome]:
     """One task for each; the step stays open until its member acts."""
-    store.add_tasks(conn, [_task(one, release) for one in ready])
+    task_store.add_tasks(conn, [_task(one, release) for one in ready])
     return []
 
 

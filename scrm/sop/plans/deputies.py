@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from scrm.profiles.members import member_names
 from scrm.sop import notice_store
-from scrm.sop import store as sop_store
 from scrm.sop.plans import store
 from scrm.sop.plans.parse import parse_plan
 from scrm.sop.plans.schema import Plan
@@ -32,7 +32,7 @@ def ask(conn: Connection, claims: Sequence[Row[Any]], now: datetime) -> int:
         if row is not None:
             plans[key] = parse_plan(row.source)
     groups = store.names_of(conn, {one.target for one in claims})
-    members = sop_store.member_names(conn, {one.owner for one in claims})
+    members = member_names(conn, {one.owner for one in claims})
     notices = []
     for one in claims:
         plan = plans.get(one.plan_key)

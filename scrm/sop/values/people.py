@@ -8,8 +8,8 @@ from sqlalchemy import Connection, Select, select
 
 from scrm.db.bulk import among_given, listed
 from scrm.profiles import custom_fields
+from scrm.profiles.members import member_names
 from scrm.profiles.models import department, external_contact, follow_user, member_department
-from scrm.sop import store
 from scrm.sop.values.ready import Asked, Found, Source
 
 _FIELD = "field."
@@ -42,7 +42,7 @@ def _remarks(conn: Connection, asked: Asked) -> Found:
 
 
 def _staff(conn: Connection, asked: Asked) -> Found:
-    names = store.member_names(conn, {one.row.userid for one in asked.due})
+    names = member_names(conn, {one.row.userid for one in asked.due})
     for one in asked.due:
         yield one.row.id, {"staff": names.get(one.row.userid.lower(), "")}
 
