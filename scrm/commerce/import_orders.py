@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from scrm.clock import Clock
-from scrm.commerce import status_words, store
+from scrm.commerce import import_log, status_words
 from scrm.commerce.connectors import KNOWN_HEADINGS, Connector, Parser, find_connector, recognise
 from scrm.commerce.connectors.reader import Line, Scratch, Sheet, clean, open_sheet
 from scrm.commerce.connectors.status_words import Seen, join
@@ -198,7 +198,7 @@ class _Import:
         for name, more in (("created", outcome.created), ("updated", outcome.updated), ("lines", outcome.lines)):
             figures[name] += more
         figures["unchanged"] += outcome.unchanged
-        store.note_import(conn, self._id, counts=figures | {"done": done})
+        import_log.note(conn, self._id, counts=figures | {"done": done})
         return outcome
 
     def _add(self, outcome: Outcome) -> None:
@@ -215,7 +215,7 @@ class _Import:
             return
         sha256 = await asyncio.to_thread(_hash, self.files)
         self._id, left = await self.into.db.write(
-            store.start_import,
+            import_log.start,
             file_name=" + ".join(path.name for path in self.files),
             sha256=sha256,
             format=self.connector.key,
@@ -233,7 +233,7 @@ class _Import:
             await self.into.db.write(self._note_end, now=self.into.clock.now())
 
     def _note_end(self, conn: Connection, /, *, now: datetime) -> None:
-        store.finish_import(conn, self._id, counts=self.counts.as_dict(), now=now)
+        import_log.finish(conn, self._id, counts=self.counts.as_dict(), now=now)
         status_words.note(conn, status_words.of_file(self.connector.key), self._strange, now=now)
 
 

@@ -29,7 +29,7 @@ from scrm.commerce.merge import (
     merge_refunds,
     merge_shipments,
 )
-from scrm.commerce.models import order_import, order_line, orders, payment, refund, shipment
+from scrm.commerce.models import order_line, orders, payment, refund, shipment
 from scrm.commerce.order_events import event_key, is_history, reached, tell, told_of_history
 from scrm.commerce.snapshot import Snapshot, digests, keys, settle, take
 from scrm.commerce.totals import NOTHING, SUMS, TIMES, Change, Share, share_of
@@ -725,49 +725,3 @@ def find_totals(conn: Connection, person_id: int) -> dict[str, Any] | None:
     """The person_stat row, or None for somebody who never ordered."""
     row = conn.execute(select(person_stat).where(person_stat.c.person_id == person_id)).mappings().one_or_none()
     return None if row is None else dict(row)
-
-
-# -- files that were read
-
-
-def start_import(
-    conn: Connection,
-    *,
-    file_name: str,
-    sha256: str,
-    format: str,  # noqa: A002
-    shop_key: str,
-    now: datetime,
-) -> tuple[int, dict[str, int]]:
-    """A row for one reading of a file, or the row of a reading of the same file that was broken off; its id and counts."""
-    table = order_import.c
-    left = conn.execute(
-        select(table.id, table.counts)
-        .where(
-            table.file_sha256 == sha256, table.format == format, table.shop_key == shop_key, table.finished_at.is_(None)
-        )
-        .order_by(table.id.desc())
-        .limit(1)
-    ).first()
-    if left is not None:
-        return left.id, left.counts
-    values = {
-        "file_name": file_name[-260:],
-        "file_sha256": sha256,
-        "format": format,
-        "shop_key": shop_key,
-        "counts": {},
-        "started_at": now,
-    }
-    row = conn.execute(order_import.insert().values(**values).returning(order_import.c.id))
-    return int(row.scalar_one()), {}
-
-
-def note_import(conn: Connection, import_id: int, *, counts: dict[str, int]) -> None:
-    """How far a reading is; belongs into the transaction that keeps the orders."""
-    conn.execute(order_import.update().where(order_import.c.id == import_id).values(counts=counts))
-
-
-def finish_import(conn: Connection, import_id: int, *, counts: dict[str, int], now: datetime) -> None:
-    """The reading is whole."""
-    conn.execute(order_import.update().where(order_import.c.id == import_id).values(counts=counts, finished_at=now))
