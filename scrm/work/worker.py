@@ -45,6 +45,7 @@ class Worker:
         self._loops: list[asyncio.Task[None]] = []
         self._running: dict[str, set[asyncio.Task[None]]] = {lane: set() for lane in LANES}
         self._held: set[int] = set()
+        self._trouble = ""
         self._stopping = False
 
     def wake(self, lanes: set[str]) -> None:
@@ -106,7 +107,7 @@ class Worker:
                 # Some at a time: a claim for each item that ends would be a commit for each.
                 items = await self._claim(lane, min(free, 100)) if free > most // 16 else []
             except Exception as error:
-                log.error("work.claim_failed", lane=lane, error=_text(error))
+                self._note_trouble(_text(error))
                 await self._clock.sleep(1.0)
                 continue
             for item in items:
@@ -118,11 +119,20 @@ class Worker:
             if not items:
                 await self._rest(wake)
 
+    def _note_trouble(self, text: str) -> None:
+        """A database that is away is away for every lane, each second: once is enough to be told."""
+        if text and not self._trouble:
+            log.error("work.claim_failed", error=text)
+        elif self._trouble and not text:
+            log.info("work.claims_again")
+        self._trouble = text
+
     async def _claim(self, lane: str, limit: int) -> list[queue.Claimed]:
         now = self._clock.now()
-        if not await self._db.read(queue.has_due, lane, now=now):
-            return []
-        return await self._db.write(queue.claim, lane, now=now, limit=limit)
+        is_due = await self._db.read(queue.has_due, lane, now=now)
+        items = await self._db.write(queue.claim, lane, now=now, limit=limit) if is_due else []
+        self._note_trouble("")
+        return items
 
     async def _rest(self, wake: asyncio.Event) -> None:
         """Until somebody wakes the lane, or the clock has gone on by the polling floor."""

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from scrm.db import Database
 from scrm.errors import Conflict
@@ -13,7 +14,7 @@ from scrm.wecom.errors import WeComError
 from scrm.work import queue
 from scrm.work.models import work_item
 from scrm.work.retry import next_try
-from scrm.work.worker import Worker
+from scrm.work.worker import LANES, Worker
 from tests.fakes.clock import FakeClock
 from tests.waiting import eventually
 
@@ -176,6 +177,33 @@ async def test_a_running_worker_wakes_on_commit_and_finishes_what_it_began(db: D
     await eventually(lambda: len(doer.done) == 20)
     await worker.stop()
     assert await rows(db) == []
+
+
+async def test_a_database_that_is_away_is_told_once_and_the_work_goes_on_when_it_is_back(
+    db: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doer, asked = Doer(), 0
+
+    def refuse(*arguments: Any, **more: Any) -> bool:
+        nonlocal asked
+        asked += 1
+        raise ConnectionRefusedError("nobody listens")
+
+    def a_second_later() -> tuple[int, list[Any]]:
+        clock.advance(seconds=1)
+        return asked, doer.done
+
+    await add(db, clock, payload={"n": 1})
+    worker = worker_of(db, clock, doer)
+    with capture_logs() as lines:
+        monkeypatch.setattr(queue, "has_due", refuse)
+        await worker.start()
+        await eventually(lambda: a_second_later()[0] >= 3 * len(LANES))
+        monkeypatch.undo()
+        await eventually(lambda: a_second_later()[1] == [1])
+        await worker.stop()
+    told = [line["event"] for line in lines if line["event"].startswith("work.claim")]
+    assert told == ["work.claim_failed", "work.claims_again"]
 
 
 async def test_the_welcome_lane_waits_for_no_other_lane(db: Database, clock: FakeClock) -> None:
