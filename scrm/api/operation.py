@@ -17,7 +17,7 @@ from typing import Any, get_type_hints
 import msgspec
 from aiohttp import web
 
-from scrm.api.parameters import Parameter
+from scrm.api.parameters import Parameter, Texts
 from scrm.errors import Invalid
 from scrm.http import readable_json
 
@@ -101,8 +101,9 @@ def operation_of(handler: Any) -> Operation | None:
 def _refuse_unknown(request: web.Request, told: Operation) -> None:
     """A name that is spelt wrongly, or said twice, would narrow less than was meant, and a list would tell more."""
     known = [one.name for one in told.query]
+    several = [one.name for one in told.query if isinstance(one, Texts)]
     for name in request.query:
-        if (times := len(request.query.getall(name))) > 1:
+        if name not in several and (times := len(request.query.getall(name))) > 1:
             raise Invalid(f"参数 {name[:40]} 写了 {times} 次，只能写一次")
         if name not in known:
             usable = f"可用的有 {'、'.join(known)}" if known else "这个接口没有参数"

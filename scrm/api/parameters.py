@@ -73,6 +73,35 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Texts:
+    """A name that may be said several times, each with a text like `Text`'s."""
+
+    name: str
+    says: str
+    most: int = 128
+    most_times: int = 20
+    is_required: bool = False
+
+    def read(self, request: web.Request) -> list[str]:
+        """What is said, without what is empty."""
+        texts = request.query.getall(self.name, [])
+        if len(texts) > self.most_times:
+            raise Invalid(f"参数 {self.name} 写了 {len(texts)} 次，最多 {self.most_times} 次")
+        for text in texts:
+            if re.fullmatch(self._pattern, text) is None:
+                raise Invalid(f"参数 {self.name}：收到“{text[:40]}”，每个最多 {self.most} 个可见的字符")
+        return [text.strip() for text in texts if text.strip()]
+
+    @property
+    def _pattern(self) -> str:
+        return f"{_PLAIN}{{0,{self.most}}}"
+
+    def schema(self) -> dict[str, Any]:
+        each = {"type": "string", "pattern": f"^{self._pattern}$"}
+        return {"type": "array", "items": each, "maxItems": self.most_times}
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One of a few words."""
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from scrm.access.scope import Scope
 from scrm.api.auth import CALLER
 from scrm.api.operation import operation
-from scrm.api.parameters import LIMIT, Choice, Day, Moment, Number, Page, Text, TextCursor, decode, person_id_of
+from scrm.api.parameters import LIMIT, Choice, Day, Moment, Number, Page, Text, TextCursor, Texts, decode, person_id_of
 from scrm.customer_lists import filters, people, relations, store
 from scrm.errors import Conflict, Invalid, NotFound
 from scrm.profiles import redirects, tags
@@ -22,9 +22,12 @@ routes = web.RouteTableDef()
 MOST_TAGS = 50
 
 Q = Text("q", "姓名、备注的一部分，手机号，手机尾号，订单号或 external_userid", most=80)
-OWNER = Text("owner", "负责员工的 userid", most=64)
-CHANNEL = Text("channel", "渠道的 state", most=64)
-TAG = Text("tag", "企业标签的名称", most=64)
+SEVERAL = (
+    Texts("owner", "负责员工的 userid；可以写几次，是其中一位就算", most=64),
+    Texts("channel", "渠道的 state；可以写几次，是其中一个就算", most=64),
+    Texts("tag", "企业标签的名称；可以写几次，怎样算见 tagged", most=64),
+)
+TAGGED = Choice("tagged", "写了几个标签时：不写是有其中一个，all 都有，none 都没有", ("all", "none"))
 STAGE = Text("stage", "客户阶段", most=64)
 SEGMENT = Text("segment", "人群包的编号", most=64)
 FRIEND = Choice("friend", "yes 是好友，lost 已删除员工，none 没有加过好友", tuple(filters.FRIENDS))
@@ -38,7 +41,7 @@ FEN = (
     Number("paid_from_fen", "累计实付至少多少分", most=10**11 - 1),
     Number("paid_to_fen", "累计实付最多多少分", most=10**11 - 1),
 )
-TEXTS = (Q, OWNER, CHANNEL, TAG, STAGE, SEGMENT, FRIEND)
+TEXTS = (Q, STAGE, SEGMENT, FRIEND, TAGGED)
 SORT = Choice("sort", "new 建档时间，paid 累计实付，ordered 最近下单；都是大的、新的在前", tuple(filters.ORDERS))
 PLACE = TextCursor(r"(([0-9]{1,18}\.|-\.)?[0-9]{1,18})?")
 
@@ -62,7 +65,7 @@ class FoundCustomer(Struct, kw_only=True):
 
 
 @routes.get("/api/v1/customers/search")
-@operation("按条件列出客户", query=(*TEXTS, *DAYS, *FEN, SORT, PLACE, LIMIT), is_scoped=True)
+@operation("按条件列出客户", query=(*TEXTS, *SEVERAL, *DAYS, *FEN, SORT, PLACE, LIMIT), is_scoped=True)
 async def search(request: web.Request) -> Page[FoundCustomer]:
     services, limit, cursor = request.app[SERVICES], LIMIT.read_size(request), PLACE.read(request)
     said: dict[str, str] = {one.name: one.read(request) for one in TEXTS}
@@ -70,7 +73,8 @@ async def search(request: web.Request) -> Page[FoundCustomer]:
     for one in FEN:
         if (fen := one.read(request)) is not None:
             said[one.name.removesuffix("_fen")] = f"{fen // 100}.{fen % 100:02}"
-    wanted = filters.read([*said.items(), ("sort", SORT.read(request))])
+    several = [(one.name, text) for one in SEVERAL for text in one.read(request)]
+    wanted = filters.read([*said.items(), *several, ("sort", SORT.read(request))])
     narrowed = filters.narrow(wanted, services.settings.shop.zone, services.vault.lookup)
     if narrowed.problems:
         raise Invalid("；".join(narrowed.problems))

@@ -33,7 +33,11 @@ async def window(sqlite_url: str, wecom: FakeWeCom) -> AsyncIterator[Window]:
 CALLS: tuple[tuple[str, str, Any], ...] = (
     ("GET", "/api/openapi.json", {}),
     ("GET", "/customers", {"external_userid": XIAOMAN}),
-    ("GET", "/customers/search", {"q": "小满", "tag": "", "owner": "", "paid_from_fen": 100, "sort": "paid"}),
+    (
+        "GET",
+        "/customers/search",
+        {"q": "小满", "tag": ["老客", "会员"], "tagged": "none", "owner": "", "paid_from_fen": 100},
+    ),
     ("PATCH", "/customers/{person_id}/tags", {"add": ["老客"]}),
     ("GET", "/customers/{person_id}", {}),
     ("GET", "/customers/{person_id}/coupons", {}),

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, insert
 from scrm.access.roles import made_of
 from scrm.access.scope import EVERYONE
 from scrm.access.store import save_role
+from scrm.api.store import make_key
 from scrm.customer_lists import store as lists
 from scrm.customer_lists.filters import narrow, read_text
 from scrm.customer_lists.models import customer_view
@@ -32,8 +33,9 @@ def add_oily(conn: Connection) -> None:
     conn.execute(insert(follow_user_tag), worn)
 
 
-async def test_every_filter_narrows_the_list_and_its_count(manager: Visitor, world: World) -> None:
+async def test_every_filter_narrows_the_list_its_count_and_that_of_the_api(manager: Visitor, world: World) -> None:
     await open_shop(world)
+    key = await world.services.db.write(make_key, "erp", "manager", now=world.clock.now())
     await world.services.db.write(add_oily)
     today = world.clock.now().astimezone(world.services.settings.shop.zone).date()
     day = {days: str(today - timedelta(days=days)) for days in range(13)}
@@ -79,6 +81,11 @@ async def test_every_filter_narrows_the_list_and_its_count(manager: Visitor, wor
         page = await manager.get(f"{LIST}?{query}")
         assert (page.status, numbers(page)) == (200, wanted), query
         assert (await manager.get(f"{LIST}/count?{query}")).text == f"共 {len(wanted)} 位", query
+        in_fen = re.sub(r"(paid_\w+)=([\d.]+)", lambda said: f"{said[1]}_fen={round(float(said[2]) * 100)}", query)
+        answer = await world.client.get(
+            f"/api/v1/customers/search?{in_fen}", headers={"Authorization": f"Bearer {key}"}
+        )
+        assert [one["id"] for one in (await answer.json())["items"]] == wanted, query
 
 
 async def test_what_cannot_be_read_is_told_and_lists_nobody(manager: Visitor, world: World) -> None:
