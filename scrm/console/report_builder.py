@@ -13,12 +13,11 @@ from aiohttp import web
 from multidict import MultiDict
 from sqlalchemy import Connection
 
-from scrm.console import store
 from scrm.console.condition_forms import OF_SEGMENTS, shown
 from scrm.console.condition_texts import read_tree
 from scrm.console.door import MANAGER, before_of, for_managers, page, scope_of
 from scrm.console.report_boards import grid_sheet
-from scrm.console.reports import BOARDS, PAGE, Chosen, file_response, show
+from scrm.console.reports import BOARDS, PAGE, Chosen, file_response, people_page, show
 from scrm.errors import Invalid
 from scrm.reports import saved
 from scrm.reports.boards import list_these
@@ -306,12 +305,7 @@ async def built_people(request: web.Request) -> web.StreamResponse:
     def read(conn: Connection) -> dict[str, Any]:
         people = people_behind(asked, key, measure, conn, look)
         ids = list_these(conn, people, look.whose, before=before_of(request), limit=PAGE + 1)
-        found = store.list_these(conn, ids[:PAGE])
-        return {
-            "found": found,
-            "before": ids[PAGE - 1] if len(ids) > PAGE else None,
-            "line": name_of(conn, asked.by, key),
-        }
+        return {**people_page(conn, ids), "line": name_of(conn, asked.by, key)}
 
     values = await request.app[SERVICES].db.read(read)
     told = urlencode({"line": key, "of": measure})

@@ -1,5 +1,6 @@
 """经营报表: the boards with their figures, the people behind a number, and all of it as a file."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -197,8 +198,7 @@ async def people(request: web.Request) -> web.StreamResponse:
             before=before_of(request),
             limit=PAGE + 1,
         )
-        found = store.list_these(conn, ids[:PAGE])
-        return {"found": found, "before": ids[PAGE - 1] if len(ids) > PAGE else None}
+        return people_page(conn, ids)
 
     more: dict[str, str | int] = {"of": what}
     name = "key" if "key" in request.query else "channel"
@@ -213,6 +213,12 @@ async def people(request: web.Request) -> web.StreamResponse:
         query=query,
         **await services.db.read(look),
     )
+
+
+def people_page(conn: Connection, ids: Sequence[int]) -> dict[str, Any]:
+    """A page of people and the number to go on from; `ids` holds one more than a page when there are more."""
+    found = store.list_these(conn, ids[:PAGE])
+    return {"found": found, "before": ids[PAGE - 1] if len(ids) > PAGE else None}
 
 
 @routes.get("/console/reports/{name}.csv")
