@@ -1,9 +1,9 @@
 """Whom a mass message is for: the choice, its SQL, and what it would come to before anything is made."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, false, func, or_, select, true
@@ -17,6 +17,8 @@ from scrm.profiles.fields import Asked
 from scrm.profiles.models import external_contact, follow_user, follow_user_tag, member, person
 from scrm.profiles.stop_list import stop_entry
 from scrm.settings import MassMessages
+
+K = TypeVar("K")
 
 # States in which a customer's place is taken: it was sent, or still may be.
 COUNTED = ("planned", "waiting", "sent")
@@ -84,6 +86,11 @@ class Quota:
 
     limits: tuple[tuple[datetime, int], ...]
 
+    @property
+    def least(self) -> int:
+        """What is left to somebody who had none."""
+        return min(most for _, most in self.limits)
+
 
 def quota_at(now: datetime, house: MassMessages, zone: ZoneInfo) -> Quota:
     """Ours by rolling days; WeCom's as many in a calendar month as it has days (doc 92135, 2025-11-17). Pure."""
@@ -111,16 +118,16 @@ def is_over(quota: Quota, target: ColumnElement[str], besides: int | None = None
     return or_(*conditions) if conditions else false()
 
 
-def all_over(quota: Quota) -> Select[Any]:
-    """Everybody who may get no more, counted in one go: for whole audiences."""
+def quota_left(conn: Connection, quota: Quota) -> Select[Any]:
+    """(target, how many more he may get) of everybody who counts at all, in one go; never above `quota.least`."""
     taken = mass_message_target
     oldest = min(since for since, _ in quota.limits)
-    reached = [func.count(case((taken.c.counted_at > since, 1))) >= most for since, most in quota.limits]
+    left = [most - func.count(case((taken.c.counted_at > since, 1))) for since, most in quota.limits]
+    smallest = func.least if conn.dialect.name == "postgresql" else func.min
     return (
-        select(taken.c.target)
+        select(taken.c.target, smallest(quota.least, *left).label("left"))
         .where(taken.c.state.in_(COUNTED), taken.c.counted_at > oldest)
         .group_by(taken.c.target)
-        .having(or_(*reached))
     )
 
 
@@ -192,6 +199,8 @@ class Forecast:
     # By member: who had enough already, and whom this message makes tired.
     over_by_member: dict[str, int] = field(default_factory=dict)
     tired_by_member: dict[str, int] = field(default_factory=dict)
+    # How many of those who refuse nothing may get how many more, before this one: the most first.
+    quota_left: dict[int, int] = field(default_factory=dict)
 
     @property
     def tired(self) -> int:
@@ -210,7 +219,7 @@ def forecast(conn: Connection, audience: Audience, quota: Quota, now: datetime) 
     rows = contacts(audience, who).subquery()
     rank = func.row_number().over(partition_by=rows.c.target, order_by=(rows.c.followed_at, rows.c.userid))
     ranked = select(rows, rank.label("rank")).subquery()
-    over = ranked.c.target.in_(all_over(quota))
+    had = quota_left(conn, quota).subquery()
     had_most = {"pushed": {"gte": TIRED_FROM - 1}, "within": TIRED_WITHIN}
     tired = fits(conn, had_most, ranked.c.person_id, now, as_set=True)
     each = select(
@@ -218,22 +227,22 @@ def forecast(conn: Connection, audience: Audience, quota: Quota, now: datetime) 
         ranked.c.userid,
         ranked.c.person_id,
         ranked.c.is_refused,
-        over.label("is_over"),
+        func.coalesce(had.c.left, quota.least).label("left"),
         tired.label("is_tired"),
     ).where(ranked.c.rank == 1)
-    one = each.subquery()
-    groups = (one.c.is_refused, one.c.is_over, one.c.userid)
+    one = each.select_from(ranked.outerjoin(had, had.c.target == ranked.c.target)).subquery()
+    groups = (one.c.is_refused, one.c.left, one.c.userid)
     counts = conn.execute(
         select(*groups, func.count().label("customers"), func.count(case((one.c.is_tired, 1))).label("tired")).group_by(
             *groups
         )
     ).all()
-    reached = [row for row in counts if not row.is_over and not row.is_refused]
-    full = [row for row in counts if row.is_over and not row.is_refused]
+    reached = [row for row in counts if row.left > 0 and not row.is_refused]
+    full = [row for row in counts if row.left <= 0 and not row.is_refused]
     names = (
         select(one.c.target, one.c.person_id, external_contact.c.name)
         .outerjoin(external_contact, external_contact.c.external_userid == one.c.target)
-        .where(one.c.is_over, ~one.c.is_refused)
+        .where(one.c.left <= 0, ~one.c.is_refused)
         .order_by(one.c.target)
         .limit(SHOWN)
     )
@@ -241,20 +250,36 @@ def forecast(conn: Connection, audience: Audience, quota: Quota, now: datetime) 
         customers=sum(row.customers for row in counts),
         refused=sum(row.customers for row in counts if row.is_refused),
         over_quota=sum(row.customers for row in full),
-        by_member={row.userid: row.customers for row in reached},
+        by_member=_summed((row.userid, row.customers) for row in reached),
         over=list(conn.execute(names)),
-        over_by_member={row.userid: row.customers for row in full},
-        tired_by_member={row.userid: row.tired for row in reached if row.tired},
+        over_by_member=_summed((row.userid, row.customers) for row in full),
+        tired_by_member=_summed((row.userid, row.tired) for row in reached if row.tired),
+        quota_left=_by_left((row.left, row.customers) for row in (*reached, *full)),
     )
 
 
+def _summed(pairs: Iterable[tuple[K, int]]) -> dict[K, int]:
+    sums: dict[K, int] = {}
+    for key, many in pairs:
+        sums[key] = sums.get(key, 0) + many
+    return sums
+
+
+def _by_left(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
+    """Who had more than allowed has none left."""
+    return dict(sorted(_summed((max(left, 0), many) for left, many in pairs).items(), reverse=True))
+
+
 def _forecast_chats(conn: Connection, audience: Audience, quota: Quota) -> Forecast:
-    full = full_targets(conn, [chat for chat, _ in audience.chats], quota)
-    by_member: dict[str, int] = {}
-    for chat, owner in audience.chats:
-        if chat not in full:
-            by_member[owner] = by_member.get(owner, 0) + 1
-    return Forecast(len(audience.chats), 0, len(full), by_member)
+    chats = [chat for chat, _ in audience.chats]
+    had = {
+        row.target: row.left
+        for row in conn.execute(quota_left(conn, quota).where(mass_message_target.c.target.in_(chats)))
+    }
+    left = {chat: had.get(chat, quota.least) for chat in chats}
+    by_member = _summed((owner, 1) for chat, owner in audience.chats if left[chat] > 0)
+    full = sum(each <= 0 for each in left.values())
+    return Forecast(len(chats), 0, full, by_member, quota_left=_by_left((each, 1) for each in left.values()))
 
 
 def full_targets(conn: Connection, targets: Sequence[str], quota: Quota) -> set[str]:

@@ -92,7 +92,8 @@ async def test_the_forecast_lists_who_had_enough_and_nothing_is_sent_for_it(mana
     response = await world.client.post("/console/mass-messages/forecast", data={"userid": "lina"}, headers=headers)
     text = await response.text()
     assert "小满" in text
-    assert "已达群发上限" in text
+    left = [f'{words}</dt><dd class="num">1 人<' for words in ("还能收 1 次的", "还能收 0 次的（已达上限，跳过）")]
+    assert all(each in text for each in left)
     assert len(world.wecom.calls) == calls
     empty = await world.client.post("/console/mass-messages/forecast", data={"text": "x"}, headers=headers)
     assert "选人群包，或勾选员工、标签、渠道" in await empty.text()

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from scrm.errors import Invalid
-from scrm.mass_messages import plan
-from scrm.mass_messages.audience import Audience
+from scrm.mass_messages import audience, plan
+from scrm.mass_messages.audience import Audience, quota_at
 from scrm.profiles.models import follow_user, person
 from scrm.sandbox.confirming import confirm_mass_message
+from scrm.settings import MassMessages
 from tests.mass_messages.conftest import LINA, House, send
 
 
@@ -54,6 +55,25 @@ async def test_whoever_had_enough_is_known_before_and_left_out(house: House) -> 
     assert await house.states(second) == {xiaoman: "over_quota", aning: "over_quota", other: "waiting"}
     house.clock.advance(days=1, minutes=1)
     assert (await plan.foresee(house.services, LINA)).over_quota == 0
+
+
+async def test_the_forecast_says_how_many_have_how_much_left(house: House) -> None:
+    """House: one a day, three in a week; WeCom's own number for the month is never the smallest here."""
+    for key in ("xiaoman", "aning"):
+        await house.meet(key)
+    for words in ("第一条", "第二条"):
+        await send(house, text=words)
+        house.clock.advance(days=1, minutes=1)
+    await house.meet("newcomer", "WuHao")
+    loose = quota_at(house.clock.now(), MassMessages(per_day=0), house.services.settings.shop.zone)
+    both, now = Audience(userids=("lina", "WuHao")), house.clock.now()
+    found = await house.services.db.read(audience.forecast, both, loose, now)
+    assert (found.quota_left, found.by_member, found.over_quota) == ({3: 1, 1: 2}, {"lina": 2, "WuHao": 1}, 0)
+    await send(house, text="第三条")
+    found = await house.services.db.read(audience.forecast, both, loose, now)
+    assert (found.quota_left, found.over_by_member, found.by_member) == ({3: 1, 0: 2}, {"lina": 2}, {"WuHao": 1})
+    groups = await house.services.db.read(audience.forecast, Audience(chats=(("wr1", "lina"),)), loose, now)
+    assert (groups.quota_left, groups.by_member) == ({3: 1}, {"lina": 1})
 
 
 async def test_who_refused_or_left_before_the_call_gets_nothing(house: House) -> None:
