@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from scrm.db import Database, Json
 from scrm.db.migrate import migrate, newest_revision
 from scrm.errors import ScrmError
 from tests.postgresql_server import Server
+from tests.server_process import ROOT
 
 BODY = b"<xml><CreateTime>1795317496</CreateTime></xml>"
 
@@ -101,8 +103,9 @@ async def test_who_dies_in_the_middle_of_a_migration_leaves_the_database_as_it_w
 
 
 async def test_two_that_migrate_one_file_at_once_do_it_once(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/new.db"
-    await asyncio.gather(asyncio.to_thread(migrate, url), asyncio.to_thread(migrate, url))
+    code = f"from scrm.db.migrate import migrate; migrate('sqlite:///{tmp_path}/new.db')"
+    both = [await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=ROOT) for _ in range(2)]
+    assert [await process.wait() for process in both] == [0, 0]
     assert revision_of(tmp_path / "new.db") == newest_revision()
 
 

@@ -1,7 +1,7 @@
 """What a task asks for besides what is sent.
 
-Revision ID: 0048
-Revises: 0052
+Revision ID: 0049
+Revises: 0048
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from alembic import op
 
 from scrm.db.tables import Json
 
-revision = "0048"
-down_revision = "0052"
+revision = "0049"
+down_revision = "0048"
 branch_labels = None
 depends_on = None
 

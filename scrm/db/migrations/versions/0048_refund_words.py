@@ -1,6 +1,6 @@
 """The channel's own word for an after-sale case that we did not know, and where unknown states are found again.
 
-Revision ID: 0052
+Revision ID: 0048
 Revises: 0047
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0052"
+revision = "0048"
 down_revision = "0047"
 branch_labels = None
 depends_on = None
