@@ -1,6 +1,7 @@
 """群发: what was prepared, who confirmed it and who got it; a new one with its forecast."""
 
 import secrets
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from sqlalchemy import Connection, Row
 
 from scrm.access.modules import APPROVE
 from scrm.console.door import MANAGER, before_of, for_managers, page
+from scrm.content import programs
 from scrm.content.library import lint
 from scrm.content.library import store as library
 from scrm.content.media import store as media
@@ -25,7 +27,8 @@ routes = web.RouteTableDef()
 
 SHOWN = 30
 _MEDIA_SHOWN = 60
-_TEXTS = ("text", "title", "link_title", "link_url", "link_desc")
+_PROGRAM = ("program_title", "program_appid", "program_page", "program_media")
+_TEXTS = ("text", "title", "link_title", "link_url", "link_desc", *_PROGRAM)
 RESTS = (1, 3, 7, 14, 30)
 
 
@@ -81,6 +84,7 @@ def _find_own(conn: Connection, message_id: int) -> Row[Any]:
 def _copied(row: Row[Any]) -> dict[str, Any]:
     audience = read_audience(row.audience)
     link: dict[str, Any] = next((each["link"] for each in row.attachments if "link" in each), {})
+    card: dict[str, Any] = next((each[programs.KIND] for each in row.attachments if programs.KIND in each), {})
     chosen = {*audience.userids, *audience.tag_ids, *audience.states, *("|".join(chat) for chat in audience.chats)}
     return {
         "text": row.text,
@@ -88,6 +92,7 @@ def _copied(row: Row[Any]) -> dict[str, Any]:
         "link_title": link.get("title", ""),
         "link_url": link.get("url", ""),
         "link_desc": link.get("desc", ""),
+        **{name: card.get(name.removeprefix("program_"), "") for name in _PROGRAM},
         "audience": audience,
         "chosen": chosen | {str(each["media"]) for each in row.attachments if "media" in each},
     }
@@ -96,13 +101,14 @@ def _copied(row: Row[Any]) -> dict[str, Any]:
 async def _form(request: web.Request, kind: str, *, status: int = 200, problem: str = "", **given: Any) -> web.Response:
     services = request.app[SERVICES]
 
-    def look(conn: Connection) -> dict[str, Any]:
-        originals = [row for row in media.list_originals(conn, limit=_MEDIA_SHOWN) if row.kind != "voice"]
-        return {"choices": choices.list_choices(conn), "originals": originals}
-
-    values = await services.db.read(look)
     blank = dict.fromkeys((*_TEXTS, "at"), "")
     filled = {**blank, "chosen": set(), "audience": Audience(), **given}
+    picked = {*filled["chosen"], filled["program_media"]}
+
+    def look(conn: Connection) -> dict[str, Any]:
+        return {"choices": choices.list_choices(conn), "originals": _originals(conn, picked)}
+
+    values = await services.db.read(look)
     return await page(
         request,
         "mass_message_new.html",
@@ -117,6 +123,14 @@ async def _form(request: web.Request, kind: str, *, status: int = 200, problem: 
         once=secrets.token_hex(16),
         **values,
     )
+
+
+def _originals(conn: Connection, picked: Collection[str]) -> list[Row[Any]]:
+    """The newest files of the library, and whatever is picked already however old it is."""
+    newest = media.list_originals(conn, limit=_MEDIA_SHOWN)
+    older = set(picked) - {row.sha256 for row in newest}
+    kept = [row for row in media.find_originals(conn, list(older)).values() if not row.is_hidden]
+    return [row for row in (*kept, *newest) if row.kind != "voice"]
 
 
 @routes.post("/console/mass-messages/forecast")
@@ -151,9 +165,8 @@ async def preview(request: web.Request) -> web.StreamResponse:
 
     def look(conn: Connection) -> dict[str, Any]:
         problems = [lint.Found(text, True) for text in saying.problems_of(texts["text"])]
-        link = [texts[name] for name in ("link_title", "link_desc")]
-        problems += lint.find([texts["text"], *link], library.read_words(conn))
-        files = media.find_originals(conn, [str(each["media"]) for each in attachments if "media" in each])
+        problems += lint.find([texts["text"], *saying.card_words(attachments)], library.read_words(conn))
+        files = media.find_originals(conn, _files(attachments))
         return {"found": problems, "attachments": [_shown(each, files) for each in attachments]}
 
     values = await services.db.read(look)
@@ -164,12 +177,20 @@ async def preview(request: web.Request) -> web.StreamResponse:
     return render(request, "console/library_preview.html", pieces=pieces, **values)
 
 
+def _files(attachments: Iterable[dict[str, Any]]) -> list[str]:
+    return [name for each in attachments if (name := plan.file_of(each))]
+
+
 def _shown(each: dict[str, Any], files: Any) -> dict[str, Any]:
     """An attachment as the preview of scripts draws it."""
     body = {"title": "", "desc": "", "imgUrl": ""}
     if "link" in each:
         return {"msgtype": "news", "news": {**body, "title": "链接", **each["link"]}}
-    row = files.get(each["media"])
+    row = files.get(plan.file_of(each))
+    if programs.KIND in each:
+        cover = f"/console/media/{row.sha256}" if row is not None and row.kind == "image" else ""
+        title = each[programs.KIND].get("title", "")
+        return {"msgtype": programs.KIND, programs.KIND: {**body, "title": title, "desc": "小程序", "imgUrl": cover}}
     if row is None:
         return {"msgtype": "file", "name": "素材已删除", "file": body}
     address = f"/console/media/{row.sha256}" if row.kind == "image" else ""
@@ -208,6 +229,10 @@ def _content(form: Any) -> tuple[dict[str, str], list[dict[str, Any]]]:
     if texts["link_title"] or texts["link_url"]:
         link = {"title": texts["link_title"], "url": texts["link_url"], "desc": texts["link_desc"]}
         attachments.append({"link": {key: text for key, text in link.items() if text}})
+    card = {name.removeprefix("program_"): texts[name] for name in _PROGRAM if texts[name]}
+    # A cover alone is no card yet.
+    if set(card) - {"media"}:
+        attachments.append({programs.KIND: card})
     return texts, attachments
 
 
@@ -277,14 +302,13 @@ def _look(conn: Connection, message_id: int, state: str, after: str) -> dict[str
     audience = read_audience(row.audience)
     targets = store.list_targets(conn, message_id, state, after=after, limit=SHOWN)
     parts = store.list_parts(conn, message_id)
-    names = [str(each["media"]) for each in row.attachments if "media" in each]
     return {
         "row": row,
         "counts": store.count_states(conn, [message_id]).get(message_id, {}),
         "parts": parts,
         "targets": targets,
         "after": targets[-1].target if len(targets) == SHOWN else "",
-        "originals": media.find_originals(conn, names),
+        "originals": media.find_originals(conn, _files(row.attachments)),
         "names": member_names(conn, {row.created_by, row.decided_by, *audience.userids}),
         "audience": audience,
         "segments": {each.key: each.title for each in segments.list_segments(conn)},

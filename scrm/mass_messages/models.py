@@ -14,7 +14,7 @@ mass_message = Table(
     Column("origin", String(10), nullable=False, server_default=text("'own'")),
     Column("title", String(80), nullable=False, server_default=text("''")),
     Column("text", Text, nullable=False, server_default=text("''")),
-    # [{"link": {...}}, {"media": sha256}]
+    # [{"link": {...}}, {"media": sha256}, {"miniprogram": {...}}], in the order they are sent
     Column("attachments", Json, nullable=False, server_default=text("'[]'")),
     # {"userids": [...], "tag_ids": [...], "states": [...], "segment": key, ...} or {"chats": [[id, owner], ...]}
     Column("audience", Json, nullable=False, server_default=text("'{}'")),

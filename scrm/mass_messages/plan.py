@@ -209,7 +209,13 @@ def _check_link(link: Mapping[str, Any]) -> None:
 
 def _check_program(card: Mapping[str, Any]) -> None:
     if not all(card.get(key) for key in ("appid", "title", "page", "media")):
-        raise Invalid("小程序要有 AppID、标题、页面路径和封面图。")
+        raise Invalid("小程序要有标题、AppID、页面路径和封面图，请补齐。")
+    if not programs.APPID.fullmatch(str(card["appid"])):
+        raise Invalid("小程序的 AppID 是 wx 加 16 位数字或小写字母（a 到 f），请到小程序后台复制。")
+    if not programs.PAGE.fullmatch(str(card["page"])):
+        raise Invalid("小程序的页面路径要以 .html 结尾，例如 pages/goods/detail.html?id=12。")
+    if len(str(card["title"]).encode()) > programs.TITLE_BYTES:
+        raise Invalid(f"小程序的标题太长，最多 {programs.TITLE_BYTES // 3} 个汉字。")
 
 
 def file_of(attachment: Mapping[str, Any]) -> str:
@@ -225,6 +231,9 @@ def _check_media(conn: Connection, attachments: Sequence[Mapping[str, Any]]) -> 
             raise Invalid("选中的素材已被删除，请重新选择。")
         if known[name].kind == "voice":
             raise Invalid("群发不支持语音，请换成图片、视频或文件。")
+    for each in attachments:
+        if programs.KIND in each and known[file_of(each)].kind != "image":
+            raise Invalid("小程序的封面要选一张图片。")
 
 
 async def run_prepare(services: Services, item: queue.Claimed) -> None:

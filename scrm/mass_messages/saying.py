@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from scrm.content import render
+from scrm.content import programs, render
 from scrm.content.library import lint
 from scrm.content.library import store as library
 from scrm.errors import Invalid
@@ -17,9 +17,15 @@ _NAMELESS = "顾问"
 
 def check_words(conn: Connection, text: str, attachments: Sequence[Mapping[str, Any]]) -> None:
     """Raises Invalid for variables that differ from customer to customer, and for what the shop does not allow."""
-    links = [str(word) for each in attachments for word in (each.get("link") or {}).values()]
-    if problem := "；".join(problems_of(text)) or lint.blocking([text, *links], library.read_words(conn)):
+    said = [text, *card_words(attachments)]
+    if problem := "；".join(problems_of(text)) or lint.blocking(said, library.read_words(conn)):
         raise Invalid(problem)
+
+
+def card_words(attachments: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What customers read on cards: everything of a link, a mini-program's title. Pure."""
+    links = [str(word) for each in attachments for word in (each.get("link") or {}).values()]
+    return links + [str(each[programs.KIND].get("title") or "") for each in attachments if programs.KIND in each]
 
 
 def problems_of(text: str) -> list[str]:

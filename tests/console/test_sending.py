@@ -139,6 +139,38 @@ async def test_a_message_is_seen_on_a_phone_scheduled_outside_quiet_hours_and_co
     assert "已停止" in await manager.get(made.headers["Location"])
 
 
+async def test_a_mini_program_is_written_seen_sent_and_copied(manager: Visitor, world: World) -> None:
+    await world.add(XIAOMAN)
+    sha256 = (await (await upload(manager, "封面.png", PNG)).json())["sha256"]
+    card = {"program_appid": "wx0123456789abcdef", "program_page": "pages/new.html?id=1", "program_media": sha256}
+    good = {**card, "program_title": "秋季上新", "userid": "lina"}
+    preview = await (await post(manager, "/console/mass-messages/preview", **good)).text()
+    assert all(each in preview for each in ("秋季上新", "小程序", f"/console/media/{sha256}"))
+    paper = (await (await upload(manager, "说明.pdf", b"%PDF-1.4 a")).json())["sha256"]
+    for wrong, words in (
+        ({"program_title": "国家级面霜"}, "敏感词“国家级”"),
+        ({"program_title": ""}, "请补齐"),
+        ({"program_appid": "wx1"}, "AppID 是 wx"),
+        ({"program_page": "pages/new"}, "以 .html 结尾"),
+        ({"program_media": paper}, "封面要选一张图片"),
+    ):
+        refused = await post(manager, "/console/mass-messages", **{**good, **wrong})
+        assert (refused.status, words in await refused.text()) == (422, True), words
+    now = world.clock.now()
+    living: dict[str, Any] = {"made_at": now, "renew_at": None, "expires_at": now + timedelta(days=3)}
+    await world.services.db.write(media_store.save_copy, sha256, "message", media_id="cover", **living)
+    world.wecom.say("externalcontact/add_msg_template", {**OK, "msgid": "msg1", "fail_list": []})
+    made = await post(manager, "/console/mass-messages", **good)
+    await world.settle()
+    (body,) = world.wecom.called("externalcontact/add_msg_template")
+    sent = {"title": "秋季上新", "pic_media_id": "cover", "appid": card["program_appid"], "page": "pages/new?id=1"}
+    assert body["attachments"] == [{"msgtype": "miniprogram", "miniprogram": sent}]
+    assert "小程序：秋季上新" in await manager.get(made.headers["Location"])
+    copy = await manager.get("/console/mass-messages/new?from=" + made.headers["Location"].rsplit("/", 1)[1])
+    assert 'value="pages/new.html?id=1"' in copy.html
+    assert f'<option value="{sha256}" selected>' in copy.html
+
+
 async def test_the_library_takes_files_of_any_name_and_shows_them_only_to_managers(
     manager: Visitor, world: World
 ) -> None:
