@@ -160,7 +160,9 @@ async def _show_form(
         report=report,
         report_title=title,
         is_shared=is_shared,
-        problem=problem,
+        # What was sent is answered where its reader is, the top of the page; what is chosen, beside its preview.
+        refused=problem if request.method == "POST" else "",
+        problem=problem if request.method != "POST" else "",
         facts=FACTS,
         dimensions=DIMENSIONS,
         charts=CHARTS,
@@ -246,7 +248,8 @@ async def arrange(request: web.Request) -> web.StreamResponse:
                 saved.move(conn, report_id, owner, -1 if act == "up" else 1)
 
     await services.db.write(write)
-    raise web.HTTPSeeOther("/console/reports/mine")
+    # Back to where the hand was: the tile, or the list when it has none any more.
+    raise web.HTTPSeeOther("/console/reports/mine" + ("" if act == "unpin" else f"#report-{report_id}"))
 
 
 @routes.get("/console/reports/mine")
