@@ -313,6 +313,7 @@ def _look(conn: Connection, message_id: int, state: str, after: str) -> dict[str
         "audience": audience,
         "segments": {each.key: each.title for each in segments.list_segments(conn)},
         "tags": store.tag_names(conn, audience.tag_ids),
+        "is_called": store.was_called(conn, message_id),
         "can_remind": any(part.state == "created" and part.confirmed_at is None for part in parts),
     }
 
@@ -364,4 +365,14 @@ async def remind(request: web.Request) -> web.StreamResponse:
 async def cancel(request: web.Request) -> web.StreamResponse:
     message_id = int(request.match_info["id"])
     await acts.cancel(request.app[SERVICES], message_id)
+    raise web.HTTPSeeOther(f"/console/mass-messages/{message_id}")
+
+
+@routes.post(r"/console/mass-messages/{id:\d{1,18}}/restore")
+@for_managers
+async def restore(request: web.Request) -> web.StreamResponse:
+    services, message_id = request.app[SERVICES], int(request.match_info["id"])
+    now, most = services.clock.now(), services.settings.mass_messages.approve_above
+    opens_at = _quiet_until(services, now) or now
+    await services.db.write(acts.restore, message_id, approve_above=most, opens_at=opens_at, now=now)
     raise web.HTTPSeeOther(f"/console/mass-messages/{message_id}")

@@ -1,4 +1,4 @@
-"""What a manager does with a mass message that waits: remind the members, or stop it."""
+"""What a manager does with a mass message that waits: remind the members, stop it, or take the stop back."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -76,6 +76,32 @@ def _stop(conn: Connection, message_id: int, now: datetime) -> list[Row[Any]]:
         elif part.state == "created":
             made.append(part)
     return made
+
+
+def restore(conn: Connection, message_id: int, *, approve_above: int, opens_at: datetime, now: datetime) -> None:
+    """Take a stop back while nothing has reached WeCom; twice is once. Raises NotFound, Conflict.
+
+    The list is written down anew, at its time but not before `opens_at`; a big one that nobody agreed to waits again.
+    """
+    found = store.find_message(conn, message_id)
+    if found is None or found.origin != "own":
+        raise NotFound("没有这条群发。")
+    row = store.lock_message(conn, message_id)
+    if row.state in ("pending", "preparing", "dividing", "running"):
+        return
+    if row.state != "cancelled":
+        raise Conflict("这条群发已经结束，不能恢复。可以用“复制为新群发”再建一条。")
+    if store.was_called(conn, message_id):
+        raise Conflict("停止前已经交给企业微信，不能恢复。可以用“复制为新群发”再建一条。")
+    begins_at = max(row.scheduled_at or opens_at, opens_at)
+    is_big = 0 < approve_above < row.expected and row.kind == "single"
+    state = "pending" if is_big and not row.decided_by else "preparing"
+    scheduled_at = begins_at if state == "preparing" and begins_at > now else row.scheduled_at
+    store.change_message(
+        conn, message_id, state=state, prepared_until="", why="", ended_at=None, scheduled_at=scheduled_at
+    )
+    if state == "preparing":
+        plan.queue_prepare(conn, message_id, begins_at, now, is_again=True)
 
 
 def approve(conn: Connection, message_id: int, by: str, *, may_own: bool, opens_at: datetime, now: datetime) -> None:

@@ -91,11 +91,15 @@ def _create(conn: Connection, values: dict[str, Any], now: datetime) -> int:
     return message_id
 
 
-def queue_prepare(conn: Connection, message_id: int, due_at: datetime | None, now: datetime) -> None:
-    """Write the audience down when it is time: who fits then is meant."""
-    item = queue.Item(
-        lane="bulk", kind=PREPARE, payload={"id": message_id}, due_at=due_at, dedupe_key=f"{PREPARE}:{message_id}"
-    )
+def queue_prepare(
+    conn: Connection, message_id: int, due_at: datetime | None, now: datetime, *, is_again: bool = False
+) -> None:
+    """Write the audience down when it is time: who fits then is meant.
+
+    `is_again` does not lean on the first work: that may be just ending, having seen the stop.
+    """
+    key = None if is_again else f"{PREPARE}:{message_id}"
+    item = queue.Item(lane="bulk", kind=PREPARE, payload={"id": message_id}, due_at=due_at, dedupe_key=key)
     queue.add(conn, item, now=now)
 
 
@@ -250,6 +254,9 @@ def _prepare_some(conn: Connection, message_id: int, quota: Any, now: datetime) 
     """True when there is more to write down."""
     row = store.lock_message(conn, message_id)
     if row.state == "preparing":
+        # What was written down before a stop that was taken back.
+        if not row.prepared_until and store.drop_targets(conn, message_id, CHUNK):
+            return True
         if row.kind == "group":
             store.add_chats(conn, row, quota, now)
         elif store.add_targets(conn, row, quota, now, CHUNK):

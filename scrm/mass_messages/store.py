@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, exists, func, select, update
+from sqlalchemy import Connection, Row, and_, case, exists, func, or_, select, update
 
 from scrm import audit
 from scrm.db import upsert
@@ -106,7 +106,7 @@ def count_states(conn: Connection, message_ids: Collection[int]) -> dict[int, di
 
 
 def list_parts(conn: Connection, message_id: int) -> list[Row[Any]]:
-    """Each member's share with what became of it, and the member's name."""
+    """Each member's share with what became of it, and the member's name; not those of before a stop taken back."""
     counts = (
         select(
             target.c.part_id,
@@ -122,7 +122,7 @@ def list_parts(conn: Connection, message_id: int) -> list[Row[Any]]:
         select(part, counts.c.targets, counts.c.sent, counts.c.waiting, member.c.name.label("member_name"))
         .outerjoin(counts, counts.c.part_id == part.c.id)
         .outerjoin(member, member.c.folded == func.lower(part.c.userid))
-        .where(part.c.mass_message_id == message_id)
+        .where(part.c.mass_message_id == message_id, or_(counts.c.targets > 0, part.c.intent_at.is_not(None)))
         .order_by(part.c.id)
     )
     return list(conn.execute(query))
@@ -347,6 +347,23 @@ def cancel_planned(conn: Connection, message_id: int) -> None:
         .where(target.c.mass_message_id == message_id, target.c.part_id.is_(None), target.c.state == "planned")
         .values(state="cancelled")
     )
+
+
+def was_called(conn: Connection, message_id: int) -> bool:
+    """Whether WeCom may know of any part of it."""
+    called = or_(part.c.intent_at.is_not(None), part.c.msgid.is_not(None))
+    return (
+        conn.execute(select(part.c.id).where(part.c.mass_message_id == message_id, called).limit(1)).first() is not None
+    )
+
+
+def drop_targets(conn: Connection, message_id: int, limit: int) -> bool:
+    """The next `limit` places of a message that begins again; False when there are none."""
+    some = select(target.c.target).where(target.c.mass_message_id == message_id).limit(limit)
+    names = list(conn.execute(some).scalars())
+    if names:
+        conn.execute(target.delete().where(target.c.mass_message_id == message_id, among(conn, target.c.target, names)))
+    return bool(names)
 
 
 def count_waiting(conn: Connection, part_id: int) -> int:

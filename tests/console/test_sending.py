@@ -136,7 +136,10 @@ async def test_a_message_is_seen_on_a_phone_scheduled_outside_quiet_hours_and_co
     assert "上新啦，我是{{ 员工姓名 }}" in copy
     assert 'value="7" selected' in copy.html
     assert (await post(manager, made.headers["Location"] + "/cancel")).status == 303
-    assert "已停止" in await manager.get(made.headers["Location"])
+    stopped = await manager.get(made.headers["Location"])
+    assert all(words in stopped for words in ("已停止", "谁也没有收到", "恢复"))
+    assert (await post(manager, made.headers["Location"] + "/restore")).status == 303
+    assert "待发送" in await manager.get(made.headers["Location"])
 
 
 async def test_a_mini_program_is_written_seen_sent_and_copied(manager: Visitor, world: World) -> None:

@@ -1,7 +1,7 @@
 """Whom a message is for by segment, when it begins, who must agree, and what came of it."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import Connection
@@ -9,12 +9,13 @@ from sqlalchemy import Connection
 from scrm.commerce.models import orders
 from scrm.errors import Conflict, Forbidden, Invalid
 from scrm.events import Event, record
-from scrm.mass_messages import acts, effects, plan, saying
+from scrm.mass_messages import acts, effects, plan, saying, store
 from scrm.mass_messages.audience import Audience
 from scrm.profiles.models import follow_user, member
 from scrm.sandbox.confirming import confirm_mass_message
 from scrm.segments import store as segments
 from scrm.segments.store import Draft
+from scrm.work import queue
 from tests.mass_messages.conftest import APPROVE_ABOVE, House, send
 
 
@@ -86,6 +87,52 @@ async def test_a_scheduled_message_begins_at_its_time_with_who_fits_then(house: 
     assert (len(house.made), len(await house.states(message_id)), await house.states(stopped)) == (1, 2, {})
     with pytest.raises(Invalid, match="已经过了"):
         await send(house, scheduled_at=house.clock.now() - timedelta(seconds=1))
+
+
+async def _restore(house: House, message_id: int) -> None:
+    now = house.clock.now()
+    await house.services.db.write(acts.restore, message_id, approve_above=APPROVE_ABOVE, opens_at=now, now=now)
+
+
+async def test_a_stop_is_taken_back_while_nothing_reached_wecom(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once and for later; the list is made anew, clicking twice is once, and nobody gets it twice."""
+    xiaoman, leaving = await house.meet("xiaoman"), await house.meet("leaving")
+    monkeypatch.setattr(plan, "CHUNK", 1)
+    atonce = await plan.create(house.services, Audience(userids=("lina",)), text="马上发")
+    item = queue.Item(lane="bulk", kind=plan.PREPARE, payload={"id": atonce})
+    await plan.run_prepare(house.services, cast(queue.Claimed, item))
+    await acts.cancel(house.services, atonce)
+    assert await house.states(atonce) == {xiaoman: "cancelled", leaving: "cancelled"}
+    await house.lose(leaving)
+    newcomer = await house.meet("newcomer")
+    for _ in range(2):
+        await _restore(house, atonce)
+    await house.settle()
+    assert await house.states(atonce) == {xiaoman: "waiting", newcomer: "waiting"}
+    (made,) = house.made
+    listed = await house.services.db.read(store.list_parts, atonce)
+    assert [(part.msgid, part.targets) for part in listed] == [(made.msgid, 2)]
+    await acts.cancel(house.services, atonce)
+    with pytest.raises(Conflict, match="已经交给企业微信"):
+        await _restore(house, atonce)
+    house.clock.advance(days=2)
+    later = await send(house, text="晚点发", scheduled_at=house.clock.now() + timedelta(hours=3))
+    await acts.cancel(house.services, later)
+    await house.pass_time(hours=4)
+    assert (await house.message(later)).state == "cancelled"
+    await _restore(house, later)
+    await house.settle()
+    assert await house.states(later) == {xiaoman: "waiting", newcomer: "waiting"}
+
+
+async def test_a_big_message_that_is_stopped_and_taken_back_waits_for_its_approval_again(house: House) -> None:
+    for number in range(APPROVE_ABOVE + 1):
+        await house.meet(f"c{number}")
+    message_id = await send(house, created_by="lina")
+    await acts.cancel(house.services, message_id)
+    await _restore(house, message_id)
+    await house.settle()
+    assert ((await house.message(message_id)).state, house.made) == ("pending", [])
 
 
 async def test_a_big_message_waits_for_somebody_else_and_can_be_sent_back(house: House) -> None:
