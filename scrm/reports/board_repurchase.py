@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, and_, case, column, func, literal, select, values
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, and_, case, column, func, literal, select, values
 from sqlalchemy import type_coerce as coerce
 
 from scrm.commerce.models import orders
@@ -20,6 +20,8 @@ from scrm.profiles.models import person_stat
 from scrm.reports.buying import KEPT_FEN, PURCHASE
 from scrm.reports.grids import Board, Grid, Look, Pick, compare, line
 from scrm.reports.measures.kinds import Measure, Unit, Value, share
+from scrm.reports.period import Period
+from scrm.reports.trade import first_buyers
 from scrm.reports.whose import Whose
 
 DAYS = (30, 60, 90, 180, 365)
@@ -56,9 +58,19 @@ def load(conn: Connection, look: Look) -> Board:
     shown = sorted(kept, key=lambda each: each.month, reverse=True)
     back, money = _columns(), _money_columns()
     months = _month_columns(max((each.months_over for each in kept), default=0))
+    today = look.now.astimezone(look.zone).date()
 
     def grid(key: str, title: str, columns: Sequence[Measure], hint: str, *, is_heat: bool = True) -> Grid:
-        lines = [line(f"{each.month:%Y-%m}", f"{each.month:%Y-%m}", columns, each) for each in shown]
+        lines = [
+            line(
+                f"{each.month:%Y-%m}",
+                f"{each.month:%Y-%m}",
+                columns,
+                each,
+                narrow=_narrow(each.month, each.month, today),
+            )
+            for each in shown
+        ]
         return Grid(
             key, title, "首单月份", columns, lines, none, hint, is_heat=is_heat, is_relative=True, is_sortable=False
         )
@@ -74,19 +86,29 @@ def load(conn: Connection, look: Look) -> Board:
         grid("ltv", "每位客户带来多少（LTV）", money, "实付 − 退款，含首单，不扣商品成本。", is_heat=False),
     ]
     return Board(
-        compare(_figures(), total(found), None),
+        compare(_figures(int(span)), total(found), None),
         grids,
         [Pick("months", "首单月份", list(MONTHS.items()), span)],
         has_period=False,
         hint="按客户第一次付款的月份分组，员工筛选照常有效。",
+        narrow=_narrow(found[0].month, found[-1].month, today),
     )
+
+
+def _narrow(first: date, last: date, today: date) -> dict[str, str]:
+    """From the one month to the other, as an address says it."""
+    return {"from": str(first), "to": str(min(today, _later(last, 1) - timedelta(days=1)))}
+
+
+def _later(month: date, number: int) -> date:
+    ordinal = month.year * 12 + month.month - 1 + number
+    return date(ordinal // 12, ordinal % 12 + 1, 1)
 
 
 def months_of(now: datetime, zone: ZoneInfo, number: int) -> list[date]:
     """The first days of the last months, this one included, the oldest first, and of the next one."""
     today = now.astimezone(zone).date()
-    ordinal = today.year * 12 + today.month - 1
-    return [date(each // 12, each % 12 + 1, 1) for each in range(ordinal - number + 1, ordinal + 2)]
+    return [_later(today, each) for each in range(1 - number, 2)]
 
 
 def count(conn: Connection, whose: Whose, now: datetime, zone: ZoneInfo, months: Sequence[date]) -> list[Cohort]:
@@ -208,6 +230,38 @@ def _by_month(starts: Sequence[int], whose: Whose, until: int) -> Any:
     )
 
 
+# The people behind a number -------------------------------------------------------------------------------------------
+
+PEOPLE = {
+    "back": "又来购买的首单客户",
+    **{f"back_{days}": f"{days} 天内又来购买的首单客户" for days in DAYS},
+    **{f"month_{month}": f"首单之后第 {month} 个月购买的客户" for month in range(1, MOST_SHOWN + 1)},
+}
+
+
+def people(what: str, period: Period, whose: Whose) -> Select[Any]:
+    """Of the first buyers of a period those who bought on another day, or in a month after it."""
+    shift = to_millis(datetime.combine(period.first, time(), UTC)) - to_millis(period.since)
+    bought = coerce(orders.c.paid_at, BigInteger) + shift
+    kind, _, number = what.partition("_")
+    if kind == "month":
+        start, stop = (_later(period.first, int(number) + each) for each in (0, 1))
+        later = and_(bought >= _midnight(start), bought < _midnight(stop))
+    else:
+        first_day = (coerce(person_stat.c.first_paid_at, BigInteger) + shift) // _DAY
+        gap = bought // _DAY - first_day
+        later = and_(gap > 0, gap <= int(number)) if number else gap > 0
+    return (
+        select(person_stat.c.person_id)
+        .join(orders, orders.c.person_id == person_stat.c.person_id)
+        .where(person_stat.c.person_id.in_(first_buyers(period, whose)), PURCHASE, later)
+    )
+
+
+def _midnight(day: date) -> int:
+    return to_millis(datetime.combine(day, time(), UTC))
+
+
 # Measures -------------------------------------------------------------------------------------------------------------
 
 
@@ -248,24 +302,44 @@ def _whole(each: Cohort) -> Value:
 
 
 _BUYERS = Measure(
-    "buyers", "首单客户", "这个月第一次付款的客户数。测试单、零元单和没有付清的订单不算", Unit.COUNT, _buyers
+    "buyers",
+    "首单客户",
+    "这个月第一次付款的客户数。测试单、零元单和没有付清的订单不算",
+    Unit.COUNT,
+    _buyers,
+    people="first_buyers",
 )
 
 
 def _columns() -> list[Measure]:
     formula = "首单之后 {} 天内在另一天再次付款的客户 ÷ 首单客户；整个月的客户都满 {} 天才显示"
     rates = [
-        Measure(f"repeat_{days}", f"{days} 天复购率", formula.format(days, days), Unit.SHARE, _repeat(days))
+        Measure(
+            f"repeat_{days}",
+            f"{days} 天复购率",
+            formula.format(days, days),
+            Unit.SHARE,
+            _repeat(days),
+            people=f"back_{days}",
+        )
         for days in DAYS
     ]
-    ever = Measure("again", "至今复购率", "首单之后到现在在另一天再次付款的客户 ÷ 首单客户", Unit.SHARE, _again_rate)
+    formula = "首单之后到现在在另一天再次付款的客户 ÷ 首单客户"
+    ever = Measure("again", "至今复购率", formula, Unit.SHARE, _again_rate, people="back")
     return [_BUYERS, *rates, ever]
 
 
 def _month_columns(number: int) -> list[Measure]:
     formula = "首单之后第 {} 个自然月里付过款的客户 ÷ 首单客户；这个月还没过完的按到现在算"
     return [_BUYERS] + [
-        Measure(f"month_{month}", f"第 {month} 月", formula.format(month), Unit.SHARE, _retention(month))
+        Measure(
+            f"month_{month}",
+            f"第 {month} 月",
+            formula.format(month),
+            Unit.SHARE,
+            _retention(month),
+            people=f"month_{month}",
+        )
         for month in range(1, number + 1)
     ]
 
@@ -276,10 +350,12 @@ def _money_columns() -> list[Measure]:
     return [_BUYERS, *sums, Measure("ltv", "至今", "首单到现在的实付 − 退款之和 ÷ 首单客户", Unit.MONEY, _whole)]
 
 
-def _figures() -> list[Measure]:
+def _figures(months: int) -> list[Measure]:
     ripe = "，只算首单满 {} 天的客户"
+    # A list of people reaches a year; those of two years are found by the month, in the tables below.
+    people = "first_buyers" if months <= 12 else ""
     return [
-        Measure("buyers", "首单客户", "这些月份第一次付款的客户数", Unit.COUNT, _buyers),
+        Measure("buyers", "首单客户", "这些月份第一次付款的客户数", Unit.COUNT, _buyers, people=people),
         *(
             Measure(
                 f"repeat_{days}",

@@ -12,7 +12,7 @@ from scrm.contact_ways.models import acquisition_step, contact_way
 from scrm.errors import NotFound
 from scrm.privacy.models import erasure
 from scrm.profiles.models import member
-from scrm.reports import board_coupons, cohort, costs, trade
+from scrm.reports import board_coupons, board_repurchase, cohort, costs, trade
 from scrm.reports.cohort import Counts
 from scrm.reports.measures import CHANNELS, OF_CHANNEL, OF_ONE_CHANNEL, OVERVIEW, Counted, Measure
 from scrm.reports.measures.kinds import Figure, Value
@@ -175,6 +175,7 @@ PEOPLE: Mapping[str, str] = {
     "buyers": "付款的客户",
     "repeaters": "付款 2 单及以上的客户",
     "first_buyers": "首单客户",
+    **board_repurchase.PEOPLE,
     "coupon_issued": "发过券的客户",
     "coupon_opened": "领取券的客户",
     "coupon_redeemed": "核销券的客户",
@@ -206,6 +207,8 @@ def _people(what: str, period: Period, whose: Whose, state: str | None) -> Selec
         return trade.lost(period, whose)
     if what == "first_buyers":
         return trade.first_buyers(period, whose)
+    if what in board_repurchase.PEOPLE:
+        return board_repurchase.people(what, period, whose)
     if what.startswith("coupon_"):
         return board_coupons.people(what, period, whose, state)
     if what in ("buyers", "repeaters"):

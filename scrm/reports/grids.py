@@ -104,6 +104,8 @@ class Board:
     # Whether the days and the comparison mean anything here.
     has_period: bool = True
     hint: str = ""
+    # What an address says of the figures, where it is not the days that were asked for.
+    narrow: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

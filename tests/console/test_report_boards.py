@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from datetime import UTC, date, datetime, timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from sqlalchemy import Connection, insert, select
 
 from scrm.access.roles import made_of
 from scrm.access.store import save_role
+from scrm.commerce.canonical import read_order
 from scrm.commerce.models import coupon_batch, coupon_issue, orders
+from scrm.commerce.store import save_orders
 from scrm.profiles.models import person, person_stat
 from scrm.reports import adds, board_repurchase, costs
 from scrm.reports.every_board import SORTS
@@ -284,6 +287,40 @@ async def test_buyers_come_back_within_days_as_the_reference_says(world: World) 
     assert whole.net_fen == (2 * 23_570 + EVER) * 100
     assert whole.ripe_fen[365] == (2 * 23_570 + WITHIN[365]) * 100
     assert gaps[0] == 0
+
+
+async def test_first_buyers_and_those_who_came_back_are_found_by_name(march: World, manager: Visitor) -> None:
+    def buy(conn: Connection) -> None:
+        told = {"channel": "youzan", "status": "paid", "order_no": "A9", "paid_fen": 2_000}
+        bought = {
+            "paid_at": datetime(2026, 4, 2, 0, 20, tzinfo=ZONE).isoformat(),
+            "buyer_ref": {"wx_unionid": "oUnion早早"},
+        }
+        save_orders(conn, [read_order({**told, **bought})], now=at(31), vault=march.services.vault, route="api")
+
+    march.clock.move_to(datetime(2026, 5, 10, 10, tzinfo=ZONE).astimezone(UTC))
+    await march.services.db.write(buy)
+    page = await manager.get("/console/reports/board/repurchase")
+    found = []
+    for url, said in re.findall(r'href="(/console/reports/people[^"]+)"[^>]*>([^<]+)<', page.html):
+        people = await manager.get(unescape(url))
+        assert people.status == 200, url
+        found.append((said, sorted(re.findall(r"<span><b>([^<]+)</b>", people.html))))
+    both = ["双双", "早早"]
+    # The figure; 30 days and until now; one month later; those whom the money is divided by.
+    assert found == [
+        ("2", both),
+        ("2", both),
+        ("100%", both),
+        ("100%", both),
+        ("2", both),
+        ("50%", ["早早"]),
+        ("2", both),
+    ]
+    # Ten days after the first order are no choice of the board.
+    assert (await manager.get("/console/reports/people?of=back_10")).status == 404
+    two_years = await manager.get("/console/reports/board/repurchase?months=24")
+    assert "2024-06-01" not in two_years.html
 
 
 async def _cohorts(world: World, fill: Any, first: date, months: int) -> list[board_repurchase.Cohort]:
