@@ -1,5 +1,7 @@
 """经营报表: the boards that are made of tables, each with its figures, a chart, and as a file."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -94,8 +96,16 @@ async def board_xlsx(request: web.Request) -> web.StreamResponse:
 async def _export(request: web.Request, suffix: str) -> web.Response:
     sort, chosen = _find(request), read_chosen(request)
     found: Board = await request.app[SERVICES].db.read(sort.load, _look(request, chosen))
-    pages = [grid_sheet(grid) for grid in found.grids] + [figures_sheet(list(found.figures))]
+    pages = [grid_sheet(_as_shown(grid, request.query)) for grid in found.grids] + [figures_sheet(list(found.figures))]
     return file_response(sort.key, chosen, pages, suffix)
+
+
+def _as_shown(grid: Grid, query: Mapping[str, str]) -> Grid:
+    """In the order that the page has it in."""
+    if not grid.is_sortable:
+        return grid
+    sort, is_up = (query.get("sort", ""), query.get("up") == "1") if grid.key == query.get("grid") else ("", False)
+    return replace(grid, lines=grid.in_order(sort, is_up=is_up))
 
 
 def grid_sheet(grid: Grid) -> Sheet:

@@ -19,7 +19,7 @@ from scrm.reports.measures import OF_CHANNEL, Unit
 from scrm.reports.measures.kinds import Figure, Value
 from scrm.reports.period import COMPARISONS, SPANS, Asked, read_asked
 from scrm.reports.sheets import Cell, Sheet
-from scrm.reports.trade import Day
+from scrm.reports.trade import Day, Shop
 from scrm.reports.whose import Whose, list_choices, read_whose
 from scrm.services import SERVICES
 from web.render import money
@@ -242,11 +242,12 @@ async def _export(request: web.Request, suffix: str) -> web.Response:
     def look(conn: Connection) -> list[Sheet]:
         if name == "overview":
             board = boards.load_overview(conn, chosen.asked, chosen.whose, now, zone)
-            return [figures_sheet(board.figures), _days_sheet(board.days)]
+            return [figures_sheet(board.figures), _shops_sheet(board.shops), _days_sheet(board.days)]
         found = boards.load_channels(conn, chosen.asked, chosen.whose, now, zone)
         sort, is_up, _ = _read_order(request)
         rows = boards.order_channels(found.channels, sort, is_up=is_up)
-        return [_channels_sheet(rows), figures_sheet(found.figures), _days_sheet(found.days)]
+        pages = [_channels_sheet(rows), figures_sheet(found.figures), _stages_sheet(found.stages)]
+        return [*pages, _days_sheet(found.days)]
 
     return file_response(name, chosen, await services.db.read(look), suffix)
 
@@ -286,9 +287,24 @@ def figures_sheet(figures: list[Figure]) -> Sheet:
 
 
 def _days_sheet(days: list[Day]) -> Sheet:
-    rows: list[list[Cell]] = [["日期", "新增", "流失", "付款订单", "实付（元）"]]
-    rows += [[each.day.isoformat(), each.adds, each.lost, each.orders, each.paid_fen / 100] for each in days]
+    rows: list[list[Cell]] = [["日期", "新增", "流失", "净增", "付款订单", "实付（元）"]]
+    rows += [
+        [each.day.isoformat(), each.adds, each.lost, each.adds - each.lost, each.orders, each.paid_fen / 100]
+        for each in days
+    ]
     return Sheet("每日", rows)
+
+
+def _shops_sheet(shops: list[Shop]) -> Sheet:
+    rows: list[list[Cell]] = [["平台", "付款订单", "实付（元）"]]
+    rows += [[SHOPS.get(each.channel, each.channel or "其他"), each.orders, each.paid_fen / 100] for each in shops]
+    return Sheet("各平台", rows)
+
+
+def _stages_sheet(stages: list[boards.Stage]) -> Sheet:
+    rows: list[list[Cell]] = [["从扫码到复购", "人数", "占前一步"]]
+    rows += [[each.title, each.count, plain(each.part, Unit.SHARE)] for each in stages]
+    return Sheet("从扫码到复购", rows)
 
 
 def _channels_sheet(rows: list[boards.Channel]) -> Sheet:

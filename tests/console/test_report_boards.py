@@ -60,6 +60,12 @@ async def test_the_staff_board_says_who_brought_what(march: World, manager: Visi
     sorted_up = await manager.get(f"/console/reports/board/staff?{SPAN}&grid=staff&sort=added&up=1")
     table = sorted_up.text.partition("新增客户 ↑")[2]
     assert table.index("王浩") < table.index("李娜")
+    # The file has them in the order of the page.
+    for shown, order in ((sorted_up, ["王浩", "李娜"]), (page, ["李娜", "王浩"])):
+        address = next(link for link in shown.links if "staff.csv" in link)
+        response = await march.client.get(address, headers=manager.cookie)
+        rows = csv.DictReader(io.StringIO((await response.text()).removeprefix("\ufeff")))
+        assert [row["员工"] for row in rows] == order
 
 
 async def test_who_adds_a_member_again_is_one_customer_of_theirs(march: World) -> None:

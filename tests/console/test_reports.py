@@ -296,7 +296,10 @@ async def test_files_hold_the_figures_and_run_nothing(march: World, manager: Vis
     figures = list(csv.DictReader(io.StringIO((await fetch("overview.csv")).decode("utf-8-sig"))))
     assert {row["指标"]: row["本期"] for row in figures}["实付金额（元）"] == "187.0"
     book = CalamineWorkbook.from_filelike(io.BytesIO(await fetch("channels.xlsx")))
-    assert book.sheet_names == ["渠道", "指标", "每日"]
+    assert book.sheet_names == ["渠道", "指标", "从扫码到复购", "每日"]
+    assert book.get_sheet_by_name("从扫码到复购").to_python()[2][:2] == ["添加", 2.0]
+    shops = CalamineWorkbook.from_filelike(io.BytesIO(await fetch("overview.xlsx"))).get_sheet_by_name("各平台")
+    assert shops.to_python()[1:] == [["有赞", 3.0, 180.0], ["淘宝", 1.0, 7.0]]
     lines = book.get_sheet_by_name("渠道").to_python()
     assert lines[2][0] == "=1+1 包裹卡"
     assert lines[2][3] == 1.0
