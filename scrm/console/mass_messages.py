@@ -94,6 +94,7 @@ def _copied(row: Row[Any]) -> dict[str, Any]:
         "link_desc": link.get("desc", ""),
         **{name: card.get(name.removeprefix("program_"), "") for name in _PROGRAM},
         "audience": audience,
+        "order": [_key_of(each) for each in row.attachments],
         "chosen": chosen | {str(each["media"]) for each in row.attachments if "media" in each},
     }
 
@@ -102,7 +103,7 @@ async def _form(request: web.Request, kind: str, *, status: int = 200, problem: 
     services = request.app[SERVICES]
 
     blank = dict.fromkeys((*_TEXTS, "at"), "")
-    filled = {**blank, "chosen": set(), "audience": Audience(), **given}
+    filled = {**blank, "chosen": set(), "order": [], "audience": Audience(), **given}
     picked = {*filled["chosen"], filled["program_media"]}
 
     def look(conn: Connection) -> dict[str, Any]:
@@ -217,7 +218,13 @@ async def create(request: web.Request) -> web.StreamResponse:
     except Invalid as error:
         chosen = {str(value) for name in ("userid", "tag", "state", "chat", "media") for value in form.getall(name, [])}
         kind = "group" if form.get("kind") == "group" else "single"
-        given = {**texts, "chosen": chosen, "audience": audience, "at": str(form.get("at", ""))[:20]}
+        given = {
+            **texts,
+            "order": [_key_of(each) for each in attachments],
+            "chosen": chosen,
+            "audience": audience,
+            "at": str(form.get("at", ""))[:20],
+        }
         return await _form(request, kind, status=422, problem=error.text, **given)
     raise web.HTTPSeeOther(f"/console/mass-messages/{message_id}")
 
@@ -233,7 +240,15 @@ def _content(form: Any) -> tuple[dict[str, str], list[dict[str, Any]]]:
     # A cover alone is no card yet.
     if set(card) - {"media"}:
         attachments.append({programs.KIND: card})
+    places = {str(key): place for place, key in enumerate(form.getall("order", []))}
+    # What was never placed comes last, as it stands in the form.
+    attachments.sort(key=lambda each: places.get(_key_of(each), len(places)))
     return texts, attachments
+
+
+def _key_of(attachment: dict[str, Any]) -> str:
+    """How the form names it in its order: by its kind, of which there is one, or its file."""
+    return next((kind for kind in ("link", programs.KIND) if kind in attachment), str(attachment.get("media", "")))
 
 
 def _time(services: Services, written: str) -> datetime:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from playwright.async_api import Page as BrowserPage
+from playwright.async_api import expect
 
 from scrm.app import open_services
 from scrm.content.media import store as media_store
@@ -226,6 +227,63 @@ async def test_a_moment_is_made_by_its_form(manager: Visitor, world: World) -> N
 
 async def enter(page: BrowserPage, base: str, manager: Visitor) -> None:
     await page.context.add_cookies([{"name": COOKIE, "value": manager.token, "url": base}])
+
+
+async def test_attachments_are_sorted_by_key_and_by_hand_and_the_page_of_a_message_refreshes_itself(
+    manager: Visitor, world: World, open_page: OpenPage
+) -> None:
+    await world.add(XIAOMAN)
+    base, now = str(world.client.make_url("")).rstrip("/"), world.clock.now()
+    sha256 = (await (await upload(manager, "封面.png", PNG)).json())["sha256"]
+    living: dict[str, Any] = {"made_at": now, "renew_at": None, "expires_at": now + timedelta(days=3)}
+    await world.services.db.write(media_store.save_copy, sha256, "message", media_id="cover", **living)
+    world.wecom.say("externalcontact/add_msg_template", {**OK, "msgid": "msg1", "fail_list": []})
+    page = await open_page(height=2000)
+    await page.emulate_media(reduced_motion="reduce")
+    await enter(page, base, manager)
+    await page.goto(base + "/console/mass-messages/new")
+    await page.locator('input[name="userid"]').first.check()
+    await page.locator('input[name="media"]').check()
+    await page.get_by_text("加一个链接").click()
+    await page.locator('input[name="link_title"]').fill("新品")
+    await page.locator('input[name="link_url"]').fill("https://example.com/")
+    await page.get_by_text("加一个小程序").click()
+    await page.locator('input[name="program_title"]').fill("商城")
+    await page.locator('input[name="program_appid"]').fill("wx0123456789abcdef")
+    await page.locator('input[name="program_page"]').fill("pages/new.html")
+    await page.locator('select[name="program_media"]').select_option(sha256)
+    rows = page.locator("attachment-order li span")
+    await expect(rows).to_have_text(["封面.png", "链接：新品", "小程序：商城"])
+    await page.get_by_role("button", name="排序：小程序：商城").press("ArrowUp")
+    await expect(rows).to_have_text(["封面.png", "小程序：商城", "链接：新品"])
+    grip = page.get_by_role("button", name="排序：封面.png")
+    held, last = await grip.bounding_box(), await page.locator("attachment-order li").last.bounding_box()
+    assert held is not None
+    assert last is not None
+    await page.mouse.move(held["x"] + 8, held["y"] + 8)
+    await page.mouse.down()
+    await page.mouse.move(held["x"] + 40, last["y"] + last["height"] - 4, steps=15)
+    await expect(page.locator("attachment-order li[data-key]:not(.sortable-fallback)").nth(2)).to_contain_text(
+        "封面.png"
+    )
+    await page.mouse.up()
+    await expect(page.locator("#preview .phone-card").first).to_contain_text("商城")
+    await page.get_by_role("button", name="创建群发").click()
+    await expect(page.locator("#live")).to_be_visible()
+    await world.settle()
+    (body,) = world.wecom.called("externalcontact/add_msg_template")
+    assert [each["msgtype"] for each in body["attachments"]] == ["miniprogram", "link", "image"]
+    # The page looks every ten seconds by itself: the browser's clock is moved, nobody waits.
+    await page.clock.install()
+    await page.reload()
+    await expect(page.locator("#live")).to_contain_text("已确认 0 / 1")
+    sent = {**OK, "send_list": [{"external_userid": XIAOMAN, "userid": "lina", "status": 1, "send_time": 1772420000}]}
+    world.wecom.say("externalcontact/get_groupmsg_task", {**OK, "task_list": [{"userid": "lina", "status": 2}]})
+    world.wecom.say("externalcontact/get_groupmsg_send_result", sent)
+    world.clock.advance(minutes=2)
+    await results.poll(world.services)
+    await page.clock.fast_forward(11_000)
+    await expect(page.locator("#live")).to_contain_text("已确认 1 / 1")
 
 
 @pytest.mark.parametrize("width", [390, 1280])

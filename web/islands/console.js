@@ -15,6 +15,7 @@ import "./console/global-search.js";
 // Only where there is a board: dragging is 13 kB that no other page needs.
 if (document.querySelector("board-editor")) import("./console/board.js");
 if (document.querySelector("[data-folders]")) import("./console/library-drag.js");
+if (document.querySelector("attachment-order")) import("./console/attachment-order.js");
 if (document.querySelector("tag-order")) import("./console/tag-order.js");
 if (document.querySelector("condition-builder, board-editor")) import("./console/conditions/conditions.js");
 if (document.querySelector("select[data-searched]")) import("./console/long-select.js");
