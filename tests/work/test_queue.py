@@ -6,12 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
+from structlog.testing import CapturingLogger
 
 from scrm.db import Database
 from scrm.errors import Conflict
 from scrm.wecom.errors import WeComError
 from scrm.work import queue
+from scrm.work import worker as worker_module
 from scrm.work.models import work_item
 from scrm.work.retry import next_try
 from scrm.work.worker import LANES, Worker
@@ -195,14 +196,15 @@ async def test_a_database_that_is_away_is_told_once_and_the_work_goes_on_when_it
 
     await add(db, clock, payload={"n": 1})
     worker = worker_of(db, clock, doer)
-    with capture_logs() as lines:
-        monkeypatch.setattr(queue, "has_due", refuse)
+    log = CapturingLogger()
+    monkeypatch.setattr(worker_module, "log", log)
+    with monkeypatch.context() as away:
+        away.setattr(queue, "has_due", refuse)
         await worker.start()
         await eventually(lambda: a_second_later()[0] >= 3 * len(LANES))
-        monkeypatch.undo()
-        await eventually(lambda: a_second_later()[1] == [1])
-        await worker.stop()
-    told = [line["event"] for line in lines if line["event"].startswith("work.claim")]
+    await eventually(lambda: a_second_later()[1] == [1])
+    await worker.stop()
+    told = [call.args[0] for call in log.calls if call.args[0].startswith("work.claim")]
     assert told == ["work.claim_failed", "work.claims_again"]
 
 
