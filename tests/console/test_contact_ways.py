@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from multidict import MultiDict
+from playwright.async_api import Locator, expect
 from playwright.async_api import Page as BrowserPage
 
 from scrm.contact_ways import acquisition, link_figures
@@ -217,7 +218,7 @@ async def test_the_form_is_filled_in_by_hand(
     await page.get_by_text("给个别员工单独设上限").click()
     await page.locator("[name=cap0_userid]").select_option("lina")
     await page.locator("[name=cap0_most]").fill("5")
-    await page.get_by_text("加一个排班时段").click()
+    await paint_a_week(page)
     await screenshot(page, f"way-new-{width}")
     await page.screenshot(path=f"var/screenshots/way-new-full-{width}.png", full_page=True)
     await page.get_by_role("button", name="创建").click()
@@ -227,7 +228,56 @@ async def test_the_form_is_filled_in_by_hand(
     await page.screenshot(path=f"var/screenshots/way-{width}.png", full_page=True)
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
     (row,) = await world.rows(contact_way)
-    night = {"start": "22:00", "end": "02:00", "days": list(range(7))}
-    assert row.plan == {"party": [8], "caps": {"lina": 5}, "skip_verify": [night]}
+    plan = plan_of(row.plan)
+    assert (plan.party, plan.caps) == ((8,), {"lina": 5})
+    assert plan.skip_verify == (Period(start="22:00", end="02:00"),)
+    assert plan.shifts == (
+        Shift(start="09:00", days=(0, 1), userids=("wuhao",)),
+        Shift(start="22:00", end="02:30", days=(4,), userids=("wuhao",)),
+    )
+    await page.locator("week-editor .week-shift").nth(3).wait_for()  # the night is on both its days
+    await page.get_by_role("gridcell", name="周六 1 点，吴昊").press("Delete")
+    await expect(page.get_by_role("gridcell", name="周五 22 点，没人当班")).to_have_count(1)
+    await page.get_by_role("button", name="撤销").click()
+    await expect(page.get_by_role("gridcell", name="周五 22 点，吴昊")).to_have_count(1)
     await page.goto(base + "/console/contact-ways")
     await screenshot(page, f"ways-{width}")
+
+
+async def paint_a_week(page: BrowserPage) -> None:
+    """Three shifts by mouse and keys before one save: one over two days, one over midnight, one taken away again."""
+    said = page.locator("week-editor [role=status]")
+    await page.get_by_text("画给谁").click()
+    await page.locator("week-editor").get_by_role("checkbox", name="吴昊").check()
+
+    def cell(day: int, hour: int) -> Locator:
+        return page.locator(f"week-editor [data-day='{day}'][data-hour='{hour}']")
+
+    await drag(page, cell(0, 9), cell(1, 17))
+    await expect(said).to_have_text("已排 周一、二 09:00–18:00，保存后生效")
+    await expect(page.get_by_text("没人当班：")).to_be_visible()  # the server has read the rows
+    await drag(page, page.locator("week-editor [data-edge=end]").first, cell(0, 23), to=0.95)
+    await expect(said).to_have_text("改为 09:00–24:00，保存后生效")
+    await cell(4, 21).focus()
+    await page.keyboard.press("ArrowRight")
+    await page.keyboard.press("Shift+ArrowRight")
+    await page.keyboard.press("Enter")
+    await expect(said).to_have_text("已排 周五 22:00–24:00，保存后生效")
+    for _ in range(5):
+        await page.keyboard.press("+")
+    await expect(said).to_have_text("改为 22:00–02:30，保存后生效")
+    await cell(6, 12).click()
+    await expect(said).to_have_text("已排 周日 12:00–13:00，保存后生效")
+    await page.locator("week-editor .week-shift[title^='12:00']").click(position={"x": 6, "y": 15})
+    await expect(said).to_have_text("已去掉 周日 12:00–13:00，保存后生效")
+
+
+async def drag(page: BrowserPage, start: Locator, end: Locator, *, to: float = 0.5) -> None:
+    await start.scroll_into_view_if_needed()
+    first, last = await start.bounding_box(), await end.bounding_box()
+    assert first
+    assert last
+    await page.mouse.move(first["x"] + first["width"] / 2, first["y"] + first["height"] / 2)
+    await page.mouse.down()
+    await page.mouse.move(last["x"] + last["width"] * to, last["y"] + last["height"] / 2, steps=4)
+    await page.mouse.up()

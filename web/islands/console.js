@@ -19,3 +19,4 @@ if (document.querySelector("attachment-order")) import("./console/attachment-ord
 if (document.querySelector("tag-order")) import("./console/tag-order.js");
 if (document.querySelector("condition-builder, board-editor")) import("./console/conditions/conditions.js");
 if (document.querySelector("select[data-searched]")) import("./console/long-select.js");
+if (document.querySelector("week-editor")) import("./console/week-editor.js");
