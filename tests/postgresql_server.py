@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,8 @@ import asyncpg
 HOW_TO_GET_IT = "没有 PostgreSQL：运行 python3 dev.py setup（pip 版），或 apt-get install -y postgresql"
 START_SECONDS = 30
 ROOM_BYTES = 2 << 30
+PREFIX = "scrm-pg-"
+LEFT_SECONDS = 3600
 FAST_AND_THROWN_AWAY = (
     "fsync=off",
     "full_page_writes=off",
@@ -86,7 +88,9 @@ def running(options: tuple[str, ...] = FAST_AND_THROWN_AWAY, place: Path | None 
     binaries = find_binaries()
     if binaries is None:
         raise RuntimeError(HOW_TO_GET_IT)
-    folder = Path(tempfile.mkdtemp(prefix="scrm-pg-", dir=place))
+    place = place or Path(tempfile.gettempdir())
+    sweep(place)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
     process = None
     try:
         user = owner(folder)
@@ -97,6 +101,26 @@ def running(options: tuple[str, ...] = FAST_AND_THROWN_AWAY, place: Path | None 
     finally:
         stop(process)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(place: Path) -> None:
+    """Take away what runs that were killed have left: in memory it would stay until the machine restarts."""
+    for left in place.glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > LEFT_SECONDS and not serves(left):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def serves(folder: Path) -> bool:
+    """Whether the server of this folder is alive."""
+    try:
+        process = int((folder / "data" / "postmaster.pid").read_text().split("\n", 1)[0])
+        os.kill(process, 0)
+    except (FileNotFoundError, ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def owner(folder: Path) -> int | None:
