@@ -47,6 +47,7 @@ ENTITIES: dict[str, tuple[str, str]] = {
     "channel_cost": ("渠道成本", "/console/contact-ways/{}/costs"),
     "saved_report": ("自定义报表", "/console/reports/saved/{}"),
     "bulk_job": ("批量操作", "/console/customers/bulk/{}"),
+    "order_file": ("订单文件", "/console/orders/files/{}"),
     "callback": ("回调", "/console/callbacks/{}"),
     "callback_replay": ("重放回调", "/console/callbacks"),
     "contact_way": ("渠道活码", "/console/contact-ways/{}"),

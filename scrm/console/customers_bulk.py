@@ -235,6 +235,7 @@ async def show(request: web.Request) -> web.StreamResponse:
 
     values = await request.app[SERVICES].db.read(look) | {
         "choice_words": choice_words,
+        "address": f"/console/customers/bulk/{request.match_info['id']}",
         "states": bulk_kinds.STATES,
         "results": bulk_kinds.RESULTS,
         "undo_words": bulk_kinds.UNDO_WORDS,
@@ -325,6 +326,8 @@ def _mine(request: web.Request, conn: Connection) -> Row[Any]:
     """The job of the address; somebody else's only for those who reach everybody."""
     job = bulk_store.get_job(conn, int(request.match_info["id"]))
     member = request[MANAGER]
+    if job.kind not in KINDS:
+        raise NotFound("没有这次批量操作，可能已超过 90 天")
     if job.by != member.userid and not member.scope.is_whole:
         raise Forbidden("这是同事做的批量操作，你的角色只能看自己的")
     return job

@@ -1,34 +1,32 @@
 """订单: everybody's orders by time, state, channel, source and amount, with what they add up to."""
 
 import asyncio
+import secrets
 import tempfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from aiohttp import web
 from sqlalchemy import Connection, Row
 
 from scrm.access.scope import Scope
 from scrm.console import words
-from scrm.console.door import MANAGER, for_managers, page
-from scrm.console.playbooks import names_of
+from scrm.console.door import MANAGER, before_of, for_managers, page
+from scrm.customer_lists import bulk_store, order_export
 from scrm.customer_lists import order_filters as filters
 from scrm.customer_lists import order_store as store
-from scrm.customer_lists.columns import Cell
-from scrm.customer_lists.export import SUFFIXES, TYPES, Sheet, open_sheet
-from scrm.errors import Invalid, NotFound
+from scrm.customer_lists.bulk_kinds import STATES
+from scrm.customer_lists.export import SUFFIXES, TYPES, folder_of, open_sheet
+from scrm.errors import Conflict, Forbidden, Invalid, NotFound
+from scrm.profiles.store import names_of
 from scrm.services import SERVICES, Services
 from web.render import render
 
 routes = web.RouteTableDef()
 
-MOST_EXPORTED, _AT_ONCE = 100_000, 1_000
-_HEADING = (
-    *("订单号", "渠道", "店铺", "客户", "客户编号", "状态", "售后", "下单时间"),
-    *("实付（元）", "退款（元）", "来源", "测试单"),
-)
+# A file of more orders than that is written in the background.
+MOST_AT_ONCE = 5_000
+_FILE = r"/console/orders/files/{id:\d{1,18}}"
 
 
 @routes.get("/console/orders")
@@ -52,6 +50,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         states=filters.STATES,
         origins=filters.ROUTES,
         days=filters.DAYS,
+        once=secrets.token_urlsafe(16),
         **await services.db.read(look),
     )
 
@@ -64,71 +63,137 @@ async def sums(request: web.Request) -> web.StreamResponse:
     return render(request, "console/orders_sums.html", sums=found, most=store.MOST_SUMMED, words=words)
 
 
-@routes.get("/console/orders/export.{suffix}")
+# Files ----------------------------------------------------------------------------------------------------------------
+
+
+@routes.post("/console/orders/export")
 @for_managers
 async def export(request: web.Request) -> web.StreamResponse:
-    """What the list shows, all of it, as a file for a spreadsheet."""
-    services, scope, suffix = request.app[SERVICES], request[MANAGER].scope, request.match_info["suffix"]
-    narrowed = _narrowed(request)
+    """What the list shows, all of it, as a file: few orders at once, many in the background."""
+    services, member, form = request.app[SERVICES], request[MANAGER], await request.post()
+    suffix = str(form.get("suffix", ""))
     if suffix not in SUFFIXES:
         raise NotFound(f"没有这种文件：{suffix[:10]}，可以导出 xlsx 或 csv")
+    narrowed = _narrow(services, filters.read_text(str(form.get("query", ""))))
     if narrowed.problems:
         raise Invalid("；".join(narrowed.problems))
-    if await services.db.read(store.count_up_to, narrowed, scope, most=MOST_EXPORTED) > MOST_EXPORTED:
-        raise Invalid(f"一次最多导出 {MOST_EXPORTED // 10_000} 万单，现在的条件超过了，请缩短下单时间，分几次导出")
+    if await services.db.read(store.count_up_to, narrowed, member.scope, most=MOST_AT_ONCE) <= MOST_AT_ONCE:
+        return await _answer_file(services, narrowed, member.scope, suffix)
+    draft = bulk_store.Draft(
+        kind=bulk_store.ORDERS,
+        selection=order_export.selection_of(narrowed),
+        choice={"suffix": suffix},
+        by=member.userid,
+        by_name=member.name,
+        reach=member.scope.reach,
+        once=f"{form.get('once', '')}:{suffix}"[:64] if form.get("once") else secrets.token_urlsafe(16),
+    )
+    job_id = await services.db.write(bulk_store.add_job, draft, now=services.clock.now())
+    raise web.HTTPSeeOther(f"/console/orders/files/{job_id}")
+
+
+async def _answer_file(services: Services, narrowed: filters.Narrowed, scope: Scope, suffix: str) -> web.Response:
     with tempfile.TemporaryDirectory(prefix="scrm-") as folder:
         path = Path(folder) / f"orders.{suffix}"
         with open_sheet(path, suffix, "订单") as sheet:
-            await _write(services, narrowed, scope, sheet)
+            sheet.write(order_export.HEADING)
+            async for rows in order_export.read(services, narrowed, scope):
+                await asyncio.to_thread(sheet.write_all, rows)
         # An open file is there until it is read, whatever becomes of its name.
         body = await asyncio.to_thread(path.open, "rb")
     today = services.clock.now().astimezone(services.settings.shop.zone).date()
-    headers = {
-        "Content-Disposition": f'attachment; filename="orders-{today}.{suffix}"',
+    return web.Response(body=body, headers=_headers(f"orders-{today}", suffix))
+
+
+def _headers(name: str, suffix: str) -> dict[str, str]:
+    return {
+        "Content-Disposition": f'attachment; filename="{name}.{suffix}"',
+        "Content-Type": TYPES[suffix],
         "Cache-Control": "no-store",
     }
-    return web.Response(body=body, content_type=TYPES[suffix], headers=headers)
 
 
-async def _write(services: Services, narrowed: filters.Narrowed, scope: Scope, sheet: Sheet) -> None:
-    zone = services.settings.shop.zone
-
-    def look(conn: Connection, before: str) -> tuple[store.Found, Mapping[int, str]]:
-        found = store.find_page(conn, narrowed, scope, before=before, limit=_AT_ONCE)
-        return found, names_of(conn, {row.person_id for row in found.rows if row.person_id is not None})
-
-    def keep(rows: Sequence[Row[Any]], names: Mapping[int, str]) -> None:
-        for row in rows:
-            sheet.write(_line(row, names, zone))
-
-    sheet.write(_HEADING)
-    before = ""
-    while True:
-        found, names = await services.db.read(look, before)
-        await asyncio.to_thread(keep, found.rows, names)
-        if not (before := found.before):
-            return
+@routes.get("/console/orders/files")
+@for_managers
+async def show_files(request: web.Request) -> web.StreamResponse:
+    """Everybody's for those who reach everybody, else one's own."""
+    member, before = request[MANAGER], before_of(request)
+    whose = "" if member.scope.is_whole else member.userid
+    rows = await request.app[SERVICES].db.read(
+        bulk_store.list_jobs, whose, of_orders=True, before=before, limit=store.PAGE
+    )
+    last = rows[-1].id if len(rows) == store.PAGE else None
+    return await page(request, "order_files.html", active="orders", rows=rows, states=STATES, before=last, told=_told)
 
 
-def _line(row: Row[Any], names: Mapping[int, str], zone: ZoneInfo) -> list[Cell]:
-    case = words.aftersale_state(row.aftersale_status)
-    return [
-        row.order_no,
-        words.channel(row.channel),
-        row.shop_key,
-        names.get(row.person_id, "未知昵称") if row.person_id else "",
-        row.person_id,
-        words.order_state(row.status, row.delivered_at, row.raw_status).text,
-        case.text if case else "",
-        f"{row.ordered_at.astimezone(zone):%Y-%m-%d %H:%M:%S}" if row.ordered_at else "",
-        row.paid_fen / 100,
-        row.refunded_fen / 100,
-        filters.ROUTES.get(row.route, row.route),
-        "是" if row.is_test else "",
-    ]
+@routes.get(_FILE)
+@for_managers
+async def show_file(request: web.Request) -> web.StreamResponse:
+    """Its progress alone where the page asks for it again."""
+    job = await request.app[SERVICES].db.read(_mine, request)
+    values: dict[str, Any] = {"job": job, "states": STATES, "address": f"/console/orders/files/{job.id}", "told": _told}
+    if not request.headers.get("HX-Request"):
+        return await page(request, "order_file.html", active="orders", **values)
+    if job.state in bulk_store.OPEN:
+        return render(request, "console/bulk_progress.html", member=request[MANAGER], **values)
+    return web.Response(headers={"HX-Refresh": "true"})
+
+
+@routes.post(_FILE + "/cancel")
+@for_managers
+async def cancel(request: web.Request) -> web.StreamResponse:
+    services = request.app[SERVICES]
+
+    def stop(conn: Connection) -> int:
+        job = _mine(conn, request)
+        if not bulk_store.cancel(conn, job.id, now=services.clock.now()):
+            raise Conflict("这次导出已经结束，不能取消")
+        return int(job.id)
+
+    raise web.HTTPSeeOther(f"/console/orders/files/{await services.db.write(stop)}")
+
+
+@routes.get(_FILE + "/export")
+@for_managers
+async def download(request: web.Request) -> web.StreamResponse:
+    services = request.app[SERVICES]
+    job = await services.db.read(_mine, request)
+    path = folder_of(services) / job.file
+    if not job.file or not path.is_file():
+        raise NotFound("没有这个文件，可能已过 7 天。请重新导出")
+    return web.FileResponse(path, headers=_headers(f"orders-{job.id}", job.choice["suffix"]))
+
+
+def _mine(conn: Connection, request: web.Request) -> Row[Any]:
+    """The file of the address; somebody else's only for those who reach everybody."""
+    job, member = bulk_store.get_job(conn, int(request.match_info["id"])), request[MANAGER]
+    if job.kind != bulk_store.ORDERS:
+        raise NotFound("没有这个订单文件，可能已超过 90 天")
+    if job.by != member.userid and not member.scope.is_whole:
+        raise Forbidden("这是同事导出的文件，你的角色只能看自己的")
+    return job
+
+
+def _told(job: Row[Any]) -> str:
+    """By what the orders of a file were chosen, in a few words."""
+    wanted = filters.read_text(job.selection["query"])
+    paid = (
+        f"实付 {wanted.paid_from or '0'} 元至 {wanted.paid_to or '不限'}" if wanted.paid_from or wanted.paid_to else ""
+    )
+    parts = (
+        f"{wanted.since} 至 {wanted.until}" if wanted.since else "",
+        f"“{wanted.q}”" if wanted.q else "",
+        filters.STATES.get(wanted.state, ""),
+        words.channel(wanted.channel) if wanted.channel else "",
+        filters.ROUTES.get(wanted.route, ""),
+        paid,
+    )
+    return " · ".join(each for each in parts if each)
 
 
 def _narrowed(request: web.Request) -> filters.Narrowed:
-    services = request.app[SERVICES]
-    zone, lookup = services.settings.shop.zone, services.vault.lookup
-    return filters.narrow(filters.read(request.query), zone, lookup, services.clock.now())
+    return _narrow(request.app[SERVICES], filters.read(request.query))
+
+
+def _narrow(services: Services, wanted: filters.Wanted) -> filters.Narrowed:
+    return filters.narrow(wanted, services.settings.shop.zone, services.vault.lookup, services.clock.now())

@@ -10,10 +10,10 @@ from sqlalchemy import Connection, Row
 
 from scrm.access.scope import require_person
 from scrm.console.door import MANAGER, for_managers, page, scope_of
-from scrm.console.playbooks import names_of
 from scrm.errors import Conflict, NotFound
 from scrm.profiles.conditions import EVENTS
 from scrm.profiles.members import member_names
+from scrm.profiles.store import names_of
 from scrm.services import SERVICES, Services
 from scrm.sop import lifecycle_store, run_acts, store, waiting
 from scrm.sop.run_acts import Done

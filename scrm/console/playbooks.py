@@ -6,14 +6,14 @@ from functools import partial
 from typing import Any
 
 from aiohttp import web
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row
 
 from scrm.access.scope import require_person
 from scrm.console import reading, store
 from scrm.console.door import MANAGER, before_of, for_managers, page, scope_of
 from scrm.errors import Conflict, Forbidden, NotFound, ScrmError
 from scrm.profiles.members import member_names
-from scrm.profiles.models import external_contact, person
+from scrm.profiles.store import names_of
 from scrm.reports.playbooks import count_runs
 from scrm.services import SERVICES, Services
 from scrm.sop import explain_cli, lifecycle, lifecycle_store, results, tally, why
@@ -227,17 +227,6 @@ def _span(request: web.Request) -> int:
     """How many days, today among them."""
     asked = request.query.get("days", "")
     return int(asked) if asked in map(str, SPANS) else 30
-
-
-def names_of(conn: Connection, person_ids: Iterable[int]) -> dict[int, str]:
-    """What a person is called: by the contact's name, else our own."""
-    wanted = list(person_ids)
-    own = conn.execute(select(person.c.id, person.c.name).where(person.c.id.in_(wanted)))
-    names = {row.id: row.name or "未知昵称" for row in own}
-    contacts = select(external_contact.c.person_id, external_contact.c.name)
-    for row in conn.execute(contacts.where(external_contact.c.person_id.in_(wanted), external_contact.c.name != "")):
-        names[row.person_id] = row.name
-    return names
 
 
 async def _turn(request: web.Request, act: Callable[..., None]) -> web.StreamResponse:

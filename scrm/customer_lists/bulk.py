@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from scrm.access.scope import Scope, reaches, scope_for
-from scrm.customer_lists import bulk_store, export, filters, store
+from scrm.customer_lists import bulk_store, export, filters, order_export, store
 from scrm.customer_lists.bulk_acts import ACTS, Errand
 from scrm.customer_lists.bulk_kinds import KINDS
 from scrm.customer_lists.bulk_store import Outcome
@@ -23,6 +23,8 @@ from scrm.sop.enrol import Rules
 from scrm.sop.shelf import house_of, playbooks_of
 from scrm.work.queue import Claimed
 
+# Kinds that come to a file.
+_FILES = {"export": export.run, bulk_store.ORDERS: order_export.run}
 _GATHERED = 1000
 # Tags of 200,000 customers are told to WeCom in three hours; what it cannot have for now is tried for a day.
 _REFUSED_WITHIN = timedelta(days=3)
@@ -38,8 +40,8 @@ async def run_bulk(services: Services, item: Claimed) -> None:
         while await services.db.write_as(Priority.IMPORT, _gather, services, job_id):
             await services.worker.give_way()
         job = await services.db.read(bulk_store.get_job, job_id)
-        if job.kind == "export":
-            await export.run(services, job)
+        if (writes := _FILES.get(job.kind)) is not None:
+            await writes(services, job)
             return
         while await services.db.write_as(Priority.IMPORT, _take, services, job_id):
             await services.worker.give_way()

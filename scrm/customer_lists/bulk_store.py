@@ -17,6 +17,8 @@ from scrm.sop.models import enrolment
 from scrm.work import queue
 
 KIND = "customers.bulk"
+# A file of orders is a job without persons: nothing is gathered, its pages are those of the orders.
+ORDERS = "orders"
 OPEN = ("gathering", "running")
 _KEPT = timedelta(days=90)
 _AT_ONCE = 1000
@@ -51,7 +53,7 @@ def add_job(conn: Connection, draft: Draft, *, now: datetime) -> int:
         "kind": draft.kind,
         "selection": draft.selection,
         "choice": draft.choice,
-        "state": "gathering",
+        "state": "running" if draft.kind == ORDERS else "gathering",
         "by": draft.by,
         "by_name": draft.by_name[:80],
         "reach": draft.reach,
@@ -65,7 +67,10 @@ def add_job(conn: Connection, draft: Draft, *, now: datetime) -> int:
     # Jobs of one kind run one after the other; an export need not wait for tags.
     item = queue.Item("bulk", KIND, {"job_id": job_id}, order_key=f"bulk:{draft.kind}", dedupe_key=f"bulk:{job_id}")
     queue.add(conn, item, now=now)
-    audit.changed(conn, "bulk_job", job_id, None, {"kind": draft.kind, "choice": draft.choice})
+    if draft.kind == ORDERS:
+        audit.changed(conn, "order_file", job_id, None, {**draft.choice, "query": draft.selection["query"]})
+    else:
+        audit.changed(conn, "bulk_job", job_id, None, {"kind": draft.kind, "choice": draft.choice})
     return int(job_id)
 
 
@@ -83,9 +88,12 @@ def lock_job(conn: Connection, job_id: int) -> Row[Any]:
     return conn.execute(query.with_for_update() if conn.dialect.name == "postgresql" else query).one()
 
 
-def list_jobs(conn: Connection, by: str, *, before: int | None = None, limit: int = 50) -> list[Row[Any]]:
+def list_jobs(
+    conn: Connection, by: str, *, of_orders: bool = False, before: int | None = None, limit: int = 50
+) -> list[Row[Any]]:
     """The newest first; of one person, or of everybody where `by` is empty."""
-    query = select(bulk_job).order_by(bulk_job.c.id.desc()).limit(limit)
+    kind = bulk_job.c.kind == ORDERS if of_orders else bulk_job.c.kind != ORDERS
+    query = select(bulk_job).where(kind).order_by(bulk_job.c.id.desc()).limit(limit)
     if by:
         query = query.where(bulk_job.c.by == by)
     if before is not None:

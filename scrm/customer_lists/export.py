@@ -2,11 +2,11 @@
 
 import asyncio
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import xlsxwriter  # type: ignore[import-untyped]
 from sqlalchemy import Row
@@ -18,6 +18,7 @@ from scrm.services import Services
 
 SUFFIXES = ("xlsx", "csv")
 TYPES = {"csv": "text/csv", "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}
+Rows = Sequence[Sequence[Cell]]
 _CHUNK = 500
 _KEPT = timedelta(days=7)
 # What a spreadsheet would run as a formula.
@@ -32,29 +33,43 @@ async def run(services: Services, job: Row[Any]) -> None:
     """Write the file of a job; broken off it is begun anew, and is there only when it is whole."""
     if job.state != "running":
         return
-    folder, name = folder_of(services), f"customers-{job.id}.{job.choice['suffix']}"
-    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-    chosen = columns.chosen(job.choice["columns"])
+    name, chosen = f"customers-{job.id}.{job.choice['suffix']}", columns.chosen(job.choice["columns"])
     shown = Shown(services.settings.shop.zone, services.clock.now())
-    unfinished = folder / f"{name}.part"
-    written = after = 0
-    with open_sheet(unfinished, job.choice["suffix"], "客户") as sheet:
-        await asyncio.to_thread(sheet.write, _heading(chosen))
+
+    async def read() -> AsyncIterator[Rows]:
+        after = 0
         while ids := await services.db.read(bulk_store.list_people, job.id, after=after, limit=_CHUNK):
             people = await services.db.read(list_these, ids)
-            for row in await asyncio.to_thread(_rows, people, chosen, shown):
-                sheet.write(row)
-            written, after = written + len(people), ids[-1]
-            now_there = await services.db.write(_note, job.id, written)
-            if now_there != "running":
+            yield await asyncio.to_thread(_rows, people, chosen, shown)
+            after = ids[-1]
+
+    written = await keep(services, job, name, "客户", _heading(chosen), read())
+    if written is not None:
+        await services.db.write(bulk_store.finish_export, job.id, name, written, now=services.clock.now())
+
+
+async def keep(
+    services: Services, job: Row[Any], name: str, title: str, heading: Sequence[Cell], chunks: AsyncIterator[Rows]
+) -> int | None:
+    """Write all of it into the file `name`, and how far it has come into the job. How many rows; None: it was cancelled."""
+    folder = folder_of(services)
+    await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
+    unfinished, written, state = folder / f"{name}.part", 0, "running"
+    with open_sheet(unfinished, job.choice["suffix"], title) as sheet:
+        sheet.write(heading)
+        async for rows in chunks:
+            await asyncio.to_thread(sheet.write_all, rows)
+            written += len(rows)
+            state = await services.db.write(_note, job.id, written)
+            if state != "running":
                 break
             await services.worker.give_way()
     if (await services.db.read(bulk_store.get_job, job.id)).state != "running":
         with suppress(FileNotFoundError):
             await asyncio.to_thread(unfinished.unlink)
-        return
+        return None
     await asyncio.to_thread(unfinished.replace, folder / name)
-    await services.db.write(bulk_store.finish_export, job.id, name, written, now=services.clock.now())
+    return written
 
 
 def _note(conn: Any, job_id: int, written: int) -> str:
@@ -79,13 +94,19 @@ def _rows(people: Sequence[Customer], chosen: Sequence[Column], shown: Shown) ->
     ]
 
 
-class Sheet(Protocol):
+class Sheet:
     """A file that grows row by row; the first row is the heading."""
 
-    def write(self, row: Sequence[Cell]) -> None: ...
+    def write(self, row: Sequence[Cell]) -> None:
+        raise NotImplementedError
+
+    def write_all(self, rows: Rows) -> None:
+        """One row after the other."""
+        for row in rows:
+            self.write(row)
 
 
-class _Csv:
+class _Csv(Sheet):
     """With a byte order mark, so that Excel reads it."""
 
     def __init__(self, out: Any) -> None:
@@ -99,7 +120,7 @@ def _harmless(cell: Cell) -> Cell:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 
-class _Xlsx:
+class _Xlsx(Sheet):
     """Rows go to the disk as they come: memory does not grow with them."""
 
     def __init__(self, book: Any, title: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import date, datetime, time, timedelta
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 from zoneinfo import ZoneInfo
 
 from scrm.customer_lists.filters import read_fen
@@ -65,6 +65,11 @@ class Narrowed:
 
 def read(query: Mapping[str, str]) -> Wanted:
     return Wanted(**{each.name: query.get(each.name, "").strip()[:80] for each in fields(Wanted)})
+
+
+def read_text(query: str) -> Wanted:
+    """As `Wanted.query` wrote it."""
+    return read(dict(parse_qsl(query)))
 
 
 def narrow(wanted: Wanted, zone: ZoneInfo, lookup: Callable[[str], str], now: datetime) -> Narrowed:

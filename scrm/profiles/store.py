@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, bindparam, case, delete, func, or_, select, update
 
 from scrm.db import insert_for, upsert
-from scrm.db.bulk import among_given, insert_rows, listed, new_ids
+from scrm.db.bulk import among, among_given, insert_rows, listed, new_ids
 from scrm.db.vault import Vault, mask_phone
 from scrm.errors import Forbidden
 from scrm.profiles.custom_field_values import compared
@@ -572,3 +572,16 @@ def set_role(conn: Connection, userid: str, role: str) -> None:
 def find_member(conn: Connection, userid: str) -> Row[Any] | None:
     """By userid, which WeCom does not compare case-sensitively."""
     return conn.execute(_FIND_MEMBER, {"folded": userid.lower()}).one_or_none()
+
+
+# Names ----------------------------------------------------------------------------------------------------------------
+
+
+def names_of(conn: Connection, person_ids: Iterable[int]) -> dict[int, str]:
+    """What a person is called: by the contact's name, else our own."""
+    wanted = sorted(set(person_ids))
+    own = conn.execute(select(person.c.id, person.c.name).where(among(conn, person.c.id, wanted)))
+    names = {row.id: row.name or "未知昵称" for row in own}
+    contacts = select(external_contact.c.person_id, external_contact.c.name)
+    contacts = contacts.where(among(conn, external_contact.c.person_id, wanted), external_contact.c.name != "")
+    return names | {row.person_id: row.name for row in conn.execute(contacts)}

@@ -14,10 +14,14 @@ from scrm.access.scope import EVERYONE
 from scrm.access.store import save_role
 from scrm.commerce.models import orders
 from scrm.console import orders as page_of_orders
-from scrm.customer_lists import order_store
+from scrm.customer_lists import order_export, order_store
+from scrm.customer_lists.export import tick
+from scrm.customer_lists.models import bulk_job
 from scrm.customer_lists.order_filters import narrow, read
+from scrm.profiles import store as profiles
 from tests.console.conftest import Page, SignIn, Visitor
 from tests.customer_lists.shop import open_shop
+from tests.customer_lists.test_bulk import run_bulk
 from tests.world import World
 
 LIST = "/console/orders"
@@ -152,15 +156,15 @@ async def test_what_the_list_shows_is_taken_out_as_a_file(
     world: World, manager: Visitor, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await open_orders(world)
-    monkeypatch.setattr(page_of_orders, "_AT_ONCE", 2)
+    monkeypatch.setattr(order_export, "_CHUNK", 2)
     formula = update(orders).where(orders.c.order_no == "2026-0001").values(order_no="=1+1")
     await world.services.db.write(lambda conn: conn.execute(formula))
 
-    async def take(address: str, visitor: Visitor = manager) -> tuple[int, bytes]:
-        response = await world.client.get(f"{LIST}/{address}", headers=visitor.cookie)
+    async def take(suffix: str, query: str = "", visitor: Visitor = manager) -> tuple[int, bytes]:
+        response = await visitor.send(f"{LIST}/export", suffix=suffix, query=query)
         return response.status, await response.read()
 
-    _, body = await take("export.csv")
+    _, body = await take("csv")
     rows = list(csv.DictReader(io.StringIO(body.decode("utf-8-sig"))))
     assert [row["订单号"] for row in rows] == ["'=1+1", *(f"2026-{n:04}" for n in range(2, 10))]
     assert (rows[3]["售后"], rows[3]["退款（元）"], rows[4]["测试单"], rows[8]["客户"]) == (
@@ -170,20 +174,100 @@ async def test_what_the_list_shows_is_taken_out_as_a_file(
         "",
     )
     assert rows[2]["状态"] == "已签收"
-    _, body = await take("export.xlsx?channel=taobao&state=paid")
+    _, body = await take("xlsx", "channel=taobao&state=paid")
     grid = CalamineWorkbook.from_filelike(io.BytesIO(body)).get_sheet_by_index(0).to_python()
     assert grid[0][0] == "订单号"
     assert [(row[0], row[8]) for row in grid[1:]] == [(f"2026-{n:04}", n * 100.0) for n in (2, 4, 6, 8)]
+    assert await world.rows(bulk_job) == []
     assert "导出订单" in await (await sign_in("boss", "老板", "administrator")).get("/console/audit?module=orders")
-    refused = {"export.pdf": (404, "没有这种文件"), "export.csv?since=昨天": (422, "下单时间要写日期")}
-    monkeypatch.setattr(page_of_orders, "MOST_EXPORTED", 3)
-    refused["export.csv"] = (422, "请缩短下单时间")
-    for address, (status, says) in refused.items():
-        found, body = await take(address)
-        assert (found, says in body.decode()) == (status, True), address
+    refused = {("pdf", ""): (404, "没有这种文件"), ("csv", "since=昨天"): (422, "下单时间要写日期")}
+    for (suffix, query), (status, says) in refused.items():
+        found, body = await take(suffix, query)
+        assert (found, says in body.decode()) == (status, True), query
     only_sees = made_of("looker", "看单", ["orders:view"], "all", [])
     await world.services.db.write(save_role, only_sees, by="x", now=world.clock.now())
     looker = await sign_in("wangwei", "王伟", "looker")
     assert "导出 Excel" not in await looker.get(LIST)
     assert "导出 Excel" in await manager.get(LIST)
-    assert (await take("export.csv", looker))[0] == 403
+    assert (await take("csv", "", looker))[0] == 403
+
+
+async def test_many_orders_are_written_behind_and_only_whom_they_concern_has_the_file(
+    world: World, manager: Visitor, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await open_orders(world)
+    monkeypatch.setattr(order_export, "_CHUNK", 2)
+    monkeypatch.setattr(page_of_orders, "MOST_AT_ONCE", 2)
+    boss = await sign_in("boss", "老板", "administrator")
+
+    async def begin(visitor: Visitor, suffix: str = "csv", **fields: str) -> str:
+        response = await visitor.send(f"{LIST}/export", suffix=suffix, **fields)
+        assert response.status == 303, await response.text()
+        return response.headers["Location"]
+
+    async def file_of(path: str, visitor: Visitor = manager) -> tuple[int, bytes]:
+        response = await world.client.get(f"{path}/export", headers=visitor.cookie)
+        return response.status, await response.read()
+
+    path = await begin(manager, once="form-1")
+    assert await begin(manager, once="form-1") == path  # sent twice
+    # The days are those of the moment it was asked for.
+    world.clock.advance(days=1)
+    assert "进行中" in await manager.get(path)
+    assert (await file_of(path))[0] == 404
+    await run_bulk(world)
+    page = await manager.get(path)
+    for words in ("已完成", "订单 9", "下载文件", "文件保留 7 天"):
+        assert words in page, words
+    status, body = await file_of(path)
+    rows = list(csv.DictReader(io.StringIO(body.decode("utf-8-sig"))))
+    assert (status, [row["订单号"] for row in rows]) == (200, [f"2026-{n:04}" for n in range(1, 10)])
+    poll = await world.client.get(path, headers={**manager.cookie, "HX-Request": "true"})
+    assert poll.headers["HX-Refresh"] == "true"
+    # It is a file of orders and no work on customers, and the log says who asked for what and who fetched it.
+    assert (await manager.get(path.replace("orders/files", "customers/bulk"))).status == 404
+    assert "还没有批量操作" in await manager.get("/console/customers/bulk")
+    log = await boss.get("/console/audit?module=orders")
+    assert "导出订单" in log
+    assert "下载导出的文件" in log
+    assert path in log.links
+    # A phone is not kept in the clear; nobody sees beyond their reach, nor others' files.
+    vault, now = world.services.vault, world.clock.now()
+    await world.services.db.write(profiles.add_phone, 3, "+8613800136620", vault=vault, source="staff", now=now)
+    monkeypatch.setattr(page_of_orders, "MOST_AT_ONCE", 0)
+    by_phone = await begin(manager, query="q=13800136620")
+    assert "13800136620" not in str((await world.rows(bulk_job))[-1])
+    await run_bulk(world)
+    assert "手机号" in await manager.get(by_phone)
+    assert (await file_of(by_phone))[1].decode().splitlines()[1].startswith("2026-0003")
+
+    def role(conn: Connection) -> None:
+        own = made_of("shop", "店长", ["orders:view", "orders:export"], "own", [])
+        save_role(conn, own, by="x", now=world.clock.now())
+
+    await world.services.db.write(role)
+    lina = await sign_in("lina", "李娜", "shop")
+    assert (await lina.get(path)).status == 403
+    assert (await file_of(path, lina))[0] == 403
+    assert "陈岚" not in await lina.get(f"{LIST}/files")
+    assert "陈岚" in await boss.get(f"{LIST}/files")
+    theirs = await begin(lina, "xlsx")
+    await run_bulk(world)
+    _, body = await file_of(theirs, lina)
+    grid = CalamineWorkbook.from_filelike(io.BytesIO(body)).get_sheet_by_index(0).to_python()
+    assert [row[0] for row in grid[1:]] == ["2026-0001", "2026-0003", "2026-0005", "2026-0007"]
+    # Too many, cancelled before it began, a week later.
+    monkeypatch.setattr(order_export, "MOST", 3)
+    too_many = await begin(manager)
+    await run_bulk(world)
+    assert "请缩短下单时间" in await manager.get(too_many)
+    monkeypatch.setattr(order_export, "MOST", 1000)
+    stopped = await begin(manager)
+    assert (await manager.post(f"{stopped}/cancel")).status == 303
+    await run_bulk(world)
+    assert "没有留下文件" in await manager.get(stopped)
+    assert (await manager.post(f"{stopped}/cancel")).status == 409
+    world.clock.advance(days=8)
+    await tick(world.services)
+    assert (await file_of(path))[0] == 404
+    assert "已经清理" in await manager.get(path)
