@@ -8,7 +8,7 @@ from aiohttp import web
 
 from scrm.clock import SystemClock
 from scrm.listening import bound, listening, until_stopped
-from scrm.sandbox import Sandbox, SandboxConfig
+from scrm.sandbox import Sandbox, SandboxConfig, make_routes
 from tests.fakes import wecom as fake
 
 
@@ -23,7 +23,7 @@ async def main() -> None:
             sandbox = Sandbox(config, SystemClock(), http)
             sandbox.add_tag_group("客户来源", ["直播间", "包裹卡", "门店"])
             app = web.Application()
-            app.add_routes(sandbox.routes())
+            app.add_routes(make_routes(sandbox))
             async with listening(app, listener):
                 print(f"listening on {url}", file=sys.stderr, flush=True)
                 await until_stopped()

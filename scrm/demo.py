@@ -29,7 +29,7 @@ from scrm.profiles import custom_fields
 from scrm.profiles.custom_field_values import Entity, Type
 from scrm.profiles.custom_fields import Definition
 from scrm.profiles.store import ensure_contact, save_member, set_role
-from scrm.sandbox import Sandbox, SandboxConfig, gathering
+from scrm.sandbox import Sandbox, SandboxConfig, gathering, make_routes
 from scrm.sandbox.config import OfficialAccountConfig
 from scrm.sandbox.seeding import Seed, seed
 from scrm.sandbox.talking import add_kf_account
@@ -96,7 +96,7 @@ async def run_demo(host: str, port: int, directory: Path) -> int:
             sandbox = Sandbox(_sandbox_config(settings, url), clock, http)
             await services.db.write(_furnish, services, sandbox)
             await furnish_library(services)
-            app = build_app(services, more_routes=sandbox.routes(), bridge_script="/sandbox/bridge.js")
+            app = build_app(services, more_routes=make_routes(sandbox), bridge_script="/sandbox/bridge.js")
             await _run(app, sandbox, listener, services, url)
     return 0
 
@@ -127,7 +127,7 @@ async def run_sandbox(settings: Settings, host: str, port: int, customers: int =
             if customers:
                 await seed(sandbox, Seed(customers))
             app = web.Application()
-            app.add_routes(sandbox.routes())
+            app.add_routes(make_routes(sandbox))
             await sandbox.start()
             async with listening(app, listener):
                 print(

@@ -2,6 +2,7 @@
 
 from .config import SandboxConfig
 from .faults import Faults
+from .routes import make_routes
 from .sandbox import Sandbox
 
-__all__ = ["Faults", "Sandbox", "SandboxConfig"]
+__all__ = ["Faults", "Sandbox", "SandboxConfig", "make_routes"]

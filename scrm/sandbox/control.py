@@ -15,10 +15,11 @@ from scrm.errors import Conflict, Invalid, ScrmError
 from . import confirming, gathering, handing, talking
 from .endpoints.listing import ENDPOINTS
 from .faults import NEEDS_VALUE, TROUBLES, Faults
+from .messages import Message
 from .rendering import ZONE
 from .sandbox import Sandbox
 from .seeding import Seed, seed
-from .world import Json, Message
+from .world import Json
 
 LONGEST_JUMP = timedelta(days=366)
 MOST_IN_BURST = 5_000

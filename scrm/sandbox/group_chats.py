@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .world import Message
+from .messages import Message
 
 Json = dict[str, Any]
 
@@ -47,7 +46,7 @@ class Group:
     shown_before: Json | None = None
     shows_at: datetime | None = None
     # What members sent from the sidebar: (userid, message).
-    said: list[tuple[str, "Message"]] = field(default_factory=list)
+    said: list[tuple[str, Message]] = field(default_factory=list)
 
 
 @dataclass

@@ -14,9 +14,10 @@ from .endpoints.listing import ENDPOINTS
 from .endpoints.media import file_response
 from .group_chats import Group
 from .login import MEMBER_COOKIE
+from .messages import Message
 from .rendering import FOLDER, Pages
 from .sandbox import Sandbox
-from .world import AppMessage, ContactWay, Member, Message, Pair, PairState, WechatUser
+from .world import AppMessage, ContactWay, Member, Pair, PairState, WechatUser
 
 SILENCE = timedelta(minutes=5)
 # For each trouble its title, what its number means (nothing: it has none) and a number to begin with.

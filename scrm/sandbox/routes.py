@@ -16,7 +16,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def make_routes(sandbox: Sandbox) -> Sequence[web.AbstractRouteDef]:
-    """All routes under the sandbox's base path."""
+    """Everything under `config.base_path`: the server API, login pages, the three pages and their controls."""
     base = sandbox.config.base_path
     pages = Pages(sandbox)
     shown, login = SandboxPages(sandbox, pages), LoginPages(sandbox, pages)

@@ -7,7 +7,6 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp import web
 
 from scrm.clock import Clock, SystemClock
 from scrm.errors import Conflict, Invalid, NotFound
@@ -19,10 +18,10 @@ from .envelope import xml_document
 from .faults import Faults
 from .gateway import CallRecord, Gateway
 from .identity import Identity
+from .messages import Message
 from .world import (
     ContactWay,
     Member,
-    Message,
     Pair,
     PairState,
     Tag,
@@ -49,14 +48,6 @@ class Sandbox:
         self.gateway.after = self.tell_echoes
         self.deliveries = Deliveries(config, self.faults, clock, http)
         self._confirmations: set[asyncio.Task[None]] = set()
-
-    # The web server part
-
-    def routes(self) -> Sequence[web.AbstractRouteDef]:
-        """Everything under `config.base_path`: the server API, login pages, the three pages and their controls."""
-        from .routes import make_routes
-
-        return make_routes(self)
 
     async def start(self) -> None:
         """Nothing runs by itself; deliveries begin with the first event."""

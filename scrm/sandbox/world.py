@@ -11,6 +11,7 @@ from typing import Any, Literal
 from .acquisition import AcquisitionState
 from .group_chats import Group, GroupChatState
 from .kf import KfState
+from .messages import Message
 from .official_account import OfficialAccountState
 from .sending import Sending
 from .transfers import TransferState
@@ -78,19 +79,6 @@ class Pair:
     remark_mobiles: list[str] = field(default_factory=list)
     tag_ids: list[str] = field(default_factory=list)
     has_chatted: bool = False  # a welcome or a message was delivered since the last add
-
-
-@dataclass(frozen=True)
-class Message:
-    """One bubble of a chat; `content` has the fields of its kind."""
-
-    number: int
-    at: datetime
-    sender: Literal["member", "customer", "system"]
-    kind: str
-    content: Json
-    via: Literal["typed", "welcome", "sidebar", "system"] = "typed"
-    is_delivered: bool = True
 
 
 @dataclass

@@ -29,7 +29,7 @@ from scrm.clock import SystemClock
 from scrm.db import Database
 from scrm.events import Event, publish
 from scrm.profiles.models import external_contact, follow_user, member, person
-from scrm.sandbox import Sandbox, SandboxConfig
+from scrm.sandbox import Sandbox, SandboxConfig, make_routes
 from scrm.sandbox.confirming import confirm_mass_message
 from tests import server_process
 from tests.fakes import wecom as fake
@@ -201,7 +201,7 @@ async def house(postgresql_url: str, tmp_path: Path, customers: list[tuple[str, 
         sandbox = Sandbox(config, SystemClock(), http)
         for userid in sorted({userid for _, _, userid in customers}):
             sandbox.add_member(userid, f"员工{userid}")
-        app.router.add_routes(sandbox.routes())
+        app.router.add_routes(make_routes(sandbox))
         async with TestServer(app, port=port):
             await _know(postgresql_url, sandbox, customers)
             environ = server_process.environment(

@@ -21,7 +21,7 @@ from scrm.events import Event, publish
 from scrm.mass_messages import plan as mass
 from scrm.mass_messages.audience import Audience
 from scrm.profiles.models import external_contact, follow_user, member, person
-from scrm.sandbox import Sandbox, SandboxConfig
+from scrm.sandbox import Sandbox, SandboxConfig, make_routes
 from scrm.transfers.begin import begin
 from scrm.transfers.store import Plan
 from tests.chaos.test_journeys_kill import SECOND, TEXT
@@ -116,7 +116,7 @@ async def house(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[House]:
         house = House(sandbox, database, environ, tmp_path / "scrm.log")
         app = web.Application(middlewares=[fatally])
         app[HOUSE] = house
-        app.router.add_routes(sandbox.routes())
+        app.router.add_routes(make_routes(sandbox))
         async with TestServer(app, port=port):
             yield house
             if house.server is not None and not house.is_dead():

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer, unused_port
 from scrm.app import build_app, open_services
 from scrm.group_chats import join_codes, store
 from scrm.group_chats.models import group_chat, group_chat_member, group_join_code
-from scrm.sandbox import Sandbox, SandboxConfig, gathering
+from scrm.sandbox import Sandbox, SandboxConfig, gathering, make_routes
 from scrm.services import Services
 from scrm.sync import groups as sync
 from scrm.work.progress import Progress
@@ -81,7 +81,7 @@ async def shop(sqlite_url: str) -> AsyncIterator[Shop]:
             sandbox.add_wechat_user(f"guest{number}", f"顾客{number}", unionid=f"oUnion{number}")
         settings = make_settings(sqlite_url, config.base_url, server={"public_url": url})
         async with open_services(settings, clock) as services:
-            app = build_app(services, with_worker=False, more_routes=sandbox.routes())
+            app = build_app(services, with_worker=False, more_routes=make_routes(sandbox))
             async with TestServer(app, port=port):
                 yield Shop(sandbox, services, clock, url, http)
                 await sandbox.stop()

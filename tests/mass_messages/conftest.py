@@ -19,7 +19,7 @@ from scrm.mass_messages.audience import Audience
 from scrm.mass_messages.models import mass_message, mass_message_part, mass_message_target
 from scrm.profiles import store as profiles
 from scrm.profiles.models import follow_user, follow_user_tag
-from scrm.sandbox import Sandbox, SandboxConfig
+from scrm.sandbox import Sandbox, SandboxConfig, make_routes
 from scrm.sandbox.sending import MassMessage
 from scrm.sandbox.world import Pair
 from scrm.services import Services
@@ -134,7 +134,7 @@ async def sandbox(clock: FakeClock) -> AsyncIterator[Sandbox]:
         for userid, name in (("lina", "李娜"), ("WuHao", "吴昊")):
             sandbox.add_member(userid, name)
         app = web.Application(client_max_size=32 * 1024 * 1024)
-        app.router.add_routes(sandbox.routes())
+        app.router.add_routes(make_routes(sandbox))
         async with TestServer(app, port=port):
             yield sandbox
             await sandbox.stop()

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 
 from scrm.clock import SandboxClock
-from scrm.sandbox import Sandbox, SandboxConfig
+from scrm.sandbox import Sandbox, SandboxConfig, make_routes
 from scrm.sandbox.envelope import Envelope
 
 CORP_ID = "ww7f2c19e0a4d83b56"
@@ -114,7 +114,7 @@ async def wecom() -> AsyncIterator[Wecom]:
         sandbox.faults.member_confirms_after = None
         sandbox.faults.retry_delays = (0.0, 0.0, 0.0)
         server = web.Application()
-        server.router.add_routes(sandbox.routes())
+        server.router.add_routes(make_routes(sandbox))
         server.router.add_post("/callbacks/wecom", app.take)
         server.router.add_get("/callbacks/wecom", app.verify)
         server.router.add_get("/{page:.*}", app.show)

@@ -17,7 +17,7 @@ from scrm.http import COOKIE
 from scrm.mass_messages import results
 from scrm.profiles import store as profiles
 from scrm.profiles.models import external_contact
-from scrm.sandbox import Sandbox, SandboxConfig
+from scrm.sandbox import Sandbox, SandboxConfig, make_routes
 from scrm.sandbox.confirming import confirm_mass_message
 from scrm.sandbox.world import PairState
 from scrm.sop import published as publishing
@@ -228,7 +228,7 @@ async def open_stage(database_url: str, clock: FakeClock, folder: Path, **more: 
             **more,
         )
         async with open_services(settings, clock) as services:
-            app = build_app(services, with_worker=False, more_routes=sandbox.routes())
+            app = build_app(services, with_worker=False, more_routes=make_routes(sandbox))
             async with TestServer(app, port=port):
                 stage = Stage(services, clock, fake.FakeWeCom())
                 stage.sandbox, stage.http, stage.url, stage._signed_in = sandbox, http, url, {}

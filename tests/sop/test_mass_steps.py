@@ -20,7 +20,7 @@ from scrm.mass_messages.audience import Audience
 from scrm.mass_messages.models import mass_message_part
 from scrm.profiles import store as profiles
 from scrm.profiles.models import follow_user, member
-from scrm.sandbox import Sandbox, SandboxConfig
+from scrm.sandbox import Sandbox, SandboxConfig, make_routes
 from scrm.sandbox.confirming import confirm_mass_message
 from scrm.sop import mass_step_store, mass_steps, store, task_store
 from scrm.sop.channels import mass
@@ -132,7 +132,7 @@ async def shop(database_url: str, clock: FakeClock, tmp_path: Path) -> AsyncIter
         for userid in ("lina", "WuHao"):
             sandbox.add_member(userid, userid)
         app = web.Application(client_max_size=32 * 1024 * 1024)
-        app.router.add_routes(sandbox.routes())
+        app.router.add_routes(make_routes(sandbox))
         async with TestServer(app, port=port):
             settings = make_settings(
                 database_url,

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer, unused_port
 
 from scrm.app import open_services
 from scrm.profiles.models import external_contact, follow_user, follow_user_tag
-from scrm.sandbox import Sandbox, SandboxConfig
+from scrm.sandbox import Sandbox, SandboxConfig, make_routes
 from scrm.services import Services
 from scrm.sync.runs import Outcome, run_sources
 from scrm.sync.sources import choose
@@ -73,7 +73,7 @@ async def sandbox(clock: FakeClock) -> AsyncIterator[Sandbox]:
     async with aiohttp.ClientSession() as http:
         sandbox = Sandbox(config, clock, http)
         app = web.Application()
-        app.add_routes(sandbox.routes())
+        app.add_routes(make_routes(sandbox))
         sandbox.add_member("lina", "李娜", department="门店一部")
         sandbox.add_member("WuHao", "吴昊")
         sandbox.add_tag_group("客户来源", ["直播间", "门店"])

@@ -12,7 +12,7 @@ from scrm.app import build_app, open_services, publish_playbooks
 from scrm.clock import SandboxClock
 from scrm.profiles import store as profiles
 from scrm.profiles.models import follow_user
-from scrm.sandbox import Sandbox, SandboxConfig
+from scrm.sandbox import Sandbox, SandboxConfig, make_routes
 from scrm.sandbox.config import OfficialAccountConfig
 from scrm.sandbox.talking import add_kf_account
 from scrm.services import Services
@@ -98,7 +98,7 @@ async def town(sqlite_url: str) -> AsyncIterator[Town]:
 
         await services.db.write(furnish)
         sandbox.faults.member_confirms_after = None
-        async with TestServer(build_app(services, with_worker=False, more_routes=sandbox.routes()), port=port):
+        async with TestServer(build_app(services, with_worker=False, more_routes=make_routes(sandbox)), port=port):
             yield Town(services, sandbox, f"{url}/sandbox", http)
             await sandbox.stop()
 
