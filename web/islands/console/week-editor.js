@@ -60,7 +60,9 @@ class WeekEditor extends HTMLElement {
     for (const block of this.grid.querySelectorAll(".week-shift")) block.remove();
     const shifts = this.shifts();
     shifts.forEach((shift, index) => retitle(shift, index + 1));
-    for (const slot of this.slots()) if (!read(slot).who.length) slot.querySelector("summary").textContent = "加一个排班时段";
+    const free = this.slots().filter((slot) => !read(slot).who.length);
+    for (const slot of this.slots()) slot.hidden = free.indexOf(slot) > 0;
+    for (const slot of free) slot.querySelector("summary").textContent = "加一个排班时段";
     this.pieces = shifts.flatMap(pieces);
     for (let day = 0; day < 7; day++) this.showDay(day, this.pieces.filter((piece) => piece.day === day));
   }
