@@ -16,7 +16,7 @@ from scrm.customer_lists import bulk_store, order_export
 from scrm.customer_lists import order_filters as filters
 from scrm.customer_lists import order_store as store
 from scrm.customer_lists.bulk_kinds import STATES
-from scrm.customer_lists.export import SUFFIXES, TYPES, folder_of, open_sheet
+from scrm.customer_lists.export import SUFFIXES, TYPES, folder_of, opened_sheet
 from scrm.errors import Conflict, Forbidden, Invalid, NotFound
 from scrm.profiles.store import names_of
 from scrm.services import SERVICES, Services
@@ -95,7 +95,7 @@ async def export(request: web.Request) -> web.StreamResponse:
 async def _answer_file(services: Services, narrowed: filters.Narrowed, scope: Scope, suffix: str) -> web.Response:
     with tempfile.TemporaryDirectory(prefix="scrm-") as folder:
         path = Path(folder) / f"orders.{suffix}"
-        with open_sheet(path, suffix, "订单") as sheet:
+        async with opened_sheet(path, suffix, "订单") as sheet:
             sheet.write(order_export.HEADING)
             async for rows in order_export.read(services, narrowed, scope):
                 await asyncio.to_thread(sheet.write_all, rows)

@@ -3,7 +3,7 @@
 import asyncio
 import csv
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ async def keep(
     folder = folder_of(services)
     await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
     unfinished, written, state = folder / f"{name}.part", 0, "running"
-    with open_sheet(unfinished, job.choice["suffix"], title) as sheet:
+    async with opened_sheet(unfinished, job.choice["suffix"], title) as sheet:
         sheet.write(heading)
         async for rows in chunks:
             await asyncio.to_thread(sheet.write_all, rows)
@@ -146,6 +146,14 @@ def open_sheet(path: Path, suffix: str, title: str) -> Iterator[Sheet]:
         return
     with xlsxwriter.Workbook(str(path), {"constant_memory": True}) as book:
         yield _Xlsx(book, title)
+
+
+@asynccontextmanager
+async def opened_sheet(path: Path, suffix: str, title: str) -> AsyncIterator[Sheet]:
+    """`open_sheet` beside the event loop: at its end a large workbook is packed for seconds."""
+    with ExitStack() as stack:
+        yield stack.enter_context(open_sheet(path, suffix, title))
+        await asyncio.to_thread(stack.close)
 
 
 async def tick(services: Services) -> None:
