@@ -15,7 +15,7 @@ from scrm.events import event
 from scrm.profiles.models import external_contact, follow_user, identity
 from scrm.sop.models import send, task
 from scrm.sop.schema import Content
-from scrm.sop.welcome import say_as_channel
+from scrm.sop.welcome.choosing import say_as_channel
 from scrm.work import queue
 from scrm.work.models import work_item
 from tests.fakes import wecom as fake
