@@ -15,9 +15,10 @@ from scrm.content.library import lint
 from scrm.content.library import store as library
 from scrm.content.media import store as media
 from scrm.errors import Invalid, NotFound
-from scrm.mass_messages import acts, choices, effects, plan, saying, store, words
+from scrm.mass_messages import acts, choices, course, effects, plan, saying, store, words
 from scrm.mass_messages.audience import TIRED_FROM, Audience, read_audience
 from scrm.profiles.members import member_names
+from scrm.reports.lines import draw
 from scrm.segments import store as segments
 from scrm.services import SERVICES, Services
 from scrm.sop import timing
@@ -340,6 +341,31 @@ async def show_effects(request: web.Request) -> web.StreamResponse:
     services = request.app[SERVICES]
     found = await services.db.read(effects.count, int(request.match_info["id"]))
     return render(request, "console/mass_message_effects.html", found=found, days=effects.DAYS)
+
+
+@routes.get(r"/console/mass-messages/{id:\d{1,18}}/course")
+@for_managers
+async def show_course(request: web.Request) -> web.StreamResponse:
+    """How it went on since it was made, as a curve and as its numbers."""
+    services, message_id = request.app[SERVICES], int(request.match_info["id"])
+    now, zone = services.clock.now(), services.settings.shop.zone
+
+    def look(conn: Connection) -> dict[str, Any]:
+        return {"row": _find_own(conn, message_id), "moments": course.read(conn, message_id, now, zone)}
+
+    values = await services.db.read(look)
+    moments = values["moments"]
+    local = [each.at.astimezone(zone) for each in moments]
+    lines = [("已发送", "good", [each.sent for each in moments]), ("未送达", "bad", [each.failed for each in moments])]
+    return render(
+        request,
+        "console/mass_message_course.html",
+        chart=draw(local, lines),
+        changes=course.changes(moments),
+        is_one_day=bool(local) and local[0].date() == local[-1].date(),
+        zone=zone,
+        **values,
+    )
 
 
 @routes.post(r"/console/mass-messages/{id:\d{1,18}}/approve")

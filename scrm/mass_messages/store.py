@@ -2,9 +2,23 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, and_, case, exists, func, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 
 from scrm import audit
 from scrm.db import upsert
@@ -20,6 +34,7 @@ message, part, target = mass_message, mass_message_part, mass_message_target
 MOST_IN_PART = {"single": 10_000, "group": 2_000}
 REMINDERS = 3
 REMINDED_WITHIN = timedelta(hours=24)
+FAILED = ("not_friend", "capped", "unreachable", "failed")
 _OPEN = ("planned", "intent", "created", "recalling")
 
 
@@ -333,6 +348,51 @@ def add_found(conn: Connection, row: Row[Any], sent: Mapping[str, datetime]) -> 
     ]
     if values:
         insert_rows(conn, target, values, skip_known=True)
+
+
+class Spread(NamedTuple):
+    """When a message was made, when it was last heard of, and whether members can still confirm."""
+
+    made_at: datetime
+    last_at: datetime
+    is_open: bool
+
+
+def spread_of(conn: Connection, message_id: int) -> Spread | None:
+    """None when WeCom knows nothing of it yet."""
+    mine = part.c.mass_message_id == message_id
+    waits = func.count(case((and_(part.c.state == "created", part.c.confirmed_at.is_(None)), 1)))
+    row = conn.execute(
+        select(func.min(part.c.created_at), func.max(part.c.confirmed_at), waits).where(mine, part.c.msgid.is_not(None))
+    ).one()
+    if row[0] is None:
+        return None
+    sent = select(func.max(target.c.counted_at)).where(target.c.mass_message_id == message_id, target.c.is_sent)
+    last = [at for at in (row[1], conn.execute(sent).scalar_one()) if at is not None]
+    return Spread(row[0], max(last, default=row[0]), bool(row[2]))
+
+
+def count_by_step(conn: Connection, message_id: int, start: int, width: int) -> dict[str, dict[int, int]]:
+    """`confirmed` parts, `sent` and `failed` recipients by the number of the step, each `width` milliseconds long."""
+    ours = target.c.mass_message_id == message_id
+    confirmed = _by_step(part.c.confirmed_at, start, width).where(part.c.mass_message_id == message_id)
+    sent = _by_step(target.c.counted_at, start, width).where(ours, target.c.is_sent)
+    # WeCom tells no time of what it did not deliver: it is known from the call, or tried when the member confirms.
+    known_at = case(
+        (target.c.state.in_(("unreachable", "failed")), func.coalesce(part.c.created_at, part.c.intent_at)),
+        else_=part.c.confirmed_at,
+    )
+    failed = _by_step(known_at, start, width).join_from(target, part, part.c.id == target.c.part_id)
+    failed = failed.where(ours, target.c.state.in_(FAILED))
+    queries = {"confirmed": confirmed, "sent": sent, "failed": failed}
+    return {name: {row.number: row.many for row in conn.execute(query)} for name, query in queries.items()}
+
+
+def _by_step(moment: ColumnElement[Any], start: int, width: int) -> Select[Any]:
+    # WeCom tells whole seconds, so something can seem to be older than the making.
+    passed = type_coerce(moment, BigInteger) - start
+    number = case((passed < 0, 0), else_=passed // width).label("number")
+    return select(number, func.count().label("many")).where(moment.is_not(None)).group_by("number")
 
 
 def has_intents(conn: Connection) -> bool:

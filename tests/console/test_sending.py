@@ -82,6 +82,10 @@ async def test_a_message_is_made_followed_reminded_and_stopped(manager: Visitor,
     page = await manager.get(path)
     assert "已结束" in page
     assert "已发送 1" in page
+    course = await manager.get(path + "/course")
+    assert "送达过程 已发送 未送达" in course
+    assert "已确认员工 已发送 未送达" in course
+    assert ("polyline", "good") in [(tag, found.get("data-tone")) for tag, found in course.tags]
     assert (await post(manager, path + "/cancel")).status == 409
     assert "双 11 预热" in await manager.get("/console/mass-messages")
 
@@ -282,8 +286,9 @@ async def test_attachments_are_sorted_by_key_and_by_hand_and_the_page_of_a_messa
     world.wecom.say("externalcontact/get_groupmsg_send_result", sent)
     world.clock.advance(minutes=2)
     await results.poll(world.services)
-    await page.clock.fast_forward(11_000)
+    await page.clock.fast_forward(31_000)
     await expect(page.locator("#live")).to_contain_text("已确认 1 / 1")
+    await expect(page.get_by_role("img", name="送达过程")).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [390, 1280])
