@@ -196,6 +196,7 @@ async def test_what_customers_did_afterwards_is_counted_once_each(house: House) 
             Event("oa.message", now + timedelta(hours=2), person_id, xiaoman, once="b"),
             Event("message.radar_opened", now + timedelta(days=4), other, aning, once="late"),
             Event("contact.lost_by_customer", now + timedelta(hours=3), other, aning, "lina", once="c"),
+            Event("mass_message.sent", now + timedelta(days=1, hours=1), person_id, xiaoman, key="0", once="other"),
         ]
         record(conn, told, now=now)
         for number, (at, fen) in enumerate([(timedelta(days=1), 5000), (timedelta(days=2), 2500), (-timedelta(1), 99)]):
@@ -203,7 +204,7 @@ async def test_what_customers_did_afterwards_is_counted_once_each(house: House) 
 
     await house.services.db.write(act)
     found = await house.services.db.read(effects.count, message_id)
-    assert found == effects.Effects(sent=2, replied=1, opened=0, bought=1, fen=7500, left=1)
+    assert found == effects.Effects(sent=2, replied=1, opened=0, bought=1, fen=7500, credited=1, credited_fen=5000, left=1)
 
 
 def _order(number: str, person_id: int, at: Any, fen: int) -> dict[str, Any]:
