@@ -330,6 +330,8 @@ async def _require_migrated(services: object) -> None:
 
 def _database_trouble(url: str, error: Exception) -> str:
     shown = make_url(url).render_as_string(hide_password=True)
+    if cause := why_away(error):
+        return f"数据库 {shown} 暂时用不了：{cause}。请先处理，再运行一次；scrm doctor 会逐项检查"
     return f"database.url: {shown} cannot be used ({type(error).__name__}: {str(error).splitlines()[0][:160]})"
 
 

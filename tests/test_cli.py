@@ -1,5 +1,7 @@
 """What the commands say when the machine will not let them."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -35,3 +37,18 @@ def test_a_place_that_cannot_be_written_is_one_line(
     assert run(["serve", "--port", "0"]) == 1
     said = capsys.readouterr().err
     assert said == f"scrm: 写不进 {tmp_path}/file/below（Not a directory），请检查目录、权限和磁盘空间\n"
+
+
+@pytest.mark.parametrize("command", [["migrate"], ["user", "add", "bob"], ["erase", "1"], ["sync"]])
+def test_a_file_that_another_program_holds_is_one_line(
+    installed: Path, command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("scrm.db.migrate._PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("scrm.db.database.BUSY_MILLIS", 100)
+    with closing(sqlite3.connect(installed, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        assert run(command) == 1
+    said = capsys.readouterr().err.strip()
+    assert said.startswith(f"scrm: 数据库 sqlite:///{installed} 暂时用不了：数据库文件被别的程序占着。")
+    assert "\n" not in said

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scrm import __version__
 from scrm.backup import manifest
-from scrm.backup.databases import Kind, kind_of
+from scrm.backup.databases import PATIENCE_SECONDS, Kind, kind_of
 from scrm.backup.manifest import Manifest
 from scrm.db.away import why_away
 from scrm.errors import Conflict, Invalid, ScrmError
@@ -54,6 +54,10 @@ def make(settings: Settings, folder: Path, now: datetime, say: Say = lambda line
         raise ScrmError(f"备份写不进 {folder}（{error.strerror or error}），请检查目录、权限和磁盘空间。") from None
     except sqlite3.OperationalError as error:
         cause = why_away(error) or str(error)
+        if "is locked" in str(error):
+            raise ScrmError(
+                f"备份没有做成（{cause}，等了 {PATIENCE_SECONDS} 秒）：请关掉打开着它的程序，再试一次。"
+            ) from None
         raise ScrmError(f"备份没有做成（{cause}），请检查 {folder} 的权限和磁盘空间。") from None
     finally:
         if folder.is_dir():

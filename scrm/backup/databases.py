@@ -22,6 +22,8 @@ T = TypeVar("T")
 _COUNTED_SQLITE = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
 _COUNTED_POSTGRESQL = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY tablename"
 _REVISION = "SELECT version_num FROM alembic_version"
+# Whoever holds the database for themselves is waited for so long.
+PATIENCE_SECONDS = 10
 # Where Debian and Red Hat keep the tools of a version that is not on the path.
 _TOOLS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
 
@@ -65,9 +67,12 @@ class Sqlite:
         if not self.path.is_file():
             raise ScrmError(f"database.url: {self.path} does not exist: nothing to back up")
         with (
-            closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=PATIENCE_SECONDS)) as source,
             closing(sqlite3.connect(target)) as copy,
         ):
+            # Asked for by ourselves, the right to read comes soon or not at all; the backup would wait without end.
+            source.execute("BEGIN")
+            source.execute("SELECT count(*) FROM sqlite_master")
             source.backup(copy)
             # What lies in one file is easier kept than a file with its log.
             copy.execute("PRAGMA journal_mode=DELETE")
@@ -113,7 +118,8 @@ class PostgreSql:
         self.url = url
 
     def copy_out(self, target: Path) -> None:
-        _run([_tool("pg_dump"), "--format=custom", "--no-owner", "--no-privileges", f"--file={target}"], self.url)
+        plain = "--format=custom", "--no-owner", "--no-privileges", f"--lock-wait-timeout={PATIENCE_SECONDS}s"
+        _run([_tool("pg_dump"), *plain, f"--file={target}"], self.url)
 
     def require_empty(self) -> None:
         tables = _ask(self.url, lambda conn: conn.execute(text(_COUNTED_POSTGRESQL)).scalars().all())
@@ -182,11 +188,15 @@ def _run(command: list[str], url: URL) -> None:
     told = {name: str(value) for name, value in known.items() if value}
     done = subprocess.run(  # noqa: S603 - our own tool, and nothing of the user's in its name
         command,
-        env={**os.environ, **told, "PGDATABASE": url.database or ""},
+        env={**os.environ, "PGCONNECT_TIMEOUT": str(PATIENCE_SECONDS), **told, "PGDATABASE": url.database or ""},
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["没有说明原因"]
+        if "lock timeout" in done.stderr:
+            raise ScrmError(
+                f"数据库的表被别的事务占着，等了 {PATIENCE_SECONDS} 秒：请等它结束（多半是升级或维护），再试一次。"
+            )
         raise ScrmError(f"{Path(command[0]).name} 没有做成：{lines[0][:300]}")

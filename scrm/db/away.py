@@ -21,6 +21,7 @@ _POSTGRESQL = (
     ("53100", "数据库服务器的磁盘满了"),
     ("53", "数据库服务器的连接或内存用完了"),
     ("25006", "数据库是只读的"),
+    ("55P03", "数据库的表被别的事务占着"),
 )
 # Raised by the operating system itself, without a driver around it.
 _NOBODY_THERE = (ConnectionRefusedError, ConnectionAbortedError, BrokenPipeError)

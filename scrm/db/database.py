@@ -363,11 +363,12 @@ def _sqlite_path(url: URL) -> str:
     return path
 
 
+# Another program that has the file is waited for so long.
+BUSY_MILLIS = 5000
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
-    "PRAGMA busy_timeout=5000",
     # 16 MB: a checkpoint stops the writer; of 80 MB it was seen in the p99 of callbacks.
     "PRAGMA wal_autocheckpoint=4000",
     "PRAGMA journal_size_limit=67108864",
@@ -383,7 +384,7 @@ def _sqlite_writer(connection: Callable[[], sqlite3.Connection]) -> Engine:
     def on_connect(dbapi: sqlite3.Connection, record: Any) -> None:
         # The driver's own implicit BEGIN loses updates silently; BEGIN IMMEDIATE below takes the lock first.
         dbapi.isolation_level = None
-        for pragma in _PRAGMAS:
+        for pragma in (f"PRAGMA busy_timeout={BUSY_MILLIS}", *_PRAGMAS):
             dbapi.execute(pragma)
 
     @event.listens_for(engine, "begin")
@@ -406,7 +407,7 @@ def _sqlite_reader(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def on_connect(dbapi: sqlite3.Connection, record: Any) -> None:
         dbapi.isolation_level = None
-        for pragma in ("PRAGMA busy_timeout=5000", "PRAGMA cache_size=-65536", "PRAGMA query_only=ON"):
+        for pragma in (f"PRAGMA busy_timeout={BUSY_MILLIS}", "PRAGMA cache_size=-65536", "PRAGMA query_only=ON"):
             dbapi.execute(pragma)
 
     @event.listens_for(engine, "begin")

@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from scrm.errors import ScrmError
 
-# Another process migrates a large file for so long before this one gives up waiting for it.
+# Another process migrates a large database, or holds a table, for so long before this one gives up waiting for it.
 _PATIENCE_SECONDS = 60
 
 _SCRIPTS = Path(__file__).parent / "migrations"
@@ -65,10 +65,11 @@ def _upgrade(conn: Connection, revision: str) -> None:
     config.attributes["connection"] = conn
     command.upgrade(config, revision)
     if revision == "head":
-        from scrm.db.every_table import hours, search
+        from scrm.db.every_table import buyer_news, hours, search
 
         search.install(conn)
         hours.install(conn)
+        buyer_news.install(conn)
 
 
 def _with_connection(url: str, act: Callable[[Connection], None]) -> None:
@@ -110,6 +111,7 @@ def _with_postgresql(url: str, act: Callable[[Connection], None]) -> None:
     async def run() -> None:
         engine = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"), poolclass=NullPool)
         async with engine.begin() as conn:
+            await conn.exec_driver_sql(f"SET LOCAL lock_timeout = '{_PATIENCE_SECONDS}s'")
             # Several processes may start at once: one migrates, the others wait and find it done.
             await conn.exec_driver_sql("SELECT pg_advisory_xact_lock(7210001)")
             await conn.run_sync(act)

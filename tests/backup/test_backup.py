@@ -3,16 +3,20 @@
 import asyncio
 import os
 import shutil
+import sqlite3
 import tarfile
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, insert, make_url, select
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
-from scrm.backup import archive, daily
+from scrm.backup import archive, daily, databases
 from scrm.clock import SystemClock
 from scrm.db import Database
 from scrm.errors import Conflict, Invalid, ScrmError
@@ -248,3 +252,31 @@ async def test_rows_that_are_written_meanwhile_disturb_nobody(sqlite_url: str, t
     assert 20 <= found.manifest.rows["person"] <= 70
     assert await db.read(lambda conn: conn.execute(select(func.count()).select_from(person)).scalar_one()) == 70
     await db.close()
+
+
+def test_a_database_that_somebody_holds_is_waited_for_a_moment_and_then_told(
+    monkeypatch: pytest.MonkeyPatch, sqlite_url: str, postgresql_url: str, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(databases, "PATIENCE_SECONDS", 1)
+
+    def refused(url: str) -> str:
+        settings = make_settings(url, "https://qyapi.example.test", backup={"dir": str(tmp_path)})
+        with pytest.raises(ScrmError) as error:
+            archive.make(settings, tmp_path, NOW)
+        assert not [left for left in tmp_path.iterdir() if left.is_file()]
+        return error.value.text
+
+    path = make_url(sqlite_url).database or ""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        assert "数据库文件被别的程序占着" in refused(sqlite_url)
+    assert archive.make(make_settings(sqlite_url, "https://qyapi.example.test"), tmp_path / "then", NOW).is_file()
+
+    async def hold() -> str:
+        engine = create_async_engine(make_url(postgresql_url).set(drivername="postgresql+asyncpg"), poolclass=NullPool)
+        async with engine.begin() as conn:
+            await conn.exec_driver_sql("LOCK TABLE person IN ACCESS EXCLUSIVE MODE")
+            return await asyncio.to_thread(refused, postgresql_url)
+
+    assert "被别的事务占着" in asyncio.run(hold())
