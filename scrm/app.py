@@ -69,6 +69,7 @@ from scrm.moments import publish as moments
 from scrm.moments import results as moment_results
 from scrm.profiles import mark_tags, refresh_member, remarks, search, tags
 from scrm.reports import adds as report_adds
+from scrm.reports import buyers as report_buyers
 from scrm.schedule import Schedule
 from scrm.segments import freeze, rfm_refresh
 from scrm.segments import refresh as segments
@@ -84,7 +85,6 @@ from scrm.sop import (
     group_ends,
     lifecycle,
     lives,
-    mass_steps,
     migrate_runs,
     notices,
     outward,
@@ -95,6 +95,8 @@ from scrm.sop import (
     why,
 )
 from scrm.sop.actions import chains, tagging
+from scrm.sop.mass import carry_out as mass_carry_out
+from scrm.sop.mass import watch as mass_watch
 from scrm.sop.plans import carry_out as plans
 from scrm.sop.rehearsal import jobs as rehearsals
 from scrm.sop.shelf import house_of, playbooks_of, terms_of
@@ -179,9 +181,9 @@ EXECUTORS: Mapping[str, Execute] = {
     backups.KIND: backups.run_make,
     mass_plan.PREPARE: mass_plan.run_prepare,
     mass_plan.CREATE: dispatch.run_create,
-    mass_steps.RECALL: mass_steps.run_recall,
-    mass_steps.REMIND: mass_steps.run_remind,
-    mass_steps.WARN: mass_steps.run_warn,
+    mass_carry_out.RECALL: mass_carry_out.run_recall,
+    mass_carry_out.REMIND: mass_carry_out.run_remind,
+    mass_watch.WARN: mass_watch.run_warn,
     moments.KIND: moments.run_create,
     pulls.KIND: pulls.run_pull,
     pulls.REPLAY: pulls.run_replay,
@@ -335,7 +337,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(SLOW_SECONDS, lambda: mark_tags.tick(services), "tags.expire")
     schedule.every(nightly.TICK_SECONDS, lambda: nightly.tick(services), "sync.nightly")
     schedule.every(SLOW_SECONDS, lambda: results.poll(services), "mass_messages.results")
-    schedule.every(mass_steps.WATCH_SECONDS, lambda: mass_steps.watch(services), "sop.mass_watch")
+    schedule.every(mass_watch.WATCH_SECONDS, lambda: mass_watch.watch(services), "sop.mass_watch")
     schedule.every(SLOW_SECONDS, lambda: try_held_again(services), "work.held")
     schedule.every(HOUR_SECONDS, lambda: results.notice_others(services), "mass_messages.others")
     schedule.every(SLOW_SECONDS, lambda: moment_results.poll(services), "moments.results")
@@ -364,6 +366,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(HOUR_SECONDS, lambda: why.tick(services), "sop.refusals")
     schedule.every(TICK_SECONDS, lambda: search.tick(services.db), "profiles.search")
     schedule.every(report_adds.TICK_SECONDS, lambda: report_adds.tick(services), "reports.adds")
+    schedule.every(report_buyers.TICK_SECONDS, lambda: report_buyers.tick(services), "reports.buyers")
     schedule.every(webhooks.TICK_SECONDS, lambda: webhooks.tick(services), "webhooks.tick")
     schedule.every(daily.TICK_SECONDS, lambda: daily.tick(services), "backup.daily")
     await services.worker.start()

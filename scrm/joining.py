@@ -28,7 +28,8 @@ from scrm.profiles.phones import normalise_phone
 from scrm.profiles.redirects import follow
 from scrm.profiles.store import Details
 from scrm.services import Services
-from scrm.sop import mass_step_store, run_keys
+from scrm.sop import run_keys
+from scrm.sop.mass import leaving
 from scrm.sop.models import enrolment, step_run, task
 from scrm.work import queue
 
@@ -109,7 +110,7 @@ def _end_run(conn: Connection, join: Join, run: Row[Any]) -> None:
     waiting = select(step_run).where(step_run.c.enrolment_id == run.id, step_run.c.state == "waiting")
     for row in conn.execute(waiting).all():
         join.change(conn, step_run, row, state="skipped", reason=_ENDED, outcome_at=join.now)
-    mass_step_store.withdraw(conn, [run.id], _ENDED, join.now)
+    leaving.withdraw(conn, [run.id], _ENDED, join.now)
 
 
 def _rename_reasons(conn: Connection, join: Join, run: Row[Any], key: str) -> None:
@@ -189,6 +190,8 @@ MOVERS: tuple[Mover, ...] = (
 
 # Tables with a person_id that stay as they are, and why.
 NOT_MOVED: Mapping[str, str] = {
+    "report_buyer": "made from the orders, which tell whom they leave and whom they reach",
+    "report_buyer_news": "the orders themselves tell whom they leave and whom they reach",
     "erased_identity": "who was erased is nobody any more",
     "erasure": "who was erased is nobody any more",
 }

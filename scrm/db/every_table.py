@@ -23,11 +23,13 @@ from scrm.privacy import models as privacy
 from scrm.profiles import custom_field_tables, erased, merge_tables, notes, stop_list, timeline
 from scrm.profiles import models as profiles
 from scrm.profiles import search as search
+from scrm.reports import buyer_news as buyer_news
 from scrm.reports import models as reports
 from scrm.segments import models as segments
 from scrm.sidebar import models as sidebar
-from scrm.sop import board_tables, calendar_tables, mass_step_models, notice_tables, result_tables
+from scrm.sop import board_tables, calendar_tables, notice_tables, result_tables
 from scrm.sop import models as sop
+from scrm.sop.mass import models as mass_models
 from scrm.sop.plans import models as plans
 from scrm.sop.rehearsal import models as rehearsals
 from scrm.sync import models as sync
@@ -57,7 +59,7 @@ FEATURES = (
     imports,
     library,
     mass_messages,
-    mass_step_models,
+    mass_models,
     media,
     membership,
     merge_tables,

@@ -23,11 +23,12 @@ from sqlalchemy import (
 
 from scrm.events import Event
 from scrm.profiles import conditions
-from scrm.sop import guard_facts, mass_steps, store, task_store
+from scrm.sop import guard_facts, store, task_store
 from scrm.sop.chance import part_of_one
 from scrm.sop.facts import Due, whom_of
 from scrm.sop.guard_facts import CASE_CLOSED, CASE_OPENED
 from scrm.sop.guards import HOLDOUT_FROM, IN_PROMOTION, MARKETING, PUSHES, Free, House, in_promotion
+from scrm.sop.mass import leaving
 from scrm.sop.models import enrolment, step_run, task
 from scrm.sop.placing import course_of, place_from
 from scrm.sop.published import Published
@@ -197,7 +198,7 @@ def pause(conn: Connection, runs: Sequence[tuple[int, str, datetime]], now: date
     ids = [of_id for of_id, _, _ in runs]
     _note_unsent(conn, ids)
     task_store.withdraw_tasks(conn, ids, f"{runs[0][1]}，任务已撤回。", now=now)
-    mass_steps.cancel(conn, ids, runs[0][1], now)
+    leaving.withdraw(conn, ids, runs[0][1], now)
     log.info("sop.runs_paused", runs=len(ids), reason=runs[0][1])
 
 

@@ -7,9 +7,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, case, func, select, update
 
 from scrm.services import Services
-from scrm.sop import content, mass_step_store
+from scrm.sop import content
 from scrm.sop.channels import Outcome, Ready, Release, mass
 from scrm.sop.facts import Due
+from scrm.sop.mass import ending, leaving
 from scrm.sop.models import enrolment, task
 from scrm.sop.shelf import find_version, house_of, playbooks_of, shop_of
 
@@ -74,7 +75,7 @@ def _gather_anew(
     """What waits in the old member's mass messages goes into the taker's, in the taker's name."""
     published, release = playbooks_of(services), Release(now, house_of(services), shop_of(services))
     ready, ends = [], []
-    for one in mass_step_store.free_pair(conn, userid, external_userid, now):
+    for one in leaving.free_pair(conn, userid, external_userid, now):
         run = runs.get(one.enrolment_id)
         playbook = find_version(conn, published, run.playbook_key, run.version) if run is not None else None
         step = playbook.step(one.step_id) if playbook is not None else None
@@ -88,10 +89,10 @@ def _gather_anew(
         else:
             ready.append(Ready(due, step, said, one.step_run_id))
     if ready:
-        mass_step_store.change_sender(conn, [one.step_run_id for one in ready], ready[0].due.row.userid)
+        leaving.change_sender(conn, [one.step_run_id for one in ready], ready[0].due.row.userid)
         ends += mass.release(conn, ready, release)
     for end in ends:
-        mass_step_store.finish(conn, {(end.state, end.reason): [end.step_run_id]}, now)
+        ending.finish(conn, {(end.state, end.reason): [end.step_run_id]}, now)
 
 
 def _say_anew(

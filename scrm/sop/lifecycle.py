@@ -10,8 +10,9 @@ from sqlalchemy import Connection, Row
 from scrm.db.database import Priority
 from scrm.errors import Conflict, NotFound
 from scrm.services import Services
-from scrm.sop import chance, lifecycle_store, mass_steps, placing, store, task_store
+from scrm.sop import chance, lifecycle_store, placing, store, task_store
 from scrm.sop.guards import House
+from scrm.sop.mass import leaving
 from scrm.sop.published import By, Published
 from scrm.sop.schema import Playbook, Step
 from scrm.sop.shelf import find_version, house_of, playbooks_of
@@ -189,7 +190,7 @@ def hold_slice(conn: Connection, key: str, now: datetime) -> int:
     if ids:
         lifecycle_store.hold_runs(conn, ids, HELD, now)
         task_store.withdraw_tasks(conn, ids, HELD_TASK, now=now)
-        mass_steps.cancel(conn, ids, HELD, now)
+        leaving.withdraw(conn, ids, HELD, now)
     return len(ids)
 
 
@@ -258,7 +259,7 @@ def end_slice(conn: Connection, key: str, now: datetime) -> int:
         if ids := [run.id for run in lifecycle_store.lock_runs(conn, key, state, SLICE)]:
             lifecycle_store.change_runs(conn, [{"of_id": of_id, **_ENDED, "ended_at": now} for of_id in ids])
             task_store.withdraw_tasks(conn, ids, RETIRED_TASK, now=now)
-            mass_steps.cancel(conn, ids, RETIRED, now)
+            leaving.withdraw(conn, ids, RETIRED, now)
             return len(ids)
     return 0
 

@@ -10,8 +10,9 @@ from sqlalchemy import Connection, Row
 from scrm.db.database import Priority
 from scrm.errors import Conflict, Invalid, NotFound
 from scrm.services import Services
-from scrm.sop import lifecycle_store, mass_steps, placing, store
+from scrm.sop import lifecycle_store, placing, store
 from scrm.sop.guards import House
+from scrm.sop.mass import leaving
 from scrm.sop.placing import Course, Place
 from scrm.sop.published import By, Published
 from scrm.sop.schema import Channel, Fork, Jump, Playbook, Step, Wait
@@ -265,11 +266,11 @@ def _move(conn: Connection, job: Job, new: Playbook, runs: Sequence[Row[Any]], n
     lifecycle_store.change_runs(conn, changes)
     if job.restarts:
         lifecycle_store.withdraw_steps(conn, moved, None, RESTARTED_TASK, now)
-        mass_steps.cancel(conn, moved, "剧本已改版，流程重新开始", now)
+        leaving.withdraw(conn, moved, "剧本已改版，流程重新开始", now)
     elif gone:
         lifecycle_store.withdraw_steps(conn, moved, gone, GONE_TASK, now)
     if gone_mass and not job.restarts:
-        mass_steps.cancel(conn, lifecycle_store.list_waiting(conn, moved, gone_mass), GONE_TASK, now)
+        leaving.withdraw(conn, lifecycle_store.list_waiting(conn, moved, gone_mass), GONE_TASK, now)
     store.finish_idle(conn, moved, now=now)
 
 

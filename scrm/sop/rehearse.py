@@ -29,11 +29,12 @@ from scrm.profiles.conditions import FLAGS
 from scrm.profiles.models import person
 from scrm.services import Services
 from scrm.settings import Settings, load_settings
-from scrm.sop import enrol, mass_step_store, notices, outward, rehearsed_acts, reminders, store, tasks, welcome, why
+from scrm.sop import enrol, notices, outward, rehearsed_acts, reminders, store, task_store, tasks, welcome, why
 from scrm.sop import published as publishing
 from scrm.sop.actions import chains, tagging
 from scrm.sop.explain import RUN_WORDS, checks_of
-from scrm.sop.mass_step_models import mass_step
+from scrm.sop.mass import batches, ending
+from scrm.sop.mass.models import mass_step
 from scrm.sop.models import enrolment, send, step_run, task
 from scrm.sop.rehearsed_orders import RehearsedOrders
 from scrm.sop.rehearsed_tests import (
@@ -81,7 +82,6 @@ NICKNAME = "小满"
 STATE = "rehearsal"
 
 _MOST_STOPS = 5_000
-_SUGGESTED = ("suggestion", "hint")
 
 
 async def _tell_outside(services: Services, item: queue.Claimed) -> None:
@@ -291,7 +291,7 @@ class _Stage:
         row = conn.execute(select(mass_step).where(mass_step.c.step_run_id == step_run_id)).one()
         if row.state == "over":
             return
-        mass_step_store.finish(conn, {("done", ""): [step_run_id]}, self.clock.now())
+        ending.finish(conn, {("done", ""): [step_run_id]}, self.clock.now())
         store.finish_idle(conn, [row.enrolment_id], now=self.clock.now())
         self._tell("员工确认了群发")
 
@@ -388,7 +388,7 @@ class _Stage:
         return Rehearsal(
             outcomes=outcomes,
             reasons=reasons,
-            tasks=[row.step_id for row in waiting if row.kind not in _SUGGESTED],
+            tasks=[row.step_id for row in waiting if row.kind not in task_store.SUGGESTED],
             run=last.state if last is not None else "none",
             coupons=list(issued),
             next_step=next_step,
@@ -400,7 +400,7 @@ class _Stage:
             ],
             notices=[row.step_id for row in rows if row.channel == "I" and row.state == "done"],
             outward=[row.step_id for row in rows if row.channel == "K" and row.state == "done"],
-            suggested=[row.step_id for row in rows if row.channel == "S" and row.kind in _SUGGESTED],
+            suggested=[row.step_id for row in rows if row.channel == "S" and row.kind in task_store.SUGGESTED],
             arms=dict(last.arms) if last is not None else {},
             variant={row.step_id: row.facts["variant"] for row in rows if "variant" in row.facts},
             held=last.held_reason if last is not None else "",
@@ -476,7 +476,7 @@ def _coming(conn: Connection, now: datetime) -> list[datetime]:
         select(func.min(task.c.open_at)).where(task.c.state == "open", task.c.open_at > now),
     )
     found = [conn.execute(query).scalar_one_or_none() for query in asked]
-    return [moment for moment in [*found, mass_step_store.next_look_at(conn)] if moment is not None and moment > now]
+    return [moment for moment in [*found, batches.next_look_at(conn)] if moment is not None and moment > now]
 
 
 def _open_tasks(conn: Connection) -> dict[int, datetime | None]:

@@ -11,10 +11,11 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from scrm import audit
 from scrm.db.tables import from_millis, to_millis
 from scrm.errors import Conflict, NotFound
-from scrm.sop import lifecycle_store, mass_steps, store, task_store
+from scrm.sop import lifecycle_store, store, task_store
 from scrm.sop.board_tables import run_act
 from scrm.sop.facts import Due
 from scrm.sop.guards import House
+from scrm.sop.mass import leaving
 from scrm.sop.models import enrolment, step_run
 from scrm.sop.placing import course_of, place_from
 from scrm.sop.published import Published
@@ -48,7 +49,7 @@ def stop(conn: Connection, enrolment_id: int, by: str, name: str, *, now: dateti
     ended = {"state": "exited", "ended_reason": reason[:200], "ended_at": now, "due_at": None, "look_at": None}
     conn.execute(update(enrolment).where(enrolment.c.id == run.id).values(**ended, paused_at=None, awaits=""))
     task_store.withdraw_tasks(conn, [run.id], f"{reason}，任务已撤回。", now=now)
-    has_mass = mass_steps.cancel(conn, [run.id], reason, now) > 0
+    has_mass = leaving.withdraw(conn, [run.id], reason, now) > 0
     _note(conn, run, "exited", reason)
     words = "已停止。等员工确认的群发已取消，撤销也不会补上" if has_mass else "已停止，没发的待办已撤回"
     return Done(act_id, words, now + UNDO)

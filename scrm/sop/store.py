@@ -27,7 +27,7 @@ from scrm.db.bulk import among_given, insert_new, listed, update_rows
 from scrm.events import Event, event, event_of
 from scrm.profiles.merge_tables import person_redirect
 from scrm.profiles.models import follow_user, person
-from scrm.sop import mass_step_store
+from scrm.sop.mass import batches
 from scrm.sop.models import enrolment, step_run, task
 
 # States are literals where a partial index must be found: with a bound parameter PostgreSQL cannot use it.
@@ -90,7 +90,7 @@ def next_due_at(conn: Connection) -> datetime | None:
     opening = conn.execute(
         select(func.min(task.c.open_at)).where(_OPEN, literal_column("task.reminder = 'waiting'"))
     ).scalar_one_or_none()
-    moments = step, opening, mass_step_store.next_look_at(conn)
+    moments = step, opening, batches.next_look_at(conn)
     return min((moment for moment in moments if moment is not None), default=None)
 
 
@@ -234,7 +234,7 @@ def _finish(dialect: str) -> Update:
             enrolment.c.state == "active",
             enrolment.c.due_at.is_(None),
             ~open_task.exists(),
-            ~mass_step_store.has_open(enrolment.c.id),
+            ~batches.has_open(enrolment.c.id),
         )
         .values(state="done", ended_reason="流程已走完", ended_at=bindparam("at"))
     )

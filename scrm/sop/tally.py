@@ -19,7 +19,7 @@ from scrm.events import Event, event, event_of
 from scrm.services import Services
 from scrm.sop import exits
 from scrm.sop.facts import run_of
-from scrm.sop.mass_step_store import EXPIRED_SENT
+from scrm.sop.mass.results import EXPIRED_SENT
 from scrm.sop.models import enrolment, step_run, task
 from scrm.sop.published import Published
 from scrm.sop.result_tables import conversion, tally, tally_cursor, tally_open

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from scrm.access.scope import EVERYONE, Scope, reaches_member
 from scrm.db.bulk import among_given, insert_rows, listed
 from scrm.profiles.models import external_contact, follow_user, member
-from scrm.sop import mass_step_store
+from scrm.sop.mass import leaving
 from scrm.sop.models import enrolment, step_run, task
 from scrm.sop.store import end_step_runs, finish_idle, locked
 
@@ -68,7 +68,7 @@ def withdraw_tasks(conn: Connection, enrolment_ids: Collection[int], reason: str
     """Take back what the members have not sent yet; returns how many."""
     if not enrolment_ids:
         return 0
-    waiting = mass_step_store.withdraw(conn, enrolment_ids, reason, now)
+    waiting = leaving.withdraw(conn, enrolment_ids, reason, now)
     return waiting + _withdraw(conn, task.c.enrolment_id.in_(list(enrolment_ids)), reason, now)
 
 
@@ -76,14 +76,14 @@ def withdraw_steps(conn: Connection, step_run_ids: Collection[int], reason: str,
     """The same for single steps."""
     if not step_run_ids:
         return 0
-    waiting = mass_step_store.withdraw_steps(conn, step_run_ids, reason, now)
+    waiting = leaving.withdraw_steps(conn, step_run_ids, reason, now)
     return waiting + _withdraw(conn, task.c.step_run_id.in_(list(step_run_ids)), reason, now)
 
 
 def withdraw_relation_tasks(conn: Connection, userid: str, external_userid: str, reason: str, *, now: datetime) -> int:
     """All open tasks of one pair, also those without a playbook."""
     pair = and_(task.c.external_userid == external_userid, func.lower(task.c.userid) == userid.lower())
-    waiting = mass_step_store.withdraw_pair(conn, userid, external_userid, reason, now)
+    waiting = leaving.withdraw_pair(conn, userid, external_userid, reason, now)
     return waiting + _withdraw(conn, pair, reason, now)
 
 
@@ -96,6 +96,12 @@ def _withdraw(conn: Connection, which: Any, reason: str, now: datetime) -> int:
     ).all()
     end_step_runs(conn, [row.step_run_id for row in gone if row.step_run_id], "skipped", reason, now=now)
     return len(gone)
+
+
+# What nobody is asked to send: it may be used when they talk anyway.
+SUGGESTED = ("suggestion", "hint")
+_UNSENT = "已超过有效期，员工未发送"
+_UNUSED = "有效期内没有聊到，建议未用"
 
 
 def expire_tasks(conn: Connection, now: datetime, *, limit: int = 500) -> int:
@@ -113,14 +119,16 @@ def expire_tasks(conn: Connection, now: datetime, *, limit: int = 500) -> int:
     ids = [row.id for row in late if row.enrolment_id is None or row.enrolment_id in held]
     if not ids:
         return 0
-    reason = "已超过有效期，员工未发送"
-    rows = conn.execute(
-        update(task)
-        .where(task.c.id.in_(ids), task.c.state == "open")
-        .values(state="expired", reason=reason, ended_at=now)
-        .returning(task.c.step_run_id, task.c.enrolment_id)
-    ).all()
-    end_step_runs(conn, [row.step_run_id for row in rows if row.step_run_id], "dropped", reason, now=now)
+    rows: list[Row[Any]] = []
+    for which, reason in ((task.c.kind.notin_(SUGGESTED), _UNSENT), (task.c.kind.in_(SUGGESTED), _UNUSED)):
+        ended = conn.execute(
+            update(task)
+            .where(task.c.id.in_(ids), task.c.state == "open", which)
+            .values(state="expired", reason=reason, ended_at=now)
+            .returning(task.c.step_run_id, task.c.enrolment_id)
+        ).all()
+        end_step_runs(conn, [row.step_run_id for row in ended if row.step_run_id], "dropped", reason, now=now)
+        rows += ended
     finish_idle(conn, {row.enrolment_id for row in rows if row.enrolment_id}, now=now)
     return len(rows)
 

@@ -11,10 +11,11 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from scrm.errors import ScrmError
 from scrm.services import Services
-from scrm.sop import arbitration, content, engine, guard_facts, house, mass_steps, reminders, store, task_store, turns
+from scrm.sop import arbitration, content, engine, guard_facts, house, reminders, store, task_store, turns
 from scrm.sop.engine import Decision, Verdict
 from scrm.sop.facts import Due, Ending, Known, gather
 from scrm.sop.lifecycle import HELD
+from scrm.sop.mass import carry_out
 from scrm.sop.recording import Case, Decided, Rules, record, says
 from scrm.sop.schema import Playbook, Trigger
 from scrm.sop.shelf import find_version, house_of, playbooks_of, shop_of
@@ -50,7 +51,7 @@ async def tick(services: Services) -> int:
         total += expired
         if not expired:
             break
-    total += await mass_steps.tick(services)
+    total += await carry_out.tick(services)
     return total + await reminders.plan(services, rules.house)
 
 

@@ -22,9 +22,10 @@ from scrm.profiles import store as profiles
 from scrm.profiles.models import follow_user, member
 from scrm.sandbox import Sandbox, SandboxConfig, make_routes
 from scrm.sandbox.confirming import confirm_mass_message
-from scrm.sop import mass_step_store, mass_steps, store, task_store
+from scrm.sop import store, task_store
 from scrm.sop.channels import mass
 from scrm.sop.hand_over import hand_over
+from scrm.sop.mass import carry_out, making, recalling, watch
 from scrm.sop.models import enrolment, send, step_run
 from scrm.sop.parse import parse_playbook
 from scrm.sop.rehearse import run_tests
@@ -185,7 +186,7 @@ async def test_after_a_kill_in_the_middle_there_is_still_one_message(
     await shop.settle()
     with monkeypatch.context() as patch:
         # The batch closes, and the process dies before that is committed.
-        patch.setattr(mass_step_store, "change_batch", _die)
+        patch.setattr(making, "change_batch", _die)
         with pytest.raises(Killed):
             await shop.pass_time(seconds=61)
     with monkeypatch.context() as patch:
@@ -238,7 +239,7 @@ async def test_who_leaves_before_the_member_confirms_gets_nothing_and_the_others
     # While it waits for the member: stopped at WeCom, and the process dies before it is made again.
     assert await db.write(_leave, shop, people[1], "订单已付款") == 1
     with monkeypatch.context() as patch:
-        patch.setattr(mass_step_store, "finish_recall", _die)
+        patch.setattr(recalling, "finish_recall", _die)
         with pytest.raises(Killed):
             await shop.services.worker.drain()
     assert first.is_cancelled
@@ -373,10 +374,10 @@ async def test_a_wave_that_costs_too_many_customers_goes_no_further_and_the_mana
     await shop.pass_time(seconds=61)
     shop.confirm(next(made for made in shop.made if made.userids == ["lina"]).msgid)
     await shop.pass_time(minutes=3)
-    assert await mass_steps.watch(shop.services) == 0
+    assert await watch.watch(shop.services) == 0
     await shop.services.db.write(_delete, first[0], shop.clock.now())
-    assert await mass_steps.watch(shop.services) == 1
-    assert await mass_steps.watch(shop.services) == 0
+    assert await watch.watch(shop.services) == 1
+    assert await watch.watch(shop.services) == 0
     later = await shop.crowd(1, "lina", start=50)
     await shop.pass_time(minutes=3)
     assert await shop.states() == {"done": 10, "dropped": len(waiting) + len(later)}
@@ -395,8 +396,8 @@ def _delete(conn: Connection, who: Customer, now: Any) -> None:
 async def test_more_than_one_call_takes_are_several_messages_and_nobody_gets_two(
     shop: MassShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mass_step_store, "MOST_IN_SLICE", 2)
-    monkeypatch.setattr(mass_step_store, "ADDRESSED_AT_ONCE", 1)
+    monkeypatch.setattr(making, "MOST_IN_SLICE", 2)
+    monkeypatch.setattr(making, "ADDRESSED_AT_ONCE", 1)
     # Two orders of one customer are two runs, half an hour apart, and still one message.
     await shop.run(playbook_of(m_step(options={"gather": "1h"}), trigger=Trigger("order.paid"), run_key="order"))
     people = [await shop.meet(f"c{number}") for number in range(5)]
@@ -501,8 +502,8 @@ async def test_who_had_his_share_of_mass_messages_is_left_out_before_the_call(sh
 async def test_several_ticks_at_once_make_one_message_for_each_customer(
     shop: MassShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mass_step_store, "MOST_IN_SLICE", 5)
-    monkeypatch.setattr(mass_step_store, "ADDRESSED_AT_ONCE", 2)
+    monkeypatch.setattr(making, "MOST_IN_SLICE", 5)
+    monkeypatch.setattr(making, "ADDRESSED_AT_ONCE", 2)
     await shop.run(playbook_of(m_step()))
     people = await shop.crowd(12)
     for seconds in (0, 61, 1):
@@ -594,7 +595,7 @@ async def test_a_confirmation_that_shows_late_is_not_made_again(
     await shop.services.db.write(_leave, shop, people[0], "订单已付款")
     with monkeypatch.context() as patch:
         # WeCom does not know yet what the member has just done.
-        patch.setattr(mass_steps, "_confirmed_at", _nothing)
+        patch.setattr(carry_out, "_confirmed_at", _nothing)
         await shop.services.worker.drain()
     for _ in range(3):
         await shop.pass_time(minutes=2)

@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, update
 
 from scrm.commerce.models import orders
 from scrm.sop import results, tally, tasks
-from scrm.sop.mass_step_store import EXPIRED_SENT
+from scrm.sop.mass.results import EXPIRED_SENT
 from scrm.sop.result_tables import conversion
 from scrm.sop.result_tables import tally as tally_table
 from scrm.sop.shelf import playbooks_of

@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 from scrm.content import programs, render
 from scrm.content.attachments import media_name
 from scrm.content.media.store import find_by_name
-from scrm.sop import engine, mass_step_store, timing
+from scrm.sop import engine, timing
 from scrm.sop.channels.ready import Outcome, Ready, Release, missing_content, needless_acts, undecided
-from scrm.sop.mass_step_store import Member
+from scrm.sop.mass import batches
+from scrm.sop.mass.batches import Member
 from scrm.sop.schema import Content, Step
 
 letter = "M"
@@ -95,7 +96,7 @@ def _share(value: object) -> float | None:
 
 def release(conn: Connection, ready: Sequence[Ready], release: Release) -> list[Outcome]:
     """Everybody joins the batch of his step, words and member that gathers now; the tick makes it a message."""
-    stopped = mass_step_store.stopped_waves(conn, {_wave(one) for one in ready})
+    stopped = batches.stopped_waves(conn, {_wave(one) for one in ready})
     over = [Outcome(one.step_run_id, "dropped", stopped[_wave(one)]) for one in ready if _wave(one) in stopped]
     groups: dict[tuple[object, ...], list[Ready]] = {}
     for one in ready:
@@ -112,7 +113,7 @@ def release(conn: Connection, ready: Sequence[Ready], release: Release) -> list[
             continue
         members = [Member(one.step_run_id, one.due.row.id, one.due.row.external_userid) for one in group]
         gathered.append((_batch(group[0], originals, release), members))
-    mass_step_store.gather(conn, gathered)
+    batches.gather(conn, gathered)
     return over
 
 
