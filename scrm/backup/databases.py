@@ -24,6 +24,8 @@ _COUNTED_POSTGRESQL = "SELECT tablename FROM pg_tables WHERE schemaname = curren
 _REVISION = "SELECT version_num FROM alembic_version"
 # Whoever holds the database for themselves is waited for so long.
 PATIENCE_SECONDS = 10
+# What pg_dump says after that, by the language of the server.
+_WAITED = ("statement timeout", "语句超时")
 # Where Debian and Red Hat keep the tools of a version that is not on the path.
 _TOOLS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
 
@@ -195,7 +197,7 @@ def _run(command: list[str], url: URL) -> None:
     )
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["没有说明原因"]
-        if "lock timeout" in done.stderr:
+        if any(sign in done.stderr for sign in _WAITED):
             raise ScrmError(
                 f"数据库的表被别的事务占着，等了 {PATIENCE_SECONDS} 秒：请等它结束（多半是升级或维护），再试一次。"
             )
