@@ -21,7 +21,7 @@ from pathlib import Path
 import asyncpg
 
 HOW_TO_GET_IT = "没有 PostgreSQL：运行 python3 dev.py setup（pip 版），或 apt-get install -y postgresql"
-START_SECONDS = 30
+START_SECONDS = 120
 ROOM_BYTES = 2 << 30
 PREFIX = "scrm-pg-"
 LEFT_SECONDS = 3600
