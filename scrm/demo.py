@@ -3,6 +3,7 @@
 import secrets
 import socket
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -257,7 +258,8 @@ def _furnish(conn: Connection, services: Services, sandbox: Sandbox) -> None:
         wechat.change_account(conn, open_kfid, name=account.name, welcome=KF_WELCOME)
     for keyword, (match, answer) in REPLIES.items():
         wechat.save_reply(conn, fold(keyword), match, answer, "both", now=now)
-    bought = [*_orders(now), *regulars.orders(now)]
+    pictures = f"{sandbox.config.base_url}/static/goods"
+    bought = [*_orders(now, pictures), *regulars.orders(now, pictures)]
     save_orders(conn, [read_order(item) for item in bought], now=now, vault=services.vault, route="file")
     _define_fields(conn, sandbox, now)
 
@@ -286,16 +288,17 @@ def _meet_old_friends(conn: Connection, sandbox: Sandbox, now: datetime) -> None
         want_refresh(conn, group.chat_id, now=now)
 
 
-def _orders(now: datetime) -> list[dict[str, Any]]:
+def _orders(now: datetime, pictures: str) -> list[dict[str, Any]]:
     xiaoman, xuqing = WECHAT_USERS["xiaoman"][2], WECHAT_USERS["xuqing"][2]
+    bought = partial(order, now, pictures=pictures)
     return [
-        order(now, "tmall", "3981027745560011", xiaoman, 64, [("清透防晒乳 50ml", "自然色", 2, 12800)], "completed"),
-        order(now, "tmall", "3981027745560158", xiaoman, 20, [("氨基酸洁面 120g", "", 1, 8900), ("洁面小样 15g", "赠品", 1, 0)], "completed"),
-        order(now, "doudian", "6932210045781203311", xiaoman, 2, [("积雪草修护面膜 5 片", "", 3, 6900)], "shipped"),
-        order(now, "tmall", "3981027745560763", xuqing, 40, [("玻尿酸保湿霜 50g", "滋润型", 1, 26800)], "completed"),
-        order(now, "jd", "287120045331", None, 9, [("男士控油洁面 100g", "", 2, 7900)], "shipped", phone="13800136620"),
+        bought("tmall", "3981027745560011", xiaoman, 64, [("清透防晒乳 50ml", "自然色", 2, 12800)], "completed"),
+        bought("tmall", "3981027745560158", xiaoman, 20, [("氨基酸洁面 120g", "", 1, 8900), ("洁面小样 15g", "赠品", 1, 0)], "completed"),
+        bought("doudian", "6932210045781203311", xiaoman, 2, [("积雪草修护面膜 5 片", "", 3, 6900)], "shipped"),
+        bought("tmall", "3981027745560763", xuqing, 40, [("玻尿酸保湿霜 50g", "滋润型", 1, 26800)], "completed"),
+        bought("jd", "287120045331", None, 9, [("男士控油洁面 100g", "", 2, 7900)], "shipped", phone="13800136620"),
         # Nobody's yet: 徐晴 bought it with her mother's phone, and tells the number in the chat.
-        order(now, "doudian", "6932210045781209986", None, 1, [("旅行装三件套", "滋润型", 1, 15900)], "shipped", phone="13917720098"),
+        bought("doudian", "6932210045781209986", None, 1, [("旅行装三件套", "滋润型", 1, 15900)], "shipped", phone="13917720098"),
     ]  # fmt: skip
 
 

@@ -86,23 +86,23 @@ def befriend(sandbox: Sandbox, now: datetime) -> None:
         sandbox.add_contact_seed(key, one.member, created_at=now - timedelta(days=one.came), state=one.state)
 
 
-def orders(now: datetime) -> list[dict[str, Any]]:
+def orders(now: datetime, pictures: str) -> list[dict[str, Any]]:
     """Of all platforms, the same at each start but for their days."""
     return [
-        _bought(now, number, turn, key, days)
+        _bought(now, number, turn, key, days, pictures)
         for number, (key, one) in enumerate(REGULARS.items())
         for turn, days in enumerate(one.bought)
     ]
 
 
-def _bought(now: datetime, number: int, turn: int, key: str, days: int) -> dict[str, Any]:
+def _bought(now: datetime, number: int, turn: int, key: str, days: int, pictures: str) -> dict[str, Any]:
     platform = tuple(_NUMBERS)[(number + turn) % len(_NUMBERS)]
     start, digits = _NUMBERS[platform]
     order_no = start + str(1_000_003 * (100 * number + turn + 7)).rjust(digits - len(start), "5")
     title, spec, price = _GOODS[(number * 3 + turn * 2) % len(_GOODS)]
     lines = [(title, spec, 1 + (number + turn) % 2, price)]
     status = "shipped" if days < _ON_ITS_WAY_DAYS else "completed"
-    return order(now, platform, order_no, _unionid(key), days, lines, status)
+    return order(now, platform, order_no, _unionid(key), days, lines, status, pictures=pictures)
 
 
 def _unionid(key: str) -> str:

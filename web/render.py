@@ -142,11 +142,18 @@ def urgency(moment: datetime, now: datetime) -> str:
     return "soon" if left < timedelta(hours=2) else "near" if left < timedelta(days=1) else "far"
 
 
+def picture(address: str, own: str) -> str:
+    """Where a platform's picture is found under our Content-Security-Policy: by https, or at our `own` address."""
+    if address.startswith("http://") and not address.startswith(f"{own}/"):
+        return f"https{address[4:]}"
+    return address
+
+
 def sum_of_letters(text: str) -> int:
     """The same number for the same name, to colour it by."""
     return sum(map(ord, text))
 
 
-templates.filters.update(day=day, clock=clock, left=left, retold=retold, asked=asked)
+templates.filters.update(day=day, clock=clock, left=left, retold=retold, asked=asked, picture=picture)
 templates.filters.update(money=money, when=when, ago=ago, until=until, urgency=urgency, sum_of_letters=sum_of_letters)
 templates.globals.update(asset=asset, texts_script=texts_script, language=LANGUAGE.get, language_names=NAMES, _=_)

@@ -78,6 +78,7 @@ class OrderLine(Struct, kw_only=True):
     refunded_qty: int
     refunded_fen: int
     line_status: str
+    image_url: str
 
 
 class OrderPayment(Struct, kw_only=True):

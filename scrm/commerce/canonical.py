@@ -55,6 +55,8 @@ class Line(Struct, kw_only=True, omit_defaults=True):
     refunded_qty: Count = 0
     refunded_fen: Fen = 0
     line_status: Annotated[str, Meta(max_length=40)] = ""
+    # Shown beside the order, never fetched by us.
+    image_url: Annotated[str, Meta(pattern=r"^(https?://\S{1,490})?$")] = ""
 
 
 class Payment(Struct, kw_only=True, omit_defaults=True):
@@ -293,6 +295,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"Invalid RFC3339 encoded datetime"), "应为 ISO 8601 时间，如 2026-06-18T20:00:00+08:00"),
     (re.compile(r"Expected `str`, got `(?:int|float)`"), "应为文本，请加引号（长号码按数字传会失真）"),
     (re.compile(r"Expected `str` matching regex '\^\[a-z\]"), "应为小写英文渠道代码，如 taobao、youzan、pos"),
+    (re.compile(r"Expected `str` matching regex '\^\(https"), "应为 http:// 或 https:// 开头的图片地址，最长 490 字"),
     (re.compile(r"Expected `str` matching regex"), "应为三个大写字母的币种，如 CNY"),
     (re.compile(r"Expected `str` of length >= 1"), "不能为空"),
     (re.compile(r"Expected `str` of length <= (?P<a>\d+)"), "最多 {a} 个字符"),

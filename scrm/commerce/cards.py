@@ -47,7 +47,7 @@ def goods_message(order: Any, line: Any, links: Links, zone: ZoneInfo) -> dict[s
     bought = _bought(order.ordered_at, zone)
     address = _address(links.product, order, [line])
     if address:
-        return _card(name, bought or words.channel(order.channel), address, links.cover)
+        return _card(name, bought or words.channel(order.channel), address, line.image_url or links.cover)
     return {"msgtype": "text", "text": {"content": f"{bought}的是这款：{name}" if bought else name}}
 
 

@@ -154,7 +154,9 @@ def merge_lines(old: list[Row], new: list[Row] | None, verdict: Verdict) -> list
     """A believed snapshot replaces the lines; any other only gives them where there were none."""
     if new is None or (old and verdict in (Verdict.RAISE, Verdict.FILL)):
         return old
-    return new
+    pictures = {line["line_key"]: line["image_url"] for line in old}
+    # An ERP tells the goods without their pictures.
+    return [line | {"image_url": line["image_url"] or pictures.get(line["line_key"], "")} for line in new]
 
 
 def merge_payments(old: list[Row], new: list[Row] | None, verdict: Verdict) -> list[Row]:

@@ -168,6 +168,7 @@ order_line = Table(
     Column("refunded_qty", Integer, nullable=False, server_default=text("0")),
     _fen("refunded_fen"),
     _text("line_status", 40),
+    _text("image_url", 500),
     sqlite_with_rowid=False,
 )
 

@@ -301,6 +301,7 @@ def _line(line: Line, position: int) -> Row:
         "refunded_qty": line.refunded_qty,
         "refunded_fen": line.refunded_fen,
         "line_status": line.line_status,
+        "image_url": line.image_url,
     }
 
 

@@ -268,6 +268,7 @@ def _order_parts(shown: Subquery) -> Mapping[str, Select[Any]]:
             line.qty,
             line.unit_price_fen,
             line.is_gift,
+            line.image_url,
         ).join_from(shown, order_line, line.order_id == shown.c.id),
         "parcels": select(
             parcel.order_id,

@@ -1,12 +1,17 @@
 """Binding an order by what a customer reads out, taking it back, and sending a coupon without a playbook."""
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection
 
 from scrm.commerce import coupons
+from scrm.commerce.canonical import read_order
+from scrm.commerce.connectors.values import picture
 from scrm.commerce.models import orders
+from scrm.errors import Invalid
 from scrm.profiles import store as profiles
 from scrm.profiles.merge_tables import merge_suggestion
 from scrm.profiles.models import person_stat
@@ -244,3 +249,30 @@ async def test_coupons_of_others_are_out_of_reach(world: World, lina: Member, wa
     assert (await wanghao.tap(f"/sidebar/contacts/{ANING}/coupons/{mine.id}/release")).status == 403
     response = await lina.tap(f"/sidebar/contacts/{ANING}/coupons/{mine.id}/sending", once="chat:1", ok=True)
     assert response.status == 404
+
+
+async def test_what_was_bought_is_seen_where_the_channel_tells_its_picture(world: World, lina: Member) -> None:
+    await world.add()
+    now, http = world.clock.now(), "http://img.example.com/sun.jpg"
+    sold = {"title": "清透防晒乳 50ml", "paid_fen": 25600}
+    lines = [{"line_key": "1", "image_url": http, **sold}, {"line_key": "2", "title": "洁面小样", "is_gift": True}]
+    await save(world, order("p-1", 1, now, lines=lines), order("p-2", 2, now))
+    # An ERP tells the same goods without their pictures: the one that is known stays.
+    bare = order("p-1", 1, now, status="completed", completed_at=now.isoformat())
+    await save(world, bare | {"lines": [{"line_key": "1", **sold, "qty": 1}]})
+    html = await lina.page(f"/sidebar/contacts/{XIAOMAN}/orders")
+    with_picture, without = html.split('id="order-')[1:]
+    assert 'src="https://img.example.com/sun.jpg"' in with_picture
+    assert 'loading="lazy"' in with_picture
+    assert 'referrerpolicy="no-referrer"' in with_picture
+    assert "order-picture" not in without
+    card = await lina.get(f"/sidebar/contacts/{XIAOMAN}/cards/goods/{with_picture.partition(chr(34))[0]}?line=1")
+    assert card.status == 200
+
+
+def test_what_is_no_picture_never_costs_an_order() -> None:
+    assert picture("//img.example.com/a.jpg") == "https://img.example.com/a.jpg"
+    for told in (None, "", "a.jpg", "javascript:alert(1)", "https://a b", "https://img.example.com/" + "x" * 500):
+        assert picture(told) == ""
+    with pytest.raises(Invalid, match=r"lines\[0\]\.image_url：应为 http:// 或 https:// 开头的图片地址"):
+        read_order(order("p-3", 1, datetime(2026, 1, 1, tzinfo=UTC), lines=[{"image_url": "javascript:1"}]))

@@ -1,6 +1,6 @@
 """The picture in a real browser: rows lead to their place, the tab stays, a brake takes the button away."""
 
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.sidebar.test_browser import Beside, base, beside, database_url
 from tests.sidebar.test_contact import order, save
@@ -41,3 +41,33 @@ async def test_what_the_guards_would_refuse_takes_the_button_away(world: World, 
     await expect(page.get_by_role("alert").filter(has_text="现在不能发")).to_be_visible()
     await expect(send).to_be_hidden()
     await expect(page.get_by_role("button", name="跳过")).to_be_visible()
+
+
+async def test_the_goods_pictures_come_without_a_jump_and_one_that_is_gone_leaves_its_place(
+    world: World, beside: Beside
+) -> None:
+    lines = [
+        {"line_key": name, "title": name, "paid_fen": 100, "image_url": f"https://img.example.com/{name}.svg"}
+        for name in ("there", "gone")
+    ]
+    await save(world, order("g-1", 1, world.clock.now(), lines=lines))
+    page = await beside(in_client=False)
+    asked: list[dict[str, str]] = []
+
+    async def answer(route: Route) -> None:
+        asked.append(route.request.headers)
+        if "gone" in route.request.url:
+            return await route.fulfill(status=404)
+        svg = '<svg xmlns="http://www.w3.org/2000/svg" width="900" height="300"><rect width="900" height="300"/></svg>'
+        return await route.fulfill(body=svg, content_type="image/svg+xml")
+
+    await page.route("https://img.example.com/*", answer)
+    await page.goto(page.url.partition("/sidebar")[0] + f"/sidebar/contacts/{XIAOMAN}")
+    await page.get_by_role("tab", name="订单").click()
+    pictures = page.locator(".order-picture")
+    await expect(pictures.locator("img")).to_have_count(1)
+    await expect(pictures).to_have_count(2)
+    sizes = await pictures.evaluate_all("all => all.map(it => [it.offsetWidth, it.offsetHeight])")
+    assert sizes == [[44, 44], [44, 44]]
+    assert asked
+    assert all("referer" not in headers and "cookie" not in headers for headers in asked)

@@ -4,6 +4,7 @@ import "./sidebar/picks.js";
 import "./sidebar/chat-context.js";
 import "./sidebar/drafts.js";
 import "./sidebar/network.js";
+import "./sidebar/pictures.js";
 import "./sidebar/copy-text.js";
 import "./sidebar/scan-code.js";
 import "./sidebar/script-mine.js";

@@ -23,6 +23,7 @@ from scrm.commerce.connectors.reader import (
     value_of,
 )
 from scrm.commerce.connectors.status_words import ended
+from scrm.commerce.connectors.values import picture
 from scrm.errors import Invalid
 
 ORDER_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -69,6 +70,7 @@ ORDER_NAMES: Mapping[str, tuple[str, ...]] = {
     "line_paid": ("line_paid", "商品实付"),
     "sku": ("merchant_sku", "sku", "商家编码"),
     "item": ("platform_item_id", "商品编号", "商品id"),
+    "image": ("image_url", "商品图片", "图片地址"),
 }
 _MONEY = ("goods", "freight", "discount", "platform_discount", "payable", "paid", "refunded", "unit_price", "line_paid")
 _LINE_MONEY = ("unit_price_fen", "line_paid_fen")
@@ -147,7 +149,7 @@ def fit_names(sheet: Sheet, names: Mapping[str, Sequence[str]]) -> Parser:
     )
 
 
-_OF_LINES = frozenset(("title", "spec", "sku", "item", "line_key", "qty"))
+_OF_LINES = frozenset(("title", "spec", "sku", "item", "line_key", "qty", "image"))
 # In which "-" and "无" may be meant.
 _FREE_TEXT = frozenset(("status", "buyer_note", "seller_note", "title", "spec"))
 _Money = list[tuple[str, Callable[[str], int | None], int]]
@@ -238,6 +240,7 @@ class _Orders:
             spec=get("spec", ""),
             platform_item_id=get("item", "")[:80],
             merchant_sku=sku[:80],
+            image_url=picture(get("image", "")),
             qty=1 if qty is None else qty,
             unit_price_fen=amounts.get("unit_price_fen"),
             paid_fen=amounts.get("line_paid_fen"),

@@ -25,7 +25,7 @@ from scrm.commerce.connectors.pull import (
     check_shops,
     find_shop,
 )
-from scrm.commerce.connectors.values import count, dicts, moment, pick, raw_case, said, word, yuan
+from scrm.commerce.connectors.values import count, dicts, moment, pick, picture, raw_case, said, word, yuan
 
 # What the ERP calls the platform of a shop.
 _SITES = {
@@ -399,6 +399,7 @@ def _line(o_id: str, item: Plain) -> Plain:
             "merchant_sku": word(item.get("sku_id"), 80),
             "title": word(item.get("name")),
             "spec": word(item.get("properties_value")),
+            "image_url": picture(item.get("pic")),
             "qty": max(0, count("qty", item.get("qty"))),
             "unit_price_fen": yuan("price", item.get("price")),
             "paid_fen": 0 if is_gift else yuan("amount", item.get("amount")),

@@ -1,5 +1,6 @@
 """How platforms write money, times and numbers in JSON; every function raises Unreadable with the field's name."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
@@ -7,6 +8,7 @@ from typing import Any
 
 from scrm.commerce.connectors.hook import Plain, Unreadable
 
+_PICTURE = re.compile(r"https?://\S{1,490}\Z")
 CHINA = timezone(timedelta(hours=8))
 
 
@@ -27,6 +29,13 @@ def word(value: Any, limit: int | None = None) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
     return str(value).strip()[:limit]
+
+
+def picture(value: Any) -> str:
+    """Address of a picture; '' for what is none: an order without its picture is better than no order."""
+    address = word(value)
+    address = f"https:{address}" if address.startswith("//") else address
+    return address if _PICTURE.match(address) else ""
 
 
 def yuan(name: str, value: Any) -> int | None:

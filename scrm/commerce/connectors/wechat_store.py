@@ -23,7 +23,7 @@ from scrm.commerce.connectors.hook import (
     body_key,
     read_object,
 )
-from scrm.commerce.connectors.values import count, dicts, epoch, fen, pick, raw_case, said, word
+from scrm.commerce.connectors.values import count, dicts, epoch, fen, pick, picture, raw_case, said, word
 from scrm.wecom.callback_xml import Unreadable as NoXml
 from scrm.wecom.callback_xml import parse_xml
 from scrm.wecom.crypto import BadCallback, CallbackCrypto, encrypted_part
@@ -327,6 +327,7 @@ def _line(one: Plain, place: int) -> Plain:
             "line_key": (own or f"{word(one.get('product_id'))}:{word(one.get('sku_id'))}:{place}")[:120],
             "title": word(one.get("title")),
             "spec": " ".join(word(part.get("attr_value")) for part in dicts(one.get("sku_attrs"))),
+            "image_url": picture(one.get("thumb_img")),
             "platform_item_id": word(one.get("product_id"), 80),
             "platform_sku_id": word(one.get("sku_id"), 80),
             "merchant_sku": word(one.get("out_sku_id") or one.get("sku_code"), 80),

@@ -21,7 +21,7 @@ from scrm.commerce.connectors.hook import (
     short_key,
 )
 from scrm.commerce.connectors.shopify import coupons_of, is_signed
-from scrm.commerce.connectors.values import count, dicts, minor, moment, pick, said, total, word
+from scrm.commerce.connectors.values import count, dicts, minor, moment, pick, picture, said, total, word
 
 _PING = re.compile(rb"webhook_id=[0-9]{1,12}")
 _STATUS = {
@@ -137,6 +137,7 @@ def _line(one: Plain, money: Any) -> Plain:
         {
             "line_key": word(one.get("id"), 120),
             "title": word(one.get("name")),
+            "image_url": picture(pick(one, "image", "src")),
             "platform_item_id": word(one.get("product_id"), 80),
             "platform_sku_id": word(one.get("variation_id"), 80),
             "merchant_sku": word(one.get("sku"), 80),

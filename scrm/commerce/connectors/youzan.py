@@ -26,7 +26,7 @@ from scrm.commerce.connectors.hook import (
     read_object,
     short_key,
 )
-from scrm.commerce.connectors.values import count, dicts, moment, pick, raw_case, said, total, word, yuan
+from scrm.commerce.connectors.values import count, dicts, moment, pick, picture, raw_case, said, total, word, yuan
 
 SUCCESS = Answer('{"code":0,"msg":"success"}')
 
@@ -331,6 +331,7 @@ def _line(line: Plain) -> Plain:
             "line_key": word(line.get("oid"), 120),
             "title": word(line.get("title")),
             "spec": _spec(line.get("sku_properties_name")),
+            "image_url": picture(line.get("pic_path")),
             "platform_item_id": word(line.get("item_id"), 80),
             "platform_sku_id": word(line.get("sku_id"), 80),
             "merchant_sku": word(line.get("outer_sku_id") or line.get("outer_item_id"), 80),

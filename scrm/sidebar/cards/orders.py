@@ -78,6 +78,10 @@ class OrderCard:
         """What it is about, in short."""
         return next((line.title for line in self.goods if not line.is_gift), self.order_no)
 
+    @property
+    def has_pictures(self) -> bool:
+        return any(line.image_url for line in self.goods)
+
 
 @dataclass(frozen=True, slots=True)
 class Orders:
