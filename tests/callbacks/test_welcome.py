@@ -218,6 +218,32 @@ async def test_a_busy_wecom_is_asked_again_while_the_code_lives_and_not_after(wo
     assert "自动重试" not in row.reason
 
 
+@pytest.mark.parametrize("hours", [-2, 2])
+async def test_a_clock_two_hours_off_costs_no_welcome_and_keeps_nobody_trying(
+    world: World, wecom: Any, hours: int
+) -> None:
+    """The life of a code is counted from its arrival when the clocks disagree."""
+
+    async def add(code: str, *codes: int) -> int:
+        answers = Answers(world, *codes)
+        wecom.say(SEND, *[answers] * len(codes))
+        before = len(world.wecom.called(SEND))
+        made = int((world.clock.now() + timedelta(hours=hours)).timestamp())
+        whom = XIAOMAN if code == "first" else ANING
+        fields = {"UserID": "lina", "ExternalUserID": whom, "WelcomeCode": code}
+        await world.tell(fake.event_xml("add_external_contact", created_at=made, **fields))
+        sending = asyncio.create_task(world.settle())
+        while not sending.done():
+            world.clock.advance(seconds=0.2)
+            await asyncio.sleep(0.01)
+        await sending
+        return len(world.wecom.called(SEND)) - before
+
+    assert await add("first", -1, 0) == 2
+    assert (await the_send(world)).outcome == "sent"
+    assert 2 <= await add("second", *[-1] * 5) <= 4
+
+
 async def test_a_token_that_another_process_replaced_does_not_cost_the_welcome(world: World, wecom: Any) -> None:
     wecom.say(SEND, 40014, 40014)
     sending = asyncio.create_task(world.add())

@@ -1,7 +1,7 @@
 """One welcome to WeCom, while its code lives: sent, sent by another, or why not."""
 
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from scrm.clock import Clock
 from scrm.sop.welcome.composing import Message
@@ -15,8 +15,7 @@ _MARGIN = timedelta(milliseconds=500)
 
 async def deliver(wecom: WeCom, clock: Clock, added: Added, message: Message, prepared: Prepared) -> Outcome:
     """Call WeCom until it is sent, was sent, or cannot be any more; at least one try, whatever the clocks say."""
-    # Our clock and WeCom's may differ: a code that looks dead on arrival is tried once all the same.
-    until = max(added.created_at + _CODE_LIFE, min(added.received_at, clock.now()) + timedelta(seconds=1)) - _MARGIN
+    until = _born(added, clock.now()) + _CODE_LIFE - _MARGIN
     kept = {"text": message.text, "attachments": message.attachments}
     text, attachments, pause = message.text, message.attachments, 0.4
     perhaps_sent = prepared.was_begun
@@ -38,6 +37,12 @@ async def deliver(wecom: WeCom, clock: Clock, added: Added, message: Message, pr
                 return Outcome(prepared.send_id, outcome, None, error.errcode, _why_failed(error, perhaps_sent), kept)
         await clock.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
         pause = min(pause * 2, 3.0)
+
+
+def _born(added: Added, now: datetime) -> datetime:
+    """By our clock. What is dead on arrival by it, or not yet born, tells that WeCom's differs: then it lives from here."""
+    arrived = min(added.received_at, now)
+    return added.created_at if arrived - _CODE_LIFE < added.created_at <= arrived else arrived
 
 
 def _spent(errcode: int, perhaps_sent: bool) -> tuple[str, str]:
