@@ -15,17 +15,24 @@ _SHOWN = 20
 async def run_recount(services: Services, *, fix: bool, as_json: bool) -> int:
     """0 when all totals are right, or were mended; 1 when some differ."""
     outcome = await recount_all(services.db, fix=fix)
-    reports = await recount_reports(services.db, fix=fix)
+    reports = await recount_reports(services.db, services.clock.now(), services.settings.shop.zone, fix=fix)
     data = {**as_data(outcome, fix), "reports": asdict(reports)}
     lines = [*_lines(outcome, fix), _reports_line(reports, fix)]
     print(json.dumps(data, ensure_ascii=False) if as_json else "\n".join(lines))
-    return 0 if fix or not (outcome.differing or reports.differing or reports.hours) else 1
+    return 0 if fix or (reports.is_right and not outcome.differing) else 1
 
 
 def _reports_line(found: Recounted, fix: bool) -> str:
-    if not found.differing and not found.hours:
-        return f"核对了 {found.rows:,} 次添加和每小时的销售，经营报表的汇总全部一致。"
-    what = f"核对了 {found.rows:,} 次添加，经营报表里 {found.differing:,} 位客户、{found.hours:,} 个小时的汇总不一致"
+    if found.is_right:
+        return f"核对了 {found.rows:,} 次添加、每小时的销售和复购汇总，经营报表全部一致。"
+    parts = (
+        (found.differing, "位客户的渠道成效"),
+        (found.hours, "个小时的销售"),
+        (found.buyers, "位客户的复购"),
+        (found.days, "天的复购汇总"),
+    )
+    wrong = "、".join(f"{number:,} {unit}" for number, unit in parts if number)
+    what = f"核对了 {found.rows:,} 次添加、每小时的销售和复购汇总，有 {wrong}不一致"
     return f"{what}，已重新计算。" if fix else f"{what}。运行 scrm doctor --recount --fix 重新计算。"
 
 

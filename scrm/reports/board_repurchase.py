@@ -4,30 +4,31 @@ Days are the shop's: what was bought twice on one day is one purchase. A cohort'
 youngest buyer has had N days (docs/reports.md).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Select, and_, case, column, func, literal, select, values
+from sqlalchemy import BigInteger, Connection, Select, and_, select
 from sqlalchemy import type_coerce as coerce
 
 from scrm.commerce.models import orders
 from scrm.db.tables import to_millis
 from scrm.profiles.models import person_stat
-from scrm.reports.buying import KEPT_FEN, PURCHASE
+from scrm.reports import buyers
+from scrm.reports.buying import PURCHASE
 from scrm.reports.grids import Board, Grid, Look, Pick, compare, line
 from scrm.reports.measures.kinds import Measure, Unit, Value, share
+from scrm.reports.models import BUYER_DAYS, BUYER_MONTHS
 from scrm.reports.period import Period
 from scrm.reports.trade import first_buyers
 from scrm.reports.whose import Whose
 
-DAYS = (30, 60, 90, 180, 365)
+DAYS = BUYER_DAYS
 MONTHS = {"6": "近 6 个月", "12": "近 12 个月", "24": "近 24 个月"}
 USUAL = "12"
-MOST_SHOWN = 12
+MOST_SHOWN = BUYER_MONTHS
 _DAY = 86_400_000
 
 
@@ -113,23 +114,34 @@ def months_of(now: datetime, zone: ZoneInfo, number: int) -> list[date]:
 
 def count(conn: Connection, whose: Whose, now: datetime, zone: ZoneInfo, months: Sequence[date]) -> list[Cohort]:
     """A cohort for each month but the last, which is where the newest ends."""
-    starts = [to_millis(datetime.combine(month, time(), zone).astimezone(UTC)) for month in months]
-    cohorts = [Cohort(month) for month in months[:-1]]
-    today = _day_number(now, zone)
-    for row in conn.execute(_by_cohort(starts, whose, zone, today, to_millis(now))):
-        cohort = cohorts[row.cohort]
-        cohort.buyers, cohort.again, cohort.net_fen = int(row.buyers), int(row.again), int(row.net_fen or 0)
-        for days in DAYS:
-            cohort.returned[days] = int(row._mapping[f"back_{days}"])
-            cohort.ripe[days] = int(row._mapping[f"ripe_{days}"])
-            cohort.ripe_returned[days] = int(row._mapping[f"ripe_back_{days}"])
-            cohort.ripe_fen[days] = int(row._mapping[f"ripe_fen_{days}"] or 0)
-    for row in conn.execute(_by_month(starts, whose, to_millis(now))):
-        if row.month > row.cohort:
-            cohorts[row.cohort].active[row.month - row.cohort] = int(row.buyers)
-    for number, cohort in enumerate(cohorts):
+    cohorts = {month: Cohort(month) for month in months[:-1]}
+    since, until = (datetime.combine(month, time(), zone).astimezone(UTC) for month in (months[0], months[-1]))
+    today = now.astimezone(zone).date()
+    for day, sums in buyers.count(conn, whose, now, zone, since, until):
+        _add(cohorts[day.replace(day=1)], sums, (today - day).days)
+    for number, cohort in enumerate(cohorts.values()):
         cohort.months_over = min(MOST_SHOWN, len(cohorts) - 1 - number)
-    return cohorts
+    return list(cohorts.values())
+
+
+def _add(cohort: Cohort, sums: Mapping[str, int], age: int) -> None:
+    """Those whose first purchase was so many days ago."""
+    cohort.buyers += sums["buyers"]
+    cohort.again += sums["again"]
+    cohort.net_fen += sums["net_fen"]
+    for days in DAYS:
+        _put(cohort.returned, days, sums[f"back_{days}"])
+        is_ripe = days <= age
+        _put(cohort.ripe, days, sums["buyers"] * is_ripe)
+        _put(cohort.ripe_returned, days, sums[f"back_{days}"] * is_ripe)
+        _put(cohort.ripe_fen, days, sums[f"fen_{days}"] * is_ripe)
+    for month in range(1, MOST_SHOWN + 1):
+        if number := sums[f"month_{month}"]:
+            _put(cohort.active, month, number)
+
+
+def _put(into: dict[int, int], key: int, more: int) -> None:
+    into[key] = into.get(key, 0) + more
 
 
 def total(cohorts: Sequence[Cohort]) -> Cohort:
@@ -141,93 +153,8 @@ def total(cohorts: Sequence[Cohort]) -> Cohort:
         whole.net_fen += each.net_fen
         for name in ("returned", "ripe", "ripe_returned", "ripe_fen"):
             for days, number in getattr(each, name).items():
-                getattr(whole, name)[days] = getattr(whole, name).get(days, 0) + number
+                _put(getattr(whole, name), days, number)
     return whole
-
-
-def _day_number(moment: datetime, zone: ZoneInfo) -> int:
-    return moment.astimezone(zone).date().toordinal() - date(1970, 1, 1).toordinal()
-
-
-def _months(starts: Sequence[int], name: str) -> Any:
-    numbered = [(number, *ends) for number, ends in enumerate(pairwise(starts))]
-    columns = (column("number", BigInteger), column("start", BigInteger), column("stop", BigInteger))
-    return values(*columns, name=f"{name}_given").data(numbered).cte(name)
-
-
-def _bought(months: Any, whose: Whose, until: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    first = coerce(person_stat.c.first_paid_at, BigInteger)
-    began = and_(first >= months.c.start, first < months.c.stop, whose.has_person(person_stat.c.person_id))
-    paid = and_(orders.c.person_id == person_stat.c.person_id, PURCHASE, coerce(orders.c.paid_at, BigInteger) < until)
-    return began, paid
-
-
-def _by_cohort(starts: Sequence[int], whose: Whose, zone: ZoneInfo, today: int, until: int) -> Any:
-    months = _months(starts, "cohort")
-    began, paid = _bought(months, whose, until)
-    # A zone that moves its clock is taken as it is in the middle of the time looked at.
-    middle = datetime.fromtimestamp((starts[0] + starts[-1]) / 2000, UTC).astimezone(zone)
-    shift = (middle.utcoffset() or timedelta()) // timedelta(milliseconds=1)
-
-    def day(moment: Any) -> Any:
-        return (coerce(moment, BigInteger) + shift) // _DAY
-
-    first_day = day(person_stat.c.first_paid_at)
-    gap = day(orders.c.paid_at) - first_day
-    person = (
-        select(
-            months.c.number.label("cohort"),
-            first_day.label("first_day"),
-            func.min(case((gap > 0, gap))).label("gap"),
-            func.count().label("orders"),
-            func.sum(KEPT_FEN).label("net_fen"),
-            *(func.sum(case((gap <= days, KEPT_FEN), else_=0)).label(f"fen_{days}") for days in DAYS),
-        )
-        .select_from(months)
-        .join(person_stat, began)
-        .join(orders, paid)
-        .group_by(months.c.number, person_stat.c.person_id, first_day)
-        .subquery("buyer")
-    )
-
-    def number(*where: ColumnElement[bool]) -> ColumnElement[int]:
-        return func.count(case((and_(*where), 1)))
-
-    columns = []
-    for days in DAYS:
-        is_ripe = person.c.first_day + days <= literal(today, BigInteger)
-        columns += [
-            number(person.c.gap <= days).label(f"back_{days}"),
-            number(is_ripe).label(f"ripe_{days}"),
-            number(is_ripe, person.c.gap <= days).label(f"ripe_back_{days}"),
-            func.sum(case((is_ripe, person.c[f"fen_{days}"]), else_=0)).label(f"ripe_fen_{days}"),
-        ]
-    return select(
-        person.c.cohort,
-        func.count().label("buyers"),
-        number(person.c.gap > 0).label("again"),
-        func.sum(person.c.net_fen).label("net_fen"),
-        *columns,
-    ).group_by(person.c.cohort)
-
-
-def _by_month(starts: Sequence[int], whose: Whose, until: int) -> Any:
-    cohort, month = _months(starts, "cohort"), _months(starts, "later")
-    began, paid = _bought(cohort, whose, until)
-    at = coerce(orders.c.paid_at, BigInteger)
-    in_month = and_(at >= month.c.start, at < month.c.stop)
-    return (
-        select(
-            cohort.c.number.label("cohort"),
-            month.c.number.label("month"),
-            func.count(person_stat.c.person_id.distinct()).label("buyers"),
-        )
-        .select_from(cohort)
-        .join(person_stat, began)
-        .join(orders, paid)
-        .join(month, in_month)
-        .group_by(cohort.c.number, month.c.number)
-    )
 
 
 # The people behind a number -------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ from scrm.reports.cohort import Counts, counts_of
 from scrm.reports.grids import Look
 from scrm.reports.measures import coming
 from scrm.reports.measures.kinds import Counted, Measure, Unit, Value, share
-from scrm.reports.period import bounds, start_of
+from scrm.reports.period import bounds, start_of, tree_of
 from scrm.reports.tasks import Work
 from scrm.reports.trade import Trade
 from scrm.segments.audience import audience_of
@@ -72,18 +72,9 @@ def _time_of(look: Look, by: str, at: Any) -> ColumnElement[int]:
     starts: dict[date, int] = {}
     for day, start, _ in bounds(look.asked.period, look.zone):
         starts.setdefault(start_of(day, by), to_millis(start))
-    tree = _tree(f"{at.table.name}.{at.name}", [(start, day.toordinal()) for day, start in starts.items()])
+    tree = tree_of(f"{at.table.name}.{at.name}", [(start, day.toordinal()) for day, start in starts.items()])
     # A bare number, where there is but one time, would group by the column of that place.
     return literal_column(f"({tree} + 0)", BigInteger())
-
-
-def _tree(name: str, starts: Sequence[tuple[int, int]]) -> str:
-    """SQL for the number of the last start that is not after the moment."""
-    if len(starts) == 1:
-        return str(starts[0][1])
-    middle = len(starts) // 2
-    earlier, later = _tree(name, starts[:middle]), _tree(name, starts[middle:])
-    return f"CASE WHEN {name} < {starts[middle][0]} THEN {earlier} ELSE {later} END"
 
 
 def _is_in(conn: Connection, look: Look, tree: Tree, person_id: Any) -> list[ColumnElement[bool]]:

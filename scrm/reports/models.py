@@ -1,4 +1,4 @@
-"""What reports keep: what became of each add, channels' costs, and the reports that people made themselves."""
+"""What reports keep: what became of each add and each buyer, channels' costs, and the reports that people made themselves."""
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, text
 
@@ -35,7 +35,45 @@ report_add = Table(
     sqlite_with_rowid=False,
 )
 
+# What became of each buyer since the shop's day of their first purchase (a number since 1970), reckoned by
+# scrm.reports.buyers. `gap` is how many days later they first came again; of `months` each bit is a month after the first.
+BUYER_DAYS = (30, 60, 90, 180, 365)
+BUYER_MONTHS = 12
+
+report_buyer = Table(
+    "report_buyer",
+    metadata,
+    Column("person_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("first_day", Integer, nullable=False),
+    Column("gap", Integer),
+    _fen("net_fen"),
+    *(_fen(f"fen_{days}") for days in BUYER_DAYS),
+    Column("months", Integer, nullable=False, server_default=text("0")),
+    sqlite_with_rowid=False,
+)
+
+# The same added up by the day of the first purchase.
+report_buyer_day = Table(
+    "report_buyer_day",
+    metadata,
+    Column("first_day", Integer, primary_key=True, autoincrement=False),
+    *(_fen(name) for name in ("buyers", "again", "net_fen")),
+    *(_fen(f"{kind}_{days}") for days in BUYER_DAYS for kind in ("back", "fen")),
+    *(_fen(f"month_{month}") for month in range(1, BUYER_MONTHS + 1)),
+)
+
+# Whose purchases have changed since their row was reckoned; triggers on orders write it (scrm.reports.buyer_news).
+# Who has a purchase that is dated ahead waits here for that moment.
+report_buyer_news = Table(
+    "report_buyer_news",
+    metadata,
+    Column("person_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("due_at", UtcDateTime),
+    sqlite_with_rowid=False,
+)
+
 # How far report_add has followed: events and enrolments by id, and the ledger of adds, which is gone through for ever.
+# Besides, in which zone report_buyer counts its days.
 report_cursor = Table(
     "report_cursor",
     metadata,

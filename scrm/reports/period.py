@@ -1,6 +1,6 @@
 """Which days a report is about and which it is compared with, in the shop's zone. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -108,6 +108,15 @@ def start_of(day: date, by: str) -> date:
     if by == "week":
         return day - timedelta(days=day.weekday())
     return day.replace(day=1) if by == "month" else day
+
+
+def tree_of(name: str, starts: Sequence[tuple[int, int]]) -> str:
+    """SQL for the number of the last start that is not after the moment `name`: nine comparisons find one of 365 days."""
+    if len(starts) == 1:
+        return str(starts[0][1])
+    middle = len(starts) // 2
+    earlier, later = tree_of(name, starts[:middle]), tree_of(name, starts[middle:])
+    return f"CASE WHEN {name} < {starts[middle][0]} THEN {earlier} ELSE {later} END"
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

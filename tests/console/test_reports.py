@@ -210,16 +210,16 @@ async def test_what_is_kept_says_what_a_recount_says(march: World, manager: Visi
     assert await march.services.db.write(differing) == (0, 0, 4)
     march.clock.move_to(at(31, 11))
     assert await read() == news
-    assert await recount_reports(march.services.db, fix=False) == Recounted(4, 0, 0)
+    assert await recount_reports(march.services.db, march.clock.now(), ZONE, fix=False) == Recounted(4, 0, 0)
 
     def spoil(conn: Connection) -> None:
         conn.execute(report_add.update().values(net_fen=7))
         conn.execute(order_hour.update().values(paid_fen=order_hour.c.paid_fen + 1))
 
     await march.services.db.write(spoil)
-    spoilt = await recount_reports(march.services.db, fix=True)
+    spoilt = await recount_reports(march.services.db, march.clock.now(), ZONE, fix=True)
     assert (spoilt.rows, spoilt.differing, spoilt.hours) == (4, 3, 5)
-    assert await recount_reports(march.services.db, fix=False) == Recounted(4, 0, 0)
+    assert await recount_reports(march.services.db, march.clock.now(), ZONE, fix=False) == Recounted(4, 0, 0)
     assert await read() == news
 
 

@@ -25,8 +25,10 @@ from scrm.profiles.merge import Act
 from scrm.profiles.merge_tables import person_merge
 from scrm.profiles.models import identity, person, person_field, person_stat
 from scrm.profiles.redirects import follow
+from scrm.reports import buyer_news, buyers
 from scrm.sop.models import enrolment, playbook
 from tests.commerce.conftest import NOW, add_person
+from tests.console.test_repurchase_kept import SHANGHAI, assert_agrees
 
 VAULT = Vault("a secret that is long enough for tests")
 PERSONS = 5
@@ -54,6 +56,8 @@ def tables_in_memory() -> Engine:
         conn.exec_driver_sql("BEGIN")
 
     metadata.create_all(engine)
+    with engine.begin() as conn:
+        buyer_news.install(conn)
     return engine
 
 
@@ -85,6 +89,23 @@ class Joins(RuleBasedStateMachine):
         moments = {"paid_at": self.later().isoformat(), "platform_updated_at": self.now.isoformat()}
         order = read_order({**told, **moments, "buyer_ref": {"wx_unionid": f"o6_{who}"}})
         store.save_orders(self.conn, [order], now=self.now, vault=VAULT, route="api")
+
+    @rule(who=st.integers(0, PERSONS - 1), number=st.integers(7, 9), days=st.integers(1, 400), kept=st.integers(0, 2))
+    def bought_long_ago(self, who: int, number: int, days: int, kept: int) -> None:
+        told = {
+            "order_no": f"{who}-{number}",
+            "channel": "pos",
+            "status": "paid",
+            "paid_fen": 200,
+            "refunded_fen": 100 * kept,
+        }
+        moments = {"paid_at": (NOW - timedelta(days=days)).isoformat(), "platform_updated_at": self.later().isoformat()}
+        order = read_order({**told, **moments, "buyer_ref": {"wx_unionid": f"o6_{who}"}})
+        store.save_orders(self.conn, [order], now=self.now, vault=VAULT, route="api")
+
+    @rule()
+    def cohorts_are_followed(self) -> None:
+        buyers.follow(self.conn, self.now, SHANGHAI)
 
     @rule(who=st.integers(0, PERSONS - 1), key=st.sampled_from(["肤质", "生日"]), value=st.integers(0, 2))
     def is_described(self, who: int, key: str, value: int) -> None:
@@ -142,6 +163,10 @@ class Joins(RuleBasedStateMachine):
             counted = store.count_totals(self.conn, person_id)
             kept = {name: row[name] if row is not None else None for name in counted}
             assert {name: value or 0 for name, value in kept.items()} == {n: v or 0 for n, v in counted.items()}
+
+    @invariant()
+    def cohorts_equal_the_orders(self) -> None:
+        assert_agrees(self.conn, self.now + timedelta(seconds=1), SHANGHAI)
 
     @invariant()
     def points_equal_the_sum_of_their_ledger_and_lots(self) -> None:
