@@ -23,7 +23,7 @@ from scrm.db import Database
 from scrm.errors import NotFound, WrongUse
 from scrm.settings import Settings, load_settings
 from scrm.shipped import shipped
-from scrm.sop import beside, diff, estimates, library, lifecycle, lifecycle_store, migrate_runs, tally
+from scrm.sop import beside, diff, drafts, estimates, library, lifecycle, lifecycle_store, migrate_runs, tally
 from scrm.sop import published as publishing
 from scrm.sop.drafts import Terms
 from scrm.sop.parse import parse_playbook
@@ -48,7 +48,7 @@ class Source:
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """`scrm playbook lint|test|rehearse|diff|apply|export|schema|list|recount|pause|resume|retire|migrate`."""
+    """`scrm playbook lint|test|rehearse|diff|apply|rollback|export|schema|list|recount|pause|resume|retire|migrate`."""
     playbook = commands.add_parser("playbook", help="check, rehearse, publish and stop playbooks (SOP)")
     acts = playbook.add_subparsers(dest="act", required=True, metavar="ACT")
     files = "YAML files, directories or .zip files of them; playbooks.dir of your settings by default"
@@ -86,6 +86,7 @@ def _add_life(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         ("pause", run_pause, "let nobody enter any more"),
         ("resume", run_resume, "let people enter again, from now on"),
         ("retire", run_retire, "end its use"),
+        ("rollback", run_rollback, "publish the text of an older version again, as a new one"),
         ("migrate", run_migrate, "move those under way in older versions to the current one; shows who first"),
     ):
         act = acts.add_parser(name, help=help_text)
@@ -98,6 +99,8 @@ def _add_life(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
             act.add_argument("--keep-dates", action="store_true", help="held runs keep their dates; late steps go")
         elif name == "retire":
             act.add_argument("--end-runs", action="store_true", help="those under way end now; else they run out")
+        elif name == "rollback":
+            act.add_argument("version", nargs="?", type=int, help="the one before the current by default")
         else:
             act.add_argument("--mode", choices=("migrate", "restart"), help="do it; without, only show who is affected")
 
@@ -316,6 +319,29 @@ async def run_resume(arguments: argparse.Namespace, settings: Settings) -> int:
 async def run_retire(arguments: argparse.Namespace, settings: Settings) -> int:
     await _act(settings, partial(lifecycle.retire, end_runs=arguments.end_runs), arguments)
     print("已停用；" + ("在途的客户会结束" if arguments.end_runs else "在途的客户会走完"))
+    return 0
+
+
+async def run_rollback(arguments: argparse.Namespace, settings: Settings) -> int:
+    """The old text as a new version; those under way keep theirs."""
+    by = By("", "cli", arguments.why)
+
+    def roll_back(conn: Connection) -> drafts.Outcome:
+        kept = lifecycle_store.find_playbook(conn, arguments.key)
+        if kept is None:
+            raise NotFound(f"没有编号为 {arguments.key} 的剧本")
+        version = arguments.version or kept.version - 1
+        if version < 1:
+            raise WrongUse(f"“{arguments.key}”只有第 1 版，没有更早的可以回滚")
+        return drafts.roll_back(conn, arguments.key, version, by, terms_from(settings), now=SystemClock().now())
+
+    async with _database(settings) as db:
+        outcome = await db.write(roll_back)
+    print(
+        f"已回滚，现在是第 {outcome.version} 版；在途的客户按原来的版本走完"
+        if outcome.version
+        else "和当前版本一样，没有变化"
+    )
     return 0
 
 

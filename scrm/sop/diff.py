@@ -256,9 +256,9 @@ class _Says:
         self.say_condition = say_condition
 
     def __call__(self, value: Any) -> str:
+        if value in (None, "", (), [], {}):  # as a pattern, {} would be any mapping
+            return ""
         match value:
-            case None | "" | () | {}:
-                return ""
             case bool():
                 return _FLAGS[value]
             case Late():
@@ -271,8 +271,8 @@ class _Says:
                 return f"{value.start:%H:%M}-{value.end:%H:%M}"
             case time():
                 return f"{value:%H:%M}"
-            case float() if 0 < value <= 1:
-                return f"{value:.4g}" if value == 1 else f"{value:.1%}"
+            case float() if 0 <= value < 1:
+                return f"{100 * value:g}%"
         return self._of_parts(value)
 
     def _of_parts(self, value: Any) -> str:
@@ -289,12 +289,15 @@ class _Says:
             case Guards():
                 return self._named(value)
             case Mapping():
-                return self.say_condition(value) if set(value) & _CONDITIONS else _plain(value)
+                return self.say_condition(value) if set(value) & _CONDITIONS else self._mapping(value)
             case StrEnum():
                 return value.value
             case list() | tuple():
                 return "、".join(self(each) for each in value)
         return self._named(value) if is_dataclass(value) else str(value)
+
+    def _mapping(self, value: Mapping[str, Any]) -> str:
+        return "，".join(f"{name} {self(each)}" for name, each in value.items())
 
     def _content(self, content: Content) -> str:
         variants = [f"{each.name}（{each.share:.0%}）：{self._content(each.content)}" for each in content.variants]

@@ -179,11 +179,7 @@ def compare(expected: Any, found: Rehearsal) -> list[str]:
 def _owed(key: str, wanted: Any, found: Rehearsal) -> list[str]:
     """What came under that word, without the suggestions that ended unused and are not named."""
     named = {next(iter(item)) if isinstance(item, dict) else str(item) for item in _items(wanted)}
-    return [
-        step
-        for step in found.named(key)
-        if key != "expired" or step not in found.suggested or step in named
-    ]
+    return [step for step in found.named(key) if key != "expired" or step not in found.suggested or step in named]
 
 
 def _items(wanted: Any) -> list[Any]:

@@ -223,6 +223,21 @@ def test_versions_differ_in_the_authors_words() -> None:
     assert diff.list_changes(old, old) == []
 
 
+def test_conditions_options_and_acts_differ_in_words_too() -> None:
+    steps = """\
+  - {id: ask, at: T0, channel: T, ttl: 4h, late: drop, escalate: 1h, if: {tag: 老客}, content: {text: 您好}}
+  - {id: mark, at: D+3, channel: X, do: [{add_tag: 问过}]}
+"""
+    old = parse_playbook(TEXT + steps, file_name="old")
+    changed = steps.replace("老客", "新客").replace("问过", "没回").replace("escalate: 1h", "escalate: none")
+    new = parse_playbook(TEXT + changed, file_name="new")
+    assert [change.words for change in diff.list_changes(old, new)] == [
+        "第 2 步“ask”的条件：{tag: 老客} → {tag: 新客}",
+        "第 2 步“ask”的选项：escalate 1h → escalate none",
+        "第 3 步“mark”的动作：add_tag 问过 → add_tag 没回",
+    ]
+
+
 def test_the_text_shows_what_differs_with_its_line_numbers() -> None:
     lines = diff.text_lines("a\nb\nc\nd\ne\nf\ng\nh", "a\nB\nc\nd\ne\nf\ng\nh")
     assert [(line.mark, line.text, line.old, line.new) for line in lines][:4] == [

@@ -28,6 +28,25 @@ def playbook_text(*steps: str, trigger: str = "{event: contact.added}", priority
 
 
 CASES = {
+    "a suggestion that nobody used need not be named among the expired": (
+        playbook_text(
+            "{id: chat, at: D+1 10:00-11:00, channel: S, ttl: 1d, hint: 聊到时问问}",
+            f"{{id: late, at: D+1 10:00-11:00, {TASK}}}",
+        ),
+        {
+            "given": ["contact.added @2026-03-01T10:00"],
+            "until": "2026-03-05T10:00",
+            "expect": {"expired": [{"late": "员工未发送"}], "suggested": ["chat"]},
+        },
+    ),
+    "a suggestion that nobody used may be named among the expired": (
+        playbook_text("{id: chat, at: D+1 10:00-11:00, channel: S, ttl: 1d, hint: 聊到时问问}"),
+        {
+            "given": ["contact.added @2026-03-01T10:00"],
+            "until": "2026-03-05T10:00",
+            "expect": {"expired": [{"chat": "没有聊到"}]},
+        },
+    ),
     "an event that is only named is one that the trigger wants, and chance is decided": (
         playbook_text(
             "id: half",
