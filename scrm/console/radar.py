@@ -5,7 +5,7 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection, select
 
-from scrm.console.door import MANAGER, for_managers, page
+from scrm.console.door import MANAGER, before_of, for_managers, page
 from scrm.errors import Invalid
 from scrm.profiles.models import member
 from scrm.profiles.store import find_member
@@ -15,6 +15,7 @@ from scrm.tracking import radar, said_links
 routes = web.RouteTableDef()
 
 KEY = r"{key:[^/]{1,64}}"
+SHOWN = 50
 
 
 @routes.get("/console/radar")
@@ -25,9 +26,17 @@ async def contents(request: web.Request) -> web.StreamResponse:
 
 async def _list(request: web.Request, problem: str = "", **filled: str) -> web.Response:
     services = request.app[SERVICES]
-    rows = await services.db.read(radar.list_contents)
-    domains = services.settings.tracking.domains
-    values = {"rows": rows, "domains": domains, "problem": problem, "filled": filled, "reading": reading}
+    found = await services.db.read(lambda conn: radar.list_contents(conn, before=before_of(request), limit=SHOWN + 1))
+    rows = found[:SHOWN]
+    values = {
+        "rows": rows,
+        "before": rows[-1].id if len(found) > SHOWN else None,
+        "is_first": before_of(request) is None,
+        "domains": services.settings.tracking.domains,
+        "problem": problem,
+        "filled": filled,
+        "reading": reading,
+    }
     return await page(request, "radar.html", active="radar", **values)
 
 
@@ -52,15 +61,16 @@ async def add(request: web.Request) -> web.StreamResponse:
 @routes.get(f"/console/radar/{KEY}")
 @for_managers
 async def content(request: web.Request) -> web.StreamResponse:
-    public_url = request.app[SERVICES].settings.server.public_url
+    public_url, after = request.app[SERVICES].settings.server.public_url, _after(request)
 
     def look(conn: Connection) -> dict[str, Any]:
         row = radar.find_content(conn, request.match_info["key"])
+        readers = radar.list_readers(conn, row.id, after=after, limit=SHOWN + 1)
         return {
             "row": row,
+            **_paged("readers", readers, "last_opened_at"),
             "variable": f"radar.{said_links.name_of(row.key)}",
             "by_member": radar.count_by_member(conn, row.id),
-            "readers": radar.list_readers(conn, row.id),
             "open_links": radar.list_open_links(conn, row.id),
             "members": conn.execute(
                 select(member.c.userid, member.c.name).where(member.c.is_active).order_by(member.c.name).limit(500)
@@ -68,7 +78,41 @@ async def content(request: web.Request) -> web.StreamResponse:
         }
 
     values = await request.app[SERVICES].db.read(look)
-    return await page(request, "radar_content.html", active="radar", public_url=public_url, reading=reading, **values)
+    return await page(
+        request,
+        "radar_content.html",
+        active="radar",
+        public_url=public_url,
+        reading=reading,
+        is_first=after is None,
+        **values,
+    )
+
+
+def _after(request: web.Request) -> radar.Place | None:
+    return radar.Place.read(request.query.get("after", ""))
+
+
+def _paged(name: str, rows: list[Any], at: str) -> dict[str, Any]:
+    """What is shown of the rows, and where the next page goes on; None when that is all."""
+    shown = rows[:SHOWN]
+    return {name: shown, "after": radar.Place(getattr(shown[-1], at), shown[-1].id) if len(rows) > SHOWN else None}
+
+
+@routes.get(f"/console/radar/{KEY}/readers/{{link:[0-9]{{1,18}}}}")
+@for_managers
+async def reader(request: web.Request) -> web.StreamResponse:
+    """Each time that one person, or whoever has a link for all, opened it."""
+    after = _after(request)
+
+    def look(conn: Connection) -> dict[str, Any]:
+        row = radar.find_content(conn, request.match_info["key"])
+        link = radar.find_reader(conn, row.id, int(request.match_info["link"]))
+        openings = radar.list_openings(conn, link, after=after, limit=SHOWN + 1)
+        return {"row": row, "link": link, **_paged("openings", openings, "opened_at")}
+
+    values = await request.app[SERVICES].db.read(look)
+    return await page(request, "radar_reader.html", active="radar", reading=reading, is_first=after is None, **values)
 
 
 @routes.post(f"/console/radar/{KEY}/links")

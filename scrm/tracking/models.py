@@ -80,6 +80,15 @@ radar_link = Table(
     Column("seconds", Integer, nullable=False, server_default=text("0")),
     Index("uq_radar_link_whom", "content_id", "userid", "person_id", unique=True),
     Index("ix_radar_link_person_id", "person_id"),
+    # Who opened it, the latest first.
+    Index(
+        "ix_radar_link_opened",
+        "content_id",
+        "last_opened_at",
+        "id",
+        sqlite_where=text("opens > 0"),
+        postgresql_where=text("opens > 0"),
+    ),
 )
 
 radar_open = Table(

@@ -1,16 +1,33 @@
 """Radar links: content a member sends to a person, counted when it is opened and for how long it is read."""
 
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from sqlalchemy import Connection, Row, and_, case, func, literal, select, true, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    case,
+    func,
+    literal,
+    literal_column,
+    select,
+    true,
+    tuple_,
+    update,
+)
 
 from scrm import audit, events
 from scrm.db import UtcDateTime, upsert
+from scrm.db.tables import from_millis, to_millis
 from scrm.errors import Invalid, NotFound
 from scrm.profiles.models import external_contact, follow_user, member
 from scrm.tracking.models import radar_content, radar_link, radar_open
@@ -197,14 +214,16 @@ _FIGURES = (
 
 def list_contents(conn: Connection, *, before: int | None = None, limit: int = 200) -> list[Row[Any]]:
     """Content with its figures, the newest first: links, persons, readers (who opened), opens, seconds."""
+    shown = select(radar_content.c.id).where(radar_content.c.id < before if before is not None else true())
+    # Chosen before it is counted: what is not shown is not added up.
+    ids = list(conn.execute(shown.order_by(radar_content.c.id.desc()).limit(limit)).scalars())
     return list(
         conn.execute(
             select(radar_content, *_FIGURES)
             .outerjoin(radar_link, radar_link.c.content_id == radar_content.c.id)
-            .where(radar_content.c.id < before if before is not None else true())
+            .where(radar_content.c.id.in_(ids))
             .group_by(radar_content.c.id)
             .order_by(radar_content.c.id.desc())
-            .limit(limit)
         )
     )
 
@@ -222,15 +241,73 @@ def count_by_member(conn: Connection, content_id: int) -> list[Row[Any]]:
     )
 
 
-def list_readers(conn: Connection, content_id: int, *, limit: int = 50) -> list[Row[Any]]:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a list goes on: after the row of this moment and id."""
+
+    at: datetime
+    id: int
+
+    def __str__(self) -> str:
+        return f"{to_millis(self.at)}-{self.id}"
+
+    @classmethod
+    def read(cls, text: str) -> Self | None:
+        """None for what no list of ours has said: it begins at the top."""
+        found = re.fullmatch(r"([0-9]{1,14})-([0-9]{1,18})", text, re.ASCII)
+        return cls(from_millis(int(found[1])), int(found[2])) if found else None
+
+
+def _after(place: Place | None, at: Column[datetime], row_id: Column[int]) -> ColumnElement[bool]:
+    if place is None:
+        return true()
+    return tuple_(at, row_id) < tuple_(literal(place.at, UtcDateTime()), literal(place.id))
+
+
+def list_readers(conn: Connection, content_id: int, *, after: Place | None = None, limit: int = 50) -> list[Row[Any]]:
     """The links that were opened, the latest first, with the name of the person."""
+    at, is_opened = radar_link.c.last_opened_at, radar_link.c.opens > literal_column("0")
     return list(
         conn.execute(
-            select(radar_link, external_contact.c.name.label("contact_name"), member.c.name.label("member_name"))
-            .outerjoin(external_contact, external_contact.c.external_userid == radar_link.c.external_userid)
+            _named_link(radar_link)
+            # As the index says it: a parameter would not match.
+            .where(radar_link.c.content_id == content_id, is_opened, _after(after, at, radar_link.c.id))
+            .order_by(at.desc(), radar_link.c.id.desc())
+            .limit(limit)
+        )
+    )
+
+
+def _named_link(*columns: Any) -> Select[Any]:
+    return (
+        select(*columns, external_contact.c.name.label("contact_name"), member.c.name.label("member_name"))
+        .outerjoin(external_contact, external_contact.c.external_userid == radar_link.c.external_userid)
+        .outerjoin(member, member.c.userid == radar_link.c.userid)
+    )
+
+
+def find_reader(conn: Connection, content_id: int, link_id: int) -> Row[Any]:
+    """Raises NotFound, for a link of another content too."""
+    query = _named_link(radar_link).where(radar_link.c.id == link_id, radar_link.c.content_id == content_id)
+    row = conn.execute(query).one_or_none()
+    if row is None:
+        raise NotFound("没有这条雷达链接，它可能属于另一个内容")
+    return row
+
+
+def list_openings(conn: Connection, link: Row[Any], *, after: Place | None = None, limit: int = 50) -> list[Row[Any]]:
+    """Each opening, the latest first: of a person through whichever member, of a link for all through this one."""
+    mine: ColumnElement[bool] = radar_open.c.link_id == link.id
+    if link.person_id:
+        whom = and_(radar_link.c.person_id == link.person_id, radar_link.c.content_id == link.content_id)
+        mine = radar_open.c.link_id.in_(select(radar_link.c.id).where(whom))
+    return list(
+        conn.execute(
+            select(radar_open, radar_link.c.userid, member.c.name.label("member_name"))
+            .join_from(radar_open, radar_link, radar_link.c.id == radar_open.c.link_id)
             .outerjoin(member, member.c.userid == radar_link.c.userid)
-            .where(radar_link.c.content_id == content_id, radar_link.c.opens > 0)
-            .order_by(radar_link.c.last_opened_at.desc(), radar_link.c.id.desc())
+            .where(mine, _after(after, radar_open.c.opened_at, radar_open.c.id))
+            .order_by(radar_open.c.opened_at.desc(), radar_open.c.id.desc())
             .limit(limit)
         )
     )
