@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from scrm.api.operation import operation
 from scrm.api.parameters import CURSOR, LIMIT, PAGED, Choice, Moment, Page, Text
 from scrm.errors import NotFound
-from scrm.group_chats import store
+from scrm.group_chats import list_store, tag_store
 from scrm.services import SERVICES
 
 routes = web.RouteTableDef()
@@ -67,8 +67,10 @@ async def list_group_chats(request: web.Request) -> Page[GroupChat]:
     before, limit = CURSOR.read(request), LIMIT.read_size(request)
 
     def look(conn: Connection) -> Page[GroupChat]:
-        found = store.list_groups(conn, owner=owner, tag=tag, is_dismissed=is_dismissed, before=before, limit=limit)
-        tags = store.list_tags(conn, [row.chat_id for row in found.rows])
+        found = list_store.list_groups(
+            conn, owner=owner, tag=tag, is_dismissed=is_dismissed, before=before, limit=limit
+        )
+        tags = tag_store.list_tags(conn, [row.chat_id for row in found.rows])
         items = [GroupChat(**_parts(row, tags.get(row.chat_id, []))) for row in found.rows]
         return Page(items, None if found.before is None else str(found.before))
 
@@ -81,11 +83,11 @@ async def get_group_chat(request: web.Request) -> GroupChatWithMembers:
     chat_id = request.match_info["chat_id"]
 
     def look(conn: Connection) -> GroupChatWithMembers:
-        row = store.get_group(conn, chat_id)
+        row = list_store.get_group(conn, chat_id)
         if row is None:
             raise NotFound(f"没有客户群 {chat_id[:64]}")
-        tags = store.list_tags(conn, [chat_id]).get(chat_id, [])
-        members = [_member(one) for one in store.customers_within(conn, chat_id)]
+        tags = tag_store.list_tags(conn, [chat_id]).get(chat_id, [])
+        members = [_member(one) for one in list_store.customers_within(conn, chat_id)]
         return GroupChatWithMembers(**_parts(row, tags), member_list=members)
 
     return await request.app[SERVICES].db.read(look)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from scrm.console.door import before_of, for_managers, page
 from scrm.errors import NotFound
-from scrm.group_chats import refresh, store
+from scrm.group_chats import duplicate_store, figure_store, list_store, refresh, store, tag_store
 from scrm.profiles.members import member_names
 from scrm.services import SERVICES, Services
 from scrm.wecom.errors import WeComError
@@ -36,7 +36,7 @@ async def group_chats(request: web.Request) -> web.StreamResponse:
     now, zone = services.clock.now(), services.settings.shop.zone
 
     def look(conn: Connection) -> dict[str, Any]:
-        found = store.list_groups(
+        found = list_store.list_groups(
             conn,
             text=text,
             tag=tag,
@@ -46,10 +46,10 @@ async def group_chats(request: web.Request) -> web.StreamResponse:
         chat_ids = [row.chat_id for row in found.rows]
         return {
             "found": found,
-            "tags": store.list_tags(conn, chat_ids),
-            "known_tags": store.list_known_tags(conn),
-            "changes": store.count_changes(conn, chat_ids, _midnight(now, zone), now + timedelta(seconds=1)),
-            "reach": store.count_reach(conn),
+            "tags": tag_store.list_tags(conn, chat_ids),
+            "known_tags": tag_store.list_known_tags(conn),
+            "changes": list_store.count_changes(conn, chat_ids, _midnight(now, zone), now + timedelta(seconds=1)),
+            "reach": duplicate_store.count_reach(conn),
         }
 
     values = await services.db.read(look)
@@ -67,12 +67,12 @@ async def duplicates(request: web.Request) -> web.StreamResponse:
     tag = request.query.get("tag", "").strip()[:30]
 
     def look(conn: Connection) -> dict[str, Any]:
-        rows, following = store.list_duplicates(conn, tag=tag, after=_after(request.query.get("after", "")))
+        rows, following = duplicate_store.list_duplicates(conn, tag=tag, after=_after(request.query.get("after", "")))
         return {
             "rows": rows,
             "following": following,
-            "known_tags": store.list_known_tags(conn),
-            "reach": store.count_reach(conn),
+            "known_tags": tag_store.list_known_tags(conn),
+            "reach": duplicate_store.count_reach(conn),
         }
 
     values = await request.app[SERVICES].db.read(look)
@@ -110,7 +110,7 @@ async def _csv(services: Services, tag: str) -> AsyncIterator[bytes]:
     yield _lines([["客户", "客户 ID", "所在群数", "客户群", "群 ID", "群主", "入群时间"]])
     after: tuple[int, str] | None = None
     while True:
-        rows, after = await services.db.read(store.list_duplicates, tag=tag, after=after, limit=EXPORT_PAGE)
+        rows, after = await services.db.read(duplicate_store.list_duplicates, tag=tag, after=after, limit=EXPORT_PAGE)
         yield _lines(
             [
                 [
@@ -147,9 +147,9 @@ async def figures(request: web.Request) -> web.StreamResponse:
 
     def look(conn: Connection) -> dict[str, Any]:
         return {
-            "days": store.count_days(conn, now, zone),
-            "owners": store.count_owners(conn, _midnight(now, zone) - timedelta(days=6))[:OWNERS_SHOWN],
-            "reach": store.count_reach(conn),
+            "days": figure_store.count_days(conn, now, zone),
+            "owners": figure_store.count_owners(conn, _midnight(now, zone) - timedelta(days=6))[:OWNERS_SHOWN],
+            "reach": duplicate_store.count_reach(conn),
         }
 
     values = await services.db.read(look)
@@ -189,18 +189,18 @@ async def group_chat(request: web.Request) -> web.StreamResponse:
     now, zone = services.clock.now(), services.settings.shop.zone
 
     def look(conn: Connection) -> dict[str, Any]:
-        group = store.get_group(conn, chat_id)
+        group = list_store.get_group(conn, chat_id)
         if group is None:
             raise NotFound("没有这个客户群。请回到群列表重新查找")
-        people = store.customers_within(conn, chat_id)
+        people = list_store.customers_within(conn, chat_id)
         return {
             "group": group,
             "people": people[:SEATS_SHOWN],
             "known": sum(row.person_id is not None for row in people),
-            "tags": store.list_tags(conn, [chat_id]).get(chat_id, []),
-            "known_tags": store.list_known_tags(conn),
-            "days": store.count_days(conn, now, zone, chat_id=chat_id),
-            "changes": store.list_changes(conn, chat_id, limit=CHANGES_SHOWN),
+            "tags": tag_store.list_tags(conn, [chat_id]).get(chat_id, []),
+            "known_tags": tag_store.list_known_tags(conn),
+            "days": figure_store.count_days(conn, now, zone, chat_id=chat_id),
+            "changes": list_store.list_changes(conn, chat_id, limit=CHANGES_SHOWN),
             "names": member_names(conn, {group.owner, *group.admins}),
         }
 
@@ -228,7 +228,7 @@ async def save_tags(request: web.Request) -> web.StreamResponse:
     def save(conn: Connection) -> None:
         if store.find_group(conn, chat_id) is None:
             raise NotFound("没有这个客户群。请回到群列表重新查找")
-        store.set_tags(conn, chat_id, line.split())
+        tag_store.set_tags(conn, chat_id, line.split())
 
     await request.app[SERVICES].db.write(save)
     raise web.HTTPSeeOther(f"/console/group-chats/{chat_id}")

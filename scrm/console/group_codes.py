@@ -9,9 +9,10 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from scrm.console.door import MANAGER, for_managers, page
+from scrm.contact_ways import logo
 from scrm.contact_ways.qr import picture
 from scrm.errors import Invalid, Unavailable
-from scrm.group_chats import join_codes, store, welcomes
+from scrm.group_chats import code_store, figure_store, join_codes, list_store, welcome_store, welcomes
 from scrm.services import SERVICES
 from scrm.wecom.errors import WeComError
 
@@ -43,10 +44,10 @@ async def codes(request: web.Request) -> web.StreamResponse:
     now = services.clock.now()
 
     def look(conn: Connection) -> dict[str, Any]:
-        rows = store.list_codes(conn)
+        rows = code_store.list_codes(conn)
         states = [row.state for row in rows]
         slots: dict[str, list[Any]] = {}
-        for slot in store.list_slots(conn, states):
+        for slot in code_store.list_slots(conn, states):
             slots.setdefault(slot.state, []).append(slot)
         shown = {
             row.state: join_codes.choose_slot(
@@ -54,7 +55,7 @@ async def codes(request: web.Request) -> web.StreamResponse:
             )
             for row in rows
         }
-        joins = store.count_joins_by_state(conn, states, now - timedelta(days=7))
+        joins = code_store.count_joins_by_state(conn, states, now - timedelta(days=7))
         return {"rows": rows, "slots": slots, "shown": shown, "joins": joins}
 
     return await page(request, "group_codes.html", active="group_codes", **await services.db.read(look))
@@ -88,13 +89,13 @@ async def _form(request: web.Request, state: str | None) -> web.Response:
 
     def look(conn: Connection) -> dict[str, Any]:
         code = None if state is None else join_codes.get_code(conn, state)
-        slots = [] if state is None else store.list_slots(conn, [state])
+        slots = [] if state is None else code_store.list_slots(conn, [state])
         inside = {slot.chat_id for slot in slots}
-        groups = store.list_groups(conn, is_dismissed=False, limit=GROUPS_OFFERED).rows
+        groups = list_store.list_groups(conn, is_dismissed=False, limit=GROUPS_OFFERED).rows
         offered = [group for group in groups if group.chat_id not in inside]
-        joins = {} if state is None else store.count_joins_by_state(conn, [state], now - timedelta(days=7))
+        joins = {} if state is None else code_store.count_joins_by_state(conn, [state], now - timedelta(days=7))
         zone = services.settings.shop.zone
-        days = [] if state is None else store.count_days(conn, now, zone, state=state)
+        days = [] if state is None else figure_store.count_days(conn, now, zone, state=state)
         return {"code": code, "slots": slots, "groups": offered, "joins": joins.get(state or "", (0, 0)), "days": days}
 
     values = await services.db.read(look)
@@ -175,10 +176,9 @@ async def qr(request: web.Request) -> web.StreamResponse:
     """Our own code for print: it leads to the stable address, so it never has to be printed again."""
     found = await request.app[SERVICES].db.read(join_codes.get_code, request.match_info["state"])
     kind = request.match_info["kind"]
-    shop = request.app[SERVICES].settings.shop
-    body = await asyncio.to_thread(
-        picture, _address(request, found.token), kind, logo=shop.logo, letter=shop.name[:1], title=found.title
-    )
+    services = request.app[SERVICES]
+    drawn = {"logo": await logo.find(services), "letter": services.settings.shop.name[:1], "title": found.title}
+    body = await asyncio.to_thread(picture, _address(request, found.token), kind, **drawn)
     content_type = {"png": "image/png", "svg": "image/svg+xml"}[kind]
     return web.Response(body=body, content_type=content_type, headers={"Cache-Control": "no-store"})
 
@@ -194,7 +194,7 @@ def _address(request: web.Request, token: str) -> str:
 @for_managers
 async def materials(request: web.Request) -> web.StreamResponse:
     """?edit=ID opens one in the form."""
-    rows = await request.app[SERVICES].db.read(store.list_welcomes)
+    rows = await request.app[SERVICES].db.read(welcome_store.list_welcomes)
     chosen = next((row for row in rows if row.template_id == request.query.get("edit")), None)
     return await page(request, "group_welcomes.html", active="group_welcomes", rows=rows, chosen=chosen)
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from scrm.contact_ways import registry
 from scrm.errors import Conflict, Invalid, NotFound
-from scrm.group_chats import store
+from scrm.group_chats import code_store, store
 from scrm.services import Services
 from scrm.wecom.errors import WeComError
 
@@ -86,15 +86,15 @@ async def make_code(services: Services, settings: Settings, chat_ids: Sequence[s
     def add(conn: Connection) -> None:
         registry.claim(conn, state, registry.Owner(OWNER_KIND, state), now=now)
         token = secrets.token_urlsafe(15)
-        store.add_code(conn, {"state": state, "token": token, "created_at": now, **settings.values()})
+        code_store.add_code(conn, {"state": state, "token": token, "created_at": now, **settings.values()})
 
     await services.db.write(add)
     try:
         for chat_id in chat_ids:
             await add_group(services, state, chat_id)
     except WeComError:
-        if not await services.db.read(store.list_slots, [state]):
-            await services.db.write(store.drop_code, state)
+        if not await services.db.read(code_store.list_slots, [state]):
+            await services.db.write(code_store.drop_code, state)
         raise
     return state
 
@@ -110,17 +110,17 @@ async def add_group(services: Services, state: str, chat_id: str, expires_at: da
     config_id = await wecom.add_join_way([chat_id], state=state, **_at_wecom(code))
     way = await wecom.get_join_way(config_id)
     await services.db.write(
-        store.add_slot, state, chat_id=chat_id, config_id=config_id, qr_code=way.qr_code, expires_at=expires_at
+        code_store.add_slot, state, chat_id=chat_id, config_id=config_id, qr_code=way.qr_code, expires_at=expires_at
     )
 
 
 def _look(conn: Connection, state: str, chat_id: str) -> tuple[Any, Any, list[Any]]:
-    return get_code(conn, state), store.find_group(conn, chat_id), store.list_slots(conn, [state])
+    return get_code(conn, state), store.find_group(conn, chat_id), code_store.list_slots(conn, [state])
 
 
 def get_code(conn: Connection, state: str) -> Any:
     """Raises NotFound."""
-    code = store.find_code(conn, state)
+    code = code_store.find_code(conn, state)
     if code is None:
         raise NotFound("没有这个群活码，可能已被删除。请回到列表")
     return code
@@ -138,29 +138,29 @@ def _at_wecom(code: Any) -> dict[str, Any]:
 async def change_code(services: Services, state: str, settings: Settings) -> None:
     """The new settings here, and in each group's code at WeCom, where a change overwrites everything."""
     settings.check()
-    await services.db.write(store.set_code, state, settings.values())
+    await services.db.write(code_store.set_code, state, settings.values())
     code = await services.db.read(get_code, state)
-    for slot in await services.db.read(store.list_slots, [state]):
+    for slot in await services.db.read(code_store.list_slots, [state]):
         await services.wecom.group_chats.update_join_way(slot.config_id, [slot.chat_id], state=state, **_at_wecom(code))
 
 
 async def drop_group(services: Services, state: str, slot_id: int) -> None:
     """Out of the line; its code at WeCom ends."""
-    slots = await services.db.read(store.list_slots, [state])
+    slots = await services.db.read(code_store.list_slots, [state])
     slot = next((slot for slot in slots if slot.id == slot_id), None)
     if slot is None:
         raise NotFound("这个群已经不在群活码里。请刷新")
     await _end_at_wecom(services, slot.config_id)
-    await services.db.write(store.drop_slot, slot_id)
+    await services.db.write(code_store.drop_slot, slot_id)
 
 
 async def drop_code(services: Services, state: str) -> None:
     """The address shows from now on that the code is no more."""
     await services.db.read(get_code, state)
-    for slot in await services.db.read(store.list_slots, [state]):
+    for slot in await services.db.read(code_store.list_slots, [state]):
         await _end_at_wecom(services, slot.config_id)
-        await services.db.write(store.drop_slot, slot.id)
-    await services.db.write(store.drop_code, state)
+        await services.db.write(code_store.drop_slot, slot.id)
+    await services.db.write(code_store.drop_code, state)
 
 
 async def _end_at_wecom(services: Services, config_id: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
-from scrm.group_chats import store
+from scrm.group_chats import code_store
 from scrm.group_chats.join_codes import choose_slot
 from scrm.services import SERVICES
 from web.render import render
@@ -29,8 +29,8 @@ async def show_group_code(request: web.Request) -> web.Response:
 
 
 def _look(conn: Connection, token: str) -> tuple[Any, list[Any]] | None:
-    code = store.find_code_by_token(conn, token)
-    return None if code is None else (code, store.list_slots(conn, [code.state]))
+    code = code_store.find_code_by_token(conn, token)
+    return None if code is None else (code, code_store.list_slots(conn, [code.state]))
 
 
 def _hidden(page: web.Response) -> web.Response:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scrm.errors import Invalid, NotFound
-from scrm.group_chats import store
+from scrm.group_chats import welcome_store
 from scrm.services import Services
 from scrm.wecom.errors import WeComError
 
@@ -59,7 +59,7 @@ async def add_material(services: Services, material: Material, *, by: str, notif
 async def edit_material(services: Services, template_id: str, material: Material, *, by: str) -> None:
     """Groups that apply it use the new text from now on."""
     material.check()
-    if await services.db.read(store.find_welcome, template_id) is None:
+    if await services.db.read(welcome_store.find_welcome, template_id) is None:
         raise NotFound("没有这个欢迎语素材，可能已被删除。请刷新")
     await services.wecom.group_chats.edit_welcome_template(template_id, material.content, material.attachment())
     await _keep(services, template_id, material, by)
@@ -72,7 +72,7 @@ async def drop_material(services: Services, template_id: str) -> None:
     except WeComError as error:
         if error.errcode not in _UNKNOWN:
             raise
-    await services.db.write(store.drop_welcome, template_id)
+    await services.db.write(welcome_store.drop_welcome, template_id)
 
 
 async def _keep(services: Services, template_id: str, material: Material, by: str) -> None:
@@ -82,4 +82,4 @@ async def _keep(services: Services, template_id: str, material: Material, by: st
         "attachment": material.attachment(),
         "changed_by": by,
     }
-    await services.db.write(store.save_welcome, template_id, values, now=services.clock.now())
+    await services.db.write(welcome_store.save_welcome, template_id, values, now=services.clock.now())

@@ -9,9 +9,10 @@ from aiohttp import web
 from sqlalchemy import Connection, Row
 
 from scrm.errors import Forbidden
+from scrm.group_chats.list_store import customers_within, get_group
 from scrm.group_chats.refresh import want_refresh
-from scrm.group_chats.store import CUSTOMER, customers_within, get_group
-from scrm.group_chats.store import list_tags as list_group_tags
+from scrm.group_chats.store import CUSTOMER
+from scrm.group_chats.tag_store import list_tags as list_group_tags
 from scrm.http import signed_in
 from scrm.services import SERVICES
 from scrm.sessions import SignedIn

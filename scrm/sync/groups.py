@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from scrm.group_chats import store as group_chats
+from scrm.group_chats import list_store as group_list_store
 from scrm.group_chats import sync
 from scrm.services import Services
 from scrm.sync import store
@@ -24,7 +24,7 @@ async def run(services: Services, progress: Progress, full: bool) -> None:
 
 
 def _report(conn: Connection, now: datetime) -> int:
-    rows = group_chats.take_missed(conn, before=now - _GRACE)
+    rows = group_list_store.take_missed(conn, before=now - _GRACE)
     for row in rows:
         missed = Missed(
             name=f"group.{row.kind}",

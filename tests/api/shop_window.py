@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from scrm.api.store import make_key
 from scrm.app import build_app, open_services, publish_playbooks
-from scrm.group_chats import store as group_chats
+from scrm.group_chats import tag_store as group_tag_store
 from scrm.group_chats.keep import keep
 from scrm.profiles.models import external_contact
 from scrm.profiles.store import remember_tag
@@ -141,6 +141,6 @@ def _gather(conn: Any, now: Any) -> None:
     people = [{"userid": "lina", "type": 1, "join_time": 1772416800}, {"userid": XIAOMAN, "type": 2}]
     told = {"chat_id": "wr1", "owner": "lina", "create_time": 1772416800, "member_list": people}
     keep(conn, read_group_chat(told), now=now)
-    group_chats.set_tags(conn, "wr1", ["老客"])
+    group_tag_store.set_tags(conn, "wr1", ["老客"])
     remember_tag(conn, "et1", "老客", "类别")
     save_segment(conn, Draft("list", "名单"), now=now)

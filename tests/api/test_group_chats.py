@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
-from scrm.group_chats import store
+from scrm.group_chats import tag_store
 from scrm.group_chats.keep import keep
 from scrm.services import Services
 from scrm.wecom.group_chats import read_group_chat
@@ -24,7 +24,7 @@ async def test_groups_are_listed_page_by_page_and_shown_with_their_people(
         people = [{"userid": "lina", "type": 1, "join_time": 1772416800}, {"userid": f"wm{number:030}", "type": 2}]
         told = {"chat_id": f"wr{number}", "owner": "lina", "create_time": 1772416800, "member_list": people}
         await services.db.write(keep, read_group_chat(told), now=now)
-    await services.db.write(store.set_tags, "wr3", ["老客"])
+    await services.db.write(tag_store.set_tags, "wr3", ["老客"])
     seen: list[str] = []
     cursor = None
     while True:

@@ -8,7 +8,7 @@ import pytest
 
 from scrm.console.group_chats import harmless
 from scrm.events import event
-from scrm.group_chats import store
+from scrm.group_chats import duplicate_store
 from scrm.group_chats.models import group_join_code, group_join_slot, group_welcome
 from tests.console.conftest import Visitor
 from tests.fakes.group_chats import FakeGroups
@@ -96,7 +96,7 @@ async def test_people_in_several_groups_are_listed_and_exported_without_formulas
     seen: list[str] = []
     after = None
     while True:
-        found, after = await world.services.db.read(store.list_duplicates, after=after, limit=1)
+        found, after = await world.services.db.read(duplicate_store.list_duplicates, after=after, limit=1)
         seen += [one.userid for one in found]
         if after is None:
             break

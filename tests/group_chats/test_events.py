@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from scrm.events import event
-from scrm.group_chats import store
+from scrm.group_chats import figure_store, list_store
 from scrm.group_chats.models import group_chat, group_chat_change, group_chat_hint, group_chat_member
 from scrm.sop.models import enrolment
 from scrm.sop.shelf import playbooks_of
@@ -88,7 +88,7 @@ async def test_a_storm_of_events_about_a_group_is_one_fetch(world: World, groups
         groups.join(TEA, seconds(world), f"wm{number:030}")
     await tell(world, groups)
     assert len(world.wecom.called(GET)) == 1
-    assert await world.services.db.read(store.recount, TEA) == (31, 30)
+    assert await world.services.db.read(figure_store.recount, TEA) == (31, 30)
     assert {told for *_, told in await history(world)} == {True}
 
 
@@ -121,7 +121,7 @@ async def test_a_lost_event_is_found_by_the_next_one_and_marked_as_found(world: 
     await tell(world, groups)
     told = {(userid, is_told) for kind, userid, _, is_told in await history(world) if userid != "lina"}
     assert told == {(XIAOMAN, False), (ANING, True)}
-    (missed,) = await world.services.db.read(store.list_missed, since=world.clock.now().replace(year=2000))
+    (missed,) = await world.services.db.read(list_store.list_missed, since=world.clock.now().replace(year=2000))
     assert (missed.userid, int(missed.at.timestamp())) == (XIAOMAN, lost_at)
     assert missed.noticed_at > missed.at
 
@@ -173,7 +173,7 @@ async def test_events_doubled_and_shuffled_end_in_the_state_of_an_orderly_run(
     assert {row[:3] for row in await history(world) if row[1] != "lina"} == expected
     assert await world.rows(group_chat_hint) == []
     (group,) = await world.rows(group_chat)
-    assert (group.members, group.customers) == await world.services.db.read(store.recount, TEA)
+    assert (group.members, group.customers) == await world.services.db.read(figure_store.recount, TEA)
 
 
 async def test_the_counts_on_the_group_and_of_its_days_equal_a_recount(world: World, groups: FakeGroups) -> None:
@@ -185,9 +185,9 @@ async def test_the_counts_on_the_group_and_of_its_days_equal_a_recount(world: Wo
     groups.leave(TEA, seconds(world), ANING)
     await tell(world, groups)
     zone = world.services.settings.shop.zone
-    days = await world.services.db.read(store.count_days, world.clock.now(), zone, days=3, chat_id=TEA)
+    days = await world.services.db.read(figure_store.count_days, world.clock.now(), zone, days=3, chat_id=TEA)
     assert [(day.joined, day.left) for day in days] == [(2, 0), (0, 0), (0, 1)]
-    (owner,) = await world.services.db.read(store.count_owners, world.clock.now().replace(year=2000))
+    (owner,) = await world.services.db.read(figure_store.count_owners, world.clock.now().replace(year=2000))
     assert (owner.owner, owner.groups, owner.customers, owner.joined, owner.left) == ("lina", 1, 1, 2, 1)
     joined = await world.services.db.read(lambda conn: conn.execute(select(group_chat.c.customers)).scalar_one())
     assert joined == 1

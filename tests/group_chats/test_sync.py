@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from scrm.group_chats import store, sync
+from scrm.group_chats import list_store, sync
 from scrm.group_chats.models import group_chat, group_chat_change, group_chat_member
 from scrm.sync import groups as on_the_board
 from scrm.sync.models import missed_callback
@@ -63,7 +63,7 @@ async def test_missed_events_become_state_history_and_an_end(world: World, group
     assert (result.changed, result.ended) == (1, 1)
     ended = {row.chat_id for row in await world.rows(group_chat, group_chat.c.dismissed_at.is_not(None))}
     assert ended == {"wrOver"}
-    (missed,) = await world.services.db.read(store.list_missed, since=world.clock.now().replace(year=2000))
+    (missed,) = await world.services.db.read(list_store.list_missed, since=world.clock.now().replace(year=2000))
     assert (missed.userid, missed.is_told, int(missed.at.timestamp())) == (XIAOMAN, False, now + 3600)
 
 

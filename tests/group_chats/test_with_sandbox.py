@@ -10,7 +10,7 @@ import pytest
 from aiohttp.test_utils import TestServer, unused_port
 
 from scrm.app import build_app, open_services
-from scrm.group_chats import join_codes, store
+from scrm.group_chats import code_store, figure_store, join_codes, store
 from scrm.group_chats.models import group_chat, group_chat_member, group_join_code
 from scrm.sandbox import Sandbox, SandboxConfig, gathering, make_routes
 from scrm.services import Services
@@ -133,7 +133,7 @@ async def test_doubled_reordered_and_late_callbacks_end_in_wecoms_state_and_lost
     assert await shop.ours() == shop.theirs()
     for chat_id in shop.theirs():
         group = await shop.services.db.read(store.find_group, chat_id)
-        assert (group.members, group.customers) == await shop.services.db.read(store.recount, chat_id)
+        assert (group.members, group.customers) == await shop.services.db.read(figure_store.recount, chat_id)
 
     faults.duplicate_callbacks = faults.reorder_callbacks = False
     faults.drop_callbacks = 30
@@ -163,7 +163,7 @@ async def test_a_printed_code_leads_into_the_group_whose_turn_it_is(
         await shop.settle()
     counts = [len(shop.sandbox.world.group_chats.groups[chat_id].seats) for chat_id in (first, second)]
     assert counts == [4, 3]
-    joins = await shop.services.db.read(store.count_joins_by_state, [state], shop.clock.now().replace(year=2000))
+    joins = await shop.services.db.read(code_store.count_joins_by_state, [state], shop.clock.now().replace(year=2000))
     assert joins == {state: (5, 5)}
     await join_codes.drop_code(shop.services, state)
     assert shop.sandbox.world.group_chats.join_ways == {}
