@@ -58,10 +58,13 @@ async def _copy_all(source: Engine, target: str, say: Say) -> dict[str, int]:
         async with engine.begin() as conn:
             tables = [table for table in metadata.sorted_tables if table.name != _KEPT]
             await conn.run_sync(_require_empty, tables)
+            triggered = await conn.run_sync(_tables_with_triggers)
+            await conn.run_sync(_let_triggers, "DISABLE", triggered)
             for table in tables:
                 moved[table.name] = await conn.run_sync(_copy, source, table)
                 if moved[table.name]:
                     say(f"{table.name}：{moved[table.name]:,} 行")
+            await conn.run_sync(_let_triggers, "ENABLE", triggered)
             await conn.run_sync(_go_on_counting, tables)
     finally:
         await engine.dispose()
@@ -75,6 +78,17 @@ def _require_empty(conn: Connection, tables: Sequence[Table]) -> None:
             raise Conflict("目标数据库里已经有客户，不能再搬进去：请建一个空的数据库。")
     for table in reversed(tables):
         conn.execute(table.delete())
+
+
+def _tables_with_triggers(conn: Connection) -> list[str]:
+    found = text("SELECT DISTINCT CAST(CAST(tgrelid AS regclass) AS text) FROM pg_trigger WHERE NOT tgisinternal")
+    return sorted(conn.scalars(found))
+
+
+def _let_triggers(conn: Connection, act: str, tables: Sequence[str]) -> None:
+    """What they keep is copied as well."""
+    for table in tables:
+        conn.exec_driver_sql(f"ALTER TABLE {table} {act} TRIGGER USER")
 
 
 def _copy(conn: Connection, source: Engine, table: Table) -> int:

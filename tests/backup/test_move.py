@@ -1,11 +1,14 @@
 """From SQLite to PostgreSQL: every row arrives as it was, ids go on counting, and a failure leaves nothing behind."""
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select, update
 
+from scrm.commerce import hours
+from scrm.commerce.models import orders
 from scrm.db import Database
 from scrm.db.every_table import metadata
 from scrm.db.moving import move
@@ -42,7 +45,16 @@ async def lived_in(sqlite_url: str, clock: FakeClock, wecom: FakeWeCom) -> str:
         for name in ("小满", "阿芳 🌸", "老陈\n第二行"):
             await shop.add(name)
         await shop.pass_time(hours=1)
+        await shop.services.db.write(_buy, clock.now())
     return sqlite_url
+
+
+def _buy(conn: Connection, now: datetime) -> None:
+    """Triggers keep what was bought in each hour and who bought."""
+    person_id = conn.scalar(select(func.min(person.c.id)))
+    told = {"channel": "pos", "order_no": "1", "status": "completed", "payment_status": "paid", "paid_fen": 900}
+    times = dict.fromkeys(("ordered_at", "paid_at", "first_seen_at", "last_seen_at"), now)
+    conn.execute(insert(orders).values(person_id=person_id, **told, **times))
 
 
 async def test_every_row_arrives_and_the_shop_goes_on(
@@ -62,6 +74,8 @@ async def test_every_row_arrives_and_the_shop_goes_on(
         assert who.person_id > max(row[0] for row in before["person"])
         await shop.pass_time(hours=1)
         assert len(await shop.tasks()) == 4
+        await shop.services.db.write(lambda conn: conn.execute(update(orders).values(paid_fen=500)))
+        assert await shop.services.db.read(hours.differing) == 0
 
 
 async def test_what_is_not_empty_is_left_alone(lived_in: str, postgresql_url: str, clock: FakeClock) -> None:
