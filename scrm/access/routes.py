@@ -228,6 +228,8 @@ _WHOLE: Mapping[str, str] = {
     "POST /console/acquisition": "新建",
     "POST /console/radar": "新建",
     "PUT /console/media": "上传",
+    "PUT /console/contact-ways/new/logo": "换二维码的标志",
+    "POST /console/contact-ways/new/logo/remove": "去掉二维码的标志",
     "POST /console/customers/{person_id}/privacy/export": "导出全部资料",
     "GET /api/v1/customers/{person_id}/export": "导出全部资料",
     "POST /console/playbooks/{key}/rehearsal": "开始预演",

@@ -51,6 +51,7 @@ ENTITIES: dict[str, tuple[str, str]] = {
     "callback": ("回调", "/console/callbacks/{}"),
     "callback_replay": ("重放回调", "/console/callbacks"),
     "contact_way": ("渠道活码", "/console/contact-ways/{}"),
+    "qr_logo": ("二维码中间的标志", "/console/contact-ways"),
     "coupon_batch": ("券批次", "/console/coupons/{}"),
     "customer_view": ("客户视图", "/console/customers"),
     "custom_field": ("自定义字段", "/console/fields"),

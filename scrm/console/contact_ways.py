@@ -1,15 +1,16 @@
 """渠道活码: which codes there are, who receives, how many came; the form that makes and changes them."""
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
 from sqlalchemy import Connection
 
-from scrm.console.door import for_managers, page
+from scrm.console.door import MANAGER, for_managers, page
 from scrm.console.library import SAMPLES
-from scrm.contact_ways import ledger, qr, store, ways, week
+from scrm.contact_ways import ledger, logo, qr, store, ways, week
 from scrm.contact_ways.forms import Draft, read_draft
 from scrm.contact_ways.plan import EVERY_DAY, Period, Plan, plan_of
 from scrm.contact_ways.registry import check_state
@@ -23,7 +24,8 @@ from web.render import render
 
 routes = web.RouteTableDef()
 
-STATE = r"{state:[0-9A-Za-z][0-9A-Za-z_\-]{0,29}}"
+_STATE = r"[0-9A-Za-z][0-9A-Za-z_\-]{0,29}"
+STATE = f"{{state:{_STATE}}}"
 KINDS = ("直播", "投放", "包裹卡", "门店", "私信", "老带新")
 DAYS = week.DAYS
 CREWS = {"": "", "shift": "按排班", "over_cap": "有人已满", "backup": "备用员工"}
@@ -222,6 +224,7 @@ async def _show(
             "series": ledger.days(conn, state, now, zone),
             "today": by_member,
             "names": member_names(conn, {*_everybody(row), *by_member}),
+            "logo": store.find_logo(conn),
         }
 
     found = await services.db.read(look)
@@ -237,6 +240,7 @@ async def _show(
         state=state,
         problem=problem,
         saved="saved" in request.query,
+        most_megabytes=logo.MOST_MEGABYTES,
         most=max((day.adds for day in found["series"]), default=0),
         **_choices(members, departments, draft),
         **found,
@@ -282,10 +286,31 @@ async def own_qr(request: web.Request) -> web.StreamResponse:
     kind = request.match_info["kind"]
     shop = settings.shop
     cm = next((side for side in qr.SIDES if str(side) == request.query.get("cm")), 0)
-    drawn = {"logo": shop.logo, "letter": shop.name[:1], "title": row.title, "cm": cm}
+    drawn = {"logo": await logo.find(services), "letter": shop.name[:1], "title": row.title, "cm": cm}
     body = await asyncio.to_thread(qr.picture, text, kind, **drawn)
     headers: Mapping[str, str] = {
         "Content-Disposition": f'inline; filename="{state}.{kind}"',
         "Cache-Control": "no-cache",
     }
     return web.Response(body=body, content_type="image/png" if kind == "png" else "image/svg+xml", headers=headers)
+
+
+@routes.put("/console/contact-ways/new/logo")
+@for_managers
+async def set_logo(request: web.Request) -> web.StreamResponse:
+    """The picture in the middle of all our own codes; the file is the body, its name in the query."""
+    content = bytearray()
+    async for piece in request.content.iter_chunked(256 * 1024):
+        content += piece
+        if len(content) > logo.MOST_BYTES:
+            break
+    await logo.keep(request.app[SERVICES], request.query.get("name", ""), bytes(content), by=request[MANAGER].userid)
+    return web.json_response({})
+
+
+@routes.post("/console/contact-ways/new/logo/remove")
+@for_managers
+async def remove_logo(request: web.Request) -> web.StreamResponse:
+    state = str((await request.post()).get("state", ""))
+    await request.app[SERVICES].db.write(store.drop_logo)
+    raise web.HTTPSeeOther(f"/console/contact-ways/{state}" if re.fullmatch(_STATE, state) else "/console/contact-ways")

@@ -1,6 +1,6 @@
 """Channel codes (渠道活码) and acquisition links (获客链接): which state stands for which channel."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, SmallInteger, String, Table, text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, SmallInteger, String, Table, text
 
 from scrm.db.tables import BigId, Json, UtcDateTime, metadata
 
@@ -118,4 +118,14 @@ acquisition_quota = Table(
     Column("warning", String(24), nullable=False, server_default=text("''")),
     Column("warned_at", UtcDateTime),
     Column("checked_at", UtcDateTime),
+)
+
+# One row: the picture in the middle of our own QR codes, instead of the setting shop.logo.
+qr_logo = Table(
+    "qr_logo",
+    metadata,
+    Column("id", SmallInteger, primary_key=True),
+    Column("sha256", ForeignKey("media_original.sha256"), nullable=False),
+    Column("set_by", String(64), nullable=False, server_default=text("''")),
+    Column("set_at", UtcDateTime, nullable=False),
 )

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 
 from scrm import audit
 from scrm.contact_ways import registry
-from scrm.contact_ways.models import contact_way
+from scrm.contact_ways.models import contact_way, qr_logo
 from scrm.contact_ways.plan import Plan, plan_of
 from scrm.contact_ways.registry import Owner
 from scrm.db import upsert
@@ -246,3 +246,27 @@ def list_receivers(conn: Connection, limit: int = 300) -> list[Row[Any]]:
             .limit(limit)
         )
     )
+
+
+# The logo of our own codes -----------------------------------------------------------------------------------------------
+
+_LOGO = 1
+
+
+def find_logo(conn: Connection) -> str:
+    """The SHA-256 of the original that a manager set; '' when nobody did."""
+    return conn.execute(select(qr_logo.c.sha256)).scalar_one_or_none() or ""
+
+
+def set_logo(conn: Connection, sha256: str, *, by: str, now: datetime) -> None:
+    values = {"sha256": sha256, "set_by": by, "set_at": now}
+    with audit.watched(conn, "qr_logo", _LOGO, select(qr_logo)):
+        conn.execute(
+            upsert(qr_logo, conn).values(id=_LOGO, **values).on_conflict_do_update(index_elements=["id"], set_=values)
+        )
+
+
+def drop_logo(conn: Connection) -> None:
+    """Back to the setting shop.logo; the original stays in the library."""
+    with audit.watched(conn, "qr_logo", _LOGO, select(qr_logo)):
+        conn.execute(qr_logo.delete())

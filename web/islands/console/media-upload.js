@@ -38,7 +38,7 @@ class MediaUpload extends HTMLElement {
         return "";
       }
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      return page.body.textContent.trim() || `“${file.name}”没有上传成功，请重试。`;
+      return (page.querySelector(".notice-text") || page.body).textContent.trim() || `“${file.name}”没有上传成功，请重试。`;
     } catch {
       return `“${file.name}”没有上传成功，请检查网络后重试。`;
     }
