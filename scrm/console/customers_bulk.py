@@ -22,7 +22,7 @@ from scrm.sessions import SignedIn
 from scrm.sop.enrol import Rules
 from scrm.sop.shelf import house_of, playbooks_of
 from scrm.sop.starts import list_startable
-from scrm.transfers import store as transfers
+from scrm.transfers import list_store as transfer_lists
 from scrm.wecom.transfers import MESSAGE_CHARS
 from web.render import render
 
@@ -112,7 +112,7 @@ def _choices(conn: Connection, services: Services, kind: Kind, member: SignedIn)
                 groups.setdefault(row.group_name or "其他", []).append(row.tag_name)
             return {"tag_groups": groups}
         case "transfer":
-            return {"takers": transfers.list_takers(conn)}
+            return {"takers": transfer_lists.list_takers(conn)}
         case "playbook":
             return {"playbooks": list_startable(Rules(playbooks_of(services), house_of(services)))}
         case "pool":
@@ -195,7 +195,7 @@ def _read_choice(
                 raise Invalid(f"请选 1 到 {MOST_TAGS} 个标签，现在选了 {len(names)} 个")
             return {"tags": names}
         case "transfer":
-            taker = {row.userid: row.name for row in transfers.list_takers(conn)}
+            taker = {row.userid: row.name for row in transfer_lists.list_takers(conn)}
             to, message = str(form.get("to", "")), str(form.get("message", "")).strip()
             if to not in taker:
                 raise Invalid("请选择接替的员工")

@@ -15,7 +15,7 @@ from scrm.db.tables import from_millis, to_millis
 from scrm.errors import Invalid, ScrmError
 from scrm.profiles.members import member_names
 from scrm.services import SERVICES, Services
-from scrm.transfers.store import list_takers
+from scrm.transfers.list_store import list_takers
 
 routes = web.RouteTableDef()
 

@@ -10,7 +10,7 @@ from scrm.errors import Invalid, NotFound
 from scrm.profiles.members import member_names
 from scrm.services import SERVICES
 from scrm.sop.hand_over import count_running
-from scrm.transfers import store, words
+from scrm.transfers import list_store, store, words
 from scrm.transfers.begin import begin
 from scrm.transfers.unassigned import ask_anew
 from scrm.wecom.transfers import MESSAGE_CHARS
@@ -27,15 +27,15 @@ async def transfers(request: web.Request) -> web.StreamResponse:
     before = before_of(request)
 
     def look(conn: Connection) -> dict[str, Any]:
-        rows = store.list_transfers(conn, before=before)
+        rows = list_store.list_transfers(conn, before=before)
         ids = [row.id for row in rows]
         userids = {userid for row in rows for userid in (row.handover_userid, row.takeover_userid, row.created_by)}
         return {
             "rows": rows,
-            "counts": store.count_states(conn, ids),
-            "groups": store.count_group_states(conn, ids),
+            "counts": list_store.count_states(conn, ids),
+            "groups": list_store.count_group_states(conn, ids),
             "names": member_names(conn, userids),
-            "leavers": store.list_leavers(conn),
+            "leavers": list_store.list_leavers(conn),
         }
 
     return await _page(request, "transfers.html", **await request.app[SERVICES].db.read(look))
@@ -54,15 +54,15 @@ async def _form(
 ) -> web.Response:
     def look(conn: Connection) -> dict[str, Any]:
         values: dict[str, Any] = {
-            "givers": store.list_leavers(conn) if resigned else store.list_givers(conn),
-            "takers": store.list_takers(conn),
+            "givers": list_store.list_leavers(conn) if resigned else list_store.list_givers(conn),
+            "takers": list_store.list_takers(conn),
         }
         if giver:
             values |= {
-                "customers": store.list_candidates(conn, giver, resigned, limit=SHOWN),
-                "total": store.count_candidates(conn, giver, resigned),
+                "customers": list_store.list_candidates(conn, giver, resigned, limit=SHOWN),
+                "total": list_store.count_candidates(conn, giver, resigned),
                 "running": count_running(conn, giver),
-                "chats": store.list_chats(conn, giver, limit=_GROUPS_SHOWN),
+                "chats": list_store.list_chats(conn, giver, limit=_GROUPS_SHOWN),
             }
         return values
 
@@ -118,7 +118,7 @@ def _chosen_groups(conn: Connection, giver: str, chosen: set[str]) -> dict[str, 
     """Only groups that are the member's: a form can say anything."""
     if not chosen:
         return {}
-    return {row.chat_id: row.name for row in store.list_chats(conn, giver, limit=10_000) if row.chat_id in chosen}
+    return {row.chat_id: row.name for row in list_store.list_chats(conn, giver, limit=10_000) if row.chat_id in chosen}
 
 
 @routes.post("/console/transfers/unassigned")
@@ -142,9 +142,9 @@ async def one_transfer(request: web.Request) -> web.StreamResponse:
             raise NotFound("没有这次转接。请从“客户继承”列表进入")
         return {
             "row": row,
-            "counts": store.count_states(conn, [transfer_id]).get(transfer_id, {}),
-            "customers": store.list_rows(conn, transfer_id, state=state, limit=SHOWN),
-            "groups": store.list_group_rows(conn, transfer_id),
+            "counts": list_store.count_states(conn, [transfer_id]).get(transfer_id, {}),
+            "customers": list_store.list_rows(conn, transfer_id, state=state, limit=SHOWN),
+            "groups": list_store.list_group_rows(conn, transfer_id),
             "names": member_names(conn, {row.handover_userid, row.takeover_userid, row.created_by}),
         }
 

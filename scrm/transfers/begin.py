@@ -9,7 +9,7 @@ from scrm import audit
 from scrm.errors import Invalid
 from scrm.events import Event, record
 from scrm.profiles import store as profiles
-from scrm.transfers import store, words
+from scrm.transfers import list_store, store, words
 from scrm.transfers.store import Plan
 from scrm.wecom.transfers import MESSAGE_CHARS
 from scrm.work import queue
@@ -24,7 +24,7 @@ def begin(conn: Connection, plan: Plan, *, now: datetime) -> int:
     transfer_id = store.add_transfer(conn, plan, now=now)
     if not plan.resigned:
         store.fail_too_often(conn, transfer_id, words.TOO_OFTEN, now=now)
-    counts = store.count_states(conn, [transfer_id]).get(transfer_id, {})
+    counts = list_store.count_states(conn, [transfer_id]).get(transfer_id, {})
     if not counts and not plan.groups:
         raise Invalid(_("没有可以转接的客户：可能都已在转接中，或已不是这位员工的客户。请刷新后重新选择"))
     if counts.get("pending"):

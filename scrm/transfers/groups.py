@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from scrm.services import Services
-from scrm.transfers import store, words
+from scrm.transfers import group_store, store, words
 from scrm.transfers.begin import group_work
 from scrm.wecom.errors import RetryClass, WeComError
 from scrm.wecom.transfers import MOST_GROUPS
@@ -23,7 +23,7 @@ async def run_groups(services: Services, item: queue.Claimed) -> None:
     transfer_id = int(item.payload["transfer_id"])
     transfer = await services.db.read(store.get_transfer, transfer_id)
     assert transfer is not None  # noqa: S101 - its work names it
-    begun = await services.db.read(store.list_begun_groups, transfer_id)
+    begun = await services.db.read(group_store.list_begun_groups, transfer_id)
     for start in range(0, len(begun), MOST_GROUPS):
         await _hand_over(services, transfer_id, begun[start : start + MOST_GROUPS], was_begun=True)
     zone = services.settings.shop.zone
@@ -33,16 +33,16 @@ async def run_groups(services: Services, item: queue.Claimed) -> None:
         if not batch:
             break
         await _hand_over(services, transfer_id, batch)
-    if await services.db.read(store.count_pending_groups, transfer_id):
+    if await services.db.read(group_store.count_pending_groups, transfer_id):
         tomorrow = _midnight(services.clock.now(), zone) + timedelta(days=1, minutes=5)
         item_of_tomorrow = group_work(transfer_id, transfer.handover_userid, tomorrow)
         await services.db.write(queue.add, item_of_tomorrow, now=services.clock.now())
 
 
 def _take(conn: Connection, transfer_id: int, handover_userid: str, zone: ZoneInfo, now: datetime) -> list[str]:
-    used = store.count_groups_since(conn, handover_userid, _midnight(now, zone))
+    used = group_store.count_groups_since(conn, handover_userid, _midnight(now, zone))
     limit = min(MOST_GROUPS, MOST_A_DAY - used)
-    return store.take_pending_groups(conn, transfer_id, limit=limit, now=now) if limit > 0 else []
+    return group_store.take_pending_groups(conn, transfer_id, limit=limit, now=now) if limit > 0 else []
 
 
 def _midnight(now: datetime, zone: ZoneInfo) -> datetime:
@@ -63,4 +63,4 @@ async def _hand_over(services: Services, transfer_id: int, batch: list[str], *, 
     if was_begun:
         failed = {chat_id: errcode for chat_id, errcode in failed.items() if errcode not in _DONE_BEFORE}
     reasons = {chat_id: (errcode, words.reason(errcode)) for chat_id, errcode in failed.items()}
-    await services.db.write(store.end_groups, transfer_id, batch, reasons, services.clock.now())
+    await services.db.write(group_store.end_groups, transfer_id, batch, reasons, services.clock.now())

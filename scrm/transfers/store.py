@@ -9,9 +9,7 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
-    and_,
     bindparam,
-    case,
     delete,
     func,
     insert,
@@ -22,19 +20,16 @@ from sqlalchemy import (
     update,
 )
 
-from scrm import events
 from scrm.db import upsert
 from scrm.db.bulk import insert_rows
-from scrm.group_chats.models import group_chat
-from scrm.profiles.models import external_contact, follow_user, member
+from scrm.profiles.models import external_contact, follow_user
 from scrm.transfers.models import transfer, transfer_customer, transfer_group, unassigned_contact
-from scrm.wecom.transfers import Unassigned
 
 OPEN = ("pending", "asking", "waiting")
+
 MOST_IN_90_DAYS = 2
-# Who left longer ago was there before we looked.
-_NEWS = timedelta(days=3)
-_GIVER, _TAKER = transfer_customer.c.handover_userid, transfer_customer.c.takeover_userid
+
+GIVER, _TAKER = transfer_customer.c.handover_userid, transfer_customer.c.takeover_userid
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +43,6 @@ class Plan:
     created_by: str = ""
     external_userids: Sequence[str] | None = None
     groups: Mapping[str, str] | None = None  # name by chat_id
-
-
-# Beginning ------------------------------------------------------------------------------------------------------------
 
 
 def add_transfer(conn: Connection, plan: Plan, *, now: datetime) -> int:
@@ -75,7 +67,7 @@ def add_transfer(conn: Connection, plan: Plan, *, now: datetime) -> int:
 
 def _add_customers(conn: Connection, transfer_id: int, plan: Plan) -> None:
     """Straight from the table of relations: a member may have twenty thousand customers."""
-    whose = _unassigned_of if plan.resigned else _followed_by
+    whose = unassigned_of if plan.resigned else followed_by
     chosen = whose(plan.handover_userid).subquery()
     rows = select(
         literal(transfer_id),
@@ -95,14 +87,14 @@ def _add_customers(conn: Connection, transfer_id: int, plan: Plan) -> None:
         conn.execute(upsert(transfer_customer, conn).from_select(columns, selection).on_conflict_do_nothing())
 
 
-def _followed_by(userid: str) -> Select[Any]:
+def followed_by(userid: str) -> Select[Any]:
     """The customers a member has: those who deleted him stay with him in WeCom, but cannot be handed over."""
     return select(follow_user.c.external_userid, follow_user.c.person_id, follow_user.c.followed_at.label("at")).where(
         follow_user.c.userid == userid, follow_user.c.ended_by == ""
     )
 
 
-def _unassigned_of(userid: str) -> Select[Any]:
+def unassigned_of(userid: str) -> Select[Any]:
     return (
         select(
             unassigned_contact.c.external_userid,
@@ -131,17 +123,10 @@ def fail_too_often(conn: Connection, transfer_id: int, reason: str, *, now: date
     )
     ended = conn.execute(
         update(transfer_customer)
-        .where(
-            transfer_customer.c.transfer_id == transfer_id,
-            transfer_customer.c.state == "pending",
-            often.exists(),
-        )
+        .where(transfer_customer.c.transfer_id == transfer_id, transfer_customer.c.state == "pending", often.exists())
         .values(state="failed", errcode=40128, reason=reason, ended_at=now)
     )
     return int(ended.rowcount)
-
-
-# Asking ---------------------------------------------------------------------------------------------------------------
 
 
 def get_transfer(conn: Connection, transfer_id: int) -> Row[Any] | None:
@@ -234,9 +219,6 @@ def list_waiting(conn: Connection, transfer_id: int) -> list[Row[Any]]:
     )
 
 
-# Ending ---------------------------------------------------------------------------------------------------------------
-
-
 def find_open(conn: Connection, transfer_id: int, external_userid: str) -> Row[Any] | None:
     return conn.execute(
         select(transfer_customer).where(
@@ -257,7 +239,7 @@ def find_to_taker(conn: Connection, takeover_userid: str, external_userid: str) 
 def find_from_giver(conn: Connection, handover_userid: str, external_userid: str) -> Row[Any] | None:
     """The newest transfer of this customer away from this member that was asked of WeCom."""
     return conn.execute(
-        _newest(external_userid).where(func.lower(_GIVER) == handover_userid.lower()).limit(1)
+        _newest(external_userid).where(func.lower(GIVER) == handover_userid.lower()).limit(1)
     ).one_or_none()
 
 
@@ -319,284 +301,3 @@ _OPEN_ONES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "waiting": (transfer_customer, ("waiting",)),
     "groups": (transfer_group, ("pending", "asking")),
 }
-
-
-# Groups ---------------------------------------------------------------------------------------------------------------
-
-
-def list_begun_groups(conn: Connection, transfer_id: int) -> list[str]:
-    return list(
-        conn.scalars(
-            select(transfer_group.c.chat_id).where(
-                transfer_group.c.transfer_id == transfer_id, transfer_group.c.state == "asking"
-            )
-        )
-    )
-
-
-def take_pending_groups(conn: Connection, transfer_id: int, *, limit: int, now: datetime) -> list[str]:
-    some = (
-        select(transfer_group.c.id)
-        .where(transfer_group.c.transfer_id == transfer_id, transfer_group.c.state == "pending")
-        .order_by(transfer_group.c.id)
-        .limit(limit)
-    )
-    taken = conn.execute(
-        update(transfer_group)
-        .where(transfer_group.c.id.in_(some))
-        .values(state="asking", asked_at=now)
-        .returning(transfer_group.c.chat_id)
-    )
-    return list(taken.scalars())
-
-
-def end_groups(
-    conn: Connection, transfer_id: int, chat_ids: Collection[str], reasons: Mapping[str, tuple[int, str]], now: datetime
-) -> None:
-    """Those with a (errcode, reason) have failed, the others have their new owner."""
-    for chat_id in chat_ids:
-        errcode, reason = reasons.get(chat_id, (0, ""))
-        conn.execute(
-            update(transfer_group)
-            .where(
-                transfer_group.c.transfer_id == transfer_id,
-                transfer_group.c.chat_id == chat_id,
-                transfer_group.c.state.in_(("pending", "asking")),
-            )
-            .values(state="failed" if errcode else "done", errcode=errcode, reason=reason[:200], ended_at=now)
-        )
-
-
-def count_groups_since(conn: Connection, handover_userid: str, since: datetime) -> int:
-    """How many groups of an owner were asked for since then: WeCom allows 300 a day."""
-    return int(
-        conn.execute(
-            select(func.count()).where(
-                func.lower(transfer_group.c.handover_userid) == handover_userid.lower(),
-                transfer_group.c.asked_at >= since,
-                transfer_group.c.state.in_(("asking", "done")),
-            )
-        ).scalar_one()
-    )
-
-
-def count_pending_groups(conn: Connection, transfer_id: int) -> int:
-    return int(
-        conn.execute(
-            select(func.count()).where(
-                transfer_group.c.transfer_id == transfer_id, transfer_group.c.state.in_(("pending", "asking"))
-            )
-        ).scalar_one()
-    )
-
-
-# Members who have left -------------------------------------------------------------------------------------------------
-
-
-def save_unassigned(conn: Connection, page: Sequence[Unassigned], *, now: datetime) -> None:
-    for one in page:
-        values = {"dimission_at": one.dimission_at, "seen_at": now}
-        conn.execute(
-            upsert(unassigned_contact, conn)
-            .values(handover_userid=one.handover_userid, external_userid=one.external_userid, **values)
-            .on_conflict_do_update(index_elements=["handover_userid", "external_userid"], set_=values)
-        )
-    _tell_left(conn, page, now)
-
-
-def _tell_left(conn: Connection, page: Sequence[Unassigned], now: datetime) -> None:
-    """Each customer of a member who has left hears of it once; of members who left long ago nobody does any more."""
-    wanted = {one.external_userid for one in page}
-    known = select(external_contact.c.external_userid, external_contact.c.person_id).where(
-        external_contact.c.external_userid.in_(wanted)
-    )
-    persons = {row.external_userid: row.person_id for row in conn.execute(known)}
-    told = [
-        events.Event(
-            name="staff.left",
-            occurred_at=one.dimission_at or now,
-            person_id=persons[one.external_userid],
-            external_userid=one.external_userid,
-            userid=one.handover_userid,
-            key=one.handover_userid,
-            facts={} if one.dimission_at is not None and one.dimission_at >= now - _NEWS else {"historic": True},
-            once=f"staff.left:{one.handover_userid}:{one.external_userid}:{_second(one.dimission_at)}",
-        )
-        for one in page
-        if one.external_userid in persons
-    ]
-    events.publish(conn, told, now=now)
-
-
-def _second(moment: datetime | None) -> int:
-    return 0 if moment is None else int(moment.timestamp())
-
-
-def forget_unseen(conn: Connection, before: datetime) -> None:
-    """After the whole list was read: who was not in it has been taken over."""
-    conn.execute(delete(unassigned_contact).where(unassigned_contact.c.seen_at < before))
-
-
-# Lists for pages ------------------------------------------------------------------------------------------------------
-
-
-def list_transfers(conn: Connection, *, before: int | None = None, limit: int = 50) -> list[Row[Any]]:
-    """The newest first, with how many customers and groups each has, are done, and have failed."""
-    query = select(transfer).order_by(transfer.c.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(transfer.c.id < before)
-    return list(conn.execute(query))
-
-
-def count_states(conn: Connection, transfer_ids: Collection[int]) -> dict[int, dict[str, int]]:
-    """Customers by state, for each transfer."""
-    return _count(conn, transfer_customer, transfer_ids)
-
-
-def count_group_states(conn: Connection, transfer_ids: Collection[int]) -> dict[int, dict[str, int]]:
-    return _count(conn, transfer_group, transfer_ids)
-
-
-def _count(conn: Connection, table: Any, transfer_ids: Collection[int]) -> dict[int, dict[str, int]]:
-    counts: dict[int, dict[str, int]] = {}
-    rows = conn.execute(
-        select(table.c.transfer_id, table.c.state, func.count().label("how_many"))
-        .where(table.c.transfer_id.in_(list(transfer_ids)))
-        .group_by(table.c.transfer_id, table.c.state)
-    )
-    for row in rows:
-        counts.setdefault(row.transfer_id, {})[row.state] = row.how_many
-    return counts
-
-
-# What needs a person's eye comes first.
-_URGENCY = case(
-    {"refused": 0, "limit": 0, "failed": 0, "asking": 1, "pending": 1, "waiting": 2},
-    value=transfer_customer.c.state,
-    else_=3,
-)
-
-
-def list_rows(conn: Connection, transfer_id: int, *, state: str = "", limit: int = 200) -> list[Row[Any]]:
-    """A transfer's customers with their names, those that failed first."""
-    query = (
-        select(transfer_customer, external_contact.c.name, follow_user.c.remark)
-        .outerjoin(external_contact, external_contact.c.external_userid == transfer_customer.c.external_userid)
-        .outerjoin(
-            follow_user,
-            and_(follow_user.c.external_userid == transfer_customer.c.external_userid, follow_user.c.userid == _GIVER),
-        )
-        .where(transfer_customer.c.transfer_id == transfer_id)
-        .order_by(_URGENCY, transfer_customer.c.id)
-        .limit(limit)
-    )
-    return list(conn.execute(query.where(transfer_customer.c.state == state) if state else query))
-
-
-def list_group_rows(conn: Connection, transfer_id: int, *, limit: int = 300) -> list[Row[Any]]:
-    return list(
-        conn.execute(
-            select(transfer_group)
-            .where(transfer_group.c.transfer_id == transfer_id)
-            .order_by(transfer_group.c.state.desc(), transfer_group.c.id)
-            .limit(limit)
-        )
-    )
-
-
-def list_givers(conn: Connection) -> list[Row[Any]]:
-    """Members with customers to hand over on the job: userid, name, customers; those with most first."""
-    query: Select[Any] = (
-        select(follow_user.c.userid, member.c.name, func.count().label("customers"))
-        .outerjoin(member, member.c.userid == follow_user.c.userid)
-        .where(follow_user.c.ended_by == "", or_(member.c.is_active.is_(True), member.c.userid.is_(None)))
-        .group_by(follow_user.c.userid, member.c.name)
-        .order_by(func.count().desc(), follow_user.c.userid)
-        .limit(500)
-    )
-    return list(conn.execute(query))
-
-
-def list_leavers(conn: Connection) -> list[Row[Any]]:
-    """Members who left with customers nobody has: userid, name, customers, left_at."""
-    query: Select[Any] = (
-        select(
-            unassigned_contact.c.handover_userid.label("userid"),
-            member.c.name,
-            func.count().label("customers"),
-            func.max(unassigned_contact.c.dimission_at).label("left_at"),
-        )
-        .outerjoin(member, member.c.folded == func.lower(unassigned_contact.c.handover_userid))
-        .group_by(unassigned_contact.c.handover_userid, member.c.name)
-        .order_by(func.count().desc())
-        .limit(500)
-    )
-    return list(conn.execute(query))
-
-
-def list_takers(conn: Connection) -> list[Row[Any]]:
-    """Members who may take over: active ones, by name."""
-    return list(
-        conn.execute(
-            select(member.c.userid, member.c.name)
-            .where(member.c.is_active.is_(True))
-            .order_by(member.c.name)
-            .limit(1000)
-        )
-    )
-
-
-def list_candidates(conn: Connection, userid: str, resigned: bool, *, limit: int = 200) -> list[Row[Any]]:
-    """The customers to choose from, the newest first, with the name, and whether one is on the way already."""
-    chosen = (_unassigned_of(userid) if resigned else _followed_by(userid)).subquery()
-    on_the_way = (
-        select(transfer_customer.c.id)
-        .where(
-            transfer_customer.c.external_userid == chosen.c.external_userid,
-            func.lower(_GIVER) == userid.lower(),
-            transfer_customer.c.state.in_(OPEN),
-        )
-        .exists()
-    )
-    query: Select[Any] = (
-        select(
-            chosen.c.external_userid,
-            chosen.c.at,
-            external_contact.c.name,
-            external_contact.c.avatar,
-            follow_user.c.remark,
-            on_the_way.label("is_on_the_way"),
-        )
-        .outerjoin(external_contact, external_contact.c.external_userid == chosen.c.external_userid)
-        .outerjoin(
-            follow_user,
-            and_(
-                follow_user.c.external_userid == chosen.c.external_userid,
-                follow_user.c.userid == userid,
-            ),
-        )
-        .order_by(chosen.c.at.desc(), chosen.c.external_userid)
-        .limit(limit)
-    )
-    return list(conn.execute(query))
-
-
-def count_candidates(conn: Connection, userid: str, resigned: bool) -> int:
-    chosen = (_unassigned_of(userid) if resigned else _followed_by(userid)).subquery()
-    return int(conn.execute(select(func.count()).select_from(chosen)).scalar_one())
-
-
-def list_chats(conn: Connection, owner: str, *, limit: int) -> list[Row[Any]]:
-    """The living groups of an owner, the largest first: chat_id, name, members, and whether one is on the way."""
-    on_the_way = (
-        select(transfer_group.c.id)
-        .where(transfer_group.c.chat_id == group_chat.c.chat_id, transfer_group.c.state.in_(("pending", "asking")))
-        .exists()
-    )
-    query: Select[Any] = (
-        select(group_chat.c.chat_id, group_chat.c.name, group_chat.c.members)
-        .where(group_chat.c.owner == owner, group_chat.c.dismissed_at.is_(None), ~on_the_way)
-        .order_by(group_chat.c.members.desc(), group_chat.c.chat_id)
-        .limit(limit)
-    )
-    return list(conn.execute(query))

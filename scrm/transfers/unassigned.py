@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from scrm.services import Services
-from scrm.transfers import store
+from scrm.transfers import left_store
 from scrm.transfers.begin import UNASSIGNED
 from scrm.work import queue
 
@@ -15,8 +15,8 @@ async def run_unassigned(services: Services, item: queue.Claimed) -> None:
     began_at = services.clock.now()
     async for page in services.wecom.transfers.get_unassigned_list():
         for start in range(0, len(page), 200):
-            await services.db.write(store.save_unassigned, page[start : start + 200], now=services.clock.now())
-    await services.db.write(store.forget_unseen, began_at)
+            await services.db.write(left_store.save_unassigned, page[start : start + 200], now=services.clock.now())
+    await services.db.write(left_store.forget_unseen, began_at)
 
 
 def ask_anew(conn: Connection, *, now: datetime) -> None:
