@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, select
 
+from scrm.commerce.models import coupon_batch
 from scrm.content import programs
 from scrm.content.attachments import MEDIA_KINDS, media_name
 from scrm.content.media import store as media
@@ -42,6 +43,7 @@ def problems(conn: Connection, playbook: Playbook, needs: Needs = ALONE, *, name
     name = name or playbook.key
     found = [
         *_find_tags(conn, playbook, needs),
+        *_find_coupons(conn, playbook),
         *_find_names(conn, playbook),
         *_find_date(conn, playbook),
         *_find_values(conn, playbook),
@@ -60,6 +62,14 @@ def _find_tags(conn: Connection, playbook: Playbook, needs: Needs) -> checks.Fou
     if tags is not None:
         made = {tag for other in (playbook, *needs.others) for tag in _tags_made(other)}
         yield from checks.check_tags(playbook, tags | made)
+
+
+def _find_coupons(conn: Connection, playbook: Playbook) -> checks.Found:
+    own = {spec.key for spec in playbook.coupons}
+    named = checks.coupons_named(playbook) - own
+    if named:
+        there = conn.execute(select(coupon_batch.c.key).where(coupon_batch.c.key.in_(named))).scalars()
+        yield from checks.check_coupons(playbook, {*own, *there})
 
 
 def _known_tags(conn: Connection) -> set[str] | None:

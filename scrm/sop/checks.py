@@ -20,15 +20,17 @@ class Span(NamedTuple):
     most: timedelta = timedelta()
 
 
-def check_playbook(playbook: Playbook, coupons: Collection[str], quiet: Window | None) -> Found:
-    """Lines and texts; `coupons` are batches that exist beside the playbook's own, `quiet` the house's quiet hours."""
+def check_playbook(playbook: Playbook, coupons: Collection[str] | None, quiet: Window | None) -> Found:
+    """Lines and texts; `coupons` are batches beside the playbook's own (None: nobody knows), `quiet` the house's hours."""
     yield from _check_welcome(playbook)
     yield from _check_groups(playbook)
     yield from _check_order(playbook)
     yield from _check_ahead(playbook)
     yield from _check_circle(playbook)
     yield from _check_quiet(playbook, _quiet_hours(playbook, quiet))
-    yield from _check_coupons_exist(playbook, {*coupons, *(spec.key for spec in playbook.coupons)})
+    yield from check_coupons(
+        playbook, None if coupons is None else {*coupons, *(spec.key for spec in playbook.coupons)}
+    )
     for spec in playbook.coupons:
         yield from _check_expiry(playbook, spec)
 
@@ -174,17 +176,24 @@ def _span(window: Window) -> str:
     return f"{window.start:%H:%M}-{window.end:%H:%M}"
 
 
-def _check_coupons_exist(playbook: Playbook, known: Collection[str]) -> Found:
+def check_coupons(playbook: Playbook, known: Collection[str] | None) -> Found:
+    """Coupons that are given or asked for and that there are not; with None, what is named is taken to be there."""
     for step in playbook.steps:
         for key in _coupons_given(step):
-            if key not in known:
+            if known is not None and key not in known:
                 yield step.line, f"步骤“{step.id}”用到的券“{key}”不存在，请写在 coupons 里，或先建好这个批次"
         if _speaks_of_coupon(step) and not playbook.coupons and not _coupons_given(step):
             yield step.line, f"步骤“{step.id}”用到了券的变量，但这个剧本没有券"
     for tree, line in _conditions(playbook):
         for spec in _coupon_leaves(tree):
-            if "of" in spec and spec["of"] not in known:
+            if known is not None and "of" in spec and spec["of"] not in known:
                 yield line, f"条件里的券“{spec.get('of')}”不存在，请写在 coupons 里，或先建好这个批次"
+
+
+def coupons_named(playbook: Playbook) -> set[str]:
+    """The batches that steps give and conditions ask for."""
+    asked = {str(spec["of"]) for tree, _ in _conditions(playbook) for spec in _coupon_leaves(tree) if "of" in spec}
+    return asked | {key for step in playbook.steps for key in _coupons_given(step)}
 
 
 def _check_expiry(playbook: Playbook, spec: CouponSpec) -> Found:

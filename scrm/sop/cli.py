@@ -25,6 +25,7 @@ from scrm.settings import Settings, load_settings
 from scrm.shipped import shipped
 from scrm.sop import beside, diff, drafts, estimates, library, lifecycle, lifecycle_store, migrate_runs, tally
 from scrm.sop import published as publishing
+from scrm.sop.channels import ready
 from scrm.sop.drafts import Terms
 from scrm.sop.parse import parse_playbook
 from scrm.sop.published import By, Draft, Published
@@ -114,6 +115,8 @@ async def run_lint(arguments: argparse.Namespace, settings: Settings | None) -> 
         if any(line.startswith(source.name) for line in lines):
             continue
         print(f"{source.name}：没有问题（{playbook.title}，{len(playbook.steps)} 步，{len(playbook.tests)} 个测试）")
+        if usual := [step.id for step in playbook.steps if ready.is_left_to_us(step)]:
+            print(f"{source.name}：{'、'.join(usual)} 没有写 ttl，按 24h：员工一天内没发就作废")
     return 1 if lines else 0
 
 
@@ -444,8 +447,8 @@ def _directory() -> Path:
         return shipped("playbooks")
 
 
-# Without a database nobody knows what the library holds.
-_OFFLINE = Known(contents=library.Unseen())
+# Without a database nobody knows what the library holds, nor the shop's coupons.
+_OFFLINE = Known(coupons=None, contents=library.Unseen())
 
 
 def _read_all(

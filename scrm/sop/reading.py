@@ -44,7 +44,8 @@ class PlaybookErrors(ValueError):
 class Known:
     """What exists beside the file: coupon batches, texts of the library, the house's quiet hours."""
 
-    coupons: Collection[str] = ()
+    # None where there is no shop to ask.
+    coupons: Collection[str] | None = ()
     contents: Mapping[str, Content] = field(default_factory=dict)
     quiet: Window | None = field(default_factory=lambda: timing.parse_window("21:30-09:00"))
 

@@ -8,12 +8,14 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, delete, select
 
+from scrm.commerce import coupons
+from scrm.commerce.models import coupon_batch
 from scrm.db import upsert
 from scrm.profiles import store as profiles
 from scrm.profiles.models import corp_tag, follow_user_tag, person_field
 from scrm.segments import store as segments
 from scrm.segments.leaves_segments import STOP_LIST
-from scrm.sop.checks import named_in_conditions
+from scrm.sop.checks import coupons_named, named_in_conditions
 from scrm.sop.rehearsed_tests import Given, WrongTest
 from scrm.sop.schema import Branch, Part, Playbook, Split, Wait, steps_of
 from scrm.sop.triggers import ALIASES
@@ -21,6 +23,8 @@ from scrm.sop.triggers import ALIASES
 # The business key of events that name none, and the group that is joined when none is named.
 KEY = "R0001"
 CHAT_ID = "wrRehearsal"
+# A coupon of the shop's that is only named.
+FACE_FEN, VALID = 10_00, timedelta(days=7)
 
 
 def tag_id(name: str) -> str:
@@ -29,7 +33,7 @@ def tag_id(name: str) -> str:
 
 
 def furnish(conn: Connection, playbooks: Sequence[Playbook], now: datetime) -> None:
-    """The tags and segments that conditions name are there, as the shop's are: without them nobody would enter.
+    """The tags, segments and coupons that playbooks name are there, as the shop's are: without them nobody would enter.
 
     A segment has somebody in it, else being outside of it would mean nothing.
     """
@@ -37,11 +41,17 @@ def furnish(conn: Connection, playbooks: Sequence[Playbook], now: datetime) -> N
     for name in sorted(tags):
         row = {"tag_id": tag_id(name), "tag_name": name, "group_name": "标签"}
         conn.execute(upsert(corp_tag, conn).values(**row).on_conflict_do_nothing())
+    for key in sorted({key for playbook in playbooks for key in coupons_named(playbook)} - _batches(conn)):
+        coupons.ensure_batch(conn, key=key, kind="generated", title=key, face_fen=FACE_FEN, valid=VALID, now=now)
     keys = {key for playbook in playbooks for key in named_in_conditions(playbook, "segment")}
     somebody = [profiles.ensure_contact(conn, "wmSomebodyElse", now=now).person_id]
     for key in sorted(keys - {STOP_LIST}):
         segments.save_segment(conn, segments.Draft(key, key, None), now=now)
         segments.enter(conn, segments.get_segment(conn, key), somebody, tells=False, now=now)
+
+
+def _batches(conn: Connection) -> set[str]:
+    return set(conn.execute(select(coupon_batch.c.key)).scalars())
 
 
 def take_for_granted(

@@ -12,6 +12,7 @@ from scrm.sop import drafts
 from scrm.sop.published import By
 from tests.sop.test_playbooks_files import NUDGE
 
+EXAMPLE = Path(__file__).parent / "texts/pb-02-first-order.yaml"
 CONFIG = """
 [database]
 url = "sqlite:///nowhere.db"
@@ -124,6 +125,19 @@ def test_a_playbook_is_published_changed_stopped_and_taken_elsewhere(terminal: T
     assert "和已发布的一致" in terminal("diff", "all.zip")
     (terminal.folder / "bad.zip").write_bytes(b"not a zip")
     assert "no readable .zip" in terminal("lint", "bad.zip", code=2)
+
+
+def test_the_specifications_example_is_published_word_for_word(terminal: Terminal) -> None:
+    """Two of its steps have a window and neither late nor ttl: they are put off, and live for a day."""
+    example, with_shop = str(EXAMPLE), (terminal.folder / "shop.toml").read_text("utf-8")
+    (terminal.folder / "shop.toml").write_text(CONFIG, "utf-8")
+    assert "doubt、trial 没有写 ttl，按 24h" in terminal("lint", example)
+    assert "3 个通过，0 个不符" in terminal("test", example)
+    (terminal.folder / "shop.toml").write_text(with_shop, "utf-8")
+    said = terminal("lint", example, code=1)
+    assert "步骤“welcome”用到的券“new72h”不存在" in said
+    assert "条件里的券“new72h”不存在" in said
+    assert "要填的字段“need-check”没有建" in said
 
 
 def test_lint_asks_the_shops_database_what_is_not_there_and_makes_none(terminal: Terminal) -> None:

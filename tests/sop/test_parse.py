@@ -114,8 +114,12 @@ def test_none_is_a_decision_too() -> None:
         ("reentry: {every: 120d}\n", "", "缺少 reentry"),
         ("goal: {event: order.paid, within: 7d}\n", "", "没有就写 none"),
         ("exit_if: {any: [{event: order.paid}, {flag: optout.promo}]}\n", "", "缺少 exit_if"),
-        ("    late: defer\n", "", "第 20 行：步骤“remind”要员工来发，缺少 late"),
-        ("    ttl: 24h\n", "", "缺少 ttl"),
+        (
+            " 10:00-11:30\n    channel: T\n    late: defer\n",
+            "\n    channel: T\n",
+            "第 20 行：步骤“remind”要员工来发，缺少 late",
+        ),
+        (" 10:00-11:30\n    channel: T\n    late: defer\n    ttl: 24h\n", "\n    channel: T\n", "缺少 ttl"),
         (
             "person.paid_orders",
             "person.paid_order",
