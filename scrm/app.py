@@ -41,6 +41,7 @@ from scrm.backup import daily
 from scrm.callbacks import endpoint, express, inbox, replay, run
 from scrm.callbacks import sweep as callbacks_sweep
 from scrm.callbacks.handlers import refresh
+from scrm.callbacks.receivers import receivers_of
 from scrm.clock import Clock, SystemClock
 from scrm.commerce import coupons_lifecycle, restating
 from scrm.commerce import pages as commerce_pages
@@ -74,7 +75,7 @@ from scrm.schedule import Schedule
 from scrm.segments import freeze, rfm_refresh
 from scrm.segments import refresh as segments
 from scrm.services import SERVICES, Services
-from scrm.settings import Settings
+from scrm.settings import AppSettings, Settings
 from scrm.sidebar import pages as sidebar_pages
 from scrm.sop import (
     calendar_ticks,
@@ -112,9 +113,8 @@ from scrm.transfers import begin as transfers
 from scrm.webhooks import deliver as webhooks
 from scrm.wechat import endpoint as official_account
 from scrm.wechat import kf_answer, kf_sync, oa_api, oa_keep
-from scrm.wecom.calls import App
+from scrm.wecom.calls import App, OtherApp
 from scrm.wecom.client import WeCom
-from scrm.wecom.crypto import CallbackCrypto
 from scrm.work.queue import Claimed
 from scrm.work.worker import Execute, Worker
 
@@ -282,7 +282,13 @@ def wecom_app(settings: Settings) -> App:
         read_concurrency=wecom.read_concurrency,
         welcome_concurrency=wecom.welcome_concurrency,
         account_cap=wecom.account_cap,
+        others=tuple(_other_app(app) for app in settings.apps.values() if app.calls),
     )
+
+
+def _other_app(app: AppSettings) -> OtherApp:
+    families = {"kf": "kf/", "messages": "message/"}
+    return OtherApp(app.agent_id, app.secret.get_secret_value(), tuple(families[call] for call in app.calls))
 
 
 def build_app(
@@ -300,12 +306,8 @@ def build_app(
     )
     app.on_response_prepare.append(api_rates.tell)
     app[SERVICES] = services
-    app[endpoint.CRYPTO] = CallbackCrypto(
-        settings.wecom.token.get_secret_value(),
-        settings.wecom.encoding_aes_key.get_secret_value(),
-        settings.wecom.corp_id,
-    )
-    app[listening.FRONT] = lambda server: express.Express(services, app[endpoint.CRYPTO], server)
+    app[endpoint.RECEIVERS] = receivers_of(settings)
+    app[listening.FRONT] = lambda server: express.Express(services, app[endpoint.RECEIVERS], server)
     app[sidebar_pages.BRIDGE_SCRIPT] = bridge_script
     rendering.setup(app, zone=settings.shop.zone, shop_name=settings.shop.name)
     for routes in ROUTES:

@@ -92,6 +92,44 @@ class WeComSettings(_Section):
         return value
 
 
+class AppSettings(_Section):
+    """Another app of the same corp: what WeCom tells it, what is called as it, or both (docs 90930, 91039).
+
+    The section's name ends its callback's address. Without an agent_id it is the contact-sync assistant (通讯录同步).
+    """
+
+    agent_id: int | None = Field(None, ge=0)
+    token: SecretStr = Field(SecretStr(""), max_length=32)
+    encoding_aes_key: SecretStr = Field(SecretStr(""), validate_default=True)
+    secret: SecretStr = SecretStr("")
+    calls: tuple[Literal["kf", "messages"], ...] = Field((), validate_default=True)
+
+    @field_validator("encoding_aes_key")
+    @classmethod
+    def _is_aes_key(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        token, key = info.data.get("token"), value.get_secret_value()
+        if bool(token and token.get_secret_value()) != bool(key):
+            raise ValueError("expected token and encoding_aes_key together, or neither")
+        if key and not _AES_KEY.fullmatch(key):
+            raise ValueError(f"expected 43 letters and digits, found {len(key)} characters")
+        return value
+
+    @field_validator("calls", mode="before")
+    @classmethod
+    def _in_one_line(cls, value: object) -> object:
+        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @field_validator("calls")
+    @classmethod
+    def _can_be_made(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        secret = info.data.get("secret")
+        if value and not (secret and secret.get_secret_value()):
+            raise ValueError("expected a secret beside it: calls are made with the app's own")
+        if "messages" in value and info.data.get("agent_id") is None:
+            raise ValueError("expected an agent_id beside it: app messages name the app they come from")
+        return value
+
+
 class Security(_Section):
     """secret_key signs sessions and derives the keys of private data: keep it, and keep it secret."""
 
@@ -492,8 +530,21 @@ class Settings(_Section):
     rfm: Rfm = Rfm()
     sources: dict[SourceKey, Source] = {}
     outward: dict[SourceKey, Outward] = {}
+    apps: dict[SourceKey, AppSettings] = {}
     api: Api = Api()
     webhooks: Webhooks = Webhooks()
+
+    @field_validator("apps")
+    @classmethod
+    def _are_different(cls, apps: dict[str, AppSettings], info: ValidationInfo) -> dict[str, AppSettings]:
+        agents: list[Any] = [app.agent_id for app in apps.values() if app.agent_id is not None]
+        if info.data.get("wecom"):
+            agents.append(info.data["wecom"].agent_id)
+        calls: list[Any] = [call for app in apps.values() for call in app.calls]
+        for what, values in (("agent_id", agents), ("calls", calls)):
+            if twice := next((value for value in values if values.count(value) > 1), None):
+                raise ValueError(f"expected {what} {twice} once; the app of [wecom] needs no section here")
+        return apps
 
 
 def load_settings(environ: dict[str, str] | None = None, **overrides: dict[str, Any]) -> Settings:
@@ -505,7 +556,7 @@ def load_settings(environ: dict[str, str] | None = None, **overrides: dict[str, 
         if not name.startswith("SCRM_") or not separator:
             continue
         values = tree.setdefault(section, {})
-        if section in ("sources", "outward"):
+        if section in ("sources", "outward", "apps"):
             source, _, key = key.partition("__")
             values = values.setdefault(source, {})
         if isinstance(values, dict):

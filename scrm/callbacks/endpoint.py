@@ -1,4 +1,4 @@
-"""GET and POST /callbacks/wecom: verify, decrypt, keep, answer; everything else happens later (doc 90930)."""
+"""GET and POST /callbacks/wecom, and /callbacks/wecom/NAME of other apps: verify, decrypt, keep, answer; everything else happens later (doc 90930)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,14 +10,15 @@ from aiohttp import web
 
 from scrm.callbacks import inbox
 from scrm.callbacks.metrics import CALLBACK_SECONDS, CALLBACKS, KEPT, REPEATED
+from scrm.callbacks.receivers import Receivers
 from scrm.clock import monotonic
 from scrm.db.away import why_away
 from scrm.services import SERVICES, Services
-from scrm.wecom.crypto import BadCallback, CallbackCrypto, encrypted_part
+from scrm.wecom.crypto import BadCallback, encrypted_part
 
 log = structlog.get_logger()
 routes = web.RouteTableDef()
-CRYPTO = web.AppKey("callback_crypto", CallbackCrypto)
+RECEIVERS = web.AppKey("callback_receivers", Receivers)
 
 _MOST_BYTES = 1_000_000
 
@@ -41,26 +42,30 @@ class Verdict:
 
 
 @routes.get("/callbacks/wecom")
+@routes.get("/callbacks/wecom/{name}")
 async def verify_url(request: web.Request) -> web.Response:
     """The administrator pressed save: answer the decrypted echostr, bare, within a second."""
     try:
         signed = _signed(request.rel_url.raw_query_string)
         # A form-style decoder on the way may have turned + into a blank.
         echostr = _required(request.query, "echostr").replace(" ", "+").encode()
-        plain = request.app[CRYPTO].read(*signed, echostr)
+        name = request.match_info.get("name", "")
+        plain = request.app[RECEIVERS].named(name).read(*signed, echostr)
     except BadCallback as error:
         return _response(refuse(error, request.remote))
     return web.Response(body=plain, content_type="text/plain")
 
 
 @routes.post("/callbacks/wecom")
+@routes.post("/callbacks/wecom/{name}")
 async def receive(request: web.Request) -> web.Response:
     """200 means: it is on disk. A repeated or a strange event is a 200 too, WeCom would only send it again."""
     started = monotonic()
     try:
         if (request.content_length or 0) > _MOST_BYTES:
             raise BadCallback("size", f"the body has {request.content_length} bytes")
-        plain = read(request.app[CRYPTO], request.rel_url.raw_query_string, await _body(request))
+        name, query = request.match_info.get("name", ""), request.rel_url.raw_query_string
+        plain = read(request.app[RECEIVERS], query, await _body(request), name)
     except BadCallback as error:
         return _response(refuse(error, request.remote))
     kept = keep(request.app[SERVICES], plain)
@@ -68,9 +73,9 @@ async def receive(request: web.Request) -> web.Response:
     return _response(settle(kept, started))
 
 
-def read(crypto: CallbackCrypto, query: str, body: bytes) -> bytes:
+def read(receivers: Receivers, query: str, body: bytes, name: str = "") -> bytes:
     """The plain event of a POST; raises BadCallback."""
-    return crypto.read(*_signed(query), encrypted_part(body))
+    return receivers.of(body, name).read(*_signed(query), encrypted_part(body))
 
 
 def keep(services: Services, plain: bytes) -> "asyncio.Future[bool]":
@@ -91,7 +96,7 @@ def settle(kept: "asyncio.Future[bool]", started: float) -> Verdict:
 
 
 _KEPT = Verdict(200)
-_STATUS = {"size": 413, "signature": 403, "receiveid": 403}
+_STATUS = {"size": 413, "address": 404, "signature": 403, "receiveid": 403}
 
 
 def refuse(error: BadCallback, remote: str | None) -> Verdict:

@@ -14,9 +14,10 @@ from aiohttp import web
 
 from scrm.callbacks import endpoint
 from scrm.callbacks.endpoint import Verdict
+from scrm.callbacks.receivers import Receivers
 from scrm.clock import monotonic
 from scrm.services import Services
-from scrm.wecom.crypto import BadCallback, CallbackCrypto
+from scrm.wecom.crypto import BadCallback
 
 IDLE_SECONDS = 75.0
 _MOST_WAITING = 65_536
@@ -33,8 +34,8 @@ _UNUSUAL = re.compile(
 class Express:
     """What the connections of one server share; `aiohttp` is the server that takes what is not for the fast lane."""
 
-    def __init__(self, services: Services, crypto: CallbackCrypto, aiohttp: web.Server) -> None:
-        self.services, self.crypto, self.aiohttp = services, crypto, aiohttp
+    def __init__(self, services: Services, receivers: Receivers, aiohttp: web.Server) -> None:
+        self.services, self.receivers, self.aiohttp = services, receivers, aiohttp
         self.open: set[_Connection] = set()
 
     def __call__(self) -> asyncio.Protocol:
@@ -88,7 +89,7 @@ class _Connection(asyncio.Protocol):
     def _receive(self, query: str, body: bytes) -> None:
         started = self._used_at = monotonic()
         try:
-            plain = endpoint.read(self._express.crypto, query, body)
+            plain = endpoint.read(self._express.receivers, query, body)
         except BadCallback as error:
             self._answer(endpoint.refuse(error, self._peer()))
             return

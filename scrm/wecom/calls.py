@@ -1,7 +1,7 @@
 """How a call of WeCom's server API is made: token, pace, deadline, and the answer judged by its errcode first."""
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import aiohttp
@@ -11,12 +11,21 @@ from scrm.clock import Clock, monotonic
 from scrm.wecom.errors import RetryClass, WeComError, WeComUnreachable
 from scrm.wecom.pacing import Pace, is_bulk, is_in_background, patience, seconds_left
 from scrm.wecom.reading import Answer, without_nulls
-from scrm.wecom.stops import MemoryStops, Stops, StopStore
+from scrm.wecom.stops import WHOLE_APP, MemoryStops, Stops, StopStore
 from scrm.wecom.tokens import Fetch, MemoryTokens, TokenKeeper, TokenStore
 from scrm.wecom.windows import Ledger, MemoryLedger, Windows
 
 Json = dict[str, Any]
 Observer = Callable[[str, int | None, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class OtherApp:
+    """Another app of the corp; what begins with one of `families` is called with its token (doc 91039)."""
+
+    agent_id: int | None
+    secret: str = field(repr=False)
+    families: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +40,7 @@ class App:
     read_concurrency: int = 5
     welcome_concurrency: int = 64
     account_cap: int = 200
+    others: tuple[OtherApp, ...] = ()
 
     def __repr__(self) -> str:
         return f"App(corp_id={self.corp_id!r}, agent_id={self.agent_id})"
@@ -51,6 +61,11 @@ class Form:
 
     content_type: str
     content: bytes
+
+
+def family_of(path: str) -> str:
+    """How the paths of one family begin: `kf/` of `kf/send_msg`."""
+    return path[: path.find("/") + 1]
 
 
 # A file of 20 MB needs longer than an ordinary call.
@@ -83,12 +98,24 @@ class Calls:
             "message/send": Pace(16),
         }
         self._token = self.keeper("access_token", self._fetch_token)
+        self._others = {
+            family: self.as_app(each.agent_id, each.secret) for each in app.others for family in each.families
+        }
         self.stops = Stops(self._name("stops"), stops or MemoryStops(), clock)
         self._observers: list[Observer] = []
 
     def keeper(self, kind: str, fetch: Fetch) -> TokenKeeper:
         """Keeps a token or ticket of this app, shared with every process that has the same secret."""
         return TokenKeeper(self._name(kind), self._tokens, self.clock, fetch)
+
+    def agent_of(self, path: str) -> int:
+        """The app as which this endpoint is called."""
+        return self._others.get(family_of(path), self).app.agent_id
+
+    def as_app(self, agent_id: int | None, secret: str) -> "Calls":
+        """Calls as another app of the corp; its token is the one that its family of endpoints uses."""
+        app = replace(self.app, agent_id=agent_id or 0, secret=secret, others=())
+        return Calls(self._http, self.clock, app, self._tokens)
 
     def _name(self, kind: str) -> str:
         app = self.app
@@ -132,24 +159,26 @@ class Calls:
                 return
 
     async def _call(self, request: "_Request") -> Json:
+        family = family_of(request.path)
+        whole, token = (family, self._others[family]._token) if family in self._others else (WHOLE_APP, self._token)
         if is_in_background():
-            await self.stops.refuse(request.path)
+            await self.stops.refuse(request.path, whole)
         try:
-            return await self._with_token(request)
+            return await self._with_token(request, token)
         except WeComError as error:
-            await self.stops.note(error)
+            await self.stops.note(error, whole)
             raise
 
-    async def _with_token(self, request: "_Request") -> Json:
-        token = await self._token.get()
+    async def _with_token(self, request: "_Request", keeper: TokenKeeper) -> Json:
+        token = await keeper.get()
         try:
             return await self._in_turn(request, token)
         except WeComError as error:
             if error.errcode in (40001, 40013):
-                await self._token.refuse(error)
+                await keeper.refuse(error)
             if error.retry_class is not RetryClass.TOKEN:
                 raise
-        return await self._in_turn(request, await self._token.refresh(token))
+        return await self._in_turn(request, await keeper.refresh(token))
 
     async def _in_turn(self, request: "_Request", token: str) -> Json:
         """When the endpoint's rate window and its concurrency allow it, or not at all."""

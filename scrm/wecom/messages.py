@@ -14,7 +14,7 @@ class Messages:
 
         With `duplicate_check` WeCom does not deliver the same request again for 30 minutes.
         """
-        body = {"agentid": self._calls.app.agent_id, **body}
+        body = {"agentid": self._calls.agent_of("message/send"), **body}
         if duplicate_check:
             body |= {"enable_duplicate_check": 1, "duplicate_check_interval": 1800}
         return await self._calls.post("message/send", body)
@@ -29,7 +29,7 @@ class Messages:
         """
         body: Json = {
             "userids": list(userids),
-            "agentid": self._calls.app.agent_id,
+            "agentid": self._calls.agent_of("message/update_template_card"),
             "response_code": response_code,
         }
         body |= {"template_card": card} if card is not None else {"button": {"replace_name": replace_name}}

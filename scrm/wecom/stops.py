@@ -16,13 +16,16 @@ _OF_THE_APP = frozenset({40001, 40013, 40091, 48006, 48010, 50003, 50006, 60020,
 # About the member, department or quota that one call names; others may well go through.
 _OF_ONE_CALL = frozenset({40057, 50001, 50002, 60011, 60021, 60030, 84074, 610023})
 # Said by gettoken; whoever gets a token there is over it.
-_WHOLE_APP = ""
+WHOLE_APP = ""
 _FRESH_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """`scope` is an endpoint's path, or empty for the whole app; `path` is the call that was refused first."""
+    """`scope` is an endpoint's path, or empty for the whole app; `path` is the call that was refused first.
+
+    Where another app's token is used for a family of endpoints, the family ("kf/") is that app's scope.
+    """
 
     scope: str
     errcode: int
@@ -61,11 +64,11 @@ class MemoryStops:
         self._stops.get(app, {}).pop(scope, None)
 
 
-def scope_of(error: WeComError) -> str | None:
-    """What has to stop after this error: an endpoint, everything (empty), or nothing but the call itself (None)."""
+def scope_of(error: WeComError, whole: str = WHOLE_APP) -> str | None:
+    """What has to stop after this error: an endpoint, everything (`whole`), or nothing but the call itself (None)."""
     if error.retry_class is not RetryClass.CONFIGURATION or error.errcode in _OF_ONE_CALL:
         return None
-    return _WHOLE_APP if error.errcode in _OF_THE_APP else error.path
+    return whole if error.errcode in _OF_THE_APP else error.path
 
 
 def stops_work(error: Exception) -> bool:
@@ -81,20 +84,23 @@ class Stops:
         self._known: dict[str, Stop] = {}
         self._known_at = float("-inf")
 
-    async def refuse(self, path: str) -> None:
-        """Raises the error that stopped this endpoint, if one did; what is known of it is never out of date."""
-        if monotonic() - self._known_at > _FRESH_SECONDS or self._of(path):
+    async def refuse(self, path: str, whole: str = WHOLE_APP) -> None:
+        """Raises the error that stopped this endpoint, if one did; what is known of it is never out of date.
+
+        `whole` is the scope of the app that would be called: another app's family of endpoints, as `kf/`.
+        """
+        if monotonic() - self._known_at > _FRESH_SECONDS or self._of(path, whole):
             await self.look()
-        if stop := self._of(path):
+        if stop := self._of(path, whole):
             raise WeComError(stop.errcode, stop.errmsg, path=stop.path)
 
     async def look(self) -> dict[str, Stop]:
         self._known, self._known_at = await self._store.look(self._app), monotonic()
         return self._known
 
-    async def note(self, error: WeComError) -> None:
+    async def note(self, error: WeComError, whole: str = WHOLE_APP) -> None:
         """Stop what this error says must stop."""
-        scope = scope_of(error)
+        scope = scope_of(error, whole)
         if scope is None or scope in self._known:
             return
         stop = Stop(scope, error.errcode, error.errmsg[:300], error.path, self._clock.now())
@@ -105,5 +111,5 @@ class Stops:
         await self._store.lift(self._app, scope)
         self._known = {known: stop for known, stop in self._known.items() if known != scope}
 
-    def _of(self, path: str) -> Stop | None:
-        return self._known.get(_WHOLE_APP) or self._known.get(path)
+    def _of(self, path: str, whole: str) -> Stop | None:
+        return self._known.get(whole) or self._known.get(path)

@@ -63,6 +63,7 @@ def _added(callback: Callback) -> welcome.Added:
         digest=callback.digest,
         correlation=callback.correlation,
         is_consent=callback.event.change_type == "msg_audit_approved",
+        may_be_copy=any(app.token.get_secret_value() for app in callback.services.settings.apps.values()),
     )
 
 

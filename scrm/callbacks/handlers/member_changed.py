@@ -5,6 +5,7 @@ from scrm.callbacks.router import Callback, Router
 from scrm.profiles.refresh_member import KIND
 from scrm.profiles.store import find_member, save_member_left
 from scrm.renaming import KIND as KIND_RENAME
+from scrm.settings import Settings
 from scrm.wecom.events import MemberChanged
 from scrm.work import queue
 
@@ -35,7 +36,11 @@ async def came_into_range(callback: Callback) -> None:
 @router.on("unsubscribe")
 async def left_the_range(callback: Callback) -> None:
     """Out of the app's visible range, disabled, or gone: may not log in until WeCom says otherwise."""
-    await _left(callback, callback.event.text("FromUserName"))
+    userid = callback.event.text("FromUserName")
+    if callback.event.text("AgentID") in _other_agents(callback.services.settings):
+        await _refresh(callback, userid)  # what another app sees says nothing of ours
+        return
+    await _left(callback, userid)
 
 
 @router.on("enter_agent")
@@ -45,6 +50,10 @@ async def app_opened(callback: Callback) -> None:
     member = await callback.services.db.read(find_member, userid)
     if member is None or not member.is_active:
         await _refresh(callback, userid)
+
+
+def _other_agents(settings: Settings) -> set[str]:
+    return {str(app.agent_id) for app in settings.apps.values() if app.agent_id is not None}
 
 
 async def _rename(callback: Callback, userid: str, new_userid: str) -> None:

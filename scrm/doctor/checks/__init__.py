@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from scrm.doctor.checks import access, backup, callbacks, domain_file, house, permissions, stops, webhooks
+from scrm.doctor.checks import access, apps, backup, callbacks, domain_file, house, permissions, stops, webhooks
 from scrm.doctor.findings import Finding
 from scrm.doctor.look import Look
 
@@ -37,6 +37,7 @@ CHECKS = (
     Check("domain_file", _ACCESS, "域名校验文件", domain_file.domain_file),
     Check("jsapi_ticket", _ACCESS, "企业票据（侧边栏签名）", access.jsapi_ticket),
     Check("agent_ticket", _ACCESS, "应用票据（侧边栏签名）", access.agent_ticket),
+    Check("other_apps", _ACCESS, "其他应用", apps.other_apps),
     Check("callback_reachable", _CALLBACKS, "回调地址", callbacks.reachable),
     Check("callback_fresh", _CALLBACKS, "最近的回调", callbacks.fresh),
     Check("welcome_conflicts", _CALLBACKS, "欢迎语", callbacks.welcome_conflicts),

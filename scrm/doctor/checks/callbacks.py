@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 
+from scrm.callbacks.receivers import receivers_of
 from scrm.doctor import store
 from scrm.doctor.findings import Finding, bad, good, warn
 from scrm.doctor.look import Look
@@ -17,10 +18,14 @@ _WEEK = timedelta(days=7)
 
 
 async def reachable(look: Look) -> Finding:
-    """Asks our own public address what WeCom asks when the administrator presses save (doc 90930)."""
+    return await hears(look, "")
+
+
+async def hears(look: Look, name: str) -> Finding:
+    """Asks one of our own public addresses what WeCom asks when the administrator presses save (doc 90930)."""
     settings = look.services.settings
-    url = f"{settings.server.public_url}/callbacks/wecom"
-    echo, query = _signed_echo(look)
+    url = f"{settings.server.public_url}/callbacks/wecom{'/' if name else ''}{name}"
+    echo, query = _signed_echo(look, receivers_of(settings).named(name))
     try:
         status, text = await look.fetch(f"{url}?{query}")
     except (aiohttp.ClientError, TimeoutError) as error:
@@ -38,9 +43,7 @@ async def reachable(look: Look) -> Finding:
     return good()
 
 
-def _signed_echo(look: Look) -> tuple[str, str]:
-    wecom = look.services.settings.wecom
-    crypto = CallbackCrypto(wecom.token.get_secret_value(), wecom.encoding_aes_key.get_secret_value(), wecom.corp_id)
+def _signed_echo(look: Look, crypto: CallbackCrypto) -> tuple[str, str]:
     echo, nonce = os.urandom(12).hex(), os.urandom(8).hex()
     timestamp = str(int(look.services.clock.now().timestamp()))
     encrypted = crypto.encrypt(echo.encode())

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from scrm import stops
-from scrm.doctor.checks import access, permissions
+from scrm.doctor.checks import access, apps, permissions
 from scrm.doctor.findings import Finding, State, bad, good
 from scrm.doctor.look import Look
 from scrm.wecom.errors import WeComError
@@ -50,12 +50,17 @@ async def stopped(look: Look) -> Finding:
 def _told(left: list[Stop]) -> Finding:
     error = WeComError(left[0].errcode, left[0].errmsg, path=left[0].path)
     cause, _, mend = error.text.partition("。")
-    what = "全部接口" if not left[0].scope else "、".join(stop.scope.rpartition("/")[2] for stop in left[:3])
+    what = "全部接口" if not left[0].scope else "、".join(_endpoint(stop) for stop in left[:3])
     return bad(f"已停止自动调用{what}：{cause}。", f"{mend}{_HOW}", left[0].errcode)
 
 
+def _endpoint(stop: Stop) -> str:
+    return stop.scope.rstrip("/").rpartition("/")[2]
+
+
 async def _is_mended(look: Look, stop: Stop) -> bool:
-    proof = next((check for part, check in _PROOFS if part in stop.scope), None)
+    of_another_app = apps.other_apps if stop.scope.endswith("/") else None
+    proof = next((check for part, check in _PROOFS if part in stop.scope), of_another_app)
     return await _is_well(look) and (proof is None or await _passes(look, proof))
 
 

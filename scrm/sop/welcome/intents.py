@@ -26,6 +26,8 @@ class Added:
     correlation: str
     # The customer agrees to the archiving of a chat that has begun: the relation is what WeCom says when asked.
     is_consent: bool = False
+    # Other apps are told of the same adds, each with a code of its own (doc 92137).
+    may_be_copy: bool = False
 
     @property
     def once(self) -> str:

@@ -1,7 +1,7 @@
 """Choose the welcomes of a batch and write their intents, in one transaction."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from operator import itemgetter
 from typing import Any
@@ -33,10 +33,34 @@ def prepare_many(
     were killed between the two) is gone on with, and WeCom's own 41051 tells when it had been sent after all.
     """
     known = know(conn, adds, shop, now)
-    admits = _Admits(conn, known, now)
-    chosen = [_choose_first(playbooks, one, admits) for one in known]
-    prepared = _intend(conn, list(zip(known, chosen, strict=True)), now)
+    admits, copies = _Admits(conn, known, now), _copies(conn, adds)
+    chosen = [None if one.added.once in copies else _choose_first(playbooks, one, admits) for one in known]
+    prepared = _intend(conn, list(zip(known, chosen, strict=True)), copies, now)
     return fill(conn, list(zip(known, prepared, strict=True)), shop, now)
+
+
+# While a code lives nobody adds the same member twice: a second code in this time is another app's (doc 92137).
+_CODE_LIFE = timedelta(seconds=20)
+
+
+def _copies(conn: Connection, adds: Sequence[Added]) -> set[str]:
+    """Adds whose welcome is another app's copy's: sent, under way, or perhaps sent. After a failure theirs is tried."""
+    asked = [added for added in adds if added.may_be_copy and added.welcome_code]
+    if not asked:
+        return set()
+    told = select(send.c.once, send.c.userid, send.c.external_userid, send.c.received_at).where(
+        send.c.external_userid.in_({added.external_userid for added in asked}),
+        send.c.decided_at >= min(added.received_at for added in asked) - _CODE_LIFE,
+        send.c.kind == "welcome",
+        send.c.outcome.in_(["intent", "sent", "done_by_other", "unknown"]),
+    )
+    rows = list(conn.execute(told))
+    return {added.once for added in asked if any(_is_of_same_add(row, added) for row in rows)}
+
+
+def _is_of_same_add(row: Any, added: Added) -> bool:
+    pair = (row.userid.lower(), row.external_userid) == (added.userid.lower(), added.external_userid)
+    return pair and row.once != added.once and abs(added.received_at - row.received_at) <= _CODE_LIFE
 
 
 class _Admits:
@@ -72,10 +96,12 @@ def _choose_first(playbooks: Sequence[Playbook], known: Known, admits: _Admits) 
     return say_as_channel(None, known.channel_text)
 
 
-def _intend(conn: Connection, wanted: Sequence[tuple[Known, Chosen | None]], now: datetime) -> list[Prepared]:
+def _intend(
+    conn: Connection, wanted: Sequence[tuple[Known, Chosen | None]], copies: set[str], now: datetime
+) -> list[Prepared]:
     """The intents as they stand in the ledger now: ours, or those of an earlier try."""
     # Sorted, so that two processes which work the same adds do not wait for each other crosswise.
-    rows = sorted((_intent(known, chosen, now) for known, chosen in wanted), key=itemgetter("once"))
+    rows = sorted((_intent(known, chosen, copies, now) for known, chosen in wanted), key=itemgetter("once"))
     new = {row.once: row.id for row in conn.execute(_insert_intents(conn.dialect.name), rows)}
     earlier = _earlier_intents(conn, [row["once"] for row in rows if row["once"] not in new])
     prepared = []
@@ -100,7 +126,7 @@ def _intend(conn: Connection, wanted: Sequence[tuple[Known, Chosen | None]], now
     return prepared
 
 
-def _intent(known: Known, chosen: Chosen | None, now: datetime) -> dict[str, Any]:
+def _intent(known: Known, chosen: Chosen | None, copies: set[str], now: datetime) -> dict[str, Any]:
     added = known.added
     return {
         "kind": "welcome",
@@ -113,7 +139,7 @@ def _intent(known: Known, chosen: Chosen | None, now: datetime) -> dict[str, Any
         "received_at": added.received_at,
         "decided_at": now,
         "outcome": "intent" if chosen else "none",
-        "reason": "" if chosen else _why_nothing(added, known.is_confirmation),
+        "reason": "" if chosen else _why_nothing(added, known.is_confirmation, copies),
         "correlation": added.correlation,
     }
 
@@ -130,7 +156,9 @@ def _earlier_intents(conn: Connection, onces: Sequence[str]) -> dict[str, Any]:
     return {str(row.once): row for row in rows}
 
 
-def _why_nothing(added: Added, is_confirmation: bool) -> str:
+def _why_nothing(added: Added, is_confirmation: bool, copies: set[str]) -> str:
+    if added.once in copies:
+        return "已由另一个应用的回调处理"
     if added.welcome_code:
         return "没有匹配的欢迎语"
     if is_confirmation:
