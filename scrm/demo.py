@@ -13,7 +13,6 @@ from sqlalchemy import Connection
 
 from scrm import demo_regulars as regulars
 from scrm.app import build_app, open_services, publish_playbooks
-from scrm.callbacks.handlers import refresh
 from scrm.clock import SandboxClock
 from scrm.commerce.canonical import read_order
 from scrm.commerce.store import save_orders
@@ -37,9 +36,9 @@ from scrm.sandbox.talking import add_kf_account
 from scrm.services import Services
 from scrm.settings import Settings, load_settings
 from scrm.shipped import shipped
+from scrm.sync import runs
 from scrm.wechat import store as wechat
 from scrm.wechat.keywords import fold
-from scrm.work import queue
 
 SHOP = "晴屿美妆"
 # key: name, owner, and how many days ago each customer came
@@ -275,12 +274,8 @@ def _define_fields(conn: Connection, sandbox: Sandbox, now: datetime) -> None:
 
 
 def _meet_old_friends(conn: Connection, sandbox: Sandbox, now: datetime) -> None:
-    """Customers and groups from before the CRM: learnt through WeCom's API, like any other."""
-    for key in ("xuqing", "laozhou", *regulars.REGULARS):
-        external_userid = sandbox.get_wechat_user(key).external_userid
-        queue.add(
-            conn, queue.Item(lane="sync", kind=refresh.KIND, payload={"external_userid": external_userid}), now=now
-        )
+    """Customers and groups from before the CRM: learnt through WeCom's API, as by the first sync of any shop."""
+    runs.ask(conn, ["contacts"], now=now)
     for key, (name, owner, people) in GROUPS.items():
         came = {one: now - timedelta(days=days) for one, days in people.items()}
         made = now - timedelta(days=60)

@@ -1,6 +1,6 @@
 """The ledger of customers who came through channels: rows follow the events of a relation, in whatever order."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -35,20 +35,28 @@ class Figures:
 
 def follow(conn: Connection, told: Event) -> None:
     """Bring the ledger's rows of the event's relation to what all its events say; repeating it changes nothing."""
-    rows = conn.execute(
-        select(event).where(
-            event.c.person_id == told.person_id,
-            event.c.external_userid == told.external_userid,
-            func.lower(event.c.userid) == told.userid.lower(),
-            event.c.name.in_([ADDED, *LOST]),
-        )
-    )
-    for row in fold(event_of(each) for each in rows):
-        conn.execute(
-            upsert(way_add, conn)
-            .values(**row)
-            .on_conflict_do_update(index_elements=["event_id"], set_={"lost_at": row["lost_at"]})
-        )
+    follow_all(conn, [told])
+
+
+def follow_all(conn: Connection, told: Collection[Event]) -> None:
+    """`follow` for many at once."""
+    wanted = {_pair(each) for each in told}
+    persons = {each.person_id for each in told if each.person_id is not None}
+    of_persons = event.c.person_id.in_(persons), event.c.name.in_([ADDED, *LOST])
+    relations: dict[tuple[str, str], list[Event]] = {}
+    for row in conn.execute(select(event).where(*of_persons)):
+        each = event_of(row)
+        if _pair(each) in wanted:
+            relations.setdefault(_pair(each), []).append(each)
+    rows = [row for events in relations.values() for row in fold(events)]
+    if rows:
+        add = upsert(way_add, conn)
+        add = add.on_conflict_do_update(index_elements=["event_id"], set_={"lost_at": add.excluded.lost_at})
+        conn.execute(add, rows)
+
+
+def _pair(told: Event) -> tuple[str, str]:
+    return told.external_userid, told.userid.lower()
 
 
 def fold(events: Iterable[Event]) -> list[dict[str, Any]]:
@@ -149,6 +157,5 @@ def rebuild(conn: Connection, after_id: int = 0, limit: int = 500) -> int:
         .order_by(event.c.id)
         .limit(limit)
     ).all()
-    for row in rows:
-        follow(conn, event_of(row))
+    follow_all(conn, [event_of(row) for row in rows])
     return int(rows[-1].id) if rows else 0

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row
 
 from scrm import events, joining
 from scrm.commerce.store import bind_orders
+from scrm.contact_ways import ledger
 from scrm.db.vault import Vault
 from scrm.events import Event
 from scrm.profiles import reconcile
@@ -80,6 +81,8 @@ def _tell_added(conn: Connection, added: Sequence[Difference], written: Written,
         else:
             _tell_missed(conn, event, now)
     events.record(conn, historic, now=now)
+    # Nothing is set off by them, so channels would not hear of them either.
+    ledger.follow_all(conn, historic)
 
 
 def _added_event(one: Difference, person_id: int, channels: dict[str, dict[str, str]]) -> Event:
@@ -163,6 +166,7 @@ def _check_added(conn: Connection, payload: dict[str, Any], now: datetime) -> No
         return
     if event.occurred_at < follow_users.watched_since(conn).get(event.userid.lower(), now):
         events.record(conn, [_historic(event)], now=now)
+        ledger.follow(conn, event)
     else:
         _tell_missed(conn, event, now)
 

@@ -1,5 +1,6 @@
 """Customers are compared with WeCom's, and what no callback told us is repaired, told and shown."""
 
+from scrm.contact_ways.models import way_add
 from scrm.events import event
 from scrm.profiles.models import external_contact, follow_user, follow_user_tag, identity, person
 from scrm.sandbox.world import PairState
@@ -25,6 +26,11 @@ async def test_a_first_sync_learns_everybody_and_a_second_writes_nothing(any_sho
     told = await shop.rows(event)
     assert len(told) == 121
     assert all(row.facts["historic"] for row in told)  # they were there before we looked: no playbook begins
+    # Their channels count them from the day they came, without waiting for another sync.
+    adds = await shop.rows(way_add)
+    assert {(row.event_id, row.added_at, row.state) for row in adds} == {
+        (row.id, row.occurred_at, row.facts["state"]) for row in told
+    }
     assert await shop.rows(work_item) == []
     assert await shop.rows(missed_callback) == []
 
