@@ -13,7 +13,7 @@ from bench.stores import both
 from scrm.db import Database
 from scrm.db.migrate import migrate
 from scrm.db.tables import to_millis
-from scrm.reports import adds, boards
+from scrm.reports import adds, board_repurchase, boards, buyers
 from scrm.reports.period import read_asked
 from scrm.reports.whose import Whose
 
@@ -55,6 +55,8 @@ _FILL = (
         f" {{spread}} + {{day}} * {lag}, {{now}}, {{now}} FROM numbers WHERE n % 3 = {lag % 3} OR n % 6 = {lag % 2}"
         for lag in (0, 5, 33, 120)
     ),
+    # Nothing is paid ahead.
+    "DELETE FROM orders WHERE paid_at >= {now}",
     "INSERT INTO person_stat (person_id, orders, paid_orders, paid_fen, kept_orders, kept_fen, first_paid_at,"
     " last_paid_at, last_order_at) SELECT person_id, count(*), count(*), sum(paid_fen), count(*),"
     " sum(paid_fen - refunded_fen), min(paid_at), max(paid_at), max(paid_at) FROM orders GROUP BY person_id",
@@ -87,6 +89,14 @@ async def _measure(store: str, url: str) -> list[Figure]:
                 took.append(time.perf_counter() - began)
             title = f"{name} of {days} days with those before, {store}"
             figures.append(tell(Figure(title, median(took[1:]), "s", goal=GOAL_SECONDS, at_most=True)))
+    for months in (12, 24):
+        starts, took = board_repurchase.months_of(NOW, ZONE, months), []
+        for _ in range(ROUNDS):
+            began = time.perf_counter()
+            await db.read(board_repurchase.count, Whose(), NOW, ZONE, starts)
+            took.append(time.perf_counter() - began)
+        title = f"cohorts of {months} months, {store}"
+        figures.append(tell(Figure(title, median(took[1:]), "s", goal=GOAL_SECONDS, at_most=True)))
     await db.close()
     return figures
 
@@ -105,5 +115,7 @@ def fill(conn: Connection, persons: int = PERSONS) -> None:
             conn.exec_driver_sql("SELECT setval(pg_get_serial_sequence('event', 'id'), (SELECT max(id) FROM event))")
     conn.exec_driver_sql("ANALYZE")
     while adds.follow(conn, NOW):
+        pass
+    while buyers.follow(conn, NOW, ZONE):
         pass
     conn.exec_driver_sql("ANALYZE")

@@ -6,9 +6,9 @@ from a recount. Days and months are the shop's; when its zone is changed all row
 """
 
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,6 +19,7 @@ from sqlalchemy import (
     Integer,
     Select,
     and_,
+    bindparam,
     case,
     delete,
     exists,
@@ -34,8 +35,9 @@ from sqlalchemy import type_coerce as coerce
 
 from scrm.commerce.models import orders
 from scrm.db import Priority, upsert
-from scrm.db.bulk import among, insert_rows
-from scrm.db.tables import to_millis
+from scrm.db.bulk import among, among_given, insert_rows, listed
+from scrm.db.tables import UtcDateTime, to_millis
+from scrm.db.upsert import insert_for
 from scrm.profiles.models import person_stat
 from scrm.reports.buying import KEPT_FEN, PURCHASE
 from scrm.reports.models import (
@@ -54,6 +56,8 @@ TICK_SECONDS = 30.0
 SLICE = 1_000
 _DAY = 86_400_000
 _ZONE = "buyer_zone"
+# The first and the last one, of the shop.
+Years = tuple[int, int]
 _SUMS = [column.name for column in report_buyer_day.c if column.name != "first_day"]
 
 
@@ -89,12 +93,13 @@ def count(
     first, last = _day_of(since, zone), _day_of(until, zone)
     began = and_(person_stat.c.first_paid_at >= since, person_stat.c.first_paid_at < until)
     theirs = and_(began, whose.has_person(person_stat.c.person_id))
+    given = literal(now, UtcDateTime()), _years(since, now, zone), zone
     if _zone_kept(conn) != _number_of(zone):
-        parts = [_sums(reckon(theirs, since, now, zone).subquery("live"))]
+        parts = [_sums(reckon(theirs, *given).subquery("live"))]
     else:
         kept, news = report_buyer.c, report_buyer_news.c
-        is_told = exists().where(news.person_id == person_stat.c.person_id)
-        parts = [_sums(reckon(and_(theirs, is_told), since, now, zone).subquery("live"))]
+        is_told = person_stat.c.person_id.in_(select(news.person_id))
+        parts = [_sums(reckon(and_(theirs, is_told), *given).subquery("live"))]
         within = and_(kept.first_day >= first, kept.first_day < last)
         if whose.is_whole:
             days = report_buyer_day.c
@@ -118,12 +123,13 @@ def refresh(conn: Connection, person_ids: Collection[int], now: datetime, zone: 
     """Reckon the rows of these persons anew, and with them the sums of their days."""
     if not person_ids:
         return
-    ids = sorted(person_ids)
-    mine = among(conn, report_buyer.c.person_id, ids)
-    _add_up(conn, mine, sign=-1)
-    conn.execute(delete(report_buyer).where(mine))
-    conn.execute(report_buyer.insert().from_select(list(report_buyer.c.keys()), reckoned(conn, ids, now, zone)))
-    _add_up(conn, mine)
+    ids, dialect = sorted(person_ids), conn.dialect.name
+    given = {"persons": listed(conn, ids)}
+    conn.execute(_adding_up(dialect, -1), given)
+    conn.execute(delete(report_buyer).where(among(conn, report_buyer.c.person_id, ids)))
+    made = _making(dialect, _years_of(conn, ids, now, zone), zone)
+    conn.execute(made, {**given, "until": now})
+    conn.execute(_adding_up(dialect, 1), given)
     ahead = (
         select(orders.c.person_id, func.min(orders.c.paid_at).label("due_at"))
         .where(among(conn, orders.c.person_id, ids), PURCHASE, orders.c.paid_at >= now)
@@ -132,27 +138,47 @@ def refresh(conn: Connection, person_ids: Collection[int], now: datetime, zone: 
     insert_rows(conn, report_buyer_news, [dict(row._mapping) for row in conn.execute(ahead)], skip_known=True)
 
 
-def reckoned(conn: Connection, person_ids: Sequence[int], now: datetime, zone: ZoneInfo) -> Select[Any]:
-    """The rows of these persons as they should be."""
+def _years_of(conn: Connection, person_ids: Sequence[int], now: datetime, zone: ZoneInfo) -> Years:
     which = among(conn, person_stat.c.person_id, person_ids)
     since = conn.scalar(select(func.min(person_stat.c.first_paid_at)).where(which))
-    return reckon(which, since or now, now, zone)
+    return _years(since or now, now, zone)
 
 
-def reckon(which: ColumnElement[bool], since: datetime, now: datetime, zone: ZoneInfo) -> Select[Any]:
-    """The rows of report_buyer as they should be, for those rows of person_stat, none of which began before `since`."""
-    since = min(since, now)
+@lru_cache(maxsize=32)
+def _reckoned(dialect: str, years: Years, zone: ZoneInfo) -> Select[Any]:
+    """`reckon` for given `persons`. Built once, like the others: to build one takes longer than to run it."""
+    which = among_given(dialect, person_stat.c.person_id, "persons")
+    return reckon(which, bindparam("until", type_=UtcDateTime()), years, zone)
+
+
+@lru_cache(maxsize=32)
+def _making(dialect: str, years: Years, zone: ZoneInfo) -> Any:
+    return report_buyer.insert().from_select(list(report_buyer.c.keys()), _reckoned(dialect, years, zone))
+
+
+@cache
+def _adding_up(dialect: str, sign: int) -> Any:
+    """Add the rows of given `persons` to the sums of their days, or take them off."""
+    days = report_buyer_day
+    rows = select(report_buyer).where(among_given(dialect, report_buyer.c.person_id, "persons")).subquery("moved")
+    statement = insert_for(dialect, days).from_select(["first_day", *_SUMS], _sums(rows, sign))
+    added = {name: days.c[name] + statement.excluded[name] for name in _SUMS}
+    return statement.on_conflict_do_update(index_elements=["first_day"], set_=added)
+
+
+def reckon(which: ColumnElement[bool], until: ColumnElement[Any], years: Years, zone: ZoneInfo) -> Select[Any]:
+    """The rows of report_buyer as they should be, for those rows of person_stat, whose orders are of those years."""
     first, at = person_stat.c.first_paid_at, orders.c.paid_at
     bought = (
         select(
             person_stat.c.person_id,
-            _day(first, since, now, zone).label("first_day"),
-            (_day(at, since, now, zone) - _day(first, since, now, zone)).label("gap"),
-            (_month(at, since, now, zone) - _month(first, since, now, zone)).label("month"),
+            _day(first, years, zone).label("first_day"),
+            (_day(at, years, zone) - _day(first, years, zone)).label("gap"),
+            (_month(at, years, zone) - _month(first, years, zone)).label("month"),
             KEPT_FEN.label("fen"),
         )
         .join(orders, orders.c.person_id == person_stat.c.person_id)
-        .where(which, PURCHASE, at >= first, at < now)
+        .where(which, PURCHASE, at >= first, at < until)
         .subquery("bought")
     )
     gap, fen, month = bought.c.gap, bought.c.fen, bought.c.month
@@ -190,33 +216,21 @@ def _sums(rows: Any, sign: int = 1) -> Select[Any]:
     return select(rows.c.first_day, *(sums[name].label(name) for name in _SUMS)).group_by(rows.c.first_day)
 
 
-def _add_up(conn: Connection, which: ColumnElement[bool], sign: int = 1) -> None:
-    days = report_buyer_day
-    rows = select(report_buyer).where(which).subquery("moved")
-    statement = upsert(days, conn).from_select(["first_day", *_SUMS], _sums(rows, sign))
-    added = {name: days.c[name] + statement.excluded[name] for name in _SUMS}
-    conn.execute(statement.on_conflict_do_update(index_elements=["first_day"], set_=added))
-
-
 # The shop's days ------------------------------------------------------------------------------------------------------
 
 
-def _day(at: Any, since: datetime, until: datetime, zone: ZoneInfo) -> ColumnElement[int]:
-    shift = literal_column(f"({_words(at, since, until, zone, _shifts)})", BigInteger())
+def _years(since: datetime, until: datetime, zone: ZoneInfo) -> Years:
+    first, last = since.astimezone(zone).year, until.astimezone(zone).year
+    return min(first, last), last
+
+
+def _day(at: Any, years: Years, zone: ZoneInfo) -> ColumnElement[int]:
+    shift = literal_column(f"({tree_of(f'{at.table.name}.{at.name}', _shifts(*years, zone))})", BigInteger())
     return (coerce(at, BigInteger) + shift) // literal_column(str(_DAY), BigInteger())
 
 
-def _month(at: Any, since: datetime, until: datetime, zone: ZoneInfo) -> ColumnElement[int]:
-    return literal_column(f"({_words(at, since, until, zone, _months)})", BigInteger())
-
-
-Starts = Callable[[int, int, ZoneInfo], Sequence[tuple[int, int]]]
-
-
-def _words(at: Any, since: datetime, until: datetime, zone: ZoneInfo, starts: Starts) -> str:
-    """Whole years, so that the words are the same tomorrow."""
-    years = since.astimezone(zone).year, until.astimezone(zone).year
-    return tree_of(f"{at.table.name}.{at.name}", starts(*years, zone))
+def _month(at: Any, years: Years, zone: ZoneInfo) -> ColumnElement[int]:
+    return literal_column(f"({tree_of(f'{at.table.name}.{at.name}', _months(*years, zone))})", BigInteger())
 
 
 @lru_cache(maxsize=64)
@@ -312,7 +326,9 @@ def find_differences(conn: Connection, person_ids: Sequence[int], now: datetime,
     pending = set(conn.scalars(select(news).where(among(conn, news, person_ids))))
     mine = among(conn, report_buyer.c.person_id, person_ids)
     kept = {tuple(map(_plain, row)) for row in conn.execute(select(report_buyer).where(mine))}
-    counted = {tuple(map(_plain, row)) for row in conn.execute(reckoned(conn, person_ids, now, zone))}
+    made = _reckoned(conn.dialect.name, _years_of(conn, person_ids, now, zone), zone)
+    given = {"persons": listed(conn, person_ids), "until": now}
+    counted = {tuple(map(_plain, row)) for row in conn.execute(made, given)}
     return {row[0] or 0 for row in kept ^ counted} - pending
 
 
