@@ -31,6 +31,10 @@ def _check(spec: Spec) -> list[str]:
     key, op = spec["field"], spec.get("op", "eq")
     known = find_field(key) if isinstance(key, str) else None
     if known is None:
+        if str(key).startswith("trigger."):
+            return [
+                f"触发事件里的一项不是字段，请写成 {{trigger: {str(key).removeprefix('trigger.')}, op: {op}, value: …}}"
+            ]
         close = suggest_field(str(key))
         return [f"不认识的字段 {key}" + (f"，是不是想写 {close}？" if close else "")]
     if op not in OPERATORS_OF[known.kind]:

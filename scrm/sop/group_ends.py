@@ -14,7 +14,7 @@ from scrm.sop.channels.group import KIND, look_again
 from scrm.sop.plans.store import ENDS
 from scrm.work import queue
 
-_EXPIRED = "群主没有在有效期内确认，已过期"
+EXPIRED = "群主没有在有效期内确认，已过期"
 
 
 async def run_end(services: Services, item: queue.Claimed) -> None:
@@ -48,7 +48,7 @@ def _state(conn: Connection, payload: dict[str, Any]) -> str:
 def _end(conn: Connection, payload: dict[str, Any], now: datetime) -> None:
     state, reason = ENDS.get(_state(conn, payload), ("expired", ""))
     if state == "expired":
-        state, reason = "dropped", _EXPIRED
+        state, reason = "dropped", EXPIRED
     is_sent = state == "done"
     ledger.change_send(
         conn, payload["once"], outcome="sent" if is_sent else "none", sent_at=now if is_sent else None, reason=reason

@@ -29,9 +29,23 @@ from scrm.profiles.conditions import FLAGS
 from scrm.profiles.models import person
 from scrm.services import Services
 from scrm.settings import Settings, load_settings
-from scrm.sop import enrol, notices, outward, rehearsed_acts, reminders, store, task_store, tasks, welcome, why
+from scrm.sop import (
+    enrol,
+    group_ends,
+    notices,
+    outward,
+    rehearsed_acts,
+    reminders,
+    store,
+    task_store,
+    tasks,
+    welcome,
+    why,
+)
 from scrm.sop import published as publishing
 from scrm.sop.actions import chains, tagging
+from scrm.sop.channels import group
+from scrm.sop.engine import DEFAULT_TTL
 from scrm.sop.explain import RUN_WORDS, checks_of
 from scrm.sop.mass import batches, ending
 from scrm.sop.mass.models import mass_step
@@ -82,6 +96,7 @@ NICKNAME = "小满"
 STATE = "rehearsal"
 
 _MOST_STOPS = 5_000
+_LIFETIME = timedelta(days=36_500)
 
 
 async def _tell_outside(services: Services, item: queue.Claimed) -> None:
@@ -91,12 +106,14 @@ async def _tell_outside(services: Services, item: queue.Claimed) -> None:
 
 
 async def _make_no_message(services: Services, item: queue.Claimed) -> None:
-    """Work of kind "mass_message.create": here the member confirms what was never made."""
+    """Work of kinds "mass_message.prepare" and ".create": here the member confirms what was never made."""
 
 
 _EXECUTORS = {
     "sop.event": enrol.run_event,
+    mass_plan.PREPARE: _make_no_message,
     mass_plan.CREATE: _make_no_message,
+    group.KIND: _make_no_message,
     "sop.remind": reminders.run_remind,
     "sop.mark_tag": tagging.run_mark_tag,
     "sop.outward": _tell_outside,
@@ -258,6 +275,8 @@ class _Stage:
         for kind, of_id, step_id in await self.services.db.read(_waiting_for_staff):
             if (kind, of_id) not in self.confirmations:
                 after = self.staff.after(step_id)
+                if kind == "group":  # nobody else ends it when its owner does not
+                    after = min(after or _LIFETIME, self._ttl_of(step_id))
                 self.confirmations[kind, of_id] = None if after is None else self.clock.now() + after
 
     async def _work(self) -> int:
@@ -273,6 +292,8 @@ class _Stage:
             self.confirmations[kind, of_id] = None
             if kind == "mass":
                 await self.services.db.write(self._confirm_mass, of_id)
+            elif kind == "group":
+                await self.services.db.write(self._end_group, of_id)
             else:
                 await self._send(of_id)
         if ready:
@@ -294,6 +315,21 @@ class _Stage:
         ending.finish(conn, {("done", ""): [step_run_id]}, self.clock.now())
         store.finish_idle(conn, [row.enrolment_id], now=self.clock.now())
         self._tell("员工确认了群发")
+
+    def _ttl_of(self, step_id: str) -> timedelta:
+        return next((step.ttl for step in self.playbook.steps if step.id == step_id), None) or DEFAULT_TTL
+
+    def _end_group(self, conn: Connection, step_run_id: int) -> None:
+        """The group's owner confirmed the message in time, or its time is over."""
+        row = conn.execute(select(step_run).where(step_run.c.id == step_run_id)).one()
+        if row.state != "intent":
+            return
+        after = self.staff.after(row.step_id)
+        in_time = after is not None and after < self._ttl_of(row.step_id)
+        state, reason = ("done", "") if in_time else ("dropped", group_ends.EXPIRED)
+        store.end_step_runs(conn, [step_run_id], state, reason, now=self.clock.now())
+        store.finish_idle(conn, [row.enrolment_id], now=self.clock.now())
+        self._tell("群主确认了群发" if in_time else group_ends.EXPIRED)
 
     async def _happen(self, given: Given) -> None:
         self._tell(f"发生 {given.event} {given.key}".rstrip())
@@ -320,7 +356,9 @@ class _Stage:
             by = given.event.removeprefix("contact.lost_by_")
             profiles.end_follow_user(conn, USERID, EXTERNAL_USERID, self.person_id, ended_by=by, ended_at=now)
         facts = self._facts(given)
-        rehearsed_acts.take_for_granted(conn, given, facts, self.playbook, self.person_id, now)
+        if given.event == "coupon.redeemed" and rehearsed_acts.redeem(conn, given.key, self.person_id, now):
+            return
+        rehearsed_acts.take_for_granted(conn, given, facts, self.playbook, self.person_id, USERID, now)
         event = Event(given.event, now, self.person_id, EXTERNAL_USERID, USERID, given.key, facts)
         publish(conn, [event], now=now)
 
@@ -442,16 +480,16 @@ def _how_it_ended(run: Row[Any] | None) -> list[str]:
 
 
 def _state_of(row: Row[Any]) -> str:
-    """A mass message that its member confirmed is sent to the customer, and so is what goes outside WeCom."""
-    if row.channel in ("M", "K") and row.state == "done":
+    """What its member or the group's owner confirmed is sent, and so is what goes outside WeCom."""
+    if row.channel in ("M", "G", "K") and row.state == "done":
         return "sent"
-    if row.channel == "M" and row.state == "dropped" and row.reason.startswith("已过期"):
+    if row.channel in ("M", "G") and row.state == "dropped" and "已过期" in row.reason:
         return "expired"
     return "withdrawn" if row.channel == "M" and row.state == "skipped" and "撤回" in row.reason else str(row.state)
 
 
 def _waiting_for_staff(conn: Connection) -> list[tuple[str, int, str]]:
-    """("task" or "mass", its id, the step) of everything that a member may tap now."""
+    """("task", "mass" or "group", its id, the step) of everything that a member may tap now."""
     found = [
         ("task", row.id, row.step_id)
         for row in conn.execute(select(task.c.id, task.c.step_id).where(task.c.state == "open"))
@@ -461,7 +499,9 @@ def _waiting_for_staff(conn: Connection) -> list[tuple[str, int, str]]:
         .join(step_run, step_run.c.id == mass_step.c.step_run_id)
         .where(mass_step.c.state != "over")
     )
-    return [*found, *(("mass", row.step_run_id, row.step_id) for row in conn.execute(steps))]
+    found += [("mass", row.step_run_id, row.step_id) for row in conn.execute(steps)]
+    groups = select(step_run.c.id, step_run.c.step_id).where(step_run.c.channel == "G", step_run.c.state == "intent")
+    return [*found, *(("group", row.id, row.step_id) for row in conn.execute(groups))]
 
 
 def _has_work(conn: Connection, now: datetime) -> bool:

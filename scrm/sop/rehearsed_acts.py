@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, delete, select
 from scrm.commerce import coupons
 from scrm.commerce.models import coupon_batch
 from scrm.db import upsert
+from scrm.group_chats import store as group_chats
 from scrm.profiles import store as profiles
 from scrm.profiles.models import corp_tag, follow_user_tag, person_field
 from scrm.segments import store as segments
@@ -55,17 +56,35 @@ def _batches(conn: Connection) -> set[str]:
 
 
 def take_for_granted(
-    conn: Connection, given: Given, facts: Mapping[str, Any], playbook: Playbook, person_id: int, now: datetime
+    conn: Connection,
+    given: Given,
+    facts: Mapping[str, Any],
+    playbook: Playbook,
+    person_id: int,
+    owner: str,
+    now: datetime,
 ) -> None:
     """What must be so when such an event comes: who entered a segment is in it, whose day has come has that date."""
     if given.event in ("segment.entered", "segment.left") and (key := str(facts.get("segment") or "")):
         row = _segment_row(conn, key, now)
         move = segments.enter if given.event == "segment.entered" else segments.leave
         move(conn, row, [person_id], tells=False, now=now)
+    if given.event == "group.joined":
+        group_chats.ensure_group(conn, str(facts["chat_id"]), created_at=now)
+        group_chats.set_group(conn, str(facts["chat_id"]), {"owner": owner})
     name = playbook.trigger.date.removeprefix("field.")
     is_field = name != playbook.trigger.date or name == "birthday"
     if given.event == "date.reached" and is_field and facts.get("date") and not _has_field(conn, person_id, name):
         profiles.set_field(conn, person_id, name, str(facts["date"]), source="manual", now=now)
+
+
+def redeem(conn: Connection, batch_key: str, person_id: int, now: datetime) -> bool:
+    """The customer uses his newest coupon of that batch (without one named, his newest); False when he has none."""
+    for issue in coupons.list_coupons(conn, person_id):
+        if issue.state == "issued" and batch_key in ("", issue.batch_key):
+            coupons.redeem(conn, issue.code, now=now, by="test")
+            return True
+    return False
 
 
 def _has_field(conn: Connection, person_id: int, key: str) -> bool:

@@ -16,7 +16,7 @@ class _Told:
     """What has happened to one order so far: event -> when, in ISO 8601."""
 
     at: dict[str, str]
-    # What the author says of it: amount (yuan), lines, channel; of its after-sale: reason, type.
+    # What the author says of it: amount (yuan), lines, channel, carrier; of its after-sale: reason, type.
     said: dict[str, Any] = field(default_factory=dict)
 
 
@@ -63,7 +63,7 @@ class RehearsedOrders:
         at = told.at
         times = {field: at[event] for event, field in _TIMES.items() if event in at}
         parcel = {key: times[key] for key in ("shipped_at", "delivered_at") if key in times}
-        sent = {"tracking_no": f"SF{order_no}", "carrier_name": "顺丰速运"}
+        sent = {"tracking_no": f"SF{order_no}", "carrier_name": str(told.said.get("carrier", "顺丰速运"))}
         lines = [_line(number, each) for number, each in enumerate(told.said.get("lines") or [_goods_of(told.said)], 1)]
         total = sum(line["paid_fen"] for line in lines)
         if "amount" in told.said:

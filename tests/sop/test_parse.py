@@ -120,6 +120,7 @@ def test_none_is_a_decision_too() -> None:
             "第 20 行：步骤“remind”要员工来发，缺少 late",
         ),
         (" 10:00-11:30\n    channel: T\n    late: defer\n    ttl: 24h\n", "\n    channel: T\n", "缺少 ttl"),
+        ("field: person.paid_orders", "field: trigger.score", "请写成 {trigger: score, op: eq, value: …}"),
         (
             "person.paid_orders",
             "person.paid_order",

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from scrm.sop.parse import parse_playbook
+from scrm.sop.reading import Known
 from scrm.sop.rehearse import run_test
 
 HEAD = """\
@@ -28,6 +29,38 @@ def playbook_text(*steps: str, trigger: str = "{event: contact.added}", priority
 
 
 CASES = {
+    "the group is there, and its owner confirms or lets the time pass": (
+        playbook_text(
+            "{id: list, at: D+1, window: '10:00-11:00', late: drop, ttl: 8h, channel: G, content: {text: 清单}}",
+            "{id: late, at: D+2, window: '10:00-11:00', late: drop, ttl: 8h, channel: G, content: {text: 再来}}",
+            trigger="{event: group.joined}",
+        ),
+        {
+            "given": ["contact.added @2026-03-01T10:00", "group.joined @2026-03-02T10:00"],
+            "staff": {"confirms_after": {"list": "10m", "else": "never"}},
+            "until": "2026-03-08T00:00",
+            "expect": {"sent": ["list"], "expired": [{"late": "群主"}]},
+        },
+    ),
+    "a coupon that is used is used, and the carrier is the one that was named": (
+        playbook_text(
+            "{id: gift, at: T0, channel: X, do: [{issue_coupon: shop10}]}",
+            f"{{id: used, at: D+3, if: {{coupon: {{of: shop10, state: redeemed}}}}, {TASK}}}",
+            f"{{id: unused, at: D+3, if: {{coupon: {{of: shop10, state: unused}}}}, {TASK}}}",
+            trigger="{event: order.shipped, where: {carrier: 中通}}",
+        ),
+        {
+            "given": [
+                "contact.added @2026-03-01T10:00",
+                "order.paid @2026-03-02T10:00",
+                {"event": "order.shipped", "at": "2026-03-02T12:00", "carrier": "中通"},
+                "coupon.redeemed @2026-03-03T10:00 shop10",
+            ],
+            "staff": {"confirms_after": "10m"},
+            "until": "2026-03-08T00:00",
+            "expect": {"done": ["gift"], "sent": ["used"], "skipped": ["unused"], "coupons": ["shop10"]},
+        },
+    ),
     "a suggestion that nobody used need not be named among the expired": (
         playbook_text(
             "{id: chat, at: D+1 10:00-11:00, channel: S, ttl: 1d, hint: 聊到时问问}",
@@ -280,7 +313,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 async def test_what_authors_write_is_played(name: str, sqlite_file: Path) -> None:
     text, test = CASES[name]
-    playbook = parse_playbook(text, file_name="tried.yaml")
+    playbook = parse_playbook(text, file_name="tried.yaml", known=Known(coupons=None))
     result = await run_test(playbook, {"name": name, "line": 1, **test}, sqlite_file)
     assert result.problems == [], "\n".join([*result.problems, *result.story])
 
