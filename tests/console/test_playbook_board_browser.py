@@ -1,12 +1,13 @@
 """The board in a real browser: a playbook is built, rehearsed and published by mouse and keys alone, on any screen."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path as File
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from scrm.http import COOKIE
 from scrm.sop import drafts
@@ -202,6 +203,52 @@ async def test_a_template_with_branches_is_read_and_changed_on_a_phone_and_a_tab
     await page.get_by_role("link", name="文本").click()
     source = await page.locator("textarea[name=source]").input_value()
     assert source == DORMANT.replace("at: D+15 10:00-11:30", "at: D+20 10:00-11:30")
+
+
+async def test_who_types_while_an_answer_is_under_way_loses_nothing(
+    world: World, manager: Visitor, open_page: OpenPage
+) -> None:
+    base = str(world.client.make_url("")).rstrip("/")
+    page = await open_page()
+    await page.context.add_cookies([{"name": COOKIE, "value": manager.token, "url": base}])
+    await page.goto(base + "/console/playbooks/new")
+    await page.get_by_label("名称").first.fill("手快的人")
+    await page.get_by_role("button", name="打开画板").click()
+    hand, held, go = Hand(page), asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        held.set()
+        await go.wait()
+        await route.continue_()
+
+    # The name of a step that is still on its way.
+    await page.locator("#board-story .timeline-board > .series > .adder.open").first.click()
+    await page.route("**/board/edit", hold)
+    await page.get_by_role("dialog").get_by_role("button", name="员工待办").click()
+    await held.wait()
+    await page.keyboard.type("call")
+    go.set()
+    name = hand.panel.get_by_label("名称")
+    await expect(name).to_have_value("call")
+    await expect(name).to_be_focused()
+    await page.keyboard.type(" back")
+    await hand.saved()
+    assert (await hand.titles())[-1].endswith("call back")
+
+    # A field of a panel that is about to be made anew.
+    held.clear()
+    go.clear()
+    await hand.panel.get_by_label("怎样算时间", exact=True).select_option(label="第几天")
+    await held.wait()
+    await name.click()
+    await name.press("End")
+    await page.keyboard.type(" soon")
+    go.set()
+    await expect(hand.panel.get_by_label("天数")).to_be_visible()
+    await expect(name).to_have_value("call back soon")
+    await page.keyboard.type("er")
+    await hand.saved()
+    assert (await hand.titles())[-1].endswith("call back sooner")
 
 
 async def test_what_is_typed_outlives_a_closed_tab_and_a_broken_network(

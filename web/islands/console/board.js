@@ -10,6 +10,8 @@ class BoardEditor extends HTMLElement {
     this.of = this.dataset.of;
     this.queue = Promise.resolve();
     this.waiting = 0;
+    // Controls that were touched since the latest request left: its answer does not know of them.
+    this.touched = new Set();
     this.person = sessionStorage.getItem("board-person") || "";
     this.stacks = this.readStacks();
     this.addEventListener("click", (event) => this.click(event));
@@ -50,7 +52,16 @@ class BoardEditor extends HTMLElement {
     return this.queue;
   }
 
+  // An act that moves steps about: until it is answered, nobody can say which step the panel is about.
+  async sendMove(op, values, options) {
+    const { panel } = this;
+    panel.inert = true;
+    await this.send(op, values, options);
+    panel.inert = false;
+  }
+
   async post(op, values, { fresh, group, focus }) {
+    this.touched.clear();
     const body = new URLSearchParams([["op", op], ["seen", this.text.dataset.seen], ["show", this.shown], ["person", this.person], ...values]);
     // The last word of who closes the page still arrives.
     const answer = await this.fetch(`${this.of}/edit`, { method: "POST", body, keepalive: op !== "restore" });
@@ -110,7 +121,10 @@ class BoardEditor extends HTMLElement {
       const isSame = panel.dataset.shown === this.shown;
       const top = this.panel.scrollTop;
       if (isSame) this.unfold(panel);
+      const written = isSame ? this.written() : [];
+      if (!isSame) this.typed = null;
       this.swap(made, "board-panel");
+      for (const one of written) this.writeAgain(one);
       this.panel.toggleAttribute("data-open", isOpen);
       if (isSame) this.panel.scrollTop = top;
     } else {
@@ -120,8 +134,31 @@ class BoardEditor extends HTMLElement {
     this.sort();
     this.mark();
     const again = held && document.querySelector(held);
-    if (again && again !== document.activeElement) again.focus({ preventScroll: true });
+    if (again && again !== document.activeElement) {
+      again.focus({ preventScroll: true });
+      if (inside && here.selectionStart != null && again.value === here.value) again.setSelectionRange(here.selectionStart, here.selectionEnd);
+    }
     else if (inside && !again) this.panel.focus({ preventScroll: true });
+  }
+
+  // What was written while an answer was under way, and where: it is newer than the answer.
+  written() {
+    return [...this.touched].filter((control) => control.isConnected && this.panel.contains(control)).map((control) => {
+      const group = control.closest("[data-field]");
+      const item = group.dataset.item ? `[data-item="${group.dataset.item}"]` : "";
+      const index = [...group.querySelectorAll(`[name="${control.name}"]`)].indexOf(control);
+      return { control, index, of: `[data-field="${group.dataset.field}"]${item} [name="${control.name}"]` };
+    });
+  }
+
+  writeAgain({ control, index, of }) {
+    const here = this.panel.querySelectorAll(of)[index];
+    this.touched.delete(control);
+    if (!here) return;
+    if (control.type === "checkbox") here.checked = control.checked;
+    else here.value = control.value;
+    this.touched.add(here);
+    if (this.typed === control) this.typed = here;
   }
 
   // What was folded open stays so, and what was closed.
@@ -189,7 +226,7 @@ class BoardEditor extends HTMLElement {
     if (field) values.push(["field", field]);
     if (kindOf) values.push(["kind", kindOf]);
     this.flush();
-    this.send(act, values).then(() => act === "remove" && this.closePanel());
+    this.sendMove(act, values).then(() => act === "remove" && this.closePanel());
   }
 
   ask(button) {
@@ -201,11 +238,22 @@ class BoardEditor extends HTMLElement {
     document.getElementById("board-kinds").close();
     const { to, index, day } = this.place_;
     this.flush();
-    this.send("add", [["kind", kind], ["to", to], ["index", index], ["day", day]]).then(() => {
+    this.ahead = "";
+    this.sendMove("add", [["kind", kind], ["to", to], ["index", index], ["day", day]]).then(() => {
       this.openPanel();
       const title = this.panel.querySelector("[name=title]");
       if (title) { title.focus(); title.select(); }
+      this.typeAhead(title);
     });
+  }
+
+  // Who goes on typing at once names the step that is on its way.
+  typeAhead(title) {
+    const { ahead } = this;
+    this.ahead = null;
+    if (!ahead || !title) return;
+    title.value = ahead;
+    title.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
   addGroup(button) {
@@ -255,7 +303,7 @@ class BoardEditor extends HTMLElement {
   moveTo(value) {
     const [to, day] = value.split("|");
     this.flush();
-    this.send("move", [["at", this.form.dataset.at], ["to", to], ["day", day]]);
+    this.sendMove("move", [["at", this.form.dataset.at], ["to", to], ["day", day]]);
   }
 
   input(event) {
@@ -268,6 +316,7 @@ class BoardEditor extends HTMLElement {
 
   later(control) {
     this.typed = control;
+    this.touched.add(control);
     this.keep(this.said(control));
     this.saved("正在输入…");
     clearTimeout(this.timer);
@@ -284,6 +333,7 @@ class BoardEditor extends HTMLElement {
   put(control) {
     clearTimeout(this.timer);
     this.typed = null;
+    this.touched.add(control);
     const group = control.closest("[data-field]");
     const values = this.said(control);
     const fresh = control.hasAttribute("data-fresh") || (group.hasAttribute("data-fresh") && !control.matches("input:not([type=checkbox])"));
@@ -319,6 +369,11 @@ class BoardEditor extends HTMLElement {
 
   key(event) {
     if (event.target.matches && event.target.matches("select")) this.keyed = Date.now();
+    if (this.ahead != null && event.key.length === 1 && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      event.preventDefault();
+      this.ahead += event.key;
+      return;
+    }
     const isTyping = event.target.closest && event.target.closest("input, textarea, select");
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && !isTyping) {
       event.preventDefault();
@@ -328,7 +383,7 @@ class BoardEditor extends HTMLElement {
       if (!card) return;
       event.preventDefault();
       const by = event.key === "ArrowUp" ? "-1" : "1";
-      this.send("shift", [["at", card.dataset.at], ["by", by]], { focus: "#board-story [aria-current] [data-show]" });
+      this.sendMove("shift", [["at", card.dataset.at], ["by", by]], { focus: "#board-story [aria-current] [data-show]" });
     } else if (event.key === "Escape" && this.panel.hasAttribute("data-open") && !document.querySelector("dialog[open]")) {
       this.closePanel();
     }
@@ -382,7 +437,7 @@ class BoardEditor extends HTMLElement {
     if (home === series.dataset.series && old < index + 1) index += 1;
     if (home === series.dataset.series && index === old + 1) index = old;
     this.flush();
-    this.send("move", [["at", item.dataset.at], ["to", series.dataset.series], ["index", index], ["day", to.closest("[data-day]").dataset.day]]);
+    this.sendMove("move", [["at", item.dataset.at], ["to", series.dataset.series], ["index", index], ["day", to.closest("[data-day]").dataset.day]]);
   }
 
   // Undo -----------------------------------------------------------------------------------------------------------------
