@@ -2,12 +2,15 @@
 what they include in its place.
 """
 
+import html
 from typing import Any
 
 from jinja2 import Environment, Template, nodes
+from jinja2.compiler import CodeGenerator, Frame
 from jinja2.environment import TemplateModule
 from jinja2.runtime import Context
 from jinja2.visitor import NodeTransformer
+from markupsafe import Markup, escape
 
 from web.texts import CHINESE, _, speaking
 
@@ -20,6 +23,24 @@ class _Template(Template):
         return self._module
 
 
+def _escaped(value: Any) -> str:
+    """What `escape` says, without marking the text as safe: nobody looks at what already stands in the page."""
+    kind = type(value)
+    if kind is str:
+        return html.escape(value)
+    return value if kind is Markup else str(value) if kind is int else escape(value)
+
+
+class _Generator(CodeGenerator):
+    def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
+        if frame.eval_ctx.volatile or not frame.eval_ctx.autoescape:
+            return super()._output_child_pre(node, frame, finalize)
+        self.write("environment.escaped(")
+        if finalize.src is not None:
+            self.write(finalize.src)
+        return None
+
+
 class Spoken(Environment):
     """An environment for readers of one `language`; `_("...")` of a fixed text is that text.
 
@@ -28,6 +49,25 @@ class Spoken(Environment):
 
     language = CHINESE
     template_class = _Template
+    code_generator_class = _Generator
+    escaped = staticmethod(_escaped)
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._kept: dict[str, Template] = {}
+
+    def get_template(self, name: Any, *more: Any, **named: Any) -> Template:
+        """Found once: nothing is reloaded, and all templates have the same globals."""
+        template = self._kept.get(name)
+        if template is None:
+            template = self._kept[name] = super().get_template(name, *more, **named)
+        return template
+
+    def overlay(self, *more: Any, **named: Any) -> "Spoken":
+        """With templates of its own."""
+        other: Any = super().overlay(*more, **named)
+        other._kept = {}
+        return other  # type: ignore[no-any-return]
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         with speaking(self.language):

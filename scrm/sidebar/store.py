@@ -39,6 +39,7 @@ from scrm.db import UtcDateTime
 from scrm.db.bulk import among_given, listed
 from scrm.db.json_text import json_text
 from scrm.db.nested import nested
+from scrm.db.ready import Ready
 from scrm.events import event
 from scrm.mass_messages.audience import COUNTED
 from scrm.mass_messages.models import mass_message_target
@@ -69,7 +70,7 @@ def _own(*words: str) -> Any:
 
 def read_picture(
     conn: Connection, person_id: int, external_userid: str, *, since: datetime, orders: int, happenings: int
-) -> Row[Any]:
+) -> Any:
     """Everything about a person that a page shows, each part a list of rows.
 
     Of the orders the newest, and those placed after `since` that are under way or in a case of after-sale.
@@ -81,10 +82,10 @@ def read_picture(
         "orders": orders,
         "limit": happenings,
     }
-    return conn.execute(_picture(conn.dialect.name), values).one()
+    (picture,) = _PICTURE.rows(conn, values)
+    return picture
 
 
-@cache
 def _picture(dialect: str) -> Select[Any]:
     parts = {
         "worth": _worth(),
@@ -97,6 +98,8 @@ def _picture(dialect: str) -> Select[Any]:
     }
     return select(*(nested(dialect, query, name) for name, query in parts.items()))
 
+
+_PICTURE = Ready(_picture)
 
 # Who, and what they are worth -----------------------------------------------------------------------------------------
 

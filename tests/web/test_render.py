@@ -7,6 +7,7 @@ import jinja2
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
+from markupsafe import Markup
 
 from web import render as rendering
 from web.render import ago, money, render, when
@@ -33,7 +34,10 @@ def body(response: web.Response) -> str:
 
 
 def test_what_people_write_is_text_and_never_markup(request_of: web.Request) -> None:
-    assert "<p>&lt;script&gt;</p>" in body(render(request_of, "page.html", customer="<script>"))
+    said = body(render(request_of, "page.html", customer="<script>\"'&"))
+    assert "<p>&lt;script&gt;&quot;&#x27;&amp;</p>" in said
+    for value, shown in ((7, "7"), (None, "None"), (Markup("<b>"), "<b>"), (["<i>"], "[&#39;&lt;i&gt;&#39;]")):
+        assert f"<p>{shown}</p>" in body(render(request_of, "page.html", customer=value))
 
 
 def test_htmx_gets_one_block_and_a_browser_the_whole_page(request_of: web.Request) -> None:
