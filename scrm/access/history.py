@@ -1,11 +1,11 @@
 """All SQL that reads the log: who, what, which thing, when; the newest first, by key."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, func, literal_column, or_, select, true
 
 from scrm.access.models import local_account
 from scrm.audit import audit_entry
@@ -36,17 +36,36 @@ def list_entries(
     query = select(audit_entry).order_by(audit_entry.c.id.desc()).limit(limit)
     if before is not None:
         query = query.where(audit_entry.c.id < before)
+    return conn.execute(_within(conn, query.where(*_narrowed(conn, wanted)), wanted)).all()
+
+
+def _narrowed(conn: Connection, wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+    """The first one finds the rows by its index, the others are compared: SQLite knows not which of two has fewer."""
+    columns, found = audit_entry.c, False
+    if wanted.key:
+        yield columns.key == wanted.key
+        found = True
     if wanted.who:
-        query = query.where(audit_entry.c.actor.in_(find_actors(conn, wanted.who)))
-    for column, value in (
-        (audit_entry.c.module, wanted.module),
-        (audit_entry.c.act, wanted.act),
-        (audit_entry.c.key, wanted.key),
-        (audit_entry.c.outcome, wanted.outcome),
-    ):
+        yield _other(conn, columns.actor, found).in_(find_actors(conn, wanted.who))
+        found = True
+    if wanted.outcome:
+        # Said in letters, so that the index of what was not done is seen to hold them all.
+        not_done = literal_column("audit_entry.outcome <> 'done'") if wanted.outcome != "done" else true()
+        yield and_(_other(conn, columns.outcome, found or wanted.outcome == "done") == wanted.outcome, not_done)
+        found = found or wanted.outcome != "done"
+    rest = [(columns.act, wanted.act), (columns.module, wanted.module)]
+    # Nearly all that is done is an edit.
+    for column, value in reversed(rest) if wanted.act == "edit" else rest:
         if value:
-            query = query.where(column == value)
-    return conn.execute(_within(conn, query, wanted)).all()
+            yield _other(conn, column, found) == value
+            found = True
+
+
+def _other(conn: Connection, column: Column[str], found: bool) -> ColumnElement[str]:
+    """A column whose index SQLite leaves alone (its unary plus) where rows are found by another one."""
+    if not found or conn.dialect.name != "sqlite":
+        return column
+    return literal_column(f"+audit_entry.{column.name}", column.type)
 
 
 def _within(conn: Connection, query: Select[Any], wanted: Wanted) -> Select[Any]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, delete, insert, text, update
+from sqlalchemy import Connection, delete, event, insert, text, update
 from sqlalchemy.exc import DBAPIError
 
 from scrm import audit
@@ -261,3 +261,33 @@ async def test_what_a_program_writes_is_in_the_log_with_its_change(world: World)
     (row,) = await world.rows(audit_entry)
     assert (row.actor, row.way, row.address, row.entity) == ("api:erp", "api", "203.0.113.9", "person")
     assert (row.before, row.after) == ({"optout": {}}, {"optout": {"promo": True}})
+
+
+async def test_a_row_of_many_is_found_by_an_index_whatever_is_asked(sqlite_url: str) -> None:
+    db = Database(sqlite_url)
+    await fill(db, 3)
+    asked = {
+        Wanted(outcome="failed", module="tags"): "ix_audit_entry_not_done",
+        Wanted(who="lina", module="tags", outcome="refused", act="edit"): "ix_audit_entry_actor",
+        Wanted(key="k1", who="lina", act="edit"): "ix_audit_entry_key",
+        Wanted(act="edit", module="tags"): "ix_audit_entry_module",
+        Wanted(act="erase", module="tags"): "ix_audit_entry_act",
+        Wanted(outcome="done", module="tags"): "ix_audit_entry_module",
+    }
+    for wanted, index in asked.items():
+        said: list[tuple[str, Any]] = []
+
+        def look(conn: Connection, wanted: Wanted = wanted, said: list[tuple[str, Any]] = said) -> str:
+            def hear(conn: Connection, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+                said.append((statement, parameters))
+
+            event.listen(conn, "before_cursor_execute", hear)
+            list_entries(conn, wanted)
+            event.remove(conn, "before_cursor_execute", hear)
+            plan = conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {said[-1][0]}", said[-1][1])
+            return "\n".join(str(row[-1]) for row in plan)
+
+        plan = await db.read(look)
+        assert index in plan, (wanted, plan)
+        assert "TEMP B-TREE" not in plan or wanted.who, (wanted, plan)
+    await db.close()
