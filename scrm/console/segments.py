@@ -67,9 +67,13 @@ async def make(request: web.Request) -> web.StreamResponse:
 @routes.post("/console/segments/count")
 @for_managers
 async def count(request: web.Request) -> web.StreamResponse:
-    """What is wrong with the condition as the builder has it, and how many fit when nothing is."""
+    """What is wrong with the condition as the builder has it, and how many fit when nothing is.
+
+    Of very many persons at first about how many; the builder asks again for the `exact` number.
+    """
     services, key = request.app[SERVICES], request.query.get("key", "")
-    tree = read_posted(await request.post())
+    form = await request.post()
+    tree = read_posted(form)
     if isinstance(tree, Invalid):
         return web.json_response(answer_of(None, [Problem((), tree.text)], is_read=False))
 
@@ -78,11 +82,12 @@ async def count(request: web.Request) -> web.StreamResponse:
             return {"problems": []}
         if problems := store.find_problems(conn, key, tree):
             return {"problems": problems}
-        return {"problems": [], **_found(conn, tree, services.clock.now())}
+        return {"problems": [], **_found(conn, tree, services.clock.now(), is_exact="exact" in form)}
 
     found = await services.db.read(look)
     told = answer_of(tree, found["problems"])
     if "count" in found:
+        told["is_estimate"] = found["margin"] is not None
         told["html"] = render(request, "console/segment_count.html", problem="", **found).text
     return web.json_response(told)
 
@@ -92,9 +97,11 @@ def _is_gone(request: web.Request) -> bool:
     return request.transport is None or request.transport.is_closing()
 
 
-def _found(conn: Connection, tree: Any, now: datetime) -> dict[str, Any]:
+def _found(conn: Connection, tree: Any, now: datetime, *, is_exact: bool) -> dict[str, Any]:
+    if not is_exact and (about := audience.estimate(conn, tree, now)):
+        return {"count": about.persons, "margin": about.margin, "sample": []}
     sample = audience.sample(conn, tree, now, limit=SAMPLE)
-    return {"count": audience.count(conn, tree, now), "sample": sample}
+    return {"count": audience.count(conn, tree, now), "margin": None, "sample": sample}
 
 
 @routes.get(f"/console/segments/{KEY}")

@@ -1,6 +1,7 @@
 """人群包 as a manager makes one from a template, changes it, and asks why somebody is in it."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -101,6 +102,47 @@ async def test_a_segment_is_made_from_a_template_computed_explained_and_changed(
     assert (await post(manager, "/console/segments/buyer-no-friend/refresh"))[0] == 303
     assert (await post(manager, "/console/segments/buyer-no-friend/delete"))[0] == 303
     assert "没有人群包" in (await post(manager, "/console/segments/buyer-no-friend/refresh"))[1]
+
+
+async def test_of_very_many_it_is_first_said_about_how_many(world: World, manager: Visitor) -> None:
+    # One number in ten is somebody's.
+    everybody = 120_000
+    numbers = f"WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 10 FROM numbers WHERE n < {everybody}) "
+
+    def add(conn: Any) -> None:
+        for into, of in (
+            ("person (id, name, created_at)", "SELECT n, '客户' || n, 0 FROM numbers"),
+            ("person_stat (person_id, orders)", "SELECT n, 1 FROM numbers WHERE n / 10 % 5 < 2"),
+            (
+                "event (name, person_id, facts, occurred_at, received_at)",
+                "SELECT 'refund.opened', n, '{}', 0, 0 FROM numbers WHERE n / 10 % 20 = 0",
+            ),
+        ):
+            conn.exec_driver_sql(f"INSERT INTO {into} {numbers}{of}")
+
+    async def ask(tree: Any, **more: str) -> dict[str, Any]:
+        status, found = await post(manager, "/console/segments/count", tree=json.dumps(tree), **more)
+        assert status == 200
+        told: dict[str, Any] = json.loads(found)
+        return told
+
+    await world.services.db.write(add)
+    bought = {"field": "person.orders", "op": "gte", "value": 1}
+    tree = {"all": [bought, {"not": {"event": "refund.opened", "count": {"gte": 1}}}]}
+    told = await ask(tree)
+    assert told["is_estimate"]
+    found = re.search(r"约 <b[^>]*>([\d,]+)</b>.*±([\d,]+)", told["html"], re.DOTALL)
+    assert found
+    about, margin = (int(each.replace(",", "")) for each in found.groups())
+    assert 200 < margin < 900
+    assert abs(about - 4_200) < 2 * margin
+    assert (await ask(tree))["html"] == told["html"]
+    exact = await ask(tree, exact="1")
+    assert not exact["is_estimate"]
+    assert ">4,200</b> 位客户符合" in exact["html"]
+    assert "客户119961" in exact["html"]
+    assert 'hint">按抽样' not in exact["html"]
+    assert "不到 <b" in (await ask({"all": [bought, {"event": "order.paid"}]}))["html"]
 
 
 async def test_a_list_is_frozen_and_compared_and_who_came_and_went_is_told(world: World, manager: Visitor) -> None:

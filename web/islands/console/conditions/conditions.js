@@ -272,21 +272,32 @@ class ConditionBuilder extends HTMLElement {
 
   async check(by_text = false) {
     if (this.asked) this.asked.abort();
-    this.asked = new AbortController();
+    const { signal } = (this.asked = new AbortController());
     const body = new URLSearchParams(by_text ? { text: this.text.value } : { tree: this.kept.value });
-    let told;
-    try {
-      const answer = await fetch(this.dataset.check, { method: "POST", body, signal: this.asked.signal, headers: { "X-CSRF": csrf(), "HX-Request": "true" } });
-      told = answer.ok ? await answer.json() : { is_read: false, problems: [{ path: [], text: "没有检查成，请稍后再试" }] };
-    } catch (error) {
-      if (error.name === "AbortError") return;
-      told = { is_read: false, problems: [{ path: [], text: "网络断开，还没有检查" }] };
-    }
+    const told = await this.ask(body, signal);
+    if (!told) return;
     if (by_text && told.is_read) this.take(told.tree);
     else if (told.is_read && this.text && document.activeElement !== this.text) this.text.value = told.text;
     this.told = told.problems;
     this.complain();
     this.dispatchEvent(new CustomEvent("condition-checked", { bubbles: true, detail: told }));
+    if (!told.is_estimate) return;
+    body.set("exact", "1");
+    const exact = await this.ask(body, signal);
+    if (!exact) return;
+    this.told = exact.problems;
+    this.complain();
+    if (exact.is_read) this.dispatchEvent(new CustomEvent("condition-checked", { bubbles: true, detail: exact }));
+  }
+
+  // Null when another question has taken this one's place.
+  async ask(body, signal) {
+    try {
+      const answer = await fetch(this.dataset.check, { method: "POST", body, signal, headers: { "X-CSRF": csrf(), "HX-Request": "true" } });
+      return answer.ok ? await answer.json() : { is_read: false, problems: [{ path: [], text: "没有检查成，请稍后再试" }] };
+    } catch (error) {
+      return error.name === "AbortError" ? null : { is_read: false, problems: [{ path: [], text: "网络断开，还没有检查" }] };
+    }
   }
 
   // What was written as text stands in the form as the tree from now on.
