@@ -100,7 +100,8 @@ async def show_all(request: web.Request) -> web.StreamResponse:
 
     values = await services.db.read(look)
     shown = {"folder_id": folder_id, "typed": typed, "state": state, "filters": FILTERS}
-    return await _page(request, "library.html", soon_within=store.SOON, **shown, **values)
+    a_second = timedelta(seconds=1)  # what ends at midnight is good for the day before
+    return await _page(request, "library.html", soon_within=store.SOON, a_second=a_second, **shown, **values)
 
 
 def _moved(conn: Connection, script_id: int | None, back: int | None) -> dict[str, Any] | None:
@@ -209,7 +210,7 @@ async def _editor(
             "names": store.member_names(conn, {who for each in versions for who in (each.saved_by, each.decided_by)}),
             "tree": _tree(store.list_folders(conn)),
             "originals": media.list_originals(conn),
-            "contents": [each for each in radar.list_contents(conn) if not each.is_archived],
+            "contents": radar.list_living(conn),
             "needs_approval": store.needs_approval(conn),
             "links": said_links.list_variables(conn),
         }
@@ -400,7 +401,9 @@ async def act_on_folder(request: web.Request) -> web.StreamResponse:
 @for_managers
 async def show_rules(request: web.Request) -> web.StreamResponse:
     def look(conn: Connection) -> dict[str, Any]:
-        return {"rule": store.read_rule(conn), "lists": store.read_words(conn)}
+        rule = store.read_rule(conn)
+        names = store.member_names(conn, {rule.changed_by} if rule is not None else ())
+        return {"rule": rule, "lists": store.read_words(conn), "names": names}
 
     values = await request.app[SERVICES].db.read(look)
     return await _page(

@@ -228,6 +228,12 @@ def list_contents(conn: Connection, *, before: int | None = None, limit: int = 2
     )
 
 
+def list_living(conn: Connection, *, limit: int = 500) -> list[Row[Any]]:
+    """What can be sent, the newest first, without figures."""
+    query = select(radar_content).where(radar_content.c.is_archived.is_(False))
+    return list(conn.execute(query.order_by(radar_content.c.id.desc()).limit(limit)))
+
+
 def count_by_member(conn: Connection, content_id: int) -> list[Row[Any]]:
     """The figures of one content for each member, the most opened first."""
     return list(

@@ -5,6 +5,9 @@ from typing import Any
 
 import aiohttp
 
+from scrm.access.modules import VIEW, right
+from scrm.access.roles import Role
+from scrm.access.store import save_role
 from scrm.content.library import keep, store
 from scrm.content.library.models import script, script_version
 from scrm.content.library.said import Said
@@ -83,7 +86,8 @@ async def test_a_script_is_put_into_a_folder_and_back_and_its_last_days_are_told
         await post(manager, f"{HOME}/new", title=title, text="你好", until=until, act="publish")
     assert "有 1 条话术 14 天内到期" in await manager.get(HOME)
     soon = await manager.get(f"{HOME}?state=soon")
-    assert ("有效期至" in soon, "一直有效" in soon) == (True, False)
+    # The day that was written, though it ends at the midnight after it.
+    assert (f"有效期至 {last_day[5:]}" in soon, "一直有效" in soon) == (True, False)
     row = (await world.rows(script, script.c.title == "快到期"))[0]
     moved = (await post(manager, f"{HOME}/{row.id}/folder", to=folder))[1]
     assert "已把“快到期”移到“售前”。 撤销" in await manager.get(moved)
@@ -188,6 +192,32 @@ async def test_figures_count_who_sent_what_and_hide_what_is_a_members_own(world:
     assert "员工个人话术" in page
     assert "我的悄悄话" not in page.html
     assert "我的悄悄话" not in (await manager.get(f"{HOME}?q=wdqqh")).html.replace('value="wdqqh"', "")
+
+
+async def test_who_may_only_look_sees_everything_and_nothing_to_press(
+    world: World, manager: Visitor, sign_in: SignIn
+) -> None:
+    await post(manager, f"{HOME}/rules", needs_approval="1", banned="", doubtful="")
+    await post(manager, f"{HOME}/folders", title="售前")
+    one = (await post(manager, f"{HOME}/new", title="会员日", text="全场 88 折", until="2030-12-31", act="publish"))[1]
+    one = one.partition("?")[0]
+    looks = Role("reader", "内容只读", frozenset({right("library", VIEW)}))
+    await world.services.db.write(save_role, looks, by="chenlan", now=world.clock.now())
+    reader = await sign_in("lina", "李娜", "reader")
+    for path, words in ((HOME, "会员日"), (one, "你的角色只能查看"), (f"{HOME}/rules", "上次修改：陈岚")):
+        page = await reader.get(path)
+        assert words in page, path
+        written = [
+            found.get("action") or path
+            for tag, found in page.tags
+            if tag == "form" and found.get("method") == "post" and found.get("action") != "/console/logout"
+        ]
+        # The two forms stay, to be read; nothing sends them.
+        assert set(written) <= {one, f"{HOME}/rules"}, path
+        assert not [found for tag, found in page.tags if tag == "button" and found.get("name") == "act"]
+        assert not [link for link in page.links if link.endswith(("/new", "/import", "/export.csv"))]
+    for path in (f"{one}/approve", f"{one}/refuse", one, f"{HOME}/rules", f"{HOME}/folders"):
+        assert (await post(reader, path, title="x", why="x"))[0] == 403
 
 
 async def test_staff_and_strangers_have_no_way_in(world: World, sign_in: SignIn) -> None:
