@@ -24,8 +24,9 @@ async def db(database_url: str) -> AsyncIterator[Database]:
 def _query(dialect: str) -> Select[Any]:
     """Each parameter twice, one of the statement's own, and rows in a column."""
     words, at = bindparam("words", type_=Text), bindparam("at", type_=UtcDateTime)
-    inner = select(*[words.label("words"), at.label("at"), literal("its own", Text).label("own")]).limit(3)
-    return select(*[words.label("words"), at.label("at"), nested(dialect, inner, "inside")])
+    seen: list[Any] = [words.label("words"), at.label("at")]
+    own: Any = literal("its own", Text).label("own")
+    return select(*seen, nested(dialect, select(*seen, own).limit(3), "inside"))
 
 
 READY = Ready(_query)

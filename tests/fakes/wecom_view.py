@@ -103,6 +103,13 @@ class WebView:
     sent: list[tuple[str, Json]] = field(default_factory=list)
     _config: set[str] = field(default_factory=set)
     _agent: set[str] = field(default_factory=set)
+    _believed: set[str] = field(default_factory=set)
+    _expired: set[str] = field(default_factory=set)
+
+    def expire(self) -> None:
+        """Every signature it has believed so far: the page lay open for hours."""
+        self._expired |= self._believed
+        self._config, self._agent = set(), set()
 
     @property
     def version(self) -> tuple[int, ...]:
@@ -145,6 +152,8 @@ class WebView:
             return self._verify_config(params, url), {}
         if name == "agentConfig":
             return self._verify_agent(params, url), {}
+        if params.get("verifySignature") in self._expired:
+            return INVALID, {}
         if not self._config and not self._agent:
             return "fail_nopermission", {}
         if name != "getContext" and name not in self._agent:
@@ -172,8 +181,9 @@ class WebView:
         if urlsplit(url).hostname != self.trusted:
             return "invalid url domain"
         text = f"jsapi_ticket={ticket}&noncestr={nonce}&timestamp={timestamp}&url={url}"
-        if hashlib.sha1(text.encode()).hexdigest() != signature:
-            return "invalid signature, more info at https://open.work.weixin.qq.com/devtool/query?e=40093"
+        if hashlib.sha1(text.encode()).hexdigest() != signature or signature in self._expired:
+            return INVALID
+        self._believed.add(signature)
         return "ok"
 
     def _act(self, name: str, params: Json) -> tuple[str, Json]:
@@ -190,4 +200,5 @@ class WebView:
         return "ok", {}
 
 
+INVALID = "invalid signature, more info at https://open.work.weixin.qq.com/devtool/query?e=40093"
 NO_CONTEXT: tuple[str, Json] = ("fail without context of external contact", {})

@@ -192,6 +192,31 @@ async def test_each_refusal_is_a_page_that_says_what_to_do(base: str, enter: Ent
     await expect(page.get_by_role("alert")).to_contain_text("不在你的跟进列表里")
 
 
+async def test_a_signature_that_has_expired_is_made_anew_once_and_then_said(
+    base: str, enter: Enter, world: World
+) -> None:
+    view = WebView(contact=ANING)
+    page = await view.open(await enter(view))
+    await page.goto(f"{base}/sidebar/")
+    await expect(page.get_by_role("heading", name="阿宁")).to_be_visible()
+    view.expire()
+    await page.get_by_role("button", name="发送到聊天").click()
+    await expect(page.locator("#now").get_by_text("已发送")).to_be_visible()
+    assert len(view.sent) == 2  # the words and the coupon, each once
+    assert view.calls.count("agentConfig") == 2
+    assert [row.outcome for row in await world.rows(send, send.c.kind == "chat")] == ["sent"]
+
+    # A ticket that is no good any more: who is in front of us cannot be known, so nobody is shown.
+    view.agent_ticket = "of another day"
+    view.expire()
+    await turn_to(page, view, XIAOMAN)
+    await expect(page.locator('[data-trouble="signature"]')).to_contain_text("签名可能已过期，重新打开就好")
+    await expect(page.get_by_role("heading", name="阿宁")).to_have_count(0)
+    view.agent_ticket = WebView.agent_ticket
+    await page.get_by_role("button", name="重新打开").click()
+    await expect(page.get_by_role("heading", name="小满")).to_be_visible()
+
+
 async def test_silence_slowness_and_a_dead_network_are_told_and_mended_by_trying_again(base: str, enter: Enter) -> None:
     view = WebView(contact=XIAOMAN, refuses={"getContext": [None]})
     page = await view.open(await enter(view))

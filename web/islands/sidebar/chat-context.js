@@ -5,8 +5,9 @@ import { place, request } from "./request.js";
 import { trouble } from "./troubles.js";
 
 const SLOW_MS = 5000;
-// What is wrong with the place we are at, not with the way to it: there a customer's page would be the wrong one.
-const ELSEWHERE = ["entry", "group", "outside"];
+// What is wrong with the place we are at, not with the way to it: there a customer's page would be the wrong one. Without
+// a signature nobody knows which place that is.
+const ELSEWHERE = ["entry", "group", "outside", "signature"];
 // Nobody waits for an answer any more.
 const OVER = ["given-up", "leaving"];
 

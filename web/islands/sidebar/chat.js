@@ -54,7 +54,25 @@ function patiently(promise) {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
+// A page that lay open longer than its signature holds is signed anew, once.
 async function call(api, params) {
+  try {
+    return await ask(api, params);
+  } catch (problem) {
+    if (problem.kind !== "signature") throw problem;
+    changeAddress();
+    return ask(api, params);
+  }
+}
+
+// The SDK signs each address of the page only once.
+function changeAddress() {
+  const address = new URL(location.href);
+  address.searchParams.set("signed", Date.now().toString(36));
+  history.replaceState(history.state, "", address);
+}
+
+async function ask(api, params) {
   try {
     return await patiently(api(params));
   } catch (problem) {
