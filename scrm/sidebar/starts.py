@@ -1,5 +1,6 @@
 """开始 SOP: a member starts a playbook for the customer whose chat is open: sees first what comes, and may take it back."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from aiohttp import web
@@ -11,9 +12,10 @@ from scrm.services import SERVICES
 from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.door import for_members, page, visit_of
 from scrm.sidebar.script_shelf import with_gaps
-from scrm.sop import store
+from scrm.sop import start_fields, store
 from scrm.sop.contact_values import Contact, values_of
 from scrm.sop.enrol import Rules
+from scrm.sop.schema import Playbook
 from scrm.sop.shelf import house_of, playbooks_of, shop_of
 from scrm.sop.start_preview import Preview, preview
 from scrm.sop.starts import By, Started, list_startable, start_by_hand
@@ -24,6 +26,7 @@ from web.texts import _
 routes = web.RouteTableDef()
 
 UNDO = timedelta(minutes=1)
+_ASK = "ask."
 
 
 @routes.get("/sidebar/contacts/{external_userid}/starts")
@@ -38,9 +41,16 @@ async def show(request: web.Request) -> web.StreamResponse:
 @routes.post("/sidebar/contacts/{external_userid}/starts/preview")
 @for_members
 async def show_preview(request: web.Request) -> web.StreamResponse:
-    """{playbook}: its first steps with their times, or why it cannot be started now."""
-    visit, key = visit_of(request), await _key(request)
+    """{playbook, its own fields}: what it asks for first; then its first steps, or why it cannot be started now."""
+    visit, key, given = visit_of(request), await _key(request), await _given(request)
     rules, shop = _rules(request), shop_of(request.app[SERVICES])
+    asking = next((each for each in list_startable(rules) if each.key == key and each.trigger.ask), None)
+    if asking is not None and not given:
+        await request.app[SERVICES].db.read(_enter, visit)
+        return _page(request, visit, chosen=key, asking=asking)
+    if asking is not None and (wrong := start_fields.filled(asking.trigger.ask, given)[1]):
+        await request.app[SERVICES].db.read(_enter, visit)
+        return _page(request, visit, chosen=key, asking=asking, given=given, problem="；".join(wrong))
 
     def look(conn: Connection) -> Preview:
         _enter(conn, visit)
@@ -49,7 +59,7 @@ async def show_preview(request: web.Request) -> web.StreamResponse:
             contact = Contact(visit.person_id, visit.userid, visit.external_userid)
             return with_gaps(text, values_of(conn, contact, named_in(text), shop, visit.now))
 
-        return preview(conn, rules, key, visit.person_id, _by(visit), visit.now, say)
+        return preview(conn, rules, key, visit.person_id, _by(visit), visit.now, say, given=given)
 
     try:
         # Written to, and taken back: not for reading connections.
@@ -64,13 +74,13 @@ async def show_preview(request: web.Request) -> web.StreamResponse:
 @routes.post("/sidebar/contacts/{external_userid}/starts")
 @for_members
 async def start(request: web.Request) -> web.StreamResponse:
-    """{playbook}: the row anew, with what came of it in words."""
-    visit, key = visit_of(request), await _key(request)
+    """{playbook, its own fields}: the row anew, with what came of it in words."""
+    visit, key, given = visit_of(request), await _key(request), await _given(request)
     rules = _rules(request)
 
     def write(conn: Connection) -> Started:
         _enter(conn, visit)
-        return start_by_hand(conn, rules, key, visit.person_id, _by(visit), visit.now)
+        return start_by_hand(conn, rules, key, visit.person_id, _by(visit), visit.now, facts=given)
 
     try:
         started = await request.app[SERVICES].db.write(write)
@@ -113,6 +123,12 @@ async def _key(request: web.Request) -> str:
     return str((await request.post()).get("playbook", ""))[:64]
 
 
+async def _given(request: web.Request) -> dict[str, str]:
+    """What was filled in: ask.<key>."""
+    said = await request.post()
+    return {name.removeprefix(_ASK): str(value) for name, value in said.items() if name.startswith(_ASK)}
+
+
 def _by(visit: Visit) -> By:
     return By(visit.userid, visit.userid, visit.external_userid)
 
@@ -134,6 +150,8 @@ def _page(
     problem: str = "",
     done: str = "",
     found: Preview | None = None,
+    asking: Playbook | None = None,
+    given: Mapping[str, str] | None = None,
     started: int | None = None,
 ) -> web.StreamResponse:
     return page(
@@ -145,5 +163,7 @@ def _page(
         problem=problem,
         done=done,
         found=found,
+        asking=asking,
+        given=given or {},
         started=started,
     )

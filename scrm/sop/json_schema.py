@@ -5,7 +5,7 @@ from typing import Any
 from scrm.content import programs
 from scrm.content.attachments import MAX_ATTACHMENTS, MEDIA_KINDS
 from scrm.profiles.conditions import EVENTS, LEAVES, OWN_EVENT
-from scrm.sop import consumption, dates, schedules
+from scrm.sop import consumption, dates, schedules, start_fields
 from scrm.sop.actions import ACTIONS
 from scrm.sop.channels import CHANNELS
 from scrm.sop.parse import PLAYBOOK_KEYS, PRIORITIES
@@ -15,7 +15,7 @@ from scrm.sop.parse_guards import OPTOUTS
 from scrm.sop.parse_steps import STEP_KEYS
 from scrm.sop.parse_trigger import RUN_KEYS
 from scrm.sop.schema import Channel, Late
-from scrm.sop.triggers import ALIASES, TRIGGERS
+from scrm.sop.triggers import ALIASES, BY_HAND, TRIGGERS
 from scrm.sop.workdays import ONLY
 
 _EVENT = {"anyOf": [{"enum": [*EVENTS, *ALIASES]}, {"type": "string", "pattern": f"^{OWN_EVENT.pattern}$"}]}
@@ -207,6 +207,16 @@ _GOAL = _object(
     },
     ["event"],
 )
+_START_FIELD = _object(
+    {
+        "key": {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,31}$"},
+        "title": _TEXT,
+        "type": {"enum": list(start_fields.TYPES)},
+        "options": {"type": "array", "minItems": 1, "maxItems": start_fields.MOST_OPTIONS, "items": _TEXT},
+        "required": {"type": "boolean"},
+    },
+    ["key", "title"],
+)
 _TRIGGER = {
     **_object(
         {
@@ -224,6 +234,7 @@ _TRIGGER = {
             "segment": _TEXT,
             "anchor": {"const": consumption.ANCHOR},
             "cycle": _DURATION,
+            "ask": {"type": "array", "minItems": 1, "maxItems": start_fields.MOST, "items": _START_FIELD},
         },
         ["event"],
     ),
@@ -243,6 +254,7 @@ _TRIGGER = {
             for event, needed, only in (
                 (dates.EVENT, ["date"], ("date", "lunar", "yearly")),
                 (schedules.EVENT, ["cron", "segment"], ("cron", "segment")),
+                (BY_HAND, [], ("ask",)),
             )
         ),
     ],

@@ -7,15 +7,17 @@ from datetime import timedelta
 from typing import Any
 
 from scrm.profiles.conditions import EVENTS
-from scrm.sop import consumption, dates, run_keys, schedules, timing
+from scrm.sop import consumption, dates, run_keys, schedules, start_fields, timing
 from scrm.sop.parse_events import EventReader, hint_at
 from scrm.sop.reading import shown
-from scrm.sop.schema import Goal, Step, Trigger
+from scrm.sop.schema import Goal, StartField, Step, Trigger
 from scrm.sop.source import Node
 from scrm.sop.triggers import ALIASES, OWN, TRIGGERS, find_trigger
 
 RUN_KEYS = tuple(run_keys.TITLES)
-TRIGGER_KEYS = ("event", "where", "date", "lunar", "yearly", "cron", "segment", "anchor", "cycle")
+TRIGGER_KEYS = ("event", "where", "date", "lunar", "yearly", "cron", "segment", "anchor", "cycle", "ask")
+ASK_KEYS = ("key", "title", "type", "options", "required")
+_ASK_KEY = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
 class TriggerReader(EventReader):
@@ -29,7 +31,7 @@ class TriggerReader(EventReader):
         event = self.event_name(parts["event"])
         known = find_trigger(event)
         asks = known.asks if known is not None else ()
-        for key in ("date", "lunar", "yearly", "cron", "segment"):
+        for key in ("date", "lunar", "yearly", "cron", "segment", "ask"):
             if key in parts and key not in asks:
                 self.note(parts[key].line, f"trigger 的 {key} 不能和 {event} 一起用，请删掉")
         where = self.where(parts["where"], event) if "where" in parts else {}
@@ -39,7 +41,36 @@ class TriggerReader(EventReader):
             return self.schedule_trigger(node, parts, where)
         if "anchor" in parts or "cycle" in parts:
             return self.used_up_trigger(node, parts, event, where)
-        return Trigger(event, where)
+        return Trigger(event, where, ask=self.start_fields(parts["ask"]) if "ask" in parts and "ask" in asks else ())
+
+    def start_fields(self, node: Node) -> tuple[StartField, ...]:
+        """What whoever starts it by hand is asked for."""
+        found = [self.start_field(each) for each in self.sequence(node, "ask")]
+        if len(found) > start_fields.MOST:
+            self.note(node.line, f"ask 最多 {start_fields.MOST} 项，写了 {len(found)} 项")
+        for key in {each.key for each in found if [one.key for one in found].count(each.key) > 1}:
+            self.note(node.line, f"ask 里有两项的 key 都是“{key}”，请换一个")
+        return tuple(found)
+
+    def start_field(self, node: Node) -> StartField:
+        parts = self.mapping(node, "ask", ASK_KEYS)
+        missing = [key for key in ("key", "title") if key not in parts]
+        if missing:
+            self.note(
+                node.line, f"ask 的一项缺少 {'、'.join(missing)}，例如 {{key: amount, title: 预算, type: number}}"
+            )
+            return StartField("", "")
+        key = self.text(parts["key"], "key", _ASK_KEY, "小写字母开头，只用小写字母、数字和 _，最多 32 个字")
+        if key in start_fields.RESERVED:
+            self.note(parts["key"].line, f"key 不能用“{key}”，系统自己要用，请换一个")
+        kind = self.choice(parts["type"], "type", tuple(start_fields.TYPES)) if "type" in parts else "text"
+        options = [str(each.value) for each in self.sequence(parts["options"], "options")] if "options" in parts else []
+        if kind == "choice" and not 0 < len(set(options)) == len(options) <= start_fields.MOST_OPTIONS:
+            self.note(node.line, f"“{key}”是选项，options 要写 1 到 {start_fields.MOST_OPTIONS} 个不同的选项")
+        elif kind != "choice" and options:
+            self.note(node.line, f"“{key}”不是选项（type: choice），不写 options")
+        title = self.text(parts["title"], "title", most=20)
+        return StartField(key, title, kind, tuple(options), self.flag(parts, "required", False))
 
     def used_up_trigger(
         self, node: Node, parts: Mapping[str, Node], event: str, where: dict[str, tuple[Any, ...]]

@@ -205,6 +205,19 @@ class Trigger:
     # orders: "used_up" counts from the day on which the goods are gone; one piece lasts `cycle` where no orders tell.
     anchor: str = ""
     cycle: timedelta | None = None
+    # manual.started: what whoever starts it is asked for.
+    ask: tuple["StartField", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StartField:
+    """Something to fill in when a playbook is started by hand; a condition knows it as `trigger: key`."""
+
+    key: str
+    title: str
+    type: str = "text"  # text, number, date, choice
+    options: tuple[str, ...] = ()
+    is_required: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,13 @@
 """What a start by hand would do, before it is done: the first steps with their times, or why not."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import Connection, Row
 
 from scrm.profiles import conditions
-from scrm.sop import store, timing
+from scrm.sop import start_fields, store, timing
 from scrm.sop.channels import CHANNELS
 from scrm.sop.enrol import Rules
 from scrm.sop.guards import House
@@ -38,13 +38,24 @@ class Preview:
     steps: list[Coming]
     has_more: bool
     note: str = ""
+    # What was answered before: (title, words), and as a form says it again.
+    answers: Sequence[tuple[str, str]] = ()
+    given: Mapping[str, str] = field(default_factory=dict)
 
 
 Say = Callable[[str], str]
 
 
 def preview(
-    conn: Connection, rules: Rules, playbook_key: str, person_id: int, by: By, now: datetime, say: Say = str
+    conn: Connection,
+    rules: Rules,
+    playbook_key: str,
+    person_id: int,
+    by: By,
+    now: datetime,
+    say: Say = str,
+    *,
+    given: Mapping[str, str] | None = None,
 ) -> Preview:
     """Start it and take that back in the same breath: what is shown is what would happen. Raises as a start does.
 
@@ -52,10 +63,13 @@ def preview(
     """
     trial = conn.begin_nested()
     try:
-        started = start_by_hand(conn, rules, playbook_key, person_id, by, now)
+        started = start_by_hand(conn, rules, playbook_key, person_id, by, now, facts=given)
         run = store.find_run(conn, started.enrolment_id)
         assert run is not None  # noqa: S101 - it was just begun
-        return _describe(rules.published.current[playbook_key], run, rules.house, now, say)
+        playbook = rules.published.current[playbook_key]
+        answers, _ = start_fields.filled(playbook.trigger.ask, given or {})
+        found = _describe(playbook, run, rules.house, now, say)
+        return replace(found, answers=start_fields.said(playbook.trigger.ask, answers), given=given or {})
     finally:
         trial.rollback()
 

@@ -12,7 +12,7 @@ from scrm.events import Event, keep
 from scrm.profiles.redirects import follow
 from scrm.profiles.stop_list import find_stop_kind
 from scrm.profiles.store import get_person
-from scrm.sop import guards, store, why
+from scrm.sop import guards, start_fields, store, why
 from scrm.sop.enrol import NotLetIn, Rules, let_in
 from scrm.sop.schema import Playbook, Step
 from scrm.sop.triggers import BY_HAND, find_trigger
@@ -60,6 +60,9 @@ def start_by_hand(
     What would keep the first message from going out anyway is said here: nobody starts what never speaks.
     """
     playbook = _find(rules, playbook_key)
+    answers, problems = start_fields.filled(playbook.trigger.ask, facts or {})
+    if problems:
+        raise NotLetIn(f"“{playbook.title}”开始时要填写：" + "；".join(problems))
     person_id = follow(conn, person_id)
     if get_person(conn, person_id) is None:
         raise NotFound("没有这位客户，可能已被删除")
@@ -70,7 +73,7 @@ def start_by_hand(
         by.external_userid,
         by.userid,
         key=f"{now:%Y-%m-%dT%H:%M:%S}",
-        facts={**(facts or {}), "playbook": playbook.key, "title": playbook.title, "by": by.by},
+        facts={**answers, "playbook": playbook.key, "title": playbook.title, "by": by.by},
         once=f"manual:{playbook.key}:{by.once}"[:200] if by.once else None,
     )
     kept = keep(conn, [told], now=now)

@@ -11,6 +11,7 @@ from scrm.profiles.models import person
 from scrm.sop.models import enrolment, task
 from scrm.sop.parse import parse_playbook
 from scrm.sop.published import publish
+from scrm.sop.reading import PlaybookErrors
 from scrm.sop.shelf import playbooks_of
 from tests.sidebar.conftest import Member, words
 from tests.world import XIAOMAN, World
@@ -109,3 +110,66 @@ async def test_a_start_is_taken_back_within_a_minute_and_can_be_made_again(world
     assert "1 分钟内" in await lina.press(undo)
     (run,) = await world.rows(enrolment, enrolment.c.playbook_key == "measure", enrolment.c.state == "active")
     assert run.run_key.startswith("person:")
+
+
+ASKING = (
+    HAND.replace("enter_if: {field: person.stage, op: eq, value: 意向}\n", "")
+    .replace(
+        "trigger: {event: manual.started}",
+        """trigger:
+  event: manual.started
+  ask:
+    - {key: budget, title: 预算, type: number, required: true}
+    - {key: room, title: 房间, type: choice, options: [客厅, 卧室]}
+    - {key: visit, title: 上门日期, type: date}
+    - {key: wish, title: 心愿}""",
+    )
+    .replace(
+        '"{{ 客户昵称 }}，哪天方便？"}}',
+        "\"{{ 事件.room }}按 {{ 事件.budget }} 元做，{{ 事件.wish | 默认('风格随您') }}\"}, if: {trigger: budget, op: gte, value: 5000}}",
+    )
+)
+
+
+async def test_what_a_playbook_asks_for_is_filled_in_before_it_starts(world: World, lina: Member) -> None:
+    await world.add()
+    playbook = parse_playbook(ASKING, file_name="asking.yaml")
+    await world.services.db.write(publish, playbook, now=world.clock.now())
+    await world.services.db.read(playbooks_of(world.services).load)
+    path = f"/sidebar/contacts/{XIAOMAN}/starts"
+    form = await lina.press(f"{path}/preview", playbook="measure")
+    assert 'name="ask.budget"' in form
+    assert "预算 房间 可不填 请选择 客厅 卧室" in words(form)
+    wrong = {"ask.budget": "很多", "ask.room": "厨房", "ask.visit": "明天", "ask.wish": "木" * 201}
+    said = words(await lina.press(f"{path}/preview", playbook="measure", **wrong))
+    for line in ("“预算”要填数字", "“房间”要从 客厅、卧室 里选", "“上门日期”要填日期", "“心愿”最多 200 个字"):
+        assert line in said
+    given = {"ask.budget": "8000", "ask.room": "客厅", "ask.visit": "2026-03-09", "ask.wish": ""}
+    shown = await lina.press(f"{path}/preview", playbook="measure", **given)
+    assert "预算 8000 · 房间 客厅 · 上门日期 2026-03-09" in words(shown)
+    assert 'name="ask.budget" value="8000"' in shown, "said again when it is started"
+    assert "开始时要填写：还没有填“预算”" in words(await lina.press(path, playbook="measure"))
+    assert "已开始" in await lina.press(path, playbook="measure", **given)
+    await world.pass_time(hours=2)
+    (asked,) = await world.rows(task, task.c.playbook_key == "measure")
+    assert asked.text == "客厅按 8000 元做，风格随您"
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("[{title: 预算}]", "ask 的一项缺少 key"),
+        ("[{key: Budget, title: 预算}]", "小写字母开头"),
+        ("[{key: by, title: 谁}]", "key 不能用“by”"),
+        ("[{key: room, title: 房间, type: choice}]", "options 要写 1 到 20 个不同的选项"),
+        ("[{key: room, title: 房间, options: [a]}]", "不写 options"),
+        ("[{key: room, title: 房间, type: colour}]", "type"),
+        ("[{key: room, title: 房间}, {key: room, title: 屋子}]", "有两项的 key 都是“room”"),
+    ],
+)
+def test_what_is_asked_is_written_soundly(written: str, says: str) -> None:
+    with pytest.raises(PlaybookErrors, match=says):
+        parse_playbook(HAND.replace("manual.started}", f"manual.started, ask: {written}}}"), file_name="x.yaml")
+    elsewhere = HAND.replace("manual.started}", "contact.added, ask: [{key: room, title: 房间}]}")
+    with pytest.raises(PlaybookErrors, match=r"trigger 的 ask 不能和 contact\.added 一起用"):
+        parse_playbook(elsewhere, file_name="x.yaml")

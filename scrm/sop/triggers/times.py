@@ -43,5 +43,5 @@ TRIGGERS = (
         ("batch", "person+year"),
     ),
     Trigger("segment.left", "客户离开人群包", _SEGMENT, ("person+year",)),
-    Trigger("manual.started", "员工或系统手动开始", {"by": "谁开始的"}, ("batch", "person+year")),
+    Trigger("manual.started", "员工或系统手动开始", {"by": "谁开始的"}, ("batch", "person+year"), asks=("ask",)),
 )
