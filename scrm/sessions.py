@@ -23,6 +23,7 @@ from sqlalchemy import (
     update,
 )
 
+from scrm import audit
 from scrm.access.models import access_role, local_account
 from scrm.access.roles import BUILT_IN, Role, made_of, nobody
 from scrm.access.scope import Scope
@@ -185,16 +186,18 @@ def close_session(conn: Connection, token: str) -> None:
 
 def close_one(conn: Connection, userid: str, name: str) -> int:
     """Close somebody's session by its name on the page; how many there were."""
-    return _close(conn, session.c.userid == userid, func.substr(session.c.token_hash, 1, _NAME) == name)
+    return _close(conn, userid, func.substr(session.c.token_hash, 1, _NAME) == name)
 
 
 def close_all(conn: Connection, userid: str, *, but: str = "") -> int:
     """Close all sessions of somebody, except the one of the token `but`; how many there were."""
-    return _close(conn, session.c.userid == userid, session.c.token_hash != (_hash(but) if but else ""))
+    return _close(conn, userid, session.c.token_hash != (_hash(but) if but else ""))
 
 
-def _close(conn: Connection, *which: ColumnElement[bool]) -> int:
-    return int(conn.execute(delete(session).where(*which)).rowcount)
+def _close(conn: Connection, userid: str, which: ColumnElement[bool]) -> int:
+    ended = int(conn.execute(delete(session).where(session.c.userid == userid, which)).rowcount)
+    audit.changed(conn, "session", userid, {"ended": 0}, {"ended": ended})
+    return ended
 
 
 def _hash(token: str) -> str:

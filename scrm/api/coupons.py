@@ -7,6 +7,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 from sqlalchemy import Connection, select
 
+from scrm import audit
 from scrm.api.operation import operation
 from scrm.api.parameters import (
     LIMIT,
@@ -126,6 +127,7 @@ def _issue(conn: Connection, wanted: CouponWanted, now: datetime) -> coupons.Iss
     if person_id is None or get_person(conn, person_id) is None:
         raise NotFound("没有这位客户：请给出 person_id 或 external_userid")
     given = coupons.issue(conn, batch_key=wanted.batch, person_id=person_id, reason_key=f"api:{wanted.reason}", now=now)
+    audit.changed(conn, "coupon", given.id, None, {"batch": wanted.batch, "person_id": person_id})
     # Who asks by the API hands it over.
     coupons_lifecycle.confirm(conn, [given.id], now=now)
     return coupons.get_issue(conn, given.id)

@@ -7,6 +7,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 from sqlalchemy import Connection
 
+from scrm import audit
 from scrm.access.scope import Scope
 from scrm.api.auth import CALLER
 from scrm.api.operation import operation
@@ -149,4 +150,5 @@ def _mark(conn: Connection, person_id: int, asked: TagsWanted, scope: Scope, rea
     if relation is None:
         raise Conflict("没有员工在跟进这位客户，打不了企业标签")
     tags.want(conn, *relation.pair, add=asked.add, remove=asked.remove, source="api", reason=reason, now=now)
+    audit.changed(conn, "person", person_id, {"tags": asked.remove}, {"tags": asked.add})
     return TagsMarked(*relation.pair, asked.add, asked.remove)

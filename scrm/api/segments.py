@@ -6,6 +6,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 from sqlalchemy import Connection
 
+from scrm import audit
 from scrm.api.operation import operation
 from scrm.api.parameters import (
     CURSOR,
@@ -102,6 +103,7 @@ async def change_members(request: web.Request) -> MembersChanged:
         now = services.clock.now()
         added = store.put_members(conn, key, asked.add, now=now)
         removed = store.take_members(conn, key, asked.remove, now=now)
+        audit.changed(conn, "segment", key, {"added": 0, "removed": 0}, {"added": added, "removed": removed})
         return MembersChanged(added, removed, store.get_segment(conn, key).members)
 
     return await services.db.write(write)

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, literal_column, select, update
 
+from scrm import audit
 from scrm.callbacks import inbox, search
 from scrm.callbacks.models import FORGOTTEN, callback_replay, inbox_event
 from scrm.callbacks.search import Wanted
@@ -115,6 +116,7 @@ def find_last(conn: Connection) -> Row[Any] | None:
     return conn.execute(select(callback_replay).order_by(callback_replay.c.id.desc()).limit(1)).first()
 
 
+@audit.keeps("callback_replay", callback_replay.c.id, of=("job_id",))
 def stop(conn: Connection, job_id: int, *, now: datetime) -> bool:
     """What was put to the queue is still handled; False when it does not run."""
     stopped = conn.execute(

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, func, literal, or_, select, update
 
+from scrm import audit
 from scrm.commerce.models import coupon_batch, coupon_code, coupon_issue
 from scrm.commerce.words import COUPON_STATES
 from scrm.content.attachments import CouponCard
@@ -282,6 +283,8 @@ def redeem(
     if amount_fen is not None and amount_fen < coupon.threshold_fen:
         raise Conflict(f"这张券满 {coupon.threshold_fen / 100:g} 元可用，本单只有 {amount_fen / 100:g} 元")
     redemption = {"redeemed_at": now.isoformat(), "by": by, "order_no": order_no, "store": store}
+    after = {"state": "redeemed", "order_no": order_no, "store": store}
+    audit.changed(conn, "coupon", coupon.id, {"state": coupon.state, "order_no": "", "store": ""}, after)
     conn.execute(
         update(coupon_issue)
         .where(coupon_issue.c.id == coupon.id)
@@ -443,6 +446,7 @@ def add_codes(conn: Connection, batch_key: str, codes: Sequence[str]) -> int:
     known = set(conn.execute(pool).scalars()) | set(conn.execute(held).scalars())
     new = [code for code in dict.fromkeys(codes) if code not in known]
     insert_rows(conn, coupon_code, [{"batch_key": batch_key, "code": code} for code in new], skip_known=True)
+    audit.changed(conn, "coupon_batch", batch_key, {"added": 0}, {"added": len(new)})
     return len(new)
 
 

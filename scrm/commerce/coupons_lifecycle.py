@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, case, func, select, update
 
+from scrm import audit
 from scrm.commerce import coupons
 from scrm.commerce.models import coupon_batch, coupon_code, coupon_issue
 from scrm.db.bulk import among
@@ -176,6 +177,7 @@ def void(conn: Connection, code: str, *, now: datetime, by: str) -> coupons.Issu
         .where(coupon_issue.c.id == coupon.id)
         .values(state="void", tell_at=None, redemption={"voided_at": now.isoformat(), "by": by})
     )
+    audit.changed(conn, "coupon", coupon.id, {"state": coupon.state}, {"state": "void"})
     voided = coupons.get_issue(conn, coupon.id)
     coupons.tell(conn, "coupon.voided", voided, now, by=by)
     return voided

@@ -1,6 +1,7 @@
 """Who may come into the console, what they may do there, and the frame that every page of it stands in."""
 
 from collections.abc import Awaitable, Callable
+from functools import wraps
 from typing import Any
 
 from aiohttp import web
@@ -35,6 +36,7 @@ _BEFORE_ANYTHING = (ACCOUNT, "/console/account/password", "/console/logout")
 def for_managers(handler: Handler) -> Handler:
     """A page of the console: strangers are sent to the login, others need the right that scrm.access.routes names."""
 
+    @wraps(handler)
     async def guarded(request: web.Request) -> web.StreamResponse:
         member = find_signed_in(request)
         if member is None:

@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
+from scrm import audit
 from scrm.console import playbook_tests, store
 from scrm.console.door import MANAGER, for_managers, page
 from scrm.console.playbook_board_view import Asked, digest_of, find_text, load
@@ -66,6 +67,7 @@ async def begin(request: web.Request) -> web.StreamResponse:
         key = starting.free_name(stem, _taken(conn))
         text = starting.from_template(template, key, title) if template else starting.new_text(key, title)
         drafts.save(conn, key, text, request[MANAGER].userid, now=now)
+        audit.changed(conn, "draft", key, None, {"text": text})
         return key
 
     raise web.HTTPSeeOther(f"/console/playbooks/{await services.db.write(write)}/board")

@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
+from scrm import audit
 from scrm.access.modules import APPROVE
 from scrm.console import reading
 from scrm.console.door import MANAGER, for_managers, page
@@ -98,6 +99,7 @@ async def create(request: web.Request) -> web.StreamResponse:
         if publishing.find_current(conn, key) is not None:
             raise Conflict(f"编号 {key} 已经有剧本了，请换一个编号，或到那个剧本里编辑")
         drafts.save(conn, key, source, _who(request), now=services.clock.now())
+        audit.changed(conn, "draft", key, None, {"text": source})
         return key
 
     try:

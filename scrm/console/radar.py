@@ -5,6 +5,7 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection, select
 
+from scrm import audit
 from scrm.console.door import MANAGER, before_of, for_managers, page
 from scrm.errors import Invalid
 from scrm.profiles.models import member
@@ -127,6 +128,7 @@ async def make_link(request: web.Request) -> web.StreamResponse:
         known = find_member(conn, userid)
         if known is None:
             raise Invalid("请选择一位员工")
+        audit.changed(conn, "radar_content", key, None, {"link_of": known.userid})
         radar.ensure_link(conn, row.id, userid=known.userid, person_id=0, external_userid="", now=services.clock.now())
 
     await services.db.write(make)

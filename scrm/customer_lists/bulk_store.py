@@ -106,6 +106,7 @@ def change(conn: Connection, /, job_id: int, **values: Any) -> None:
     conn.execute(update(bulk_job).where(bulk_job.c.id == job_id).values(**values))
 
 
+@audit.keeps("bulk_job", bulk_job.c.id, of=("job_id",))
 def cancel(conn: Connection, job_id: int, *, now: datetime) -> bool:
     """Stop it before the next chunk; what is done stays done. False when it was over already."""
     mine = update(bulk_job).where(bulk_job.c.id == job_id, bulk_job.c.state.in_(OPEN))

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, case, delete, func, select, update
 
+from scrm import audit
 from scrm.db import upsert
 from scrm.db.bulk import among
 from scrm.group_chats.models import group_chat, group_chat_change, group_join_code, group_join_slot
@@ -27,12 +28,15 @@ def list_codes(conn: Connection) -> list[Row[Any]]:
 
 def add_code(conn: Connection, values: Mapping[str, Any]) -> None:
     conn.execute(group_join_code.insert().values(**values))
+    audit.changed(conn, "group_code", values["state"], None, values)
 
 
+@audit.keeps("group_code", group_join_code.c.state, of=("state",))
 def set_code(conn: Connection, state: str, values: Mapping[str, Any]) -> None:
     conn.execute(update(group_join_code).where(group_join_code.c.state == state).values(**values))
 
 
+@audit.keeps("group_code", group_join_code.c.state, of=("state",))
 def drop_code(conn: Connection, state: str) -> None:
     """With its slots; the state stays taken, because customers carry it."""
     conn.execute(delete(group_join_slot).where(group_join_slot.c.state == state))
@@ -57,6 +61,7 @@ def add_slot(
     conn: Connection, state: str, *, chat_id: str, config_id: str, qr_code: str, expires_at: datetime | None
 ) -> bool:
     """At the end of the line; False when the group is in it already."""
+    audit.changed(conn, "group_code", state, None, {"chat_id": chat_id})
     last = select(func.coalesce(func.max(group_join_slot.c.position), 0)).where(group_join_slot.c.state == state)
     added = conn.execute(
         upsert(group_join_slot, conn)
@@ -74,6 +79,7 @@ def add_slot(
     return added.scalar_one_or_none() is not None
 
 
+@audit.keeps("group_code_slot", group_join_slot.c.id, of=("slot_id",))
 def drop_slot(conn: Connection, slot_id: int) -> None:
     conn.execute(delete(group_join_slot).where(group_join_slot.c.id == slot_id))
 

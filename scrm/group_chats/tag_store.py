@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 
 from sqlalchemy import Connection, delete, func, select
 
+from scrm import audit
 from scrm.db.bulk import among, insert_rows
 from scrm.group_chats.models import group_chat_tag
 
@@ -29,6 +30,7 @@ def set_tags(conn: Connection, chat_id: str, names: Iterable[str]) -> list[str]:
     """Replace the tags of a group; returns what was kept: trimmed, <= 30 characters each, at most twenty."""
     cleaned = dict.fromkeys(" ".join(name.split())[:30] for name in names)
     kept = [name for name in cleaned if name][:MOST_TAGS]
+    audit.changed(conn, "group_chat", chat_id, {"tags": list_tags(conn, [chat_id]).get(chat_id, [])}, {"tags": kept})
     conn.execute(delete(group_chat_tag).where(group_chat_tag.c.chat_id == chat_id))
     insert_rows(conn, group_chat_tag, [{"chat_id": chat_id, "name": name} for name in kept])
     return kept

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select
 
+from scrm import audit
 from scrm.db import upsert
 from scrm.group_chats.models import group_welcome
 
@@ -19,6 +20,7 @@ def find_welcome(conn: Connection, template_id: str) -> Row[Any] | None:
     return conn.execute(select(group_welcome).where(group_welcome.c.template_id == template_id)).one_or_none()
 
 
+@audit.keeps("group_welcome", group_welcome.c.template_id, of=("template_id",))
 def save_welcome(conn: Connection, template_id: str, values: Mapping[str, Any], *, now: datetime) -> None:
     conn.execute(
         upsert(group_welcome, conn)
@@ -27,5 +29,6 @@ def save_welcome(conn: Connection, template_id: str, values: Mapping[str, Any], 
     )
 
 
+@audit.keeps("group_welcome", group_welcome.c.template_id, of=("template_id",))
 def drop_welcome(conn: Connection, template_id: str) -> None:
     conn.execute(delete(group_welcome).where(group_welcome.c.template_id == template_id))

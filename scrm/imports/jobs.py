@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select
 
+from scrm import audit
 from scrm.commerce.connectors import Connector
 from scrm.commerce.import_orders import Into, Progress, import_orders
 from scrm.errors import Conflict, NotFound, ScrmError
@@ -26,7 +27,7 @@ KINDS = {"orders": "订单", "customers": "客户和标签"}
 MOST_BYTES = 2_000_000_000
 _KEPT = timedelta(days=30)
 _NOTE_SECONDS = 1.0
-_BUSY = ("checking", "running")
+BUSY = ("checking", "running", "stopping")
 
 
 def folder_of(services: Services, folder: str) -> Path:
@@ -39,7 +40,9 @@ def add_file(conn: Connection, folder: str, kind: str, name: str, by: str, *, no
     row = conn.execute(select(import_job).where(import_job.c.folder == folder)).one_or_none()
     if row is None:
         values = {"kind": kind, "files": [name], "folder": folder, "state": "waiting", "by": by, "created_at": now}
-        return int(conn.execute(import_job.insert().values(**values).returning(import_job.c.id)).scalar_one())
+        job_id = int(conn.execute(import_job.insert().values(**values).returning(import_job.c.id)).scalar_one())
+        audit.changed(conn, "import", job_id, None, {"kind": kind, "files": [name]})
+        return job_id
     change(conn, row.id, files=sorted({*row.files, name}))
     return int(row.id)
 
@@ -57,6 +60,7 @@ def list_jobs(conn: Connection, limit: int = 50) -> list[Row[Any]]:
     return list(conn.execute(select(import_job).order_by(import_job.c.id.desc()).limit(limit)))
 
 
+@audit.keeps("import", import_job.c.id, of=("job_id",))
 def change(conn: Connection, /, job_id: int, **values: Any) -> None:
     """Set columns of a job."""
     conn.execute(import_job.update().where(import_job.c.id == job_id).values(**values))
@@ -65,7 +69,7 @@ def change(conn: Connection, /, job_id: int, **values: Any) -> None:
 def start(conn: Connection, /, job_id: int, *, check: bool, now: datetime, **values: Any) -> None:
     """Check (keeps nothing) or import, in the background; raises Conflict while one of them runs."""
     row = get_job(conn, job_id)
-    if row.state in _BUSY:
+    if row.state in BUSY:
         raise Conflict("正在进行中，请等它结束")
     state = "checking" if check else "running"
     change(conn, job_id, state=state, share=0.0, problem="", finished_at=None, **values)
@@ -79,16 +83,26 @@ def start(conn: Connection, /, job_id: int, *, check: bool, now: datetime, **val
     queue.add(conn, item, now=now)
 
 
+def stop(conn: Connection, /, job_id: int) -> None:
+    """Ask what runs to end after the orders at hand; what is kept stays. Nothing happens when none runs."""
+    if get_job(conn, job_id).state in BUSY:
+        change(conn, job_id, state="stopping")
+
+
 async def run_import(services: Services, claimed: Claimed) -> None:
     """One check or import; broken off by a restart, it is taken up where it stopped."""
     job_id, check = claimed.payload["job_id"], claimed.payload["check"]
     job = await services.db.read(get_job, job_id)
     noted = _Noted()
     noting = asyncio.create_task(_note(services, job_id, noted))
+    values: dict[str, Any]
     try:
+        noted.is_stopped = job.state == "stopping"
         found = await _run(services, job, check, noted.take)
+    except _Stopped:
+        values = {"state": "stopped", "counts": {} if check else {"orders": noted.orders}}
     except ScrmError as error:
-        values: dict[str, Any] = {"state": "failed", "problem": error.text[:1000]}
+        values = {"state": "failed", "problem": error.text[:1000]}
     else:
         values = {"state": "checked", "forecast": found} if check else {"state": "done", "counts": found}
         values["format"] = found.get("format") or job.format
@@ -130,20 +144,27 @@ async def _connector(services: Services, job: Row[Any], paths: list[Path]) -> Co
     return await recognise_mapping(services.db, paths)
 
 
+class _Stopped(Exception):
+    """Somebody asked for the end."""
+
+
 class _Noted:
-    """The newest progress, for the task that writes it down now and then."""
+    """The newest progress, for the task that writes it down now and then, and hears whether to stop."""
 
     def __init__(self) -> None:
-        self.share, self.orders = 0.0, 0
+        self.share, self.orders, self.is_stopped = 0.0, 0, False
 
     def take(self, progress: Progress) -> None:
         self.share, self.orders = progress.share, progress.orders
+        if self.is_stopped and progress.share < 1.0:
+            raise _Stopped
 
 
 async def _note(services: Services, job_id: int, noted: _Noted) -> None:
     told = 0.0
     while True:
         await services.clock.sleep(_NOTE_SECONDS)
+        noted.is_stopped = (await services.db.read(get_job, job_id)).state == "stopping"
         if noted.share != told:
             told = noted.share
             await services.db.write(change, job_id, share=told, counts={"orders": noted.orders})
@@ -154,7 +175,7 @@ async def tick(services: Services) -> None:
     before = services.clock.now() - _KEPT
 
     def take_old(conn: Connection) -> list[str]:
-        old = (import_job.c.created_at < before, import_job.c.state.not_in(_BUSY))
+        old = (import_job.c.created_at < before, import_job.c.state.not_in(BUSY))
         folders = list(conn.execute(select(import_job.c.folder).where(*old)).scalars())
         conn.execute(delete(import_job).where(*old))
         return folders

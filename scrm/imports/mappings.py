@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select
 
+from scrm import audit
 from scrm.commerce.canonical import OrderStatus
 from scrm.commerce.connectors import KNOWN_HEADINGS, Connector, find_connector
 from scrm.commerce.connectors.mapped import PREFIX, ColumnMapping, signature
@@ -16,6 +17,7 @@ from scrm.errors import Invalid, NotFound
 from scrm.imports.models import import_mapping
 
 
+@audit.keeps("import_mapping", import_mapping.c.name, of=("mapping.name",))
 def save_mapping(conn: Connection, mapping: ColumnMapping, headings: list[str], *, now: datetime) -> None:
     """Keep it for files of these headings; raises Invalid when it cannot be used."""
     name = mapping.name.strip()
@@ -40,6 +42,7 @@ def list_mappings(conn: Connection) -> list[Row[Any]]:
     return list(conn.execute(select(import_mapping).order_by(import_mapping.c.name)))
 
 
+@audit.keeps("import_mapping", import_mapping.c.name, of=("name",))
 def delete_mapping(conn: Connection, name: str) -> None:
     """Nothing happens when there is none; files that were read with it stay as they are."""
     conn.execute(delete(import_mapping).where(import_mapping.c.name == name))

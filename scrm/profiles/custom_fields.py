@@ -316,9 +316,12 @@ def set_values(
         if field.is_required and is_missing:
             raise Invalid(f"“{field.title}”必填")
     owner = subject[0] if kept_entity is Entity.PERSON else person_id
-    return [
+    changed = [
         key for key, value in read.items() if _set(conn, fields[key], subject, value, kept.get(key), by, vault, owner)
     ]
+    before = {key: kept[key].value if key in kept else None for key in changed}
+    audit.changed(conn, entity, ":".join(map(str, subject)), before, {key: read[key] for key in changed})
+    return changed
 
 
 def _read(conn: Connection, field: CustomField, given: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, or_, select, update
 
+from scrm import audit
 from scrm.db import upsert
 from scrm.profiles.merge_tables import merge_suggestion
 from scrm.profiles.models import external_contact, identity, person
@@ -30,6 +31,9 @@ def decide(conn: Connection, one: int, other: int, state: str, *, by: str, now: 
     """Somebody said merged or apart; also of a pair that nobody asked about."""
     low, high = sorted((one, other))
     decided = {"state": state, "decided_at": now, "decided_by": by}
+    found = _find(conn, low, high)
+    before = {"state": "" if found is None else found.state}
+    audit.changed(conn, "suggestion", f"{low}:{high}", before, {"state": state})
     conn.execute(
         upsert(merge_suggestion, conn)
         .values(low_id=low, high_id=high, suggested_at=now, **decided)

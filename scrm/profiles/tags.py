@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, and_, delete, func, or_, select, update
 
+from scrm import audit
 from scrm.db import insert_for, upsert
 from scrm.profiles.models import corp_tag, corp_tag_group, follow_user, follow_user_tag, tag_wish
 from scrm.wecom.corp_tags import CorpTagGroup
@@ -369,6 +370,7 @@ def list_exclusive(conn: Connection) -> frozenset[str]:
     return frozenset(conn.scalars(groups))
 
 
+@audit.keeps("tag_group", corp_tag_group.c.group_id, of=("group_id",))
 def set_exclusive(conn: Connection, group_id: str, is_exclusive: bool) -> None:
     """What customers carry already stays; the next tag of the group takes the place of the others."""
     put = upsert(corp_tag_group, conn).values(group_id=group_id, is_exclusive=is_exclusive)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Column, Connection, Row, String, Table, and_, or_, select, text
 
+from scrm import audit
 from scrm.db import UtcDateTime, upsert
 from scrm.db.tables import Json, from_millis, metadata, to_millis
 from scrm.events import event
@@ -177,6 +178,7 @@ def _is_number(text: str, most: int = 14) -> bool:
 # The shop's own kinds -------------------------------------------------------------------------------------------------
 
 
+@audit.keeps("event_type", event_type.c.name, of=("name",))
 def save_event_type(
     conn: Connection, name: str, *, title: str, sentence: str, facts: Mapping[str, str], now: datetime
 ) -> None:

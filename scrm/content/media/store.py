@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, exists, or_, select, update
 
+from scrm import audit
 from scrm.content.media.models import media_copy, media_original, media_wish
 from scrm.db import upsert
 
@@ -21,7 +22,10 @@ def add_original(conn: Connection, values: Mapping[str, Any]) -> bool:
         .on_conflict_do_nothing(index_elements=["sha256"])
         .returning(media_original.c.sha256)
     ).one_or_none()
-    if added is None:
+    if added is not None:
+        told = {"filename": values.get("filename"), "kind": values.get("kind")}
+        audit.changed(conn, "media", values["sha256"], None, told)
+    else:
         conn.execute(update(media_original).where(media_original.c.sha256 == values["sha256"]).values(is_hidden=False))
     return added is not None
 
@@ -53,11 +57,13 @@ def wished(conn: Connection, names: Collection[str]) -> set[str]:
     return set(conn.execute(select(media_wish.c.sha256).where(media_wish.c.sha256.in_(list(names)))).scalars())
 
 
+@audit.keeps("media", media_original.c.sha256, of=("sha256",))
 def show_original(conn: Connection, sha256: str) -> None:
     """The way back from `hide_original`."""
     conn.execute(update(media_original).where(media_original.c.sha256 == sha256).values(is_hidden=False))
 
 
+@audit.keeps("media", media_original.c.sha256, of=("sha256",))
 def hide_original(conn: Connection, sha256: str) -> bool:
     """Out of sight and no longer renewed; False when something published still needs it."""
     if conn.execute(select(media_wish.c.owner).where(media_wish.c.sha256 == sha256).limit(1)).first():

@@ -8,6 +8,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
+    Select,
     String,
     and_,
     cast,
@@ -282,12 +283,18 @@ def days_off(conn: Connection) -> dict[date, str]:
 
 def set_day_off(conn: Connection, day: date, reason: str, *, by: str, now: datetime) -> None:
     values = {"reason": reason.strip()[:80], "set_by": by[:64], "set_at": now}
-    conn.execute(
-        upsert(plan_day_off, conn)
-        .values(day=day.isoformat(), **values)
-        .on_conflict_do_update(index_elements=["day"], set_=values)
-    )
+    with audit.watched(conn, "day_off", day, _day_off(day)):
+        conn.execute(
+            upsert(plan_day_off, conn)
+            .values(day=day.isoformat(), **values)
+            .on_conflict_do_update(index_elements=["day"], set_=values)
+        )
 
 
 def drop_day_off(conn: Connection, day: date) -> None:
-    conn.execute(plan_day_off.delete().where(plan_day_off.c.day == day.isoformat()))
+    with audit.watched(conn, "day_off", day, _day_off(day)):
+        conn.execute(plan_day_off.delete().where(plan_day_off.c.day == day.isoformat()))
+
+
+def _day_off(day: date) -> Select[Any]:
+    return select(plan_day_off.c.day, plan_day_off.c.reason).where(plan_day_off.c.day == day.isoformat())
