@@ -216,6 +216,7 @@ _WHOLE: Mapping[str, str] = {
     "POST /console/customers/views/{id}/delete": "删除视图",
     "POST /console/customers/columns": "选择列",
     "POST /console/imports/{id}": "开始导入",
+    "POST /console/imports/{id}/stop": "停下导入",
     "POST /console/imports/status-words": "说明订单状态的意思",
     "POST /console/sources/status-words": "说明订单状态的意思",
     "POST /console/hooks/status-words": "说明订单状态的意思",

@@ -6,6 +6,7 @@ import gc
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -152,11 +153,14 @@ class _Import:
         reading = Reading(into.shop_key, into.zone, into.vault, into.clock.now(), words, self.own)
         try:
             await self._start()
-            async for chunk in chunks_of(reading, self.connector, self.files, self.sheets, folder, name):
-                await asyncio.to_thread(errors.add, self.parser, chunk.bad)
-                self._count(chunk)
-                await self._save(chunk)
-                tell(chunk.share)
+            chunks = chunks_of(reading, self.connector, self.files, self.sheets, folder, name)
+            # Closed here and now: who breaks off leaves no process that goes on reading.
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    await asyncio.to_thread(errors.add, self.parser, chunk.bad)
+                    self._count(chunk)
+                    await self._save(chunk)
+                    tell(chunk.share)
             await self._finish()
             self.counts.error_files += errors.finish()
             tell(1.0)

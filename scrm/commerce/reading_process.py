@@ -6,8 +6,8 @@ import marshal
 import pickle
 import struct
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,11 +25,12 @@ _LENGTH = struct.Struct(">I")
 
 async def chunks_of(
     reading: Reading, connector: Connector, paths: Sequence[Path], sheets: list[Sheet], folder: Path, name: str
-) -> AsyncIterator[Chunk]:
+) -> AsyncGenerator[Chunk]:
     """The chunks of a file, read ahead by one while the caller writes."""
     if sum(path.stat().st_size for path in paths) >= WORTH_A_PROCESS:
-        async for chunk in _from_process(reading, connector, paths):
-            yield chunk
+        async with aclosing(_from_process(reading, connector, paths)) as chunks:
+            async for chunk in chunks:
+                yield chunk
         return
     iterator = read_chunks(reading, connector, sheets, folder, name)
     try:
@@ -43,7 +44,7 @@ async def chunks_of(
         iterator.close()  # type: ignore[attr-defined] # it is a generator
 
 
-async def _from_process(reading: Reading, connector: Connector, paths: Sequence[Path]) -> AsyncIterator[Chunk]:
+async def _from_process(reading: Reading, connector: Connector, paths: Sequence[Path]) -> AsyncGenerator[Chunk]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -29,6 +29,8 @@ _STATES = {
     "checked": ("检查完，未导入", "warn"),
     "running": ("正在导入", "busy"),
     "done": ("已导入", "good"),
+    "stopping": ("正在停下", "busy"),
+    "stopped": ("已停下", "warn"),
     "failed": ("没有成功", "bad"),
 }
 
@@ -88,8 +90,14 @@ async def upload(request: web.Request) -> web.StreamResponse:
 @for_managers
 async def show(request: web.Request) -> web.StreamResponse:
     job = await _job(request)
-    values = {"job": job, "kinds": jobs.KINDS, "states": _STATES, "formats": await _formats(request.app[SERVICES])}
-    if request.headers.get("HX-Request") and job.state in ("checking", "running"):
+    values = {
+        "job": job,
+        "busy": jobs.BUSY,
+        "kinds": jobs.KINDS,
+        "states": _STATES,
+        "formats": await _formats(request.app[SERVICES]),
+    }
+    if request.headers.get("HX-Request") and job.state in jobs.BUSY:
         return render(request, "console/import_progress.html", **values)
     if request.headers.get("HX-Request"):
         return web.Response(headers={"HX-Refresh": "true"})
@@ -130,6 +138,15 @@ async def begin(request: web.Request) -> web.StreamResponse:
         shop_key=shop_key,
         only_new=form.get("mode") == "only_new",
     )
+    raise web.HTTPSeeOther(f"/console/imports/{job.id}")
+
+
+@routes.post(_JOB + "/stop")
+@for_managers
+async def stop(request: web.Request) -> web.StreamResponse:
+    """What is kept stays; beginning again goes on from there."""
+    job = await _job(request)
+    await request.app[SERVICES].db.write(jobs.stop, job.id)
     raise web.HTTPSeeOther(f"/console/imports/{job.id}")
 
 

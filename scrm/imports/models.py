@@ -23,7 +23,7 @@ import_mapping = Table(
     Index("ix_import_mapping_signature", "signature"),
 )
 
-# state: waiting, checking, checked, running, done, failed
+# state: waiting, checking, checked, running, stopping, stopped, done, failed
 import_job = Table(
     "import_job",
     metadata,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from scrm.commerce import store
+from scrm.commerce import file_reading, store
 from scrm.imports import jobs
 from tests.console.conftest import Visitor
 from tests.world import World
@@ -85,3 +85,29 @@ async def test_the_page_of_an_import_that_has_just_begun_shows_its_progress(mana
     page = await manager.get(url)
     assert "正在导入" in page
     assert "0%" in page
+
+
+async def test_an_import_is_stopped_and_goes_on_where_it_was(
+    manager: Visitor, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long rows and short chunks, so that there is a middle to stop in."""
+    monkeypatch.setattr(file_reading, "CHUNK", 10)
+    rows = [f"S{place},2026-06-01,2026-06-01,88,{'茶' * 9000},\n" for place in range(30)]
+    url = await upload(manager, TABLE.splitlines(keepends=True)[0] + "".join(rows), "停.csv", 5)
+    fields = {"csrf": manager.csrf, "act": "import", "shop_key": "", "format": "", "mode": "update"}
+    for path in (url, f"{url}/stop"):
+        response = await world.client.post(path, data=fields, headers=manager.cookie, allow_redirects=False)
+        assert response.status == 303, await response.text()
+    assert "写完手上的这一批就停下" in await manager.get(url)
+    await world.settle()
+    stopped = await manager.get(url)
+    assert "写入的 10 单保留着" in stopped
+    assert "继续导入" in stopped
+    db = world.services.db
+    assert [len(await db.read(store.find_orders, None, no)) for no in ("S9", "S10", "S29")] == [1, 0, 0]
+    await send(manager, url, act="import", shop_key="", format="", mode="update")
+    done = await manager.get(url)
+    assert "接着上次中断的地方继续，其中 10 单上次已经写入" in done
+    assert [len(await db.read(store.find_orders, None, no)) for no in ("S9", "S10", "S29")] == [1, 1, 1]
+    await send(manager, f"{url}/stop")
+    assert "已导入" in await manager.get(url), "what has ended is not stopped any more"
