@@ -274,7 +274,7 @@ class ConditionBuilder extends HTMLElement {
     if (this.asked) this.asked.abort();
     const { signal } = (this.asked = new AbortController());
     const body = new URLSearchParams(by_text ? { text: this.text.value } : { tree: this.kept.value });
-    const told = await this.ask(body, signal);
+    const told = await this.tell_server(body, signal);
     if (!told) return;
     if (by_text && told.is_read) this.take(told.tree);
     else if (told.is_read && this.text && document.activeElement !== this.text) this.text.value = told.text;
@@ -283,7 +283,7 @@ class ConditionBuilder extends HTMLElement {
     this.dispatchEvent(new CustomEvent("condition-checked", { bubbles: true, detail: told }));
     if (!told.is_estimate) return;
     body.set("exact", "1");
-    const exact = await this.ask(body, signal);
+    const exact = await this.tell_server(body, signal);
     if (!exact) return;
     this.told = exact.problems;
     this.complain();
@@ -291,7 +291,7 @@ class ConditionBuilder extends HTMLElement {
   }
 
   // Null when another question has taken this one's place.
-  async ask(body, signal) {
+  async tell_server(body, signal) {
     try {
       const answer = await fetch(this.dataset.check, { method: "POST", body, signal, headers: { "X-CSRF": csrf(), "HX-Request": "true" } });
       return answer.ok ? await answer.json() : { is_read: false, problems: [{ path: [], text: "没有检查成，请稍后再试" }] };
