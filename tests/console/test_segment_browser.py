@@ -65,6 +65,9 @@ async def test_a_segment_is_built_nested_counted_and_saved(
     world: World, manager: Visitor, open_page: OpenPage, screenshot: Screenshot, width: int
 ) -> None:
     await add_buyers(world)
+    # Numbers go so far that an estimate comes first, and the exact number after it.
+    far = insert(person).values(id=300_000, name="新来的", created_at=world.clock.now())
+    await world.services.db.write(lambda conn: conn.execute(far))
     page = await open_page(width=width, height=900, phone=width < 500)
     await open_form(world, manager, page)
     await page.get_by_label("名称").fill("买过两次的")
