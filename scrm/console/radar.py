@@ -12,6 +12,7 @@ from scrm.profiles.models import member
 from scrm.profiles.store import find_member
 from scrm.services import SERVICES
 from scrm.tracking import radar, said_links
+from web.render import render
 
 routes = web.RouteTableDef()
 
@@ -71,7 +72,6 @@ async def content(request: web.Request) -> web.StreamResponse:
             "row": row,
             **_paged("readers", readers, "last_opened_at"),
             "variable": f"radar.{said_links.name_of(row.key)}",
-            "by_member": radar.count_by_member(conn, row.id),
             "open_links": radar.list_open_links(conn, row.id),
             "members": conn.execute(
                 select(member.c.userid, member.c.name).where(member.c.is_active).order_by(member.c.name).limit(500)
@@ -87,6 +87,25 @@ async def content(request: web.Request) -> web.StreamResponse:
         reading=reading,
         is_first=after is None,
         **values,
+    )
+
+
+@routes.get(f"/console/radar/{KEY}/members")
+@for_managers
+async def members(request: web.Request) -> web.StreamResponse:
+    """The figures of each member; asked for by the page when it is there, because all links are added up."""
+    services = request.app[SERVICES]
+
+    def look(conn: Connection) -> list[Any]:
+        return radar.count_by_member(conn, radar.find_content(conn, request.match_info["key"]).id)
+
+    return render(
+        request,
+        "console/radar_members.html",
+        by_member=await services.db.read(look),
+        reading=reading,
+        zone=services.settings.shop.zone,
+        now=services.clock.now(),
     )
 
 

@@ -100,6 +100,7 @@ async def test_every_reader_and_every_opening_is_reached_by_going_on(world: Worl
         True,
         1,
     )
+    assert "李娜 62 61 90" in await manager.get(f"/console/radar/{key}/members")
     assert (await manager.get(f"/console/radar/nothing/readers/{link_id}")).status == 404
 
     def plans(conn: Connection) -> list[str]:
