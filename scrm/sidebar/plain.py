@@ -8,6 +8,7 @@ from scrm.services import SERVICES
 from scrm.sidebar.door import for_members, page
 from scrm.sop import tasks
 from scrm.sop.tasks import TaskView
+from web.texts.kept import retold
 
 routes = web.RouteTableDef()
 
@@ -32,7 +33,7 @@ async def note_sent(request: web.Request) -> web.StreamResponse:
         await tasks.release(services, userid, task_id)
         await tasks.confirm_sent(services, userid, task_id, True)
     except ScrmError as error:
-        return await show(request, "plain.html", status=error.status, problem=error.text)
+        return await show(request, "plain.html", status=error.status, problem=retold(error.text))
     raise web.HTTPSeeOther("/sidebar/plain")
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, select
 
 from scrm.errors import Invalid
 from scrm.events import Event, event, publish
+from web.texts import _
 
 NOTED, ANSWERED, OPENED, CLOSED = "talk.noted", "talk.answered", "case.opened", "case.closed"
 MARKS = frozenset({NOTED, ANSWERED, OPENED, CLOSED})
@@ -40,7 +41,7 @@ def read(conn: Connection, person_id: int) -> Marks:
 def note(conn: Connection, person_id: int, userid: str, external_userid: str, name: str, *, now: datetime) -> Marks:
     """Note it once: what is so already is not told again. Raises Invalid for anything but the four marks."""
     if name not in MARKS:
-        raise Invalid(f"没有“{name[:20]}”这个标记")
+        raise Invalid(_("没有“{name}”这个标记", name=name[:20]))
     marks = read(conn, person_id)
     is_so = {
         NOTED: marks.waits_since is not None,

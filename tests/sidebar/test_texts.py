@@ -5,6 +5,7 @@ import re
 from functools import cache
 from pathlib import Path
 from string import Formatter
+from typing import Any
 
 import pytest
 
@@ -12,11 +13,12 @@ import scrm.sidebar
 from scrm.http import COOKIE
 from scrm.sop.models import task
 from tests.sidebar.conftest import Member
-from tests.sidebar.test_client_trust import filled, table
+from tests.sidebar.test_client_trust import SAID, filled, table
 from tests.world import XIAOMAN, World
 from web.languages import language_of
 from web.texts import CHINESE, _, catalogue, speaking
 from web.texts.extract import collect
+from web.texts.kept import retold
 
 WEB = catalogue.FOLDER.parent
 TEMPLATES, ISLANDS = WEB / "templates" / "sidebar", WEB / "islands" / "sidebar"
@@ -57,6 +59,8 @@ def test_the_first_number_decides_between_one_and_many() -> None:
     with speaking("en"):
         assert [_("{n} 天前", n=n) for n in (1, 2, 0)] == ["1 day ago", "2 days ago", "0 days ago"]
         assert _("没有这句话") == "没有这句话"
+        over = retold("每人每天最多领取 20 位，今天还能领 0 位，这次选了 1 位")
+        assert over == "At most 20 customers a day each: 0 left today, 1 chosen"
     assert _("{n} 天前", n=1) == "1 天前"
 
 
@@ -152,6 +156,41 @@ def _shapes() -> list[re.Pattern[str]]:
     keys = [str(catalogue.key_of(message.id)) for message in catalogue.read("en") if message.id]
     told = [key for key in keys if len(re.findall(r"[\u4e00-\u9fff]", re.sub(r"\{\w+\}", "", key))) > 1]
     return [re.compile(re.sub(r"\\\{\w+\\\}", r"[^，。！？\\s]{1,20}", re.escape(key))) for key in told]
+
+
+CHINESE_WORDS = re.compile(r"[\u4e00-\u9fff]{2,}")
+
+
+async def test_what_is_refused_or_answered_is_said_in_english_too(world: World, lina: Member) -> None:
+    """Every write, with nothing in it, with something wrong, with something right."""
+    await world.add()
+    await world.pass_time(days=3)
+    await world.pass_time(hours=1, minutes=30)
+    headers = {
+        "User-Agent": WINDOWS.format("en"),
+        "Cookie": f"{COOKIE}={lina.token}",
+        "X-CSRF": lina.csrf,
+        "HX-Request": "true",
+    }
+    bodies: tuple[dict[str, Any], ...] = (
+        {"data": {}},
+        {"json": {}},
+        {"data": dict.fromkeys((*SAID, "kind", "q", "stage", "date", "order_id", "proof", "tag", "once"), "?" * 3)},
+        {"data": SAID},
+        {"json": SAID},
+    )
+    left: dict[str, list[str]] = {}
+    for method, path in sorted(table()):
+        if method == "GET" or "/enter" in path or path.endswith("/language"):
+            continue
+        for body in bodies:
+            answer = await world.client.request(method, filled(path), headers=headers, **body)
+            text = await answer.text()
+            said = re.findall(r'notice-text">([^<]*)|"message": ?"([^"]*)"', text) if answer.status >= 400 else []
+            refused = [words for found in said for words in found if CHINESE_WORDS.search(words)]
+            if found := refused or _untold(text):
+                left[f"{method} {path} {answer.status}"] = found
+    assert left == {}
 
 
 async def test_an_english_member_reads_english(world: World, lina: Member) -> None:
