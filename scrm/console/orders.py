@@ -177,18 +177,23 @@ def _mine(conn: Connection, request: web.Request) -> Row[Any]:
 def _told(job: Row[Any]) -> str:
     """By what the orders of a file were chosen, in a few words."""
     wanted = filters.read_text(job.selection["query"])
-    paid = (
-        f"实付 {wanted.paid_from or '0'} 元至 {wanted.paid_to or '不限'}" if wanted.paid_from or wanted.paid_to else ""
-    )
     parts = (
         f"{wanted.since} 至 {wanted.until}" if wanted.since else "",
         f"“{wanted.q}”" if wanted.q else "",
         filters.STATES.get(wanted.state, ""),
         words.channel(wanted.channel) if wanted.channel else "",
         filters.ROUTES.get(wanted.route, ""),
-        paid,
+        _paid_words(wanted.paid_from, wanted.paid_to),
     )
     return " · ".join(each for each in parts if each)
+
+
+def _paid_words(least: str, most: str) -> str:
+    if least and most:
+        return f"实付 {least} 至 {most} 元"
+    if least:
+        return f"实付 {least} 元起"
+    return f"实付 {most} 元以内" if most else ""
 
 
 def _narrowed(request: web.Request) -> filters.Narrowed:

@@ -262,7 +262,9 @@ async def test_many_orders_are_written_behind_and_only_whom_they_concern_has_the
     await run_bulk(world)
     assert "请缩短下单时间" in await manager.get(too_many)
     monkeypatch.setattr(order_export, "MOST", 1000)
-    stopped = await begin(manager)
+    stopped = await begin(manager, query="paid_from=100&state=paid&channel=jd")
+    for words in ("已付款", "京东", "实付 100 元起"):
+        assert words in await manager.get(f"{LIST}/files"), words
     assert (await manager.post(f"{stopped}/cancel")).status == 303
     await run_bulk(world)
     assert "没有留下文件" in await manager.get(stopped)
