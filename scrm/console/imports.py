@@ -15,6 +15,7 @@ from scrm.commerce.connectors.reader import Scratch, clean, open_sheet
 from scrm.commerce.own_fields import columns_for, fillable
 from scrm.console.door import MANAGER, for_managers, page
 from scrm.console.status_words import StrangeWord, file_titles, of_import, shown
+from scrm.db.vault import cover_phones
 from scrm.errors import Invalid, NotFound
 from scrm.imports import jobs, mappings, templates
 from scrm.services import SERVICES, Services
@@ -164,11 +165,19 @@ async def errors(request: web.Request) -> web.StreamResponse:
 @routes.get(_JOB + "/mapping")
 @for_managers
 async def map_columns(request: web.Request) -> web.StreamResponse:
-    job = await _job(request)
+    job, services = await _job(request), request.app[SERVICES]
+    saved = await services.db.read(mappings.find_mapping, job.format)
+    return await _mapping_form(request, job, saved)
+
+
+async def _mapping_form(
+    request: web.Request, job: Any, filled: ColumnMapping | None, problem: str = ""
+) -> web.StreamResponse:
+    """The form as `filled`, or as the headings suggest."""
     services = request.app[SERVICES]
     headings, rows = await asyncio.to_thread(_peek, services, job)
     own = await services.db.read(_own_columns)
-    return await page(
+    response = await page(
         request,
         "import_mapping.html",
         active="imports",
@@ -178,8 +187,14 @@ async def map_columns(request: web.Request) -> web.StreamResponse:
         fields={**FIELDS, **own},
         own=own,
         required=REQUIRED,
-        chosen=suggest(headings, own),
+        chosen=suggest(headings, own) if filled is None else filled.columns,
+        filled=filled or ColumnMapping("", {}),
+        meanings=mappings.MEANINGS,
+        problem=problem,
     )
+    if problem:
+        response.set_status(422)
+    return response
 
 
 @routes.post(_JOB + "/mapping")
@@ -197,7 +212,10 @@ async def save_columns(request: web.Request) -> web.StreamResponse:
         mappings.save_mapping(conn, mapping, headings, now=now)
         jobs.start(conn, job.id, check=True, now=now, format=f"mapped:{mapping.name}")
 
-    await services.db.write(save)
+    try:
+        await services.db.write(save)
+    except Invalid as error:
+        return await _mapping_form(request, job, mapping, error.text)
     raise web.HTTPSeeOther(f"/console/imports/{job.id}")
 
 
@@ -231,8 +249,8 @@ def _peek(services: Services, job: Any) -> tuple[list[str], list[list[str]]]:
         places = [place for place, title in enumerate(sheet.titles) if clean(title)]
         rows = []
         for line in sheet.rows():
-            rows.append([clean(line.cells[place])[:40] for place in places])
-            if len(rows) == 5:
+            rows.append([cover_phones(clean(line.cells[place]))[:40] for place in places])
+            if len(rows) == 3:
                 break
         return [clean(sheet.titles[place]) for place in places], rows
 
@@ -242,8 +260,8 @@ def _own_columns(conn: Connection) -> dict[str, str]:
 
 
 def _words(form: Any) -> dict[str, str]:
-    """结束=completed, one a line."""
+    """结束=已完成, one a line."""
     lines = [
         line.replace("＝", "=").partition("=") for line in str(form.get("statuses", "")).splitlines() if line.strip()
     ]
-    return {word.strip(): status.strip() for word, _, status in lines}
+    return {word.strip(): mappings.meaning_of(status) for word, _, status in lines}

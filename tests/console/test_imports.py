@@ -61,15 +61,25 @@ async def test_a_file_is_checked_then_imported_and_its_bad_rows_are_given_back(m
 
 
 async def test_unknown_headings_are_mapped_once_and_known_the_next_time(manager: Visitor, world: World) -> None:
-    table = "单据,日期,钱,货\nB1,2026-06-01,12.5,茶\n"
+    table = "单据,日期,钱,货,怎样,电话\nB1,2026-06-01,12.5,茶,待打包,13800000001\n"
     url = await upload(manager, table, "pos.csv", 2)
     assert "没有找到认识的表头" in await manager.get(url)
     form = await manager.get(f"{url}/mapping")
     assert "单据" in form
     assert "必选" in form
     fields = {"column-order_no": "单据", "column-ordered_at": "日期", "column-paid_at": "日期", "column-paid": "钱"}
-    await send(manager, f"{url}/mapping", name="收银", channel="pos", statuses="", **fields)
+    fields |= {"column-status": "怎样"}
+    assert "13800000001" not in form.html
+    assert "138****0001" in form
+    told = {"csrf": manager.csrf, "name": "收银", "channel": "mall", "statuses": "待打包=打包中", **fields}
+    refused = await world.client.post(f"{url}/mapping", data=told, headers=manager.cookie)
+    text = await refused.text()
+    assert (refused.status, "“打包中”不是订单状态，请写 待付款、待发货" in text) == (422, True)
+    for kept in ('value="收银"', "<option selected>怎样", 'value="mall" selected', "待打包=打包中"):
+        assert kept in text, "nothing that was filled in is lost"
+    await send(manager, f"{url}/mapping", **told | {"statuses": "待打包=待发货", "channel": "pos"})
     assert "开始导入" in await manager.get(url)
+    assert "待打包=待发货" in (await manager.get(f"{url}/mapping")).html, "as it was saved"
     again = await upload(manager, table.replace("B1", "B2"), "pos2.csv", 3)
     assert "例如订单 B2" in await manager.get(again)
 
