@@ -48,7 +48,9 @@ async def show_preview(request: web.Request) -> web.StreamResponse:
     if asking is not None and not given:
         await request.app[SERVICES].db.read(_enter, visit)
         return _page(request, visit, chosen=key, asking=asking)
-    if asking is not None and (wrong := start_fields.filled(asking.trigger.ask, given)[1]):
+    facts, wrong = start_fields.filled(asking.trigger.ask if asking is not None else (), given)
+    answers = {f"trigger.{name}": str(value) for name, value in facts.items()}
+    if asking is not None and wrong:
         await request.app[SERVICES].db.read(_enter, visit)
         return _page(request, visit, chosen=key, asking=asking, given=given, problem="；".join(wrong))
 
@@ -57,7 +59,8 @@ async def show_preview(request: web.Request) -> web.StreamResponse:
 
         def say(text: str) -> str:
             contact = Contact(visit.person_id, visit.userid, visit.external_userid)
-            return with_gaps(text, values_of(conn, contact, named_in(text), shop, visit.now))
+            known = values_of(conn, contact, named_in(text), shop, visit.now)
+            return with_gaps(text, {**known, **answers})
 
         return preview(conn, rules, key, visit.person_id, _by(visit), visit.now, say, given=given)
 

@@ -147,6 +147,7 @@ async def test_what_a_playbook_asks_for_is_filled_in_before_it_starts(world: Wor
     given = {"ask.budget": "8000", "ask.room": "客厅", "ask.visit": "2026-03-09", "ask.wish": ""}
     shown = await lina.press(f"{path}/preview", playbook="measure", **given)
     assert "预算 8000 · 房间 客厅 · 上门日期 2026-03-09" in words(shown)
+    assert "客厅按 8000 元做，风格随您" in words(shown), "as it would be said"
     assert 'name="ask.budget" value="8000"' in shown, "said again when it is started"
     assert "开始时要填写：还没有填“预算”" in words(await lina.press(path, playbook="measure"))
     assert "已开始" in await lina.press(path, playbook="measure", **given)
