@@ -12,8 +12,8 @@ pytest_plugins = [
     "tests.fixtures_db",
     "tests.fixtures_browser",
     "tests.fixtures_node",
-    "tests.world",
     "tests.remembered",
+    "tests.world",
 ]
 
 CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")

@@ -4,10 +4,14 @@ import hashlib
 from typing import Any
 
 import asyncpg
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, delete, inspect
 
-from scrm.db import Database
+from scrm.app import publish_playbooks
+from scrm.db import Database, metadata
+from scrm.services import Services
+from scrm.sop.shelf import playbooks_of
 from tests.fixtures_browser import OpenPage
+from tests.remembered import every_row, publish_once
 
 
 def table_names(conn: Connection) -> list[str]:
@@ -20,6 +24,32 @@ async def test_every_test_has_a_migrated_database_of_its_own(database_url: str) 
         assert "alembic_version" in await database.read(table_names)
     finally:
         await database.close()
+
+
+async def test_playbooks_that_are_put_back_are_what_publishing_leaves(services: Services) -> None:
+    for publish in (publish_playbooks, publish_once, publish_once):
+        await services.db.write(forget_playbooks)
+        await publish(services)
+        left = await services.db.read(uncounted)
+        assert left.keys() == {"playbook", "playbook_version", "playbook_change", "coupon_batch"}
+        if publish is publish_playbooks:
+            published = left
+        assert left == published
+        assert len(playbooks_of(services).current) == len(left["playbook"])
+        assert await publish_playbooks(services) == []
+        assert await services.db.read(uncounted) == published
+
+
+def forget_playbooks(conn: Connection) -> None:
+    for table in reversed(metadata.sorted_tables):
+        conn.execute(delete(table))
+
+
+def uncounted(conn: Connection) -> dict[str, list[dict[str, Any]]]:
+    """Every table's rows, but for the numbers that the database counts."""
+    return {
+        table.name: [{k: v for k, v in row.items() if k != "id"} for row in rows] for table, rows in every_row(conn)
+    }
 
 
 async def test_postgresql_is_real_and_knows_utf8(empty_postgresql_url: str) -> None:

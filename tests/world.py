@@ -8,13 +8,14 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from scrm.app import build_app, open_services, publish_playbooks
+from scrm.app import build_app, open_services
 from scrm.services import Services
 from scrm.settings import Settings, load_settings
 from scrm.sop.tick import tick
 from tests.fakes import wecom as fake
 from tests.fakes.clock import FakeClock
 from tests.fakes.wecom import FakeWeCom
+from tests.remembered import publish_once
 
 XIAOMAN, ANING = "wmXiaoman0000000000000000000001", "wmAning000000000000000000000002"
 
@@ -107,7 +108,7 @@ async def wecom(aiohttp_server: Any) -> FakeWeCom:
 async def services(database_url: str, clock: FakeClock, wecom: FakeWeCom) -> AsyncIterator[Services]:
     settings = make_settings(database_url, wecom.url)  # type: ignore[attr-defined]
     async with open_services(settings, clock) as services:
-        assert await publish_playbooks(services) == []
+        await publish_once(services)
         yield services
 
 
