@@ -9,12 +9,14 @@ import pytest
 from sqlalchemy import Connection, delete, func, select
 
 from scrm import joining
+from scrm.access.scope import Scope
 from scrm.commerce import store
 from scrm.commerce.canonical import read_order
 from scrm.commerce.models import orders
 from scrm.db import Database
 from scrm.db.vault import Vault
 from scrm.profiles.merge import Act
+from scrm.profiles.models import external_contact, follow_user
 from scrm.reports import board_repurchase, buyers
 from scrm.reports.board_repurchase import Cohort
 from scrm.reports.models import report_buyer, report_buyer_day, report_buyer_news
@@ -23,13 +25,16 @@ from scrm.reports.whose import Whose
 from tests.commerce.conftest import add_person
 
 VAULT = Vault("a secret that is long enough for tests")
+EVERYBODY = Whose()
 SHANGHAI, BERLIN = ZoneInfo("Asia/Shanghai"), ZoneInfo("Europe/Berlin")
 
 
-def counted(conn: Connection, now: datetime, zone: ZoneInfo, months: list[date]) -> list[Cohort]:
-    """The definitions in plain words, from every order."""
+def counted(conn: Connection, now: datetime, zone: ZoneInfo, months: list[date], only: int | None) -> list[Cohort]:
+    """The definitions in plain words, from every order, of everybody or of one person."""
     bought: dict[int, list[tuple[datetime, int]]] = {}
     for row in conn.execute(select(orders).where(orders.c.paid_at < now).order_by(orders.c.paid_at)).all():
+        if only not in (None, row.person_id):
+            continue
         if row.person_id and row.paid_fen > 0 and not row.is_test and row.payment_status != "partially_paid":
             one = (row.paid_at.astimezone(zone), max(0, row.paid_fen - row.refunded_fen))
             bought.setdefault(row.person_id, []).append(one)
@@ -59,13 +64,15 @@ def counted(conn: Connection, now: datetime, zone: ZoneInfo, months: list[date])
     return cohorts
 
 
-def assert_agrees(conn: Connection, now: datetime, zone: ZoneInfo) -> list[Cohort]:
+def assert_agrees(
+    conn: Connection, now: datetime, zone: ZoneInfo, whose: Whose = EVERYBODY, only: int | None = None
+) -> list[Cohort]:
     months = board_repurchase.months_of(now, zone, 24)
-    found = board_repurchase.count(conn, Whose(), now, zone, months)
+    found = board_repurchase.count(conn, whose, now, zone, months)
     for cohort in found:
         for name in ("returned", "ripe", "ripe_returned", "ripe_fen", "active"):
             setattr(cohort, name, {key: value for key, value in getattr(cohort, name).items() if value})
-    assert found == counted(conn, now, zone, months)
+    assert found == counted(conn, now, zone, months, only)
     return found
 
 
@@ -108,6 +115,14 @@ async def test_cohorts_equal_their_orders_before_and_after_the_tick(database_url
 
     try:
         assert sum(each.buyers for each in await step(fill)) == 3
+        # Who reaches only their own customers sees only those, before the tick and after it.
+        await db.write(of_lina)
+        first = await db.read(owner_of, "1")
+        back = orders.update().where(orders.c.order_no == "3").values(refunded_fen=1)
+        for act in (lambda conn: conn.execute(back), lambda conn: buyers.follow(conn, now, SHANGHAI)):
+            await db.write(act)
+            own = await db.read(assert_agrees, now, SHANGHAI, Whose(Scope("lina")), first)
+            assert sum(each.buyers for each in own) == 1
         # An order of before all others, and one of before the time looked at.
         await step(lambda conn: buy(conn, "8", "甲", at(12, 1, 9, 2024), now))
         await step(lambda conn: buy(conn, "9", "乙", at(5, 1, 9, 2020), now))
@@ -117,8 +132,8 @@ async def test_cohorts_equal_their_orders_before_and_after_the_tick(database_url
         await step(never_sold)
 
         def join(conn: Connection) -> None:
-            ids = [conn.scalar(select(orders.c.person_id).where(orders.c.order_no == each)) for each in ("1", "4")]
-            merges.append(joining.join(conn, ids[0] or 0, ids[1] or 0, Act("zhangmin", "manual"), now=now))
+            act = Act("zhangmin", "manual")
+            merges.append(joining.join(conn, owner_of(conn, "1"), owner_of(conn, "4"), act, now=now))
 
         merges: list[int] = []
         assert sum(each.buyers for each in await step(join)) == 2
@@ -146,6 +161,17 @@ async def test_cohorts_equal_their_orders_before_and_after_the_tick(database_url
         await step(lambda conn: None, BERLIN)
     finally:
         await db.close()
+
+
+def owner_of(conn: Connection, number: str) -> int:
+    return conn.scalar(select(orders.c.person_id).where(orders.c.order_no == number)) or 0
+
+
+def of_lina(conn: Connection) -> None:
+    person_id, moment = owner_of(conn, "1"), datetime(2025, 1, 1, tzinfo=UTC)
+    contact = {"external_userid": "wm1", "person_id": person_id}
+    conn.execute(external_contact.insert().values(**contact, created_at=moment))
+    conn.execute(follow_user.insert().values(userid="lina", **contact, followed_at=moment))
 
 
 def never_sold(conn: Connection) -> None:
