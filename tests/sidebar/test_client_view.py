@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,10 +11,14 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer, unused_port
 from playwright.async_api import Browser, BrowserContext, Error, Page, Route, expect
+from sqlalchemy import Connection
 
 from scrm import sessions
 from scrm.app import build_app, open_services, publish_playbooks
 from scrm.http import COOKIE
+from scrm.profiles import custom_fields
+from scrm.profiles.custom_field_values import Entity, Type
+from scrm.profiles.notes import note
 from scrm.services import Services
 from scrm.sop.models import send, task
 from tests.fakes.clock import FakeClock
@@ -363,6 +368,48 @@ async def test_a_session_lost_in_the_middle_of_an_act_comes_back_to_it(base: str
     await page.get_by_role("button", name="发送到聊天").click()
     await expect(page.locator("#now").get_by_text("已发送")).to_be_visible()
     assert view.sent[0][1]["text"]["content"] == "登录过期也不丢"
+
+
+async def test_a_note_and_a_field_that_were_half_written_when_the_session_ended_are_kept_and_saved_once(
+    base: str, enter: Enter, world: World
+) -> None:
+    await world.services.db.write(_define_shade, world.clock.now())
+    context = await enter(WebView(contact=XIAOMAN))
+    page = await WebView(contact=XIAOMAN).open(context)
+    world.wecom.say("auth/getuserinfo", {"errcode": 0, "errmsg": "ok", "userid": "lina"})
+    await page.goto(f"{base}/sidebar/")
+    await page.get_by_role("button", name="写跟进").first.click()
+    words = page.get_by_label("跟进内容")
+    await words.fill("想要 02 色号，下周再买。")
+    await world.services.db.write(sessions.close_session, (await context.cookies())[0]["value"])
+    await page.locator("#sheet").get_by_role("button", name="保存").click()
+    await eventually(lambda: world.wecom.called("auth/getuserinfo"), 10)
+    await expect(page.get_by_role("heading", name="小满")).to_be_visible()
+    await expect(page.locator("#sheet")).to_be_hidden()
+    await page.get_by_role("button", name="写跟进").first.click()
+    await expect(words).to_have_value("想要 02 色号，下周再买。")
+    await page.locator("#sheet").get_by_role("button", name="保存").click()
+    await expect(page.locator("#notes")).to_contain_text("02 色号")
+    assert [row.text for row in await world.rows(note)] == ["想要 02 色号，下周再买。"]
+
+    # A field of the shop's own, and the web view is thrown away before it was saved.
+    await page.get_by_role("tab", name="画像").click()
+    await page.locator("summary", has_text="常用色号").click()
+    await page.get_by_label("常用色号").fill("02 豆沙")
+    await page.close()
+    page = await WebView(contact=XIAOMAN).open(context)
+    await page.goto(f"{base}/sidebar/")
+    await expect(page.get_by_label("常用色号")).to_have_value("02 豆沙")
+    await page.locator("details", has_text="常用色号").get_by_role("button", name="保存").click()
+    await expect(page.locator("summary", has_text="常用色号")).to_contain_text("02 豆沙")
+    # Saved is saved: the next page has nothing half-written, and the note is not offered again.
+    await page.reload()
+    await page.get_by_role("button", name="写跟进").first.click()
+    await expect(page.get_by_label("跟进内容")).to_have_value("")
+
+
+def _define_shade(conn: Connection, now: datetime) -> None:
+    custom_fields.define(conn, Entity.PERSON, custom_fields.Definition("常用色号", Type.TEXT, "shade"), now)
 
 
 async def test_acts_on_a_dead_network_say_so_and_change_nothing(base: str, enter: Enter, world: World) -> None:

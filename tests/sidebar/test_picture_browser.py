@@ -9,6 +9,14 @@ from tests.world import ANING, XIAOMAN, World
 
 __all__ = ["base", "beside", "database_url"]
 
+# How far things jumped that nobody had touched (CLS).
+SHIFTS = """
+window.shifted = 0;
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifted += entry.value;
+}).observe({ type: "layout-shift", buffered: true });
+"""
+
 
 async def test_rows_lead_to_their_place_and_the_tab_stays(world: World, beside: Beside) -> None:
     await save(world, order("b-1", 1, world.clock.now(), shipments=[], status="paid", shipped_at=None))
@@ -51,7 +59,7 @@ async def test_the_goods_pictures_come_without_a_jump_and_one_that_is_gone_leave
         for name in ("there", "gone")
     ]
     await save(world, order("g-1", 1, world.clock.now(), lines=lines))
-    page = await beside(in_client=False)
+    page = await beside(contact=XIAOMAN)
     asked: list[dict[str, str]] = []
 
     async def answer(route: Route) -> None:
@@ -62,12 +70,16 @@ async def test_the_goods_pictures_come_without_a_jump_and_one_that_is_gone_leave
         return await route.fulfill(body=svg, content_type="image/svg+xml")
 
     await page.route("https://img.example.com/*", answer)
-    await page.goto(page.url.partition("/sidebar")[0] + f"/sidebar/contacts/{XIAOMAN}")
+    await page.add_init_script(SHIFTS)
+    await page.reload()
+    await expect(page.get_by_role("heading", name="小满")).to_be_visible()
+    await page.wait_for_load_state("networkidle")  # with the pieces that the page asks for by itself
     await page.get_by_role("tab", name="订单").click()
     pictures = page.locator(".order-picture")
     await expect(pictures.locator("img")).to_have_count(1)
     await expect(pictures).to_have_count(2)
     sizes = await pictures.evaluate_all("all => all.map(it => [it.offsetWidth, it.offsetHeight])")
     assert sizes == [[44, 44], [44, 44]]
+    assert await page.evaluate("shifted") < 0.02
     assert asked
     assert all("referer" not in headers and "cookie" not in headers for headers in asked)
