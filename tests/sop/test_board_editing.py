@@ -146,3 +146,26 @@ def test_a_text_in_braces_and_brackets_can_be_edited_too() -> None:
 @given(VALUES)
 def test_what_is_written_on_one_line_reads_as_it_was(value: Any) -> None:
     assert read_source(f"a: {write_flow(value)}").plain() == {"a": value}
+
+
+ONE_LINE = """\
+steps:
+  - {id: hello, at: T0, channel: W, content: {text: 您好}}
+  - split:
+      - {name: A, share: 50%, steps: [{id: a, at: D+1, channel: S, hint: 问问}]}  # half of them
+      - {name: B, share: 50%, steps: []}
+"""
+
+
+def test_a_part_goes_into_an_arm_that_is_written_in_one_line() -> None:
+    new = {"id": "b", "at": "D+2", "channel": "S", "hint": "再问"}
+    text = insert(ONE_LINE, ("steps", 1, "split", 0, "steps"), 1, new)
+    text = insert(text, ("steps", 1, "split", 1, "steps"), 0, new)
+    data = read_source(text).plain()
+    arms = data["steps"][1]["split"]
+    assert [[step["id"] for step in arm["steps"]] for arm in arms] == [["a", "b"], ["b"]]
+    assert [arm["share"] for arm in arms] == ["50%", "50%"]
+    assert "# half of them" in text
+    moved, at = move(text, ("steps", 0), ("steps", 1, "split", 1, "steps"), 1)
+    assert read_source(moved).plain()["steps"][0]["split"][1]["steps"][1]["id"] == "hello"
+    assert at == ("steps", 0, "split", 1, "steps", 1)

@@ -302,8 +302,11 @@ def _insert(text: str, to: Path, index: int, written: Written) -> str:
     home = root.at(to)
     if home is None or home.kind != "seq":
         raise Unwritable("这里不是一个列表")
-    if _flow_above(root, (*to, 0)) not in (None, to):
-        raise Unwritable("这一段写在一行里")
+    if (flow := _flow_above(root, (*to, 0))) not in (None, to):
+        item = read_source("\n".join(written(0))).plain()[0]
+        plain = read_source(text).plain()
+        items = [*value_at(plain, to)[:index], item, *value_at(plain, to)[index:]]
+        return _put(text, flow, _with(value_at(plain, flow), to[len(flow) :], items))
     if home.is_flow:
         return _insert_into_flow(text, to, index, written, home)
     lines = text.split("\n")
