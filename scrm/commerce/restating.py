@@ -12,6 +12,7 @@ from scrm.commerce.connectors import CONNECTORS
 from scrm.commerce.connectors.aftersale import AFTERSALE, NO_CASE
 from scrm.commerce.connectors.platform_file import dialect_of, is_paid_from
 from scrm.commerce.connectors.status_words import ended
+from scrm.commerce.merge import RANK
 from scrm.commerce.models import order_status_word, orders, refund
 from scrm.commerce.status_words import of_file
 from scrm.db import Priority
@@ -20,6 +21,8 @@ from scrm.work import queue
 
 KIND = "orders.restate"
 CHUNK = 500
+# How many orders are looked through at once for those that had a state before the word came.
+STRIDE = 20_000
 
 # Said in words, so that the partial indexes are used.
 _STRANGE_ORDER: ColumnElement[bool] = literal_column("orders.status = 'unknown' AND orders.raw_status <> ''")
@@ -38,6 +41,14 @@ async def run_restate(services: Services, item: queue.Claimed) -> None:
     done = CHUNK
     while done == CHUNK:
         done = await services.db.write_as(Priority.IMPORT, restate, source, word, now=services.clock.now())
+    if word.startswith(AFTERSALE):
+        return
+    after: int | None = 0
+    while after is not None:
+        after, ids = await services.db.read(find_later, source, word, after)
+        for start in range(0, len(ids), CHUNK):
+            some = ids[start : start + CHUNK]
+            await services.db.write_as(Priority.IMPORT, raise_later, source, word, some, now=services.clock.now())
 
 
 def restate(conn: Connection, source: str, word: str, *, now: datetime) -> int:
@@ -52,6 +63,36 @@ def restate(conn: Connection, source: str, word: str, *, now: datetime) -> int:
     else:
         store.change_orders(conn, ids, lambda kept: _read_status(kept, found[0]), now=now)
     return len(ids)
+
+
+def find_later(conn: Connection, source: str, word: str, after: int) -> tuple[int | None, list[int]]:
+    """Orders that had a state already when the word came, among the next `STRIDE`; and where to go on, None at the end.
+
+    No index knows them: a word is mapped now and then, and orders are looked through by their ids meanwhile.
+    """
+    table = orders.c
+    last = conn.execute(select(func.max(table.id)).where(table.id <= after + STRIDE)).scalar_one() or 0
+    beyond = conn.execute(select(func.min(table.id)).where(table.id > after + STRIDE)).scalar_one()
+    found = _mapped(conn, order_status_word.c.source == source, order_status_word.c.word == word)
+    if not found or last <= after:
+        return (beyond - 1 if found and beyond is not None else None), []
+    here = select(table.id).where(table.id > after, table.id <= last)
+    behind = (table.raw_status == word, table.status != "unknown", _came(found[0]))
+    ids = list(conn.execute(here.where(*behind).order_by(table.id)).scalars())
+    return (None if beyond is None else beyond - 1), ids
+
+
+def raise_later(conn: Connection, source: str, word: str, ids: Collection[int], *, now: datetime) -> None:
+    """Read these as the word is mapped, as its file would be read again: a state goes on and never back."""
+    for row in _mapped(conn, order_status_word.c.source == source, order_status_word.c.word == word):
+        store.take_turn(conn)
+        behind = (orders.c.raw_status == word, orders.c.status.in_(_behind(row.status)), orders.c.id.in_(ids))
+        still = list(conn.execute(select(orders.c.id).where(*behind)).scalars())
+        store.change_orders(conn, still, lambda kept, row=row: _read_status(kept, row), now=now)  # type: ignore[misc]
+
+
+def _behind(status: str) -> list[str]:
+    return [one for one, rank in RANK.items() if one != "unknown" and rank < min(RANK[status], RANK["cancelled"])]
 
 
 def count_left(conn: Connection, sources: Collection[str] | None = None) -> int:
@@ -90,11 +131,14 @@ def _channel(source: str) -> str:
     return key if _is_file(source) and key != "generic" and any(one.key == key for one in CONNECTORS) else ""
 
 
+def _came(row: Row[Any]) -> ColumnElement[bool]:
+    channel = _channel(row.source)
+    came = orders.c.route == "file" if _is_file(row.source) else orders.c.route != "file"
+    return and_(came, orders.c.channel == channel) if channel else came
+
+
 def _ids(row: Row[Any]) -> Any:
-    table, channel = orders.c, _channel(row.source)
-    came = table.route == "file" if _is_file(row.source) else table.route != "file"
-    if channel:
-        came = and_(came, table.channel == channel)
+    table, came = orders.c, _came(row)
     if row.word.startswith(AFTERSALE):
         text = row.word.removeprefix(AFTERSALE)
         joined = select(table.id).join(refund, refund.c.order_id == table.id)

@@ -151,3 +151,28 @@ async def test_a_word_that_two_sources_mean_differently_changes_nothing_that_is_
     assert await db.write(restating.restate, "mall", "挂起", now=NOW) == 1
     (kept,) = await db.read(find_orders, None, "L2")
     assert kept.row["status"] == "paid"
+
+
+async def test_a_word_that_came_when_the_order_had_a_state_already_takes_it_on_once_it_is_mapped(
+    db: Database, vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the same file would, and never back: what has gone on or ended meanwhile stays."""
+    monkeypatch.setattr(restating, "STRIDE", 2)
+    path = tmp_path / "orders.csv"
+
+    async def say(*words: str) -> None:
+        rows = [f"A{no},{word},2026-06-01,2026-06-01,88,茶\n" for no, word in enumerate(words)]
+        path.write_text(HEADINGS + "".join(rows), "utf-8")
+        await bring_in(db, vault, path)
+
+    await say("待发货", "已完成", "待发货", "交易关闭", "待发货")
+    await say("在途", "在途", "在途", "在途", "待发货")
+    await say("在途", "在途", "已完成", "在途", "待发货")
+    await db.write(status_words.map_word, "file:generic", "在途", "shipped", by="boss", now=NOW)
+    after: int | None = 0
+    while after is not None:
+        after, ids = await db.read(restating.find_later, "file:generic", "在途", after)
+        await db.write(restating.raise_later, "file:generic", "在途", ids, now=NOW)
+    kept = [(await db.read(find_orders, None, f"A{no}"))[0].row["status"] for no in range(5)]
+    assert kept == ["shipped", "completed", "completed", "closed", "paid"]
+    assert await db.write(hours.recount) == 0
