@@ -86,7 +86,11 @@ class World:
         await self.settle()
 
     async def rows(self, table: Any, *where: Any) -> list[Any]:
-        return await self.services.db.read(lambda conn: list(conn.execute(table.select().where(*where))))
+        """In the order of their numbers: PostgreSQL may put a row that was changed anywhere among the others."""
+        query = table.select().where(*where)
+        if (number := table.autoincrement_column) is not None:
+            query = query.order_by(number)
+        return await self.services.db.read(lambda conn: list(conn.execute(query)))
 
 
 @pytest.fixture
