@@ -12,7 +12,8 @@ from scrm.commerce.canonical import OrderStatus
 from scrm.commerce.connectors import KNOWN_HEADINGS, Connector, find_connector
 from scrm.commerce.connectors.generic import STATUSES
 from scrm.commerce.connectors.mapped import PREFIX, ColumnMapping, signature
-from scrm.commerce.connectors.reader import Scratch, normalise_heading, open_sheet
+from scrm.commerce.connectors.reader import Scratch, clean, normalise_heading, open_sheet
+from scrm.commerce.import_orders import REASON
 from scrm.db import Database, upsert
 from scrm.errors import Invalid, NotFound
 from scrm.imports.models import import_mapping
@@ -102,10 +103,12 @@ async def recognise_mapping(db: Database, paths: list[Path]) -> Connector | None
     with Scratch() as scratch:
         for path in paths:
             try:
-                found = signature(open_sheet(path, KNOWN_HEADINGS | theirs, scratch).titles)
+                titles = open_sheet(path, KNOWN_HEADINGS | theirs, scratch).titles
             except Invalid:
                 return None
-            same = next((row for row in rows if row.signature == found), None)
+            # The rows that were given back have one column more, which says why.
+            found = {signature(titles), signature(title for title in titles if clean(title) != REASON)}
+            same = next((row for row in rows if row.signature in found), None)
             if same is None:
                 return None
     return mapping_of(same).connector() if same is not None else None

@@ -82,6 +82,13 @@ async def test_unknown_headings_are_mapped_once_and_known_the_next_time(manager:
     assert "待打包=待发货" in (await manager.get(f"{url}/mapping")).html, "as it was saved"
     again = await upload(manager, table.replace("B1", "B2"), "pos2.csv", 3)
     assert "例如订单 B2" in await manager.get(again)
+    bad = await upload(manager, table.replace("B1", "B3").replace("12.5", "十二"), "pos3.csv", 6)
+    await send(manager, bad, act="import", shop_key="", format="", mode="update")
+    (link,) = [link for link in (await manager.get(bad)).links if "/errors/" in link]
+    given_back = (await manager.get(link)).html
+    assert "原因" in given_back
+    mended = await upload(manager, given_back.removeprefix("\ufeff").replace(",十二,", ",12,"), "pos3.errors.csv", 7)
+    assert "例如订单 B3" in await manager.get(mended), "known by its mapping, though one column has been added"
 
 
 async def test_templates_are_there_for_the_taking(manager: Visitor) -> None:
