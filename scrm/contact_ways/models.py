@@ -124,7 +124,7 @@ acquisition_quota = Table(
 qr_logo = Table(
     "qr_logo",
     metadata,
-    Column("id", SmallInteger, primary_key=True),
+    Column("id", Integer, primary_key=True, autoincrement=False),
     Column("sha256", ForeignKey("media_original.sha256"), nullable=False),
     Column("set_by", String(64), nullable=False, server_default=text("''")),
     Column("set_at", UtcDateTime, nullable=False),

@@ -283,6 +283,7 @@ IMPERSONAL: dict[str, str] = {
     "mass_wave_stop": "counts",
     "media_copy": "files of the shop",
     "media_original": "files of the shop",
+    "qr_logo": "which of them stands in the codes",
     "media_wish": "files of the shop",
     "member": "members of staff",
     "member_department": "members of staff",

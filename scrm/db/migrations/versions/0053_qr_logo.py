@@ -20,7 +20,7 @@ depends_on = None
 def upgrade() -> None:
     op.create_table(
         "qr_logo",
-        sa.Column("id", sa.SmallInteger(), nullable=False),
+        sa.Column("id", sa.Integer(), nullable=False, autoincrement=False),
         sa.Column("sha256", sa.String(64), nullable=False),
         sa.Column("set_by", sa.String(64), nullable=False, server_default=sa.text("''")),
         sa.Column("set_at", UtcDateTime(), nullable=False),
