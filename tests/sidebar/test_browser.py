@@ -34,6 +34,13 @@ window.WeixinJSBridge = {
 """
 
 
+# As a member does in the client's settings.
+TEXT_TWICE_AS_LARGE = """[...document.querySelectorAll("body *")]
+  .map((it) => [it, parseFloat(getComputedStyle(it).fontSize), parseFloat(getComputedStyle(it).lineHeight)])
+  .forEach(([it, font, line]) => { it.style.fontSize = `${font * 2}px`; if (line) it.style.lineHeight = `${line * 2}px`; })
+"""
+
+
 @pytest.fixture
 def database_url(sqlite_url: str) -> str:
     """Pages look the same on both databases: one is enough."""
@@ -90,6 +97,8 @@ async def test_nothing_is_wider_than_the_panel_and_every_target_can_be_hit(besid
             "!e.classList.contains('inline-copy') && e.offsetHeight < 40).map(e => e.outerHTML.slice(0, 80))"
         )
         assert low == []
+    await page.evaluate(TEXT_TWICE_AS_LARGE)
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 async def test_one_tap_sends_text_and_card_into_the_chat(
