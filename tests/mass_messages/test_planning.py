@@ -204,7 +204,9 @@ async def test_what_customers_did_afterwards_is_counted_once_each(house: House) 
 
     await house.services.db.write(act)
     found = await house.services.db.read(effects.count, message_id)
-    assert found == effects.Effects(sent=2, replied=1, opened=0, bought=1, fen=7500, credited=1, credited_fen=5000, left=1)
+    assert found == effects.Effects(
+        sent=2, replied=1, opened=0, bought=1, fen=7500, credited=1, credited_fen=5000, left=1
+    )
 
 
 def _order(number: str, person_id: int, at: Any, fen: int) -> dict[str, Any]:
