@@ -7,6 +7,7 @@ Every call is POST with JSON and these headers:
 
 import hashlib
 import hmac
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -91,7 +92,20 @@ async def ask(http: aiohttp.ClientSession, call: Call, now: datetime) -> Answer:
         ) as answer:
             return Answer(answer.status, answer.headers, await _start_of(answer))
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        raise TryAgain(f"对方没有回应（{type(error).__name__}）", delays=target.delays) from None
+        raise TryAgain(_why(error, target), delays=target.delays) from None
+
+
+def _why(error: Exception, target: Target) -> str:
+    """In the words of who looks after the other side. Pure."""
+    if isinstance(error, TimeoutError):
+        return f"对方 {target.timeout_seconds:g} 秒内没有回应完"
+    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+        return "和对方建立不了 HTTPS 连接：证书不可信、过期，或与域名不符"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "连不上对方，请检查地址、端口和防火墙"
+    if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ClientConnectionError | OSError):
+        return "对方没回应完就断开了连接"
+    return "对方的回应不是 HTTP，请检查地址和端口"
 
 
 def _headers(call: Call, timestamp: int) -> dict[str, str]:

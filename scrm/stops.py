@@ -79,10 +79,11 @@ async def resume(services: Services, *scopes: str) -> int:
 
 async def revive_held(db: Database, now: datetime, before: datetime | None = None) -> int:
     """Everything that was held up to now; what is held again meanwhile is not tried twice."""
-    newest, total = await db.read(queue.newest_held), 0
-    some = partial(queue.revive_held, now=now, before=before, limit=_REVIVED_AT_A_TIME)
-    while newest and (looked := await db.write(some, up_to=newest)):
-        total += looked
+    newest, seen, total = await db.read(queue.newest_held), 0, 0
+    following = partial(queue.oldest_held, up_to=newest, before=before, limit=_REVIVED_AT_A_TIME)
+    while newest and (ids := await db.read(following, after=seen)):
+        total += await db.write(queue.revive_many, ids, now=now)
+        seen = ids[-1]
     return total
 
 

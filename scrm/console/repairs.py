@@ -104,17 +104,18 @@ async def retry_work(request: web.Request) -> web.StreamResponse:
 async def retry_kind(request: web.Request) -> web.StreamResponse:
     """Every dead letter of a kind that stands there now: what dies again meanwhile is not tried twice."""
     services = request.app[SERVICES]
-    kind, now, revived = str((await request.post()).get("kind", ""))[:40], services.clock.now(), 0
+    kind, now, revived, seen = str((await request.post()).get("kind", ""))[:40], services.clock.now(), 0, 0
     newest = await services.db.read(queue.list_dead, kind=kind, limit=1)
-    while newest and (part := await services.db.write(_revive, kind, newest[0].id, now)):
-        revived += part
+    while newest and (ids := await services.db.read(queue.oldest_dead, kind, after=seen, up_to=newest[0].id)):
+        revived += await services.db.write(_revive, kind, ids, now)
+        seen = ids[-1]
     if not revived:
         raise NotFound(f"没有停止的“{WORK_KINDS.get(kind, kind)}”任务，可能已经重新开始。请刷新列表查看")
     raise web.HTTPSeeOther(f"/console/work?revived={revived}")
 
 
-def _revive(conn: Connection, kind: str, up_to: int, now: datetime) -> int:
-    count = sum(given_up.revive(conn, each, now=now) for each in queue.oldest_dead(conn, kind, up_to=up_to))
+def _revive(conn: Connection, kind: str, ids: list[int], now: datetime) -> int:
+    count = sum(given_up.revive(conn, each, now=now) for each in ids)
     audit.changed(conn, "work_item", kind, None, {"kind": kind, "count": count} if count else None)
     return count
 

@@ -32,6 +32,8 @@ DELAYS = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0)
 # So many refusals in a row, and nobody is listening there.
 MOST_REFUSALS = 20
 _AT_ONCE = 100
+# For the whole call, with its answer.
+CALL_SECONDS = 10.0
 _GONE = 410
 TEST = "webhook.test"
 _FORGOTTEN = "客户资料已删除，不再推送"
@@ -106,7 +108,7 @@ def _call(services: Services, due: _Due, told: events.Event) -> Call:
 
 def _target(services: Services, row: Row[Any]) -> Target:
     allow_private = services.settings.webhooks.allow_private
-    return Target(URL(row.url), services.vault.open(row.secret_sealed), allow_private)
+    return Target(URL(row.url), services.vault.open(row.secret_sealed), allow_private, CALL_SECONDS)
 
 
 def key_of(delivery_id: int) -> str:

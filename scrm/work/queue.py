@@ -6,7 +6,18 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Integer, bindparam, delete, func, literal_column, select, update
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    Integer,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    select,
+    update,
+)
 
 from scrm.db import insert_for, signal
 from scrm.work.models import DEAD, LEASED, WAITING, work_item
@@ -198,17 +209,19 @@ def count_held(conn: Connection) -> int:
     return int(conn.execute(select(func.count()).select_from(work_item).where(_IS_HELD)).scalar_one())
 
 
-def revive_held(
-    conn: Connection, *, up_to: int, now: datetime, before: datetime | None = None, limit: int = 500
-) -> int:
-    """Another chance for the oldest of what is held, up to an id; returns how many, 0 when none is left.
-
-    `before` leaves out what was tried later than that.
-    """
-    query = select(work_item.c.id).where(_IS_HELD, work_item.c.id <= up_to).order_by(work_item.c.id).limit(limit)
+def oldest_held(
+    conn: Connection, *, after: int, up_to: int, before: datetime | None = None, limit: int = 500
+) -> list[int]:
+    """The oldest of what is held, after one id and up to another; `before` leaves out what was tried later than that."""
+    query = select(work_item.c.id).where(_IS_HELD, work_item.c.id > after, work_item.c.id <= up_to)
     if before is not None:
         query = query.where(work_item.c.due_at < before)
-    return sum(revive(conn, each, now=now) for each in list(conn.scalars(query)))
+    return list(conn.scalars(query.order_by(work_item.c.id).limit(limit)))
+
+
+def revive_many(conn: Connection, ids: Sequence[int], *, now: datetime) -> int:
+    """`revive` for each; returns how many it was for."""
+    return sum(revive(conn, each, now=now) for each in ids)
 
 
 def revive(conn: Connection, item_id: int, *, now: datetime) -> bool:
@@ -232,6 +245,14 @@ def _is_asked_for_again(conn: Connection, item_id: int) -> bool:
         literal_column("same.dedupe_key IS NOT NULL AND same.state < 2"),
     )
     return conn.execute(query.limit(1)).first() is not None
+
+
+def hasten(conn: Connection, lane: str, order_key: str, *, now: datetime) -> None:
+    """What waits for its time under this key is due at once."""
+    which = (work_item.c.lane == lane, work_item.c.order_key == order_key, work_item.c.due_at > now)
+    # The condition of the index, word for word, and then what is meant.
+    waits = literal_column("work_item.order_key IS NOT NULL AND work_item.state < 2 AND work_item.state = 0", Boolean)
+    conn.execute(update(work_item).where(*which, waits).values(due_at=now))
 
 
 def has_expired(conn: Connection, *, now: datetime) -> bool:
@@ -363,9 +384,10 @@ def count_dead_by_kind(conn: Connection) -> dict[str, int]:
     return {row.kind: row.many for row in rows}
 
 
-def oldest_dead(conn: Connection, kind: str, *, up_to: int, limit: int = 500) -> list[int]:
-    """The oldest dead letters of a kind, up to an id."""
-    query = select(work_item.c.id).where(_IS_DEAD, work_item.c.kind == kind, work_item.c.id <= up_to)
+def oldest_dead(conn: Connection, kind: str, *, after: int, up_to: int, limit: int = 500) -> list[int]:
+    """The oldest dead letters of a kind, after one id and up to another."""
+    span = (work_item.c.id > after, work_item.c.id <= up_to)
+    query = select(work_item.c.id).where(_IS_DEAD, work_item.c.kind == kind, *span)
     return list(conn.scalars(query.order_by(work_item.c.id).limit(limit)))
 
 

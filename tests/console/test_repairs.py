@@ -7,6 +7,10 @@ import pytest
 from sqlalchemy import Connection, String, cast, literal
 
 from scrm.audit import audit_entry
+from scrm.console import repairs
+from scrm.errors import Invalid
+from scrm.services import Services
+from scrm.wecom.errors import WeComError
 from scrm.work import queue
 from scrm.work.models import DEAD, WAITING, work_item
 from scrm.work.reasons import explain
@@ -65,6 +69,40 @@ async def test_one_kind_is_retried_together_and_the_others_stay(manager: Visitor
     assert [states[each] for each in mine] == [WAITING] * 3
     assert states[other] == DEAD
     assert (await manager.send("/console/work/retry", kind="sop.event")).status == 404
+
+
+async def test_what_dies_or_is_held_again_while_all_are_retried_is_tried_once(manager: Visitor, world: World) -> None:
+    tried = list[int]()
+    refused: dict[str, Exception] = {"odd": Invalid("还是不行"), "held": WeComError(60020, path="externalcontact/get")}
+
+    async def fail(services: Services, item: queue.Claimed) -> None:
+        assert len(tried) < 20, "again and again"
+        tried.append(item.id)
+        raise refused[item.kind]
+
+    worker, db = world.services.worker, world.services.db
+    worker.prepare(world.services, {"odd": fail, "held": fail})
+    odd, held = [[await _bury(world, kind=kind) for _ in range(3)] for kind in ("odd", "held")]
+    is_held = work_item.update().where(work_item.c.kind == "held").values(held=True)
+    await db.write(lambda conn: conn.execute(is_held) and None)
+    write = db.write
+
+    async def write_then_work(work: Any, *args: Any, **more: Any) -> Any:
+        """The worker is at once behind each button."""
+        done = await write(work, *args, **more)
+        if work in (repairs._revive, queue.revive_many):
+            await worker.drain()
+        return done
+
+    object.__setattr__(db, "write", write_then_work)
+    response = await manager.send("/console/work/retry", kind="odd")
+    assert (response.headers["Location"], tried) == ("/console/work?revived=3", odd)
+    response = await manager.send("/console/work/resume")
+    assert (response.headers["Location"], tried[3:]) == ("/console/work?resumed=3", held)
+    rows = await world.rows(work_item)
+    assert {(row.kind, row.state, row.held) for row in rows} == {("odd", DEAD, False), ("held", DEAD, True)}
+    page = await manager.get("/console/work?kind=odd")
+    assert "还是不行" in page
 
 
 async def test_a_discarded_item_is_gone_and_the_log_says_who_did_it(manager: Visitor, world: World) -> None:

@@ -377,7 +377,7 @@ async def test_a_sample_is_sent_at_once_and_the_page_shows_what_came_back(
     assert (row.state, row.refusals, row.failing_since) == ("paused", 0, None)
     assert await world.rows(webhook_delivery) == []
     await world.client.patch(f"{PATH}/{made['id']}", json={"url": "http://127.0.0.1:9/none"})
-    assert "对方没有回应" in (await send(boss, f"{one}/test"))[1]
+    assert "连不上对方" in (await send(boss, f"{one}/test"))[1]
 
 
 async def listens(port: int) -> bool:
