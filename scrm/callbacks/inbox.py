@@ -156,10 +156,10 @@ def _keep_postgresql(conn: Connection, rows: list[Incoming]) -> set[bytes]:
 _GET_KEPT = select(inbox_event).where(inbox_event.c.id.in_(bindparam("ids", expanding=True)))
 
 
-def get_kept_many(conn: Connection, ids: Sequence[int]) -> list[Row[Any]]:
-    """For `Database.read_together`; raises KeyError for one that was never kept."""
+def get_kept_many(conn: Connection, ids: Sequence[int]) -> list[Row[Any] | None]:
+    """For `Database.read_together`; None for one that is not kept any more."""
     rows = {row.id: row for row in conn.execute(_GET_KEPT, {"ids": list(ids)})}
-    return [rows[inbox_id] for inbox_id in ids]
+    return [rows.get(inbox_id) for inbox_id in ids]
 
 
 @dataclass(frozen=True, slots=True)

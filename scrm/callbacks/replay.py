@@ -38,6 +38,8 @@ def _put_to_work(conn: Connection, ids: Sequence[int], *, now: datetime, lane: s
         select(table.id, table.body, table.correlation)
         .where(table.id.in_(ids), table.state != "new", table.body.not_in([FORGOTTEN, b""]))
         .order_by(table.id)
+        # What the sweep takes away at this moment is not put to work.
+        .with_for_update()
     ).all()
     if not rows:
         return []

@@ -5,6 +5,7 @@ import structlog
 from scrm.callbacks import inbox
 from scrm.callbacks.handlers import router
 from scrm.callbacks.metrics import CALLBACK_EVENTS
+from scrm.callbacks.models import FORGOTTEN
 from scrm.callbacks.router import Callback
 from scrm.services import Services
 from scrm.wecom.callback_xml import Unreadable
@@ -17,6 +18,13 @@ log = structlog.get_logger()
 async def run_callback(services: Services, item: Claimed) -> None:
     """Raises what the handler raises, so that the worker repeats it; handlers are idempotent and refetch state."""
     kept = await services.db.read_together(inbox.get_kept_many, item.payload["inbox"])
+    if kept is None:
+        # It failed, and was older than failed ones are kept before its next try came.
+        log.warning("callback.gone", inbox=item.payload["inbox"])
+        return
+    if bytes(kept.body) == FORGOTTEN:
+        await _record(services, kept.id, "unused", Event("", "", kept.received_at, {}))
+        return
     try:
         event = parse_event(kept.body)
         _require_pair(event)

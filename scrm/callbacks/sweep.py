@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, func, literal_column, select
+from sqlalchemy import Boolean, Connection, delete, func, literal_column, select
 
 from scrm.callbacks.models import callback_replay, inbox_event, inbox_failure
 from scrm.db import Priority
@@ -34,17 +34,19 @@ def sweep(conn: Connection, *, before: datetime, odd: bool, limit: int = _AT_ONC
     """
     table = inbox_event.c
     states = "'unknown', 'unreadable', 'failed'" if odd else "'done', 'unused'"
+    is_over = literal_column(f"inbox_event.state IN ({states})", Boolean)
     first = select(func.min(table.id)).scalar_subquery()
     old = (
         select(table.id)
-        .where(table.received_at < before, literal_column(f"inbox_event.state IN ({states})"), table.id > first)
+        .where(table.received_at < before, is_over, table.id > first)
         .order_by(table.received_at)
         .limit(limit)
     )
     ids = list(conn.scalars(old))
     if ids:
         conn.execute(delete(inbox_failure).where(inbox_failure.c.inbox_id.in_(ids)))
-        conn.execute(delete(inbox_event).where(table.id.in_(ids)))
+        # The state is said once more: what was put to work again since the look stays.
+        conn.execute(delete(inbox_event).where(table.id.in_(ids), is_over))
     finished = callback_replay.c.finished_at
     conn.execute(delete(callback_replay).where(finished.is_not(None), finished < before))
     return len(ids)

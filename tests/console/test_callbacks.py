@@ -284,3 +284,52 @@ def _searched(wanted: Wanted) -> Any:
 def _plan_for(conn: Connection, look: Any, row: Any) -> str:
     (plan,) = plans_of(conn, lambda conn: look(conn, row))
     return plan
+
+
+async def test_what_is_swept_or_arrives_while_a_range_is_replayed_is_no_part_of_it_and_holds_nothing_up(
+    manager: Visitor, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "PART", 1)
+    for number in range(4):
+        await world.tell(UNKNOWN.replace("1772416800", f"177241680{number}"))
+    await world.settle()
+    await manager.send("/console/callbacks/replay", state="odd")
+    await world.settle()
+    world.clock.advance(seconds=timedelta(days=world.services.settings.retention.odd_callback_days).total_seconds() + 1)
+    await world.tell(UNKNOWN.replace("1772416800", "1772416809"))
+    assert await sweep.tick(world.services) == 3  # the first of all stays
+    for _ in range(4):
+        await world.pass_time(seconds=1)
+    (job,) = await world.rows(callback_replay)
+    assert (job.state, job.done, job.total) == ("done", 4, 4)
+    assert [(row.state, row.tries) for row in await world.rows(inbox_event)] == [("unknown", 2), ("unknown", 1)]
+    assert await world.rows(work_item) == []
+
+
+async def test_a_callback_that_is_not_kept_any_more_fails_neither_itself_nor_its_neighbours(world: World) -> None:
+    """It failed, was older than failed ones are kept, and went before its next try."""
+    for number in range(3):
+        await world.tell(UNKNOWN.replace("1772416800", f"177241680{number}"))
+    first, gone, last = await world.rows(inbox_event)
+    await world.services.db.write(
+        lambda conn: conn.execute(inbox_event.delete().where(inbox_event.c.id == gone.id)) and None
+    )
+    await world.settle()
+    kept = {row.id: (row.state, row.tries) for row in await world.rows(inbox_event)}
+    assert kept == {first.id: ("unknown", 1), last.id: ("unknown", 1)}
+    assert await world.rows(work_item) == []
+
+
+async def test_who_is_forgotten_while_their_callback_waits_is_no_riddle_afterwards(
+    manager: Visitor, world: World
+) -> None:
+    await world.add()
+    (row,) = await world.rows(inbox_event)
+    (contact,) = await world.rows(external_contact, external_contact.c.external_userid == XIAOMAN)
+    await manager.post(f"/console/callbacks/{row.id}/replay")
+    await erase(world.services, contact.person_id, actor="test")
+    await world.settle()
+    (row,) = await world.rows(inbox_event)
+    assert (row.state, row.external_userid) == ("unused", "")
+    assert (await manager.get(f"/console/callbacks/{row.id}")).status == 200
+    assert "所有回调都处理好了" in await manager.get("/console/callbacks?state=odd")
