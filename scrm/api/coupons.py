@@ -133,7 +133,8 @@ def _issue(conn: Connection, wanted: CouponWanted, now: datetime) -> coupons.Iss
     return coupons.get_issue(conn, given.id)
 
 
-@routes.get("/api/v1/coupons/{code}")
+# The names of what is done with coupons are no codes: asked for by GET they are known, and not to be had that way.
+@routes.get(r"/api/v1/coupons/{code:(?!(?:issue|redeem)$)[^/]+}")
 @operation("按券码查券", errors=(404,))
 async def look(request: web.Request) -> Coupon:
     """As people type it."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 from openapi_spec_validator import validate
 
 from scrm.api.openapi import describe
@@ -43,6 +44,21 @@ def test_every_route_is_described_and_everything_described_is_a_route() -> None:
     }
     told = {(method, bare(path)) for path, methods in describe()["paths"].items() for method in methods}
     assert told == routes
+
+
+async def test_another_method_is_405_with_what_the_description_allows_also_beside_a_name_in_the_address() -> None:
+    app = web.Application()
+    for routes in ROUTES:
+        app.add_routes(routes)
+    for path, methods in describe()["paths"].items():
+        told = {method.upper() for method in methods}
+        if re.search(r"{(?!\w*id})", path):
+            continue  # what may stand there is its own matter
+        for method in {"GET", "POST", "PUT", "PATCH", "DELETE"} - told:
+            found = await app.router.resolve(make_mocked_request(method, re.sub(r"{\w+}", "7", path)))
+            refusal = found.http_exception
+            assert isinstance(refusal, web.HTTPMethodNotAllowed), (method, path)
+            assert refusal.allowed_methods - {"HEAD", "OPTIONS"} == told, (method, path)
 
 
 def test_it_is_valid_openapi() -> None:
