@@ -19,6 +19,8 @@ from scrm.mass_messages import store as mass_store
 from scrm.moments import publish as moments
 from scrm.moments import store as moments_store
 from scrm.profiles import remarks, tags
+from scrm.segments import freeze
+from scrm.segments import store as segments_store
 from scrm.sop import outward
 from scrm.sop.actions import points
 from scrm.sop.actions import store as acts
@@ -29,7 +31,7 @@ from scrm.transfers import store as transfers_store
 from scrm.work import queue
 
 STOPPED = "程序出错，停在这里了。管理员可以在“任务队列”里重试。"
-DISCARDED = "管理员在任务队列里丢弃了，没有告诉企业微信。"
+DISCARDED = "管理员在“任务队列”里丢弃了，不会再做。"
 
 Payload = Mapping[str, Any]
 
@@ -60,6 +62,8 @@ def discard(conn: Connection, item_id: int, *, now: datetime) -> Any | None:
     """`queue.discard`, and what waited for it has an end."""
     gone = queue.discard(conn, item_id)
     if gone is not None and (ending := ENDINGS.get(gone.kind)) is not None:
+        # Nobody can try it again: the words that promise it go first.
+        ending.again(conn, gone.payload, STOPPED)
         ending.ends(conn, gone.payload, gone.created_at, DISCARDED, now)
     return gone
 
@@ -124,7 +128,11 @@ def _clear_message(conn: Connection, payload: Payload, words: str) -> None:
 
 
 def _end_message(conn: Connection, payload: Payload, asked_at: datetime, words: str, now: datetime) -> None:
-    mass_store.change_message(conn, int(payload["id"]), state="cancelled", why=words, ended_at=now)
+    """One that was stopped and taken back is prepared by other work."""
+    message_id = int(payload["id"])
+    if mass_store.lock_message(conn, message_id).state in ("preparing", "dividing"):
+        mass_store.change_message(conn, message_id, state="cancelled", why=words, ended_at=now)
+        mass_store.cancel_planned(conn, message_id)
 
 
 def _note_moment(conn: Connection, payload: Payload, asked_at: datetime, words: str, now: datetime) -> None:
@@ -169,13 +177,20 @@ def _clear_way(conn: Connection, payload: Payload, words: str) -> None:
     ways_store.note_problem(conn, str(payload["state"]), "")
 
 
+def _note_list(conn: Connection, payload: Payload, asked_at: datetime, words: str, now: datetime) -> None:
+    segments_store.note_list(conn, str(payload["key"]), words)
+
+
+def _clear_list(conn: Connection, payload: Payload, words: str) -> None:
+    segments_store.note_list(conn, str(payload["key"]), "")
+
+
 def _stop_import(conn: Connection, payload: Payload, asked_at: datetime, words: str, now: datetime) -> None:
-    imports.change(conn, payload["job_id"], state="failed", problem=words, finished_at=now)
+    imports.fail(conn, payload["job_id"], words, now)
 
 
 def _import_again(conn: Connection, payload: Payload, words: str) -> None:
-    state = "checking" if payload["check"] else "running"
-    imports.change(conn, payload["job_id"], state=state, problem="", finished_at=None)
+    imports.take_up(conn, payload["job_id"], words, check=payload["check"])
 
 
 def _stop_rehearsal(conn: Connection, payload: Payload, asked_at: datetime, words: str, now: datetime) -> None:
@@ -208,6 +223,7 @@ ENDINGS: Mapping[str, Ending] = {
     transfers.POLL: _transfer("waiting"),
     transfers.GROUPS: _transfer("groups"),
     ways.KIND: Ending(_note_way, _clear_way, _note_way),
+    freeze.KIND: Ending(_note_list, _clear_list, _note_list),
     imports.KIND: Ending(_stop_import, _import_again, _stop_import),
     rehearsals.KIND: Ending(_stop_rehearsal, _rehearse_again, _stop_rehearsal),
 }

@@ -1,5 +1,7 @@
 """What waits for work that died of an error of ours says so, and "again" brings it to its end."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +12,38 @@ from sqlalchemy import Connection
 from scrm import given_up
 from scrm.app import EXECUTORS
 from scrm.console.words import WORK_KINDS
+from scrm.contact_ways import ways
+from scrm.contact_ways.models import contact_way
 from scrm.given_up import DISCARDED, ENDINGS, STOPPED
 from scrm.imports import customers, jobs
 from scrm.mass_messages import dispatch
+from scrm.mass_messages import plan as mass_plan
+from scrm.mass_messages import store as mass_store
+from scrm.mass_messages.audience import Audience
+from scrm.mass_messages.models import mass_message_part
+from scrm.membership import points as points_ledger
+from scrm.membership.models import points_account
 from scrm.moments import publish
 from scrm.moments import publish as moments
 from scrm.moments.models import moment
 from scrm.profiles import mark_tags, remarks, tags
 from scrm.profiles import store as profiles
 from scrm.profiles.models import follow_user_tag, tag_wish
+from scrm.segments import store as segments
+from scrm.segments.models import segment
 from scrm.sop import outward
 from scrm.sop.models import step_run
+from scrm.sop.rehearsal import jobs as rehearsals
+from scrm.sop.rehearsal.models import rehearsal
 from scrm.sop.schema import Content
-from scrm.transfers import ask
-from scrm.transfers.models import transfer_customer
+from scrm.transfers import ask, groups
+from scrm.transfers.begin import begin as begin_transfer
+from scrm.transfers.models import transfer_customer, transfer_group
+from scrm.transfers.store import Plan
 from scrm.work.models import work_item
+from tests.console.conftest import Visitor
+from tests.console.conftest import manager as manager
+from tests.console.conftest import sign_in as sign_in
 from tests.fakes.clock import FakeClock
 from tests.fakes.deaths import discard_dead, retry_dead, stop_by_bug
 from tests.fakes.transfers import FakeTransfers
@@ -57,6 +76,150 @@ async def _err(*args: Any, **more: Any) -> Any:
 def test_each_kind_is_one_that_somebody_does_and_has_a_name() -> None:
     assert ENDINGS.keys() <= EXECUTORS.keys()
     assert EXECUTORS.keys() <= WORK_KINDS.keys()
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Something that people wait for: `begin` returns the page on which they do."""
+
+    begin: Callable[[World, Visitor, int], Awaitable[str]]
+    breaks: tuple[Any, str]
+    ends: Callable[[World], Awaitable[set[str]]]
+
+
+def _break(*args: Any, **more: Any) -> Any:
+    raise KeyError("a bug")
+
+
+async def _begin_message(world: World, manager: Visitor, number: int) -> str:
+    if number == 1:
+        await world.add()
+    world.wecom.always("externalcontact/add_msg_template", lambda _: {"msgid": "A", "fail_list": []})
+    made = await mass_plan.create(world.services, Audience(userids=("lina",)), text=f"秋季上新 {number}")
+    return f"/console/mass-messages/{made}"
+
+
+async def _begin_groups(world: World, manager: Visitor, number: int) -> str:
+    for userid in ("lina", "meiqi"):
+        await world.services.db.write(profiles.save_member, userid, name=userid, now=world.clock.now())
+    plan = Plan("lina", "meiqi", resigned=False, external_userids=(), groups={f"wrGroup{number}": "福利群"})
+    made = await world.services.db.write(begin_transfer, plan, now=world.clock.now())
+    return f"/console/transfers/{made}"
+
+
+async def _begin_code(world: World, manager: Visitor, number: int) -> str:
+    made = {"config_id": f"config-{number}", "qr_code": "https://wework.qpic.cn/1"}
+    world.wecom.always("externalcontact/add_contact_way", lambda _: made)
+
+    def make(conn: Connection) -> str:
+        return ways.make(conn, title="直播间", kind="直播", userids=("lina",), now=world.clock.now())
+
+    return f"/console/contact-ways/{await world.services.db.write(make)}"
+
+
+async def _begin_rehearsal(world: World, manager: Visitor, number: int) -> str:
+    path = "/console/playbooks/new-customer/rehearsal"
+    return (await manager.send(path, whose="crowd", crowd="50", days="2")).headers["Location"]
+
+
+async def _begin_list(world: World, manager: Visitor, number: int) -> str:
+    tree = '{"field": "person.orders", "op": "gte", "value": 1}'
+    made = await manager.send("/console/segments/new", title=f"买过的 {number}", tree=tree)
+    frozen = await manager.send(f"{made.headers['Location']}/freeze", title=f"名单 {number}")
+    return frozen.headers["Location"]
+
+
+async def _parts(world: World) -> set[str]:
+    return {row.state for row in await world.rows(mass_message_part)}
+
+
+async def _groups(world: World) -> set[str]:
+    return {row.state for row in await world.rows(transfer_group)}
+
+
+async def _codes(world: World) -> set[str]:
+    return {row.config_id for row in await world.rows(contact_way, contact_way.c.kind == "直播")}
+
+
+async def _rehearsals(world: World) -> set[str]:
+    return {row.state for row in await world.rows(rehearsal)}
+
+
+async def _lists(world: World) -> set[str]:
+    lists = await world.rows(segment, segment.c.kind == "static")
+    return {"whole" if row.computed_at else "not whole" for row in lists}
+
+
+# What became of it after a retry, and of both when another one was thrown away.
+WAITING = {
+    "a mass message": (Waiting(_begin_message, (mass_store, "add_targets"), _parts), {"created"}, {"created"}),
+    "groups": (Waiting(_begin_groups, (groups, "_hand_over"), _groups), {"done"}, {"done", "failed"}),
+    "a channel code": (Waiting(_begin_code, (ways, "_apply"), _codes), {"config-1"}, {"config-1", ""}),
+    "a rehearsal": (Waiting(_begin_rehearsal, (rehearsals, "cast"), _rehearsals), {"done"}, {"done", "failed"}),
+    "a frozen list": (Waiting(_begin_list, (segments, "finish_list"), _lists), {"whole"}, {"whole", "not whole"}),
+}
+
+
+@pytest.mark.parametrize(("waiting", "retried", "thrown_away"), WAITING.values(), ids=WAITING)
+async def test_where_people_wait_it_is_said_and_a_retry_brings_it_to_its_end_and_so_does_a_throw_away(
+    world: World,
+    manager: Visitor,
+    monkeypatch: pytest.MonkeyPatch,
+    waiting: Waiting,
+    retried: set[str],
+    thrown_away: set[str],
+) -> None:
+    async def stop(number: int) -> str:
+        with monkeypatch.context() as patch:
+            patch.setattr(*waiting.breaks, _break)
+            path = await waiting.begin(world, manager, number)
+            for seconds in (0, 2, 6, 31, 301):
+                await world.pass_time(seconds=seconds)
+        assert STOPPED in await manager.get(path)
+        return path
+
+    path = await stop(1)
+    await retry_dead(world.services)
+    assert STOPPED not in await manager.get(path)
+    await world.settle()
+    assert await waiting.ends(world) == retried
+    path = await stop(2)
+    await discard_dead(world.services)
+    page = await manager.get(path)
+    assert DISCARDED in page
+    assert STOPPED not in page
+    await world.pass_time(minutes=10)
+    assert await waiting.ends(world) == thrown_away
+    assert await world.rows(work_item, work_item.c.state == 2) == []
+
+
+async def test_points_that_stopped_fail_their_step_in_words_and_come_once_after_a_retry(
+    sqlite_url: str, clock: FakeClock, wecom: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_shop(sqlite_url, clock, wecom) as shop:
+        shop.services.worker.prepare(shop.services, EXECUTORS, died=given_up.died)
+        await shop.run(playbook_of(step("act", "T0", "X", act=({"points": 5},))))
+
+        async def steps() -> list[tuple[str, str]]:
+            return [(row.state, row.reason) for row in await shop.rows(step_run)]
+
+        async def stop(name: str) -> None:
+            with monkeypatch.context() as patch:
+                patch.setattr(points_ledger, "move", _break)
+                await shop.add(name)
+                for seconds in (0, 2, 6, 31, 301):
+                    await shop.pass_time(seconds=seconds)
+
+        await stop("小满")
+        assert await steps() == [("failed", STOPPED)]
+        await retry_dead(shop.services)
+        await shop.settle()
+        assert await steps() == [("done", "")]
+        await stop("阿宁")
+        await discard_dead(shop.services)
+        await shop.settle()
+        assert await steps() == [("done", ""), ("failed", DISCARDED)]
+        assert [row.available for row in await shop.rows(points_account)] == [5]
 
 
 async def test_a_tag_and_a_remark_say_that_they_stopped_and_are_there_after_a_retry(

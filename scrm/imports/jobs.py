@@ -66,6 +66,19 @@ def change(conn: Connection, /, job_id: int, **values: Any) -> None:
     conn.execute(import_job.update().where(import_job.c.id == job_id).values(**values))
 
 
+def fail(conn: Connection, job_id: int, problem: str, now: datetime) -> None:
+    """It will not come to its end."""
+    busy = import_job.c.id == job_id, import_job.c.state.in_(BUSY)
+    conn.execute(import_job.update().where(*busy).values(state="failed", problem=problem, finished_at=now))
+
+
+def take_up(conn: Connection, job_id: int, problem: str, *, check: bool) -> None:
+    """One that stopped with this problem is under way again."""
+    stopped = import_job.c.id == job_id, import_job.c.state == "failed", import_job.c.problem == problem
+    state = "checking" if check else "running"
+    conn.execute(import_job.update().where(*stopped).values(state=state, problem="", finished_at=None))
+
+
 def start(conn: Connection, /, job_id: int, *, check: bool, now: datetime, **values: Any) -> None:
     """Check (keeps nothing) or import, in the background; raises Conflict while one of them runs."""
     row = get_job(conn, job_id)

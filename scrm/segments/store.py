@@ -292,6 +292,11 @@ def finish_list(conn: Connection, key: str, *, now: datetime) -> int:
     return count_members(conn, key)
 
 
+def note_list(conn: Connection, key: str, problem: str) -> None:
+    """Why a list is not whole; '' when it is, or may still become so."""
+    conn.execute(update(segment).where(segment.c.key == key).values(problem=problem[:300]))
+
+
 # Computing ------------------------------------------------------------------------------------------------------------
 
 

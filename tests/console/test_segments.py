@@ -12,14 +12,16 @@ from sqlalchemy import insert, update
 from scrm.commerce.models import orders
 from scrm.console.condition_forms import OF_PLAYBOOKS, OF_SEGMENTS
 from scrm.console.condition_texts import read_text, write_text
+from scrm.events import event
 from scrm.profiles.conditions import EVENTS, check_condition
 from scrm.profiles.conditions import LEAVES as LEAVES_KNOWN
 from scrm.profiles.fields import FIELDS
 from scrm.profiles.models import corp_tag, person, person_stat
-from scrm.segments import refresh
+from scrm.segments import freeze, refresh, store
 from scrm.segments.models import segment, segment_day, segment_member
 from scrm.segments.templates import TEMPLATES
 from tests.console.conftest import Visitor
+from tests.fakes.deaths import Killed, revive
 from tests.world import World
 
 
@@ -181,6 +183,41 @@ async def test_a_list_is_frozen_and_compared_and_who_came_and_went_is_told(world
     again = await manager.send(f"{path}/freeze", title="三月的买家")
     assert again.status == 409
     assert "已有名为“三月的买家”的人群包" in await again.text()
+
+
+async def test_killed_in_the_middle_a_list_is_frozen_whole_and_one_whose_segment_is_gone_says_so(
+    world: World, manager: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add_buyers(world)
+    tree = json.dumps({"field": "person.orders", "op": "gte", "value": 0})
+    made = await manager.send("/console/segments/new", title="所有人", tree=tree)
+    path = made.headers["Location"]
+    enter, entered = store.enter, []
+
+    def die(conn: Any, row: Any, ids: list[int], **more: Any) -> int:
+        entered.append(enter(conn, row, ids, **more))
+        if len(entered) == 2:
+            raise Killed
+        return entered[-1]
+
+    frozen = await manager.send(f"{path}/freeze", title="三月的人")
+    with monkeypatch.context() as patch:
+        patch.setattr(freeze, "PIECE", 1)
+        patch.setattr(store, "enter", die)
+        with pytest.raises(Killed):
+            await world.settle()
+    assert "成员 计算中" in await manager.get(frozen.headers["Location"])
+    await revive(world.services)
+    await world.settle()
+    assert "成员 3" in await manager.get(frozen.headers["Location"])
+    assert await world.rows(event, event.c.name == "segment.entered") == []
+    late = await manager.send(f"{path}/freeze", title="四月的人")
+    await manager.send(f"{path}/delete")
+    await world.settle()
+    page = await manager.get(late.headers["Location"])
+    assert "名单没有冻结完：原来的人群包已删除" in page
+    assert "成员 0" in page
+    assert "没有冻结完" in await manager.get("/console/segments")
 
 
 @pytest.mark.parametrize(
