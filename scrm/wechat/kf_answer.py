@@ -22,6 +22,8 @@ from scrm.work import queue
 log = structlog.get_logger()
 
 _FINAL = (RetryClass.RELATION, RetryClass.PARAMETER, RetryClass.CONFIGURATION)
+_CODE_SPENT = 95007
+_PERHAPS_SAID = "上一次请求没有等到回应，无法确认是否送达"
 # Doc 90313, 95000 ff.: what a manager reads in the ledger.
 _REASONS = {
     95000: "客服账号无效",
@@ -62,7 +64,11 @@ async def run_welcome(services: Services, item: queue.Claimed) -> None:
     try:
         await services.wecom.kf.send_msg_on_event(payload["code"], msgid, msgtype, content)
     except WeComError as error:
-        await _settle_refusal(services, row["once"], error)
+        if error.errcode == _CODE_SPENT and item.attempts > 1:
+            # By us before a kill or a silence, or it is too late.
+            await services.db.write(_failed, row["once"], error.errcode, _PERHAPS_SAID, outcome="unknown")
+        else:
+            await _settle_refusal(services, row["once"], error)
         return
     await services.db.write(_sent, row["once"], services.clock.now())
 
@@ -204,5 +210,5 @@ async def _settle_refusal(services: Services, once: str, error: WeComError) -> N
     await services.db.write(_failed, once, error.errcode, reason)
 
 
-def _failed(conn: Connection, once: str, errcode: int, reason: str) -> None:
-    ledger.change_send(conn, once, outcome="failed", errcode=errcode, reason=reason[:300])
+def _failed(conn: Connection, once: str, errcode: int, reason: str, outcome: str = "failed") -> None:
+    ledger.change_send(conn, once, outcome=outcome, errcode=errcode, reason=reason[:300])

@@ -20,7 +20,7 @@ from scrm.wechat.models import kf_account, kf_message, kf_visitor
 from scrm.wecom.kf import KfMessage, MessagePage
 from tests.content.media.test_library import PNG
 from tests.fakes import wecom as fake
-from tests.fakes.deaths import killed_before, revive
+from tests.fakes.deaths import killed_after, killed_before, revive
 from tests.fakes.kf import KF, FakeKf
 from tests.world import XIAOMAN, World
 
@@ -288,20 +288,29 @@ def test_the_most_particular_keyword_answers_and_nothing_unknown_does(text: str,
     assert (found.id if found else None) == wanted
 
 
-async def test_a_process_killed_before_the_call_leaves_it_to_the_next_which_says_it_once(
-    world: World, kf: FakeKf, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("killed", "welcome"), [(killed_before, "sent"), (killed_after, "unknown")])
+async def test_killed_around_a_call_each_thing_is_said_once_and_who_has_no_answer_is_handed_on(
+    world: World, kf: FakeKf, monkeypatch: pytest.MonkeyPatch, killed: Any, welcome: str
 ) -> None:
+    asks = f"{VISITOR}2"
     kf.enter(VISITOR, "code-1", scene="poster")
-    with killed_before(monkeypatch, "kf/send_msg_on_event"):
+    with killed(monkeypatch, "kf/send_msg_on_event"):
         await tell(world)
     kf.say(VISITOR, "退货")
-    with killed_before(monkeypatch, "kf/send_msg"):
+    with killed(monkeypatch, "kf/send_msg"):
         await tell(world)
-    assert kf.said == []
+    kf.say(asks, "在吗")
+    with killed(monkeypatch, "kf/service_state/trans"):
+        await tell(world)
+    reached = killed is killed_after
+    assert (len(kf.said), kf.states) == ((2, {asks: 2}) if reached else (0, {}))
     await revive(world.services)
     await world.pass_time(seconds=5)
     assert sorted(text for _, text in kf.said) == [
         "7 天无理由，运费我们出。",
         "您好，这里是晴屿美妆，请问有什么可以帮您？",
     ]
-    assert await sends(world) == {"kf_welcome": "sent", "kf_reply": "sent"}
+    assert kf.states == {asks: 2}
+    # WeCom knows a msgid that comes twice; of a code that is spent nobody can tell who has used it.
+    assert await sends(world) == {"kf_welcome": welcome, "kf_reply": "sent"}
+    assert len(world.wecom.called("kf/service_state/trans")) == 1
