@@ -14,6 +14,7 @@ from scrm.sop.models import send, step_run
 from scrm.sop.notice_tables import notice
 from scrm.sop.schema import Content, Step
 from scrm.sop.shelf import house_of
+from tests.fakes.deaths import killed_after, killed_before, revive
 from tests.sop.shop import Shop, playbook_of, step
 
 # What only runs through statements that other tests run on both.
@@ -152,6 +153,28 @@ async def test_a_notice_of_which_nothing_is_known_is_repeated_with_the_duplicate
     assert last == first
     assert last["enable_duplicate_check"] == 1
     assert await shop.steps() == {"tell": "done"}
+
+
+@on_sqlite
+@pytest.mark.parametrize(("killed", "calls"), [(killed_before, 1), (killed_after, 2)])
+async def test_killed_around_the_call_a_manager_is_told_once(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, killed: Any, calls: int
+) -> None:
+    await shop.run(playbook_of(tell("manager"), priority="P0"))
+    await shop.add()
+    await shop.services.db.write(lambda conn: conn.execute(update(member).values(leaders=["boss"])) and None)
+    with killed(monkeypatch, "message/send"):
+        await settle(shop)
+    assert await shop.steps() != {"tell": "done"}
+    await revive(shop.services)
+    await settle(shop, minutes=5)
+    await settle(shop, hours=1)
+    told = shop.wecom.called("message/send")
+    # The same words with the duplicate check: WeCom tells the manager once, however often they come.
+    assert (len(told), len({str(body) for body in told})) == (calls, 1)
+    assert (told[0]["touser"], told[0]["enable_duplicate_check"]) == ("boss", 1)
+    assert await shop.steps() == {"tell": "done"}
+    assert [row.outcome for row in await shop.sends()] == ["sent"]
 
 
 # Overdue --------------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from scrm.sop.models import task
 from scrm.sop.published import By, Published
 from scrm.sop.schema import Arm, Branch, Playbook
 from scrm.sop.shelf import house_of
+from tests.fakes.deaths import Killed, revive
 from tests.sop.shop import Shop, playbook_of, step
 
 BY = By("lina", "console", "为了测试")
@@ -148,6 +149,53 @@ async def test_a_retired_playbook_ends_its_runs_or_lets_them_run_out(shop: Shop)
     await shop.pass_time(hours=1, minutes=1)
     await shop.pass_time(hours=2, minutes=2)
     assert [row.state for row in await shop.tasks()] == ["withdrawn", "open", "open"]
+
+
+async def _killed_within(shop: Shop, patch: pytest.MonkeyPatch, slice_: str, verb: Any, **more: Any) -> None:
+    """The process ends in the second slice, whose changes are not committed; another one takes it up."""
+    change, met = getattr(lifecycle, slice_), []
+
+    def die(*args: Any) -> int:
+        changed: int = change(*args)
+        met.append(changed)
+        if len(met) == 2:
+            raise Killed
+        return changed
+
+    with patch.context() as inner:
+        inner.setattr(lifecycle, slice_, die)
+        with pytest.raises(Killed):
+            await act(shop, verb, **more)
+    assert met == [2, 2]
+    await revive(shop.services)
+    await shop.services.db.read(shop.services.memory[Published].refresh)
+    await shop.settle()
+
+
+async def test_killed_in_the_middle_of_holding_waking_and_ending_each_run_is_changed_once(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "SLICE", 2)
+    await shop.run(playbook_of(step("ask", "T0+1h"), step("later", "T0+3h")))
+    for number in range(5):
+        await shop.add(f"客户{number}")
+    await shop.pass_time(hours=1, minutes=5)
+    ends = {row.expires_at for row in await shop.tasks()}
+    due = {row.due_at for row in await shop.runs()}
+    assert (len(ends), len(due)) == (1, 1)
+    await _killed_within(shop, monkeypatch, "hold_slice", lifecycle.pause, hold=True)
+    assert await states(shop) == ["paused"] * 5
+    assert {row.state for row in await shop.tasks()} == {"withdrawn"}
+    await shop.pass_time(days=3)
+    await _killed_within(shop, monkeypatch, "wake_slice", lifecycle.resume, shift=True)
+    assert await states(shop) == ["active"] * 5
+    assert {(row.state, row.expires_at - timedelta(days=3)) for row in await shop.tasks()} == {("open", *ends)}
+    assert {row.due_at - timedelta(days=3) for row in await shop.runs()} == due
+    await _killed_within(shop, monkeypatch, "end_slice", lifecycle.retire, end_runs=True)
+    assert await states(shop) == ["exited"] * 5
+    assert [row.state for row in await shop.tasks()] == ["withdrawn"] * 5
+    await shop.pass_time(hours=3)
+    assert len(await shop.tasks()) == 5
 
 
 async def test_who_waits_on_a_deleted_step_goes_on_to_the_next_one_that_is_left(shop: Shop) -> None:
