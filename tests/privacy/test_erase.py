@@ -21,6 +21,10 @@ from scrm.privacy.erase import erase, erase_in, preview
 from scrm.privacy.models import privacy_act
 from scrm.profiles import store as profiles
 from scrm.profiles.models import external_contact, person_stat
+from scrm.reports import board_repurchase, buyers
+from scrm.reports.models import report_buyer, report_buyer_day, report_buyer_news
+from scrm.reports.recount import recount_reports
+from scrm.reports.whose import Whose
 from scrm.services import Services
 from scrm.sop.models import enrolment, task
 from tests.world import XIAOMAN, World
@@ -134,6 +138,46 @@ async def test_an_erasure_leaves_sums_without_anybody_and_they_stay_away(world: 
     fresh = await services.db.read(profiles.get_person, contact.person_id)
     assert fresh is not None
     assert (fresh.orders or 0) == 1
+
+
+async def test_an_erasure_leaves_the_cohorts_as_they_were_and_in_them_a_number_that_leads_to_nobody(
+    world: World,
+) -> None:
+    person_id = await live_the_story(world)
+    services, now = world.services, world.clock.now()
+    zone = services.settings.shop.zone
+    assert await buyers.tick(services) == 1
+    # Bought again since the tick came by: that is still news when the erasure begins.
+    again = {"ordered_at": "2026-02-25T10:00:00+08:00", "paid_at": "2026-02-25T10:00:05+08:00"}
+    await keep(services, an_order("A3", **again))
+    months = board_repurchase.months_of(now, zone, 6)
+
+    async def cohort() -> board_repurchase.Cohort:
+        found = await services.db.read(board_repurchase.count, Whose(), now, zone, months)
+        (one,) = [each for each in found if each.buyers]
+        return one
+
+    before = await cohort()
+    assert (before.buyers, before.again, before.net_fen) == (1, 1, 3 * 12900)
+    await erase(services, person_id, actor="chenlan")
+    assert await cohort() == before
+    assert [row.person_id for row in await world.rows(report_buyer_news)] == [person_id]
+    await buyers.tick(services)
+    assert await cohort() == before
+    assert await world.rows(report_buyer_news) == []
+    (kept,) = await world.rows(report_buyer)
+    assert (kept.person_id, kept.net_fen, kept.gap) == (person_id, 3 * 12900, 5)
+    (day,) = await world.rows(report_buyer_day)
+    assert {type(value) for value in (*kept, *day)} == {int}
+    assert (await recount_reports(services.db, now, zone, fix=False)).is_right
+    # Nobody is found by the number, and who comes again is somebody else.
+    person = await services.db.read(profiles.get_person, person_id)
+    assert person is None or not person.name
+    await world.add(WelcomeCode="code-again")
+    (contact,) = await world.rows(external_contact)
+    assert contact.person_id != person_id
+    await buyers.tick(services)
+    assert await cohort() == before
 
 
 async def test_erasing_nobody_says_so(services: Services) -> None:
