@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 import structlog
@@ -89,7 +90,10 @@ async def run_reply(services: Services, item: queue.Claimed) -> None:
         changed_at=now,
     )
     if state not in (ServiceState.NEW, ServiceState.ROBOT):
-        return  # somebody speaks with the customer, or is about to
+        # Somebody speaks with the customer, or is about to: what an earlier try had begun is not said again.
+        if item.attempts > 1:
+            await services.db.write(_leave_begun, message.msgid)
+        return
     said = str((message.content or {}).get("content") or "") if message.msgtype == "text" else ""
     reply = find_reply(await services.db.read(store.list_enabled, "kf"), said)
     if reply is None:
@@ -102,10 +106,14 @@ async def _reply(services: Services, message: Any, reply: Reply) -> None:
     """Each message of the answer takes a turn of its own; where one is refused, what comes after it is not said."""
     picture = await _picture(services, reply)
     for number, (msgtype, content) in enumerate(compose(reply.answer, reply.attachment, picture)):
-        key = f"reply:{message.msgid}" + (f":{number}" if number else "")
+        key = _key(message.msgid, number)
         words = in_words(msgtype, content) if number else reply.answer
         if not await _say(services, message, key, (msgtype, content), words, reply.id if not number else None):
             return
+
+
+def _key(msgid: str, number: int) -> str:
+    return f"reply:{msgid}" + (f":{number}" if number else "")
 
 
 async def _picture(services: Services, reply: Reply) -> str:
@@ -197,6 +205,17 @@ def _intend_reply(conn: Connection, row: dict[str, Any], open_kfid: str, reply_i
 
 def _sent(conn: Connection, once: str, now: datetime) -> None:
     ledger.change_send(conn, once, outcome="sent", sent_at=now)
+
+
+def _leave_begun(conn: Connection, msgid: str) -> None:
+    """Each message of an answer follows when the one before it was sent: the first one without an outcome is the last."""
+    for number in count():
+        once = f"kf:{msgid_of(_key(msgid, number))}"
+        known = ledger.find_send(conn, once)
+        if known is None:
+            return
+        if known.outcome == "intent":
+            ledger.change_send(conn, once, outcome="unknown", reason=_PERHAPS_SAID)
 
 
 async def _settle_refusal(services: Services, once: str, error: WeComError) -> None:

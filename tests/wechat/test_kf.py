@@ -314,3 +314,17 @@ async def test_killed_around_a_call_each_thing_is_said_once_and_who_has_no_answe
     # WeCom knows a msgid that comes twice; of a code that is spent nobody can tell who has used it.
     assert await sends(world) == {"kf_welcome": welcome, "kf_reply": "sent"}
     assert len(world.wecom.called("kf/service_state/trans")) == 1
+
+
+async def test_killed_after_a_call_and_people_have_taken_over_nothing_is_said_again_and_the_ledger_says_it_is_unknown(
+    world: World, kf: FakeKf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kf.say(VISITOR, "退货")
+    with killed_after(monkeypatch, "kf/send_msg"):
+        await tell(world)
+    assert await sends(world) == {"kf_reply": "intent"}
+    kf.states[VISITOR] = 3
+    await revive(world.services)
+    await world.pass_time(seconds=5)
+    assert len(kf.said) == 1
+    assert await sends(world) == {"kf_reply": "unknown"}
