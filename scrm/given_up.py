@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
+from scrm.callbacks import replay
 from scrm.contact_ways import store as ways_store
 from scrm.contact_ways import ways
 from scrm.imports import jobs as imports
@@ -193,6 +194,14 @@ def _import_again(conn: Connection, payload: Payload, words: str) -> None:
     imports.take_up(conn, payload["job_id"], words, check=payload["check"])
 
 
+def _stop_replay(conn: Connection, payload: Payload, asked_at: datetime, words: str, now: datetime) -> None:
+    replay.halt(conn, int(payload["job"]), now=now)
+
+
+def _replay_again(conn: Connection, payload: Payload, words: str) -> None:
+    replay.take_up(conn, int(payload["job"]))
+
+
 def _stop_rehearsal(conn: Connection, payload: Payload, asked_at: datetime, words: str, now: datetime) -> None:
     rehearsals.stop(conn, int(payload["rehearsal_id"]), words, now)
 
@@ -225,5 +234,6 @@ ENDINGS: Mapping[str, Ending] = {
     ways.KIND: Ending(_note_way, _clear_way, _note_way),
     freeze.KIND: Ending(_note_list, _clear_list, _note_list),
     imports.KIND: Ending(_stop_import, _import_again, _stop_import),
+    replay.KIND: Ending(_stop_replay, _replay_again, _stop_replay),
     rehearsals.KIND: Ending(_stop_rehearsal, _rehearse_again, _stop_rehearsal),
 }

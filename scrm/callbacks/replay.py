@@ -130,6 +130,21 @@ def stop(conn: Connection, job_id: int, *, now: datetime) -> bool:
     return stopped.first() is not None
 
 
+def halt(conn: Connection, job_id: int, *, now: datetime) -> None:
+    """Its work died: nobody waits for it as if it ran."""
+    _turn(conn, job_id, "running", state="stopped", finished_at=now)
+
+
+def take_up(conn: Connection, job_id: int) -> None:
+    """Its work is tried again, and goes on behind what was put to the queue."""
+    _turn(conn, job_id, "stopped", state="running", finished_at=None)
+
+
+def _turn(conn: Connection, job_id: int, was: str, /, **values: Any) -> None:
+    which = (callback_replay.c.id == job_id, callback_replay.c.state == was)
+    conn.execute(update(callback_replay).where(*which).values(**values))
+
+
 async def run_replay(services: Services, item: queue.Claimed) -> None:
     """Work of kind callbacks.replay: waits for its last part, then puts the next one to the queue."""
     job = await services.db.read(_find, item.payload["job"])

@@ -18,6 +18,7 @@ from scrm.sop.models import enrolment, send
 from scrm.work.models import work_item
 from tests.console.conftest import SignIn, Visitor
 from tests.fakes import wecom as fake
+from tests.fakes.deaths import retry_dead
 from tests.plans import plan_of, plans_of
 from tests.world import ANING, XIAOMAN, World
 
@@ -333,3 +334,32 @@ async def test_who_is_forgotten_while_their_callback_waits_is_no_riddle_afterwar
     assert (row.state, row.external_userid) == ("unused", "")
     assert (await manager.get(f"/console/callbacks/{row.id}")).status == 200
     assert "所有回调都处理好了" in await manager.get("/console/callbacks?state=odd")
+
+
+async def test_a_replay_whose_work_died_does_not_seem_to_run_and_goes_on_where_it_was_after_a_retry(
+    manager: Visitor, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "PART", 1)
+    for number in range(3):
+        await world.tell(UNKNOWN.replace("1772416800", f"177241680{number}"))
+    await world.settle()
+    await manager.send("/console/callbacks/replay", state="odd")
+    await world.settle()
+
+    def broken(*args: Any, **more: Any) -> list[int]:
+        raise KeyError("a bug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(search, "list_replayable", broken)
+        for seconds in (1, 2, 6, 31, 301):
+            await world.pass_time(seconds=seconds)
+    assert [row.tries for row in await world.rows(inbox_event)] == [2, 1, 1]
+    page = await manager.get("/console/callbacks")
+    assert "重放已停止" in page
+    assert "从断处接着来" in page
+    await retry_dead(world.services)
+    assert "正在重放" in await manager.get("/console/callbacks")
+    for _ in range(4):
+        await world.pass_time(seconds=1)
+    assert "重放完成" in await manager.get("/console/callbacks")
+    assert [row.tries for row in await world.rows(inbox_event)] == [2, 2, 2]
