@@ -217,6 +217,7 @@ async def test_killed_in_the_middle_a_list_is_frozen_whole_and_one_whose_segment
     page = await manager.get(late.headers["Location"])
     assert "名单没有冻结完：原来的人群包已删除" in page
     assert "成员 0" in page
+    assert "名单里还没有人" in page
     assert "没有冻结完" in await manager.get("/console/segments")
 
 
