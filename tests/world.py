@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
@@ -18,6 +19,9 @@ from tests.fakes.wecom import FakeWeCom
 from tests.remembered import publish_once
 
 XIAOMAN, ANING = "wmXiaoman0000000000000000000001", "wmAning000000000000000000000002"
+
+# What is uploaded and taken out: of this process alone, several of which run the tests beside each other.
+FILES = TemporaryDirectory(prefix="scrm-files-")
 
 
 def make_settings(database_url: str, api_base: str, **more: Any) -> Settings:
@@ -37,6 +41,7 @@ def make_settings(database_url: str, api_base: str, **more: Any) -> Settings:
         security={"secret_key": "a key of more than thirty-two characters"},
         playbooks={"dir": str(Path(__file__).parent.parent / "config/playbooks")},
         shop={"name": "晴屿美妆"},
+        content={"media_dir": f"{FILES.name}/media", **more.pop("content", {})},
         **more,
     )
 

@@ -370,25 +370,33 @@ def _save_tags(conn: Connection, userid: str, external_userid: str, tags: Iterab
             "tag_name": str(tag.get("tag_name", ""))[:80],
             "type": int(tag.get("type") or 1),
         }
+    _as_in_library(conn, told)
     known = set(conn.scalars(select(follow_user_tag.c.tag_id).where(pair)))
     if gone := known - told.keys():
         conn.execute(delete(follow_user_tag).where(pair, follow_user_tag.c.tag_id.in_(gone)))
     if new := [row for tag_id, row in told.items() if tag_id not in known]:
         conn.execute(upsert(follow_user_tag, conn).on_conflict_do_nothing(), new)
-    for row in told.values():
-        if row["type"] == 1:
-            remember_tag(conn, row["tag_id"], row["tag_name"], row["group_name"])
+
+
+def _as_in_library(conn: Connection, told: dict[str, dict[str, Any]]) -> None:
+    """Corp tags are called as the library calls them: an answer may be older than a renaming or a deletion."""
+    of_corp = [tag_id for tag_id, row in told.items() if row["type"] == 1]
+    if not of_corp:
+        return
+    kept = {row.tag_id: row for row in conn.execute(select(corp_tag).where(corp_tag.c.tag_id.in_(of_corp)))}
+    for tag_id in of_corp:
+        if tag_id not in kept:
+            remember_tag(conn, tag_id, told[tag_id]["tag_name"], told[tag_id]["group_name"])
+        elif kept[tag_id].is_deleted:
+            del told[tag_id]
+        else:
+            told[tag_id] |= {"tag_name": kept[tag_id].tag_name, "group_name": kept[tag_id].group_name}
 
 
 def remember_tag(conn: Connection, tag_id: str, tag_name: str, group_name: str, group_id: str = "") -> None:
-    """Keep the tag library up to date with what answers show."""
+    """A tag that the library lacks; one that it has stays as it is."""
     insert = upsert(corp_tag, conn).values(tag_id=tag_id, tag_name=tag_name, group_name=group_name, group_id=group_id)
-    changes: dict[str, Any] = {"tag_name": tag_name, "is_deleted": False}
-    if group_name:
-        changes["group_name"] = group_name
-    if group_id:
-        changes["group_id"] = group_id
-    conn.execute(insert.on_conflict_do_update(index_elements=["tag_id"], set_=changes))
+    conn.execute(insert.on_conflict_do_nothing(index_elements=["tag_id"]))
 
 
 # Identities -----------------------------------------------------------------------------------------------------------

@@ -157,3 +157,27 @@ async def test_a_storm_of_tag_events_is_one_fetch_and_names_follow(shop: World) 
     assert await carried(shop) == {"回头客"}
     names = {row.tag_name for row in await shop.rows(corp_tag, corp_tag.c.is_deleted.is_(False))}
     assert names == {"回头客", "油皮", "干皮"}
+
+
+async def test_an_answer_older_than_a_renaming_or_a_deletion_undoes_neither(shop: World) -> None:
+    renamed = library("老客", "油皮")
+    renamed["tag_group"][0]["tag"][0]["name"] = "回头客"
+    shop.wecom.say(LIST, renamed, library("意向高", deleted=True))
+    for change in ("update", "delete"):
+        at = int(shop.clock.now().timestamp())
+        await shop.tell(fake.event_xml(change, created_at=at, event="change_external_tag", Id=f"et-{change}"))
+    await shop.settle()
+    await shop.pass_time(seconds=4)
+    before = await shop.rows(corp_tag)
+    old = [
+        {"tag_id": tag_id, "tag_name": name, "group_name": "旧组", "type": 1}
+        for tag_id, name in (("et老客", "老客"), ("et意向高", "意向高"), ("et新来", "新来"))
+    ]
+    shop.wecom.add_contact(XIAOMAN, "小满", "lina", follow={"tags": old})
+    at = int(shop.clock.now().timestamp())
+    await shop.tell(fake.event_xml("edit_external_contact", created_at=at, UserID="lina", ExternalUserID=XIAOMAN))
+    await shop.settle()
+    await shop.pass_time(seconds=4)
+    assert await carried(shop) == {"回头客", "新来"}
+    kept = {row.tag_id: row for row in await shop.rows(corp_tag)}
+    assert all(kept[row.tag_id] == row for row in before)
