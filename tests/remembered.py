@@ -87,7 +87,11 @@ async def publish_once(services: Services) -> None:
 
 
 def every_row(conn: Connection) -> _Rows:
-    every = ((table, conn.execute(select(table)).mappings().all()) for table in metadata.sorted_tables)
+    # PostgreSQL gives back what an UPDATE touched behind all others.
+    every = (
+        (table, conn.execute(select(table).order_by(*table.primary_key)).mappings().all())
+        for table in metadata.sorted_tables
+    )
     return [(table, [dict(row) for row in rows]) for table, rows in every if rows]
 
 

@@ -281,6 +281,7 @@ async def test_attachments_are_sorted_by_key_and_by_hand_and_the_page_of_a_messa
     await page.clock.install()
     await page.reload()
     await expect(page.locator("#live")).to_contain_text("已确认 0 / 1")
+    await expect(page.get_by_text("还没有员工确认")).to_be_visible()
     sent = {**OK, "send_list": [{"external_userid": XIAOMAN, "userid": "lina", "status": 1, "send_time": 1772420000}]}
     world.wecom.say("externalcontact/get_groupmsg_task", {**OK, "task_list": [{"userid": "lina", "status": 2}]})
     world.wecom.say("externalcontact/get_groupmsg_send_result", sent)
