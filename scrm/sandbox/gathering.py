@@ -146,7 +146,7 @@ def find_group(sandbox: Sandbox, chat_id: str) -> Group:
     """The group, else NotFound."""
     group = sandbox.world.group_chats.groups.get(chat_id)
     if group is None:
-        raise NotFound(f"沙盒里没有客户群 {chat_id}。")
+        raise NotFound(f"沙箱里没有客户群 {chat_id}。")
     return group
 
 

@@ -80,7 +80,7 @@ class SandboxPages:
         """?user=KEY&with=USERID; &scan=CONFIG_ID opens the name card of a code, as a scanned picture does."""
         users = self.world.first_users(MOST_USERS)
         if not users:
-            return self._notice("还没有微信用户", "请先在控制台添加一位演示顾客。")
+            return self._notice("还没有微信用户", "演示数据还没有加载，请稍后刷新。")
         user = self.world.wechat_users.get(request.query.get("user", ""), users[0])
         cards = [self._card(user, way) for way in self.world.contact_ways.values() if way.scene == 2]
         scanned = request.query.get("scan", "")
@@ -207,7 +207,7 @@ class SandboxPages:
 
     async def console(self, request: web.Request) -> web.Response:
         """Three links, the clock, the fault switches and the two logs."""
-        return self.pages.respond("index.html", {"title": "沙盒控制台", **self._console_values()})
+        return self.pages.respond("index.html", {"title": "沙箱总览", **self._console_values()})
 
     async def console_screen(self, request: web.Request) -> web.Response:
         """The logs."""

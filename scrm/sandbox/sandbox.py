@@ -317,20 +317,20 @@ class Sandbox:
         """The member, else NotFound."""
         member = self.world.find_member(userid)
         if member is None:
-            raise NotFound(f"沙盒里没有成员 {userid}。")
+            raise NotFound(f"沙箱里没有成员 {userid}。")
         return member
 
     def get_wechat_user(self, key: str) -> WechatUser:
         """The WeChat user, else NotFound."""
         if key not in self.world.wechat_users:
-            raise NotFound(f"沙盒里没有微信用户 {key}。")
+            raise NotFound(f"沙箱里没有微信用户 {key}。")
         return self.world.wechat_users[key]
 
     def get_customer(self, external_userid: str) -> WechatUser:
         """The WeChat user behind an external_userid, else NotFound."""
         user = self.world.find_customer(external_userid)
         if user is None:
-            raise NotFound(f"沙盒里没有顾客 {external_userid}。")
+            raise NotFound(f"沙箱里没有顾客 {external_userid}。")
         return user
 
     def get_pair(self, userid: str, external_userid: str) -> Pair:

@@ -178,7 +178,7 @@ def _open(envelope: Envelope, text: str) -> str:
 
 def _account(sandbox: Sandbox) -> OfficialAccountConfig:
     if sandbox.config.official_account is None:
-        raise Conflict("沙盒没有配置公众号。")
+        raise Conflict("沙箱没有配置公众号。")
     return sandbox.config.official_account
 
 

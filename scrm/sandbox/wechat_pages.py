@@ -43,7 +43,7 @@ def routes(sandbox: Sandbox, pages: Pages) -> list[web.AbstractRouteDef]:
         async def show(request: web.Request) -> web.Response:
             user = user_of(request)
             if user is None:
-                values: dict[str, object] = {"title": "还没有微信用户", "text": "请先在控制台添加一位演示顾客。"}
+                values: dict[str, object] = {"title": "还没有微信用户", "text": "演示数据还没有加载，请稍后刷新。"}
                 return pages.respond("notice.html", values)
             users = sandbox.world.first_users(12)
             title = "公众号" if tab == ACCOUNT else "微信客服"

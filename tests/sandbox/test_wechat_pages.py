@@ -28,4 +28,4 @@ async def test_a_customer_finds_customer_service_beside_the_chats_and_writes(
     assert await phone.evaluate("document.documentElement.scrollWidth") <= width
     await screenshot(phone, f"sandbox-kf-{width}")
     await phone.get_by_role("link", name="公众号").click()
-    await expect(phone.get_by_text("沙盒没有配置公众号")).to_be_visible()
+    await expect(phone.get_by_text("沙箱没有配置公众号")).to_be_visible()
