@@ -14,7 +14,7 @@ class NotEnough(Exception):
 
 @dataclass(slots=True)
 class Lot:
-    """Points that came in together; `id` is 0 until it is kept."""
+    """Points that came in together; `remaining` of an expired lot is what nobody used. `id` is 0 until it is kept."""
 
     amount: int
     remaining: int
@@ -122,7 +122,7 @@ class Account:
     def claw_back(self, amount: int, reason: str, *, now: datetime, order_id: int, may_go_negative: bool) -> int:
         """Take back what an order brought: its own points first, then others; returns how many were taken.
 
-        What is spent already becomes a debt, or is let go when that may not be.
+        What is spent already becomes a debt, or is let go when that may not be; what has expired is gone already.
         """
         lots = [lot for lot in self.lots if lot.order_id == order_id]
         owed = amount
@@ -130,6 +130,11 @@ class Account:
             part = min(lot.amount, owed)
             lot.amount -= part
             owed -= part
+        for lot in lots:
+            if lot.state == "expired":
+                part = min(lot.remaining, amount)
+                lot.remaining -= part
+                amount -= part
         taken = self._take(amount, now, first=[lot for lot in lots if lot.state == "open"])
         if may_go_negative:
             taken = amount
@@ -171,7 +176,7 @@ class Account:
         for lot in self.lots:
             if lot.state == "open" and lot.expires_at is not None and lot.expires_at <= now:
                 gone += lot.remaining
-                lot.state, lot.remaining = "expired", 0
+                lot.state = "expired"
         if gone:
             self._note("expired", -gone, 0, None)
         return gone

@@ -290,11 +290,13 @@ def growth_of_order(conn: Connection, order_id: int, person_id: int) -> tuple[in
 
 
 def growth_since(conn: Connection, person_id: int, since: datetime | None) -> int:
-    """Growth within the period, at least 0."""
-    query = select(func.coalesce(func.sum(growth_movement.c.amount), 0)).where(growth_movement.c.person_id == person_id)
+    """Growth within the period, at least 0; a refund takes nothing but what its own order brought within it."""
+    growth = func.sum(growth_movement.c.amount).label("growth")
+    by_order = select(growth_movement.c.order_id, growth).where(growth_movement.c.person_id == person_id)
     if since is not None:
-        query = query.where(growth_movement.c.moved_at > since)
-    return max(0, int(conn.execute(query).scalar_one()))
+        by_order = by_order.where(growth_movement.c.moved_at > since)
+    found = conn.execute(by_order.group_by(growth_movement.c.order_id))
+    return max(0, sum(int(row.growth) for row in found if row.growth > 0 or row.order_id is None))
 
 
 def standing_of(row: Row[Any]) -> Standing:

@@ -88,3 +88,20 @@ def test_those_that_end_first_go_first_and_a_debt_is_paid_from_what_comes() -> N
     assert (account.available, account.spendable(START)) == (-30, 0)
     account.earn(40, "sign_in")
     assert (account.available, account.spendable(START), account.debt) == (10, 10, 0)
+
+
+def test_a_refund_does_not_take_what_has_expired_once_more() -> None:
+    account = Account()
+
+    def settle(points: int) -> None:
+        ends = START + timedelta(days=9)
+        account.settle_order(1, points, is_free=True, now=START, expires_at=ends, tell_at=None, may_go_negative=True)
+
+    settle(100)
+    account.spend(30, "exchange", now=START)
+    account.expire(START + timedelta(days=9))
+    account.earn(50, "sign_in")
+    settle(40)
+    assert account.available == 50
+    settle(0)
+    assert account.available == 20  # the 30 that were spent

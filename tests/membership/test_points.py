@@ -111,6 +111,21 @@ async def test_points_end_are_spoken_of_before_and_a_level_is_kept_or_lost(db: D
     assert (await balance(db, person_id))[3] == ""
 
 
+async def test_a_late_refund_takes_no_growth_of_another_period(db: Database) -> None:
+    person_id = await db.write(begin, period_days=100)
+    second, returned = NOW + 50 * DAY, NOW + 101 * DAY
+    await db.write(take, status="completed")
+    await db.write(take, second, order_no="E2", status="completed", paid_fen=12000, paid_at=second.isoformat())
+    assert await db.write(points.decide_due, NOW + 100 * DAY) == 1
+    await db.write(
+        take, returned, status="closed", refunds=[{"refund_no": "R", "status": "refunded", "amount_fen": 20000}]
+    )
+    assert await balance(db, person_id) == (120, 0, 120, "silver")
+    back = [{"refund_no": "R", "status": "refunded", "amount_fen": 3000}]
+    await db.write(take, returned + DAY, order_no="E2", status="completed", paid_fen=12000, refunds=back)
+    assert (await balance(db, person_id))[3] == ""
+
+
 async def test_orders_paid_before_the_rules_bring_nothing(db: Database) -> None:
     person_id = await db.write(begin)
     await db.write(take, status="completed", paid_at=(NOW - 2 * DAY).isoformat())
