@@ -33,6 +33,7 @@ class FakeJushuitan:
         self.calls: list[tuple[str, Json]] = []
         self.token, self.refresh = "tok", "ref"
         self.failures = 0  # so many answers are 502
+        self.too_often = 0  # so many complain of the pace
         self.app = web.Application()
         self.app.router.add_post("/{path:.*}", self._answer)
 
@@ -42,6 +43,9 @@ class FakeJushuitan:
         if self.failures:
             self.failures -= 1
             return web.Response(status=502)
+        if self.too_often:
+            self.too_often -= 1
+            return web.json_response({"code": 199, "msg": "调用过于频繁，请稍后再试"})
         signed = self.SECRET + "".join(name + form[name] for name in sorted(form) if name != "sign")
         if form.get("sign") != hashlib.md5(signed.encode(), usedforsecurity=False).hexdigest():
             return web.json_response({"code": 10, "msg": "签名错误"})
@@ -107,16 +111,21 @@ class FakeShop:
 
     def __init__(self) -> None:
         self.orders: list[Json] = []
+        self.is_down = self.goes_round = False
         self.app = web.Application()
         self.app.router.add_get("/orders", self._answer)
 
     async def _answer(self, request: web.Request) -> web.Response:
         if request.headers.get("Authorization") != "Bearer shop-token":
             return web.json_response({}, status=401)
+        if self.is_down:
+            return web.json_response({}, status=503)
         begin, end = (datetime.fromisoformat(request.query[name]) for name in ("updated_from", "updated_to"))
         found = [o for o in self.orders if begin <= datetime.fromisoformat(o["platform_updated_at"]) <= end]
         start, size = int(request.query.get("cursor", 0)), int(request.query["page_size"])
         answer: Json = {"orders": found[start : start + size], "has_more": start + size < len(found)}
-        if answer["has_more"]:
+        if self.goes_round and found:
+            answer |= {"has_more": True, "next_cursor": str(size - start)}
+        elif answer["has_more"]:
             answer["next_cursor"] = str(start + size)
         return web.json_response(answer)

@@ -69,6 +69,14 @@ async def test_strange_but_signed_messages_are_acknowledged_kept_and_shown(platf
     assert (await platforms.order("M1"))["paid_fen"] == 100
 
 
+@pytest.mark.parametrize("note", [r"\ud83d", "\ufeff", "\t"])
+async def test_half_a_character_in_a_note_costs_no_order(platforms: Platforms, note: str) -> None:
+    body = json.dumps({**ORDER, "buyer_note": "NOTE"}).replace("NOTE", f"送到前台{note}")
+    await platforms.push("mall", f"\ufeff{body}".encode())
+    ((status, paid_fen),) = [(row.status, row.paid_fen) for row in await platforms.rows(orders)]
+    assert (status, paid_fen) == ("paid", 100)
+
+
 async def test_a_message_is_replayed_after_a_mend(platforms: Platforms) -> None:
     await platforms.post("mall", [ORDER])
     mended = platforms.services.memory[Hooks].pop("mall")

@@ -1,10 +1,12 @@
 """Sources that are asked: pages, windows, pieces of orders, and what happens when they stumble."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from scrm.commerce import store as order_store
+from scrm.commerce.connectors.jushuitan import Jushuitan
 from scrm.commerce.pulls import run, store
 from scrm.commerce.pulls.kinds import open_pulls, pulls_of
 from scrm.errors import WrongUse
@@ -120,6 +122,91 @@ async def test_a_record_that_cannot_be_read_is_kept_and_read_again_after_a_fix(m
     mill.jst.records[ORDERS] = [jst_order(2, mill.clock.now(), ts=3)]
     await mill.pull()
     assert await mill.services.db.read(store.list_rejects) == []
+
+
+async def test_one_broken_record_of_a_page_stops_no_other(mill: Mill, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = ago(mill.clock, hours=1)
+    broken = {2: {"shop_buyer_id": "小满\ud83d"}, 3: {"end_time": "0001-01-01T00:00:00"}}
+    mill.jst.records[ORDERS] = [jst_order(number, at, ts=number, **broken.get(number, {})) for number in range(1, 51)]
+    mill.jst.records[ORDERS][5]["items"][0]["qty"] = "9" * 5000
+    reads, saves = Jushuitan.read, order_store.save_orders
+
+    def read(self: Jushuitan, stream: str, record: Any, zone: Any) -> Any:
+        assert record.get("o_id") != 4
+        return reads(self, stream, record, zone)
+
+    def save(conn: Any, batch: Any, **how: Any) -> Any:
+        if any(order.order_no.endswith("00005") for order in batch):
+            raise ValueError("the phone is 13800138000")
+        return saves(conn, batch, **how)
+
+    monkeypatch.setattr(Jushuitan, "read", read)
+    monkeypatch.setattr(order_store, "save_orders", save)
+    await mill.pull()
+    cursor = await mill.cursor("jst", "orders")
+    assert (cursor.error, cursor.counts["created"], cursor.counts["unreadable"]) == ("", 47, 3)
+    rejects = {row.record_key: row.reason for row in await mill.services.db.read(store.list_rejects)}
+    assert sorted(rejects) == ["4", "5", "6"]
+    assert "138" not in "".join(rejects.values())
+    monkeypatch.undo()
+    await mill.services.db.write(run.ask_replay, pulls_of(mill.services), "jst", now=mill.clock.now())
+    await mill.services.worker.drain()
+    assert [row.record_key for row in await mill.services.db.read(store.list_rejects)] == ["6"]
+    assert (await mill.order("3200000000000000005")).row["status"] == "paid"
+
+
+async def test_history_that_is_read_late_or_in_pieces_starts_nothing(
+    mill: Mill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await mill.know("oUnion")
+    told = {"status": "paid", "paid_fen": 9900, "buyer_ref": {"wx_unionid": "oUnion"}}
+    yesterday = {name: ago(mill.clock, hours=20).isoformat() for name in ("paid_at", "platform_updated_at")}
+    mill.shop.orders = [{"order_no": "M1", **told, **yesterday}]
+    mill.jst.records[ORDERS] = [
+        jst_order(1, ago(mill.clock, days=2.5), ts=1, so_id="S1"),
+        jst_order(2, ago(mill.clock, hours=20), ts=2, so_id="S2"),
+    ]
+    mill.shop.is_down = True
+    monkeypatch.setattr(run, "TURN", timedelta(0))
+    await mill.pull()
+    now = mill.clock.now().isoformat()
+    mill.shop.orders += [{"order_no": "M2", **told, "paid_at": now, "platform_updated_at": now}]
+    mill.shop.is_down = False
+    await mill.pull(hours=1)
+    monkeypatch.undo()
+    await mill.pull(hours=1)
+    await mill.pull(hours=1)
+    assert sorted(await mill.events()) == [("order.created", False), ("order.paid", False), ("order.paid", True)]
+    assert (await mill.cursor("jst", "orders")).version == 2
+    rows = {number: (await mill.order(number)).row["route"] for number in ("S1", "S2", "M1", "M2")}
+    assert rows == {"S1": "file", "S2": "file", "M1": "file", "M2": "api"}
+
+
+async def test_a_token_that_another_process_renewed_is_taken(mill: Mill) -> None:
+    await mill.pull()
+    here = mill.services.memory.pop(run.Callers)
+    mill.jst.token = "tok-other"
+    await mill.pull()  # by another process
+    mill.services.memory[run.Callers] = here
+    renewed = mill.jst.refresh
+    await mill.pull()
+    assert ((await mill.cursor("jst", "orders")).error, mill.jst.refresh) == ("", renewed)
+
+
+async def test_a_source_that_is_asked_too_often_is_left_alone_for_a_while(mill: Mill) -> None:
+    mill.jst.records[ORDERS] = [jst_order(1, ago(mill.clock, hours=1), ts=1)]
+    mill.jst.too_often = 2
+    await mill.pull()
+    assert (await mill.cursor("jst", "orders")).error == ""
+    assert (await mill.order("3200000000000000001")).row["status"] == "paid"
+
+
+async def test_pages_that_go_round_in_a_circle_come_to_an_end(mill: Mill) -> None:
+    at = ago(mill.clock, hours=1).isoformat()
+    mill.shop.orders = [{"order_no": f"M{number}", "status": "paid", "platform_updated_at": at} for number in range(4)]
+    mill.shop.goes_round = True
+    await mill.pull()
+    assert "两次给出同一个 next_cursor" in (await mill.cursor("mall", "orders")).error
 
 
 async def test_a_token_that_has_ended_is_renewed_and_remembered(mill: Mill) -> None:

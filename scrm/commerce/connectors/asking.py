@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
+from scrm.commerce.connectors import plain_json
+
 _TIMEOUT = ClientTimeout(total=10)
 _MOST_BYTES = 4_000_000
 
@@ -25,8 +27,8 @@ async def ask(session: ClientSession, url: str, body: Any, query: Mapping[str, s
     except (ClientError, TimeoutError, OSError) as error:
         raise ConnectionError(f"平台接口没有应答：{type(error).__name__}") from None
     try:
-        found = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        found = plain_json.decode(raw)
+    except ValueError:
         found = None
     if status >= 400 or not isinstance(found, dict):
         raise ConnectionError(f"平台接口的应答无法使用：HTTP {status}")

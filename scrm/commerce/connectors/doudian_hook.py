@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import ClientSession
 from pydantic import AliasChoices, Field, SecretStr
 
+from scrm.commerce.connectors import plain_json
 from scrm.commerce.connectors.asking import ask
 from scrm.commerce.connectors.hook import (
     Answer,
@@ -208,8 +209,8 @@ def _data(value: Any) -> Plain:
     """`data` is JSON text inside JSON."""
     if isinstance(value, str):
         try:
-            value = msgspec.json.decode(value)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            value = plain_json.decode(value)
+        except ValueError:
             raise Unreadable("data 解不开：应为 JSON 文本") from None
     if not isinstance(value, dict):
         raise Unreadable("data 应为对象")
@@ -244,8 +245,8 @@ def _told(tag: str, data: Plain) -> Plain:
 def _parcels(told: Any, at: datetime | None) -> list[Plain]:
     if isinstance(told, str) and told[:1] in "{[":
         try:
-            told = msgspec.json.decode(told)
-        except msgspec.DecodeError:
+            told = plain_json.decode(told)
+        except ValueError:
             return []
     parcels = []
     for one in dicts(told if isinstance(told, list) else [told]):

@@ -49,6 +49,7 @@ class GenericRest(Pull):
 
     async def pages(self, caller: Caller, stream: str, window: Window) -> AsyncIterator[Page]:
         cursor = ""
+        seen: set[str] = set()
         for number in range(1, _MOST_PAGES + 1):
             params = {
                 "updated_from": window.begins_at.isoformat(timespec="seconds"),
@@ -70,9 +71,10 @@ class GenericRest(Pull):
                 has_more = bool(following) if "next_cursor" in answer else len(records) >= self.options.page_size
             if not has_more or not records:
                 return
-            if following and following == cursor:
+            if following in seen:
                 raise PullFailed("接口两次给出同一个 next_cursor，停在这里以免没完没了")
             cursor = following
+            seen |= {cursor} - {""}
         raise PullFailed(f"一个时间段超过 {_MOST_PAGES} 页，请调大 page_size")
 
     def _headers(self, caller: Caller) -> dict[str, str]:

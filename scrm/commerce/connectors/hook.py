@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
-import msgspec
 from aiohttp import ClientSession
 from pydantic import BaseModel, ConfigDict, Field
 
+from scrm.commerce.connectors import plain_json
 from scrm.errors import ScrmError
 
 Plain = dict[str, Any]
@@ -136,11 +136,9 @@ def short_key(text: str) -> str:
 def read_json(body: bytes) -> Any:
     """Plain values; raises Unreadable."""
     try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return plain_json.decode(body)
+    except ValueError as error:
         raise Unreadable(f"不是合法的 JSON：{error}") from None
-    except RecursionError:
-        raise Unreadable("JSON 嵌套太深") from None
 
 
 def read_object(body: bytes) -> Plain:

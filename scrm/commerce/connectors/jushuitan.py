@@ -22,6 +22,7 @@ from scrm.commerce.connectors.pull import (
     Stream,
     Tokens,
     Window,
+    check_pace,
     check_shops,
     find_shop,
 )
@@ -80,6 +81,7 @@ _REFRESH = "/openWeb/auth/refreshToken"
 _TOKEN_WRONG = 100
 _REFUSED = frozenset((10, 130, 140, 170, 190, 10015))
 _PAGE = 50
+_AHEAD = timedelta(days=2)
 
 
 class Options(SourceOptions):
@@ -152,10 +154,10 @@ class Jushuitan(Pull):
 
     async def _ask(self, caller: Caller, path: str, biz: Plain) -> Plain:
         expires_at = caller.tokens.expires_at
-        if caller.tokens.refresh and expires_at is not None and expires_at < caller.now() + timedelta(days=2):
+        if caller.tokens.refresh and expires_at is not None and expires_at < caller.now() + _AHEAD:
             await self._refresh(caller)
         answer = await self._post(caller, path, biz)
-        if answer.get("code") == _TOKEN_WRONG and caller.tokens.refresh:
+        if _code(answer) == _TOKEN_WRONG and caller.tokens.refresh:
             await self._refresh(caller)
             answer = await self._post(caller, path, biz)
         _check(answer)
@@ -176,24 +178,27 @@ class Jushuitan(Pull):
             }
             return told | {"sign": sign(self.options.app_secret.get_secret_value(), told)}
 
-        answer = await caller.post_form(self.options.api_base + path, signed)
+        answer = await caller.post_form(self.options.api_base + path, signed, _check_pace)
         if not isinstance(answer, dict):
             raise PullFailed("聚水潭的回答不是一个 JSON 对象，稍后自动重试")
         return answer
 
     async def _refresh(self, caller: Caller) -> None:
         """Doc: refreshToken gives a new pair; how long it lives is what the answer says."""
+        if await caller.has_newer_tokens():
+            return
         fields = {"grant_type": "refresh_token", "refresh_token": caller.tokens.refresh, "scope": "all"}
         answer = await self._send(caller, _REFRESH, fields)
         access = word(pick(answer, "data", "access_token"))
         if not access:
             raise PullRefused("聚水潭没有换发新的 access_token，请在聚水潭开放平台重新授权，并更新设置里的两个 token")
-        seconds = _number(pick(answer, "data", "expires_in"))
+        seconds = min(_number(pick(answer, "data", "expires_in")) or 0, 10**9)
         await caller.renew(
             Tokens(
                 access,
                 word(pick(answer, "data", "refresh_token")) or caller.tokens.refresh,
-                caller.now() + timedelta(seconds=seconds) if seconds else None,
+                # What lives for less is renewed when it has ended, not before every question.
+                caller.now() + life if (life := timedelta(seconds=seconds)) > 2 * _AHEAD else None,
             )
         )
 
@@ -294,11 +299,24 @@ class Jushuitan(Pull):
         return [Part(read_order(plain))]
 
 
+def _code(answer: Plain) -> int | None:
+    """None where it is no number; 0 where all is well."""
+    return _number(answer.get("code") or 0)
+
+
+def _text(answer: Plain) -> str:
+    return f"聚水潭回答 {word(answer.get('code'))}：{word(answer.get('msg'), 200)}"
+
+
+def _check_pace(answer: Any) -> None:
+    if isinstance(answer, dict) and _code(answer) != 0:
+        check_pace(_text(answer))
+
+
 def _check(answer: Plain) -> None:
-    code = answer.get("code")
-    if code in (0, "0", None):
+    code, text = _code(answer), _text(answer)
+    if code == 0:
         return
-    text = f"聚水潭回答 {code}：{word(answer.get('msg'), 200)}"
     if code == _TOKEN_WRONG:
         raise PullRefused(f"{text}。授权已失效，请重新授权并更新设置里的 access_token")
     if code in _REFUSED:

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import aiohttp
-import msgspec
 
 from scrm.clock import Clock
 from scrm.commerce.canonical import Order
+from scrm.commerce.connectors import plain_json
 from scrm.commerce.connectors.hook import Plain
 
 BODY_LIMIT = 32 * 1024 * 1024
@@ -26,6 +26,12 @@ class PullFailed(Exception):
     """A source did not answer as it should; asking again later may help. The text is for the manager."""
 
     retry_seconds: float | None = None
+
+
+class AskedTooOften(PullFailed):
+    """The source wants fewer questions, also because other programs of the shop share its limits."""
+
+    retry_seconds = 15.0
 
 
 class PullRefused(PullFailed):
@@ -101,9 +107,10 @@ class Caller:
         *,
         limits: tuple[tuple[int, float], ...] = (),
         keep: Callable[[Tokens], Awaitable[None]] | None = None,
+        find: Callable[[], Awaitable[Tokens | None]] | None = None,
     ) -> None:
-        """`limits` are (calls, seconds) for each path; `keep` remembers tokens that were renewed."""
-        self._session, self._clock, self._limits, self._keep = session, clock, limits, keep
+        """`limits` are (calls, seconds) for each path; `keep` remembers tokens that were renewed, `find` finds them."""
+        self._session, self._clock, self._limits, self._keep, self._find = session, clock, limits, keep, find
         self._called: dict[str, deque[float]] = {}
         self.tokens = Tokens("")
 
@@ -115,19 +122,40 @@ class Caller:
         if self._keep is not None:
             await self._keep(tokens)
 
-    async def post_form(self, url: str, fields: Callable[[], Mapping[str, str]]) -> Any:
-        """The JSON answer to a form; `fields` are made anew for each try, because signatures grow old."""
-        return await self._call("POST", url, lambda: {"data": dict(fields())})
+    async def has_newer_tokens(self) -> bool:
+        """Whether another process has renewed them meanwhile: then they are taken, for ours renew nothing any more."""
+        found = await self._find() if self._find is not None else None
+        if found is None or found == self.tokens:
+            return False
+        self.tokens = found
+        return True
+
+    async def post_form(
+        self, url: str, fields: Callable[[], Mapping[str, str]], check: Callable[[Any], None] = lambda answer: None
+    ) -> Any:
+        """The JSON answer to a form; `fields` are made anew for each try, because signatures grow old.
+
+        `check` raises PullFailed for an answer that is worth another try.
+        """
+        return await self._call("POST", url, lambda: {"data": dict(fields())}, check)
 
     async def get(self, url: str, params: Mapping[str, str], headers: Callable[[], Mapping[str, str]]) -> Any:
         """The JSON answer to a GET."""
         return await self._call("GET", url, lambda: {"params": dict(params), "headers": dict(headers())})
 
-    async def _call(self, method: str, url: str, make: Callable[[], dict[str, Any]]) -> Any:
+    async def _call(
+        self,
+        method: str,
+        url: str,
+        make: Callable[[], dict[str, Any]],
+        check: Callable[[Any], None] = lambda answer: None,
+    ) -> Any:
         for seconds in (*_RETRY_SECONDS, None):
             await self._take_turn(url)
             try:
-                return await self._once(method, url, make())
+                answer = await self._once(method, url, make())
+                check(answer)
+                return answer
             except PullRefused:
                 raise
             except (PullFailed, aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
@@ -154,11 +182,13 @@ class Caller:
                 raise PullRefused(f"{where}：密钥或授权不对，请核对设置与对方后台的 IP 白名单")
             if response.status == 404:
                 raise PullRefused(f"{where}：没有这个地址，请核对设置里的网址")
+            if response.status == 429:
+                raise AskedTooOften(f"{where}：请求太频繁，稍后自动重试")
             if response.status != 200:
                 raise PullFailed(f"{where}，稍后自动重试")
         try:
-            return msgspec.json.decode(bytes(body))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return plain_json.decode(bytes(body))
+        except ValueError:
             raise PullFailed(f"{where}，但内容不是 JSON，稍后自动重试") from None
 
     async def _take_turn(self, url: str) -> None:
@@ -219,6 +249,16 @@ class Pull(ABC):
     def version(self, record: Plain) -> int:
         """The row version of a record, 0 where there is none."""
         return 0
+
+
+# How ERPs say that they are asked too often; their codes for it differ and are documented nowhere.
+_TOO_OFTEN = ("频繁", "频率", "限流", "超限", "too many", "rate limit")
+
+
+def check_pace(text: str) -> None:
+    """Raises AskedTooOften where an answer's text says so."""
+    if any(words in text.lower() for words in _TOO_OFTEN):
+        raise AskedTooOften(f"{text}，稍后自动重试")
 
 
 def find_shop(shops: Mapping[str, str], shop_id: str, channel: str) -> tuple[str, str]:

@@ -84,17 +84,20 @@ def epoch(name: str, value: Any) -> datetime | None:
 
 
 def moment(name: str, value: Any, zone: timezone = CHINA) -> datetime | None:
-    """ISO 8601 or `2026-01-01 08:00:00`; without an offset it is in `zone`. None for what is not there."""
+    """ISO 8601 or `2026-01-01 08:00:00`; without an offset it is in `zone`. None for what is not there.
+
+    Not there is also what databases keep for it: the years 0 and 1.
+    """
     text = word(value)
-    if text in ("", "0") or text.startswith("0000-"):
+    if text in ("", "0") or text.startswith(("0000-", "0001-")):
         return None
     if text.isdecimal():
         return epoch(name, value)
     try:
         parsed = datetime.fromisoformat(text)
-    except ValueError:
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise Unreadable(f"{name}：应为时间，收到 {text[:30]}") from None
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=zone)).astimezone(UTC)
 
 
 def count(name: str, value: Any, otherwise: int = 1) -> int:
@@ -103,9 +106,12 @@ def count(name: str, value: Any, otherwise: int = 1) -> int:
     if not text:
         return otherwise
     try:
-        return int(Decimal(text))
-    except (InvalidOperation, ValueError, OverflowError):
-        raise Unreadable(f"{name}：应为数量，收到 {text[:30]}") from None
+        number = Decimal(text)
+        if number.is_finite() and abs(number) < 10**9:
+            return int(number)
+    except InvalidOperation:
+        pass
+    raise Unreadable(f"{name}：应为数量，收到 {text[:30]}")
 
 
 def total(amounts: Iterator[int | None]) -> int | None:

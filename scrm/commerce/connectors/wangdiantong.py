@@ -20,6 +20,7 @@ from scrm.commerce.connectors.pull import (
     Standing,
     Stream,
     Window,
+    check_pace,
     check_shops,
     find_shop,
 )
@@ -44,6 +45,7 @@ _REFUND_PLATFORM = {
 _REFUND_PROCESS = {"10": "cancelled", "20": "requested", "30": "agreed", "40": "rejected", "60": "waiting_return"}
 _REFUND_TYPES = {"1": "refund_only_unshipped", "2": "return_refund", "3": "exchange", "4": "refund_only_shipped"}
 _PAGE = 100
+_MOST_PAGES = 10_000
 
 
 class Options(SourceOptions):
@@ -91,6 +93,8 @@ class Wangdiantong(Pull):
     async def pages(self, caller: Caller, stream: str, window: Window) -> AsyncIterator[Page]:
         first, total = await self._ask(caller, stream, window, 0)
         last = max(0, (total - 1) // _PAGE)
+        if last > _MOST_PAGES or (not total and len(first) >= _PAGE):
+            raise PullFailed(f"旺店通说一个小时里有 {total} 条记录，与内容不符，请联系旺店通核对接口，稍后自动重试")
         for number in range(last, 0, -1):
             records, _ = await self._ask(caller, stream, window, number)
             yield Page(records)
@@ -115,12 +119,10 @@ class Wangdiantong(Pull):
             secret = self.options.app_secret.get_secret_value()
             return fields | {"sign": sign(secret, fields, length=self.options.sign_length)}
 
-        answer = await caller.post_form(f"{self.options.api_base.rstrip('/')}/{path}", signed)
+        answer = await caller.post_form(f"{self.options.api_base.rstrip('/')}/{path}", signed, _check_pace)
         if not isinstance(answer, dict):
             raise PullFailed("旺店通的回答不是一个 JSON 对象，稍后自动重试")
-        code = word(answer.get("code"))
-        if code not in ("", "0"):
-            text = f"旺店通回答 {code}：{word(answer.get('message'), 200)}"
+        if text := _trouble(answer):
             if any(words in text for words in ("签名", "sign", "appkey", "权限", "sid")):
                 raise PullRefused(f"{text}。请核对 sid、app_key、app_secret 与接口权限")
             raise PullFailed(f"{text}，稍后自动重试")
@@ -215,6 +217,17 @@ class Wangdiantong(Pull):
         return [Part(read_order(plain))]
 
 
+def _trouble(answer: Plain) -> str:
+    """What an answer complains of; '' when all is well."""
+    code = word(answer.get("code"))
+    return f"旺店通回答 {code}：{word(answer.get('message'), 200)}" if code not in ("", "0") else ""
+
+
+def _check_pace(answer: object) -> None:
+    if isinstance(answer, dict):
+        check_pace(_trouble(answer))
+
+
 def _told(at: datetime) -> str:
     return at.astimezone(ZoneInfo("Asia/Shanghai")).strftime("%Y-%m-%d %H:%M:%S")
 
@@ -225,7 +238,7 @@ def _numbers(value: object) -> list[str]:
 
 def _status(record: Plain) -> tuple[str, Standing]:
     told = word(record.get("trade_status"))
-    code = int(told) if told.isdecimal() else -1
+    code = int(told) if told.isdecimal() and len(told) <= 9 else -1
     was_paid = bool(moment("pay_time", record.get("pay_time")))
     if code == 5:
         return ("closed" if was_paid and word(record.get("refund_status")) == "3" else "cancelled"), "cancelled"

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
-import msgspec
 from aiohttp import ClientSession
 from pydantic import AliasChoices, Field, SecretStr
 
+from scrm.commerce.connectors import plain_json
 from scrm.commerce.connectors.asking import ask
 from scrm.commerce.connectors.hook import (
     Answer,
@@ -187,11 +187,9 @@ def _message(data: Plain) -> Plain:
         raise Unreadable("msg 应为文本或对象")
     for text in (told, unquote_plus(told), unquote(told)):
         try:
-            found = msgspec.json.decode(text)
-        except (msgspec.DecodeError, UnicodeError):
+            found = plain_json.decode(text)
+        except ValueError:
             continue
-        except RecursionError:
-            break
         if isinstance(found, dict):
             return found
     raise Unreadable("msg 解不开：应为 URL 编码的 JSON")
@@ -348,8 +346,8 @@ def _spec(told: Any) -> str:
     text = word(told)
     if text.startswith("["):
         try:
-            return " ".join(word(one.get("v")) for one in dicts(msgspec.json.decode(text)))
-        except msgspec.DecodeError:
+            return " ".join(word(one.get("v")) for one in dicts(plain_json.decode(text)))
+        except ValueError:
             return text
     return text
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Connection, Row
-from sqlalchemy.exc import DataError, IntegrityError
 
 from scrm.commerce import status_words
 from scrm.commerce import store as order_store
@@ -20,6 +19,7 @@ from scrm.commerce.hooks.masking import cover_phones
 from scrm.commerce.hooks.metrics import HOOK_MESSAGES
 from scrm.commerce.hooks.store import Message
 from scrm.db import Priority
+from scrm.db.row_errors import ABOUT_A_ROW
 from scrm.db.vault import Vault
 from scrm.errors import Invalid
 from scrm.services import Services
@@ -58,7 +58,7 @@ async def _apply(services: Services, messages: list[Message]) -> None:
     try:
         await services.db.write_as(Priority.IMPORT, store.apply, messages, now=now, vault=vault)
         return
-    except _ABOUT_A_ROW as error:
+    except ABOUT_A_ROW as error:
         if len(messages) == 1:
             log.error("hook.failed", source=messages[0].source, message=messages[0].id, error=type(error).__name__)
             _end(messages[0], f"保存订单时出错：{type(error).__name__}: {error}"[:300])
@@ -66,10 +66,6 @@ async def _apply(services: Services, messages: list[Message]) -> None:
             return
     for message in messages:
         await _apply(services, [message])
-
-
-# Anything else is the database's own trouble: the work item comes again.
-_ABOUT_A_ROW = (DataError, IntegrityError, ValueError, TypeError, LookupError, AttributeError, AssertionError)
 
 
 def _end(message: Message, reason: str, state: store.State = "failed") -> None:

@@ -12,10 +12,11 @@ import structlog
 from sqlalchemy import Connection
 
 from scrm.commerce.connectors.hook import Unreadable
-from scrm.commerce.connectors.pull import Caller, Page, Pull, PullFailed, Stream, Tokens, Window
+from scrm.commerce.connectors.pull import Caller, Pull, PullFailed, Stream, Tokens, Window
 from scrm.commerce.pulls import store
 from scrm.commerce.pulls.kinds import Pulls, pulls_of
 from scrm.commerce.store import Route
+from scrm.db.row_errors import ABOUT_A_ROW
 from scrm.errors import Invalid, NotFound
 from scrm.services import Services
 from scrm.work import queue
@@ -129,15 +130,16 @@ class _Run:
         """True when everything up to now is kept."""
         cursor = await self.services.db.read(store.find_cursor, self.pull.key, self.stream.key)
         until = self._begun_at - self.stream.lag
-        if self.stream.counts_versions and cursor.version and cursor.reached_at is not None:
+        since = cursor.reached_at
+        if since is None:
+            since = cursor.begun_at - timedelta(days=self.pull.options.since_days)
+        # Row versions tell nothing of what is history: they begin where it has been read to its end.
+        if self.stream.counts_versions and cursor.version and since >= cursor.begun_at - self.stream.lag:
             if await self._read_newer(cursor.version):
                 await self._advance(until)
                 return True
             return False
-        since = cursor.reached_at
-        if since is None:
-            since = cursor.begun_at - timedelta(days=self.pull.options.since_days)
-        for window in windows(since - self.stream.overlap, until, self.stream.span):
+        for window in windows(since - self.stream.overlap, until, self.stream.span, cut_at=cursor.begun_at):
             # What happened before we knew the source is history: it starts no playbook.
             route: Route = "file" if window.ends_at <= cursor.begun_at else self.pull.route
             await self._read_window(window, route)
@@ -148,7 +150,7 @@ class _Run:
 
     async def _read_newer(self, version: int) -> bool:
         async for page in self.pull.newer(self.caller, self.stream.key, version):
-            await self._save(page, self.pull.route)
+            await self._save(page.records, self.pull.route)
             if self._is_turn_over():
                 return False
         return True
@@ -156,21 +158,36 @@ class _Run:
     async def _read_window(self, window: Window, route: Route) -> None:
         """All pages; once more when the window shrank meanwhile, because what follows a gap moved past us."""
         for _ in range(_READINGS):
-            totals = []
+            totals: list[int] = []
+            last: list[dict[str, Any]] = []
             async for page in self.pull.pages(self.caller, self.stream.key, window):
                 if page.total is not None:
                     totals.append(page.total)
-                await self._save(page, route)
+                if page.records and page.records == last:
+                    raise PullFailed("两次翻页得到完全相同的内容，停在这里以免没完没了，请核对对方接口的翻页")
+                last = page.records
+                await self._save(page.records, route)
             if not totals or min(totals) == totals[0]:
                 return
 
-    async def _save(self, page: Page, route: Route) -> None:
-        if not page.records:
+    async def _save(self, records: list[dict[str, Any]], route: Route) -> None:
+        """All of a page in one transaction; where one of them cannot be kept, one by one."""
+        if not records:
             return
-        self.counts["records"] += len(page.records)
         zone = self.services.settings.shop.zone
-        read = await asyncio.to_thread(read_page, self.pull, self.stream.key, page.records, zone)
-        version = max(map(self.pull.version, page.records), default=0) if self.stream.counts_versions else 0
+        read = await asyncio.to_thread(read_page, self.pull, self.stream.key, records, zone)
+        try:
+            await self._keep(records, read, route)
+        except ABOUT_A_ROW as error:
+            if len(records) > 1:
+                for record in sorted(records, key=self.pull.version):
+                    await self._save([record], route)
+                return
+            log.exception("pull.record_failed", source=self.pull.key, stream=self.stream.key)
+            await self._keep(records, unkept(self.pull, self.stream.key, records[0], error), route)
+
+    async def _keep(self, records: list[dict[str, Any]], read: store.Read, route: Route) -> None:
+        version = max(map(self.pull.version, records)) if self.stream.counts_versions else 0
         saved = await self.services.db.write(
             store.save_page,
             self.pull.key,
@@ -181,6 +198,7 @@ class _Run:
             now=self.services.clock.now(),
             version=version,
         )
+        self.counts["records"] += len(records)
         self.counts["unreadable"] += len(read.rejects)
         self.counts.update("unchanged" if one.result == "stale" else one.result for one in saved)
 
@@ -191,10 +209,12 @@ class _Run:
         return self.services.clock.now() - self._begun_at >= TURN
 
 
-def windows(since: datetime, until: datetime, span: timedelta) -> Iterator[Window]:
-    """From `since` to `until` in pieces of at most `span`, the oldest first."""
+def windows(since: datetime, until: datetime, span: timedelta, *, cut_at: datetime) -> Iterator[Window]:
+    """From `since` to `until` in pieces of at most `span`, the oldest first; none reaches over `cut_at`."""
     while since < until:
         end = min(since + span, until)
+        if since < cut_at < end:
+            end = cut_at
         yield Window(since, end)
         since = end
 
@@ -203,16 +223,30 @@ def read_page(pull: Pull, stream: str, records: list[dict[str, Any]], zone: Zone
     """Each record as parts of orders, or as one that could not be read, with the reason."""
     read = store.Read()
     for record in records:
-        name = pull.name(stream, record) or "（没有编号）"
+        name = _name(pull, stream, record)
         try:
             read.parts += pull.read(stream, record, zone)
         except Unreadable as error:
             read.rejects.append(store.Reject(name, str(error), record))
         except Invalid as error:
             read.rejects.append(store.Reject(name, error.text, record))
+        except Exception as error:
+            # A connector that stumbles over a shape it never saw: the other records of the page are none the worse.
+            log.exception("pull.record_failed", source=pull.key, stream=stream)
+            read.rejects += unkept(pull, stream, record, error).rejects
         else:
             read.good.append(name)
     return read
+
+
+def unkept(pull: Pull, stream: str, record: dict[str, Any], error: Exception) -> store.Read:
+    """A record that nobody expected: shown with the kind of trouble, for its text may hold what is private."""
+    reason = f"处理时出错（{type(error).__name__}），升级程序后可以重新解析"
+    return store.Read(rejects=[store.Reject(_name(pull, stream, record), reason, record)])
+
+
+def _name(pull: Pull, stream: str, record: dict[str, Any]) -> str:
+    return pull.name(stream, record).replace("\0", "") or "（没有编号）"
 
 
 async def _caller(services: Services, pull: Pull) -> Caller:
@@ -225,9 +259,11 @@ async def _caller(services: Services, pull: Pull) -> Caller:
         async def keep(tokens: Tokens) -> None:
             await services.db.write(store.keep_token, pull.key, origin, tokens, services.vault)
 
-        caller = Caller(services.http, services.clock, limits=pull.limits, keep=keep)
-        kept: Tokens | None = await services.db.read(store.find_token, pull.key, origin, services.vault)
-        caller.tokens = kept or own
+        async def find() -> Tokens | None:
+            return await services.db.read(store.find_token, pull.key, origin, services.vault)
+
+        caller = Caller(services.http, services.clock, limits=pull.limits, keep=keep, find=find)
+        caller.tokens = await find() or own
         callers[pull.key] = caller
     return caller
 
@@ -251,13 +287,16 @@ async def run_replay(services: Services, item: queue.Claimed) -> None:
         for row in rows:
             record = msgspec.json.decode(services.vault.open(row.sealed))
             read = read_page(pull, row.stream, [record], services.settings.shop.zone)
-            await services.db.write(
-                store.save_page,
-                source,
-                row.stream,
-                read,
-                route=pull.route,
-                vault=services.vault,
-                now=services.clock.now(),
-            )
+            try:
+                await services.db.write(
+                    store.save_page,
+                    source,
+                    row.stream,
+                    read,
+                    route=pull.route,
+                    vault=services.vault,
+                    now=services.clock.now(),
+                )
+            except ABOUT_A_ROW:
+                log.exception("pull.record_failed", source=source, stream=row.stream)  # it stays in the list
         after = rows[-1].id
