@@ -324,7 +324,18 @@ def refuse_unusable(coupon: Issue, now: datetime) -> None:
 
 
 def find_code(conn: Connection, code: str) -> int:
-    """The issue of a code as it stands, or as people type it: small letters, gaps, hyphens. Locked."""
+    """`seek_code` that raises NotFound."""
+    found = seek_code(conn, code)
+    if found is None:
+        raise NotFound("没有这张券：请核对券码")
+    return found
+
+
+def seek_code(conn: Connection, code: str) -> int | None:
+    """The issue of a code as it stands, or as people type it: small letters, gaps, hyphens. Locked.
+
+    A code of a pool that nobody was given is not looked for in another spelling: that would be another's coupon.
+    """
     exact = code.strip()
     typed = "".join(mark for mark in exact.upper() if mark.isalnum())
     for written in dict.fromkeys((exact, typed)):
@@ -333,7 +344,9 @@ def find_code(conn: Connection, code: str) -> int:
         ).one_or_none()
         if row is not None:
             return int(row.id)
-    raise NotFound("没有这张券：请核对券码")
+        if conn.execute(select(coupon_code.c.code).where(coupon_code.c.code == written)).first() is not None:
+            return None
+    return None
 
 
 def tell(conn: Connection, name: str, coupon: Issue, now: datetime, **facts: Any) -> None:

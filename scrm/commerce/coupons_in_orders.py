@@ -90,10 +90,8 @@ def _counts(order: Row[Any]) -> bool:
 
 
 def _redeem(conn: Connection, use: Row[Any], now: datetime) -> None:
-    issue = conn.execute(
-        coupons.ISSUES.where(coupon_issue.c.code.in_({use.code, use.code.upper()})).with_for_update(of=coupon_issue)
-    ).first()
-    if issue is None:
+    issue_id = coupons.seek_code(conn, use.code)
+    if issue_id is None:
         # In a pool of ours and used by somebody we did not give it to: never to be given to anybody.
         conn.execute(
             update(coupon_code)
@@ -101,7 +99,7 @@ def _redeem(conn: Connection, use: Row[Any], now: datetime) -> None:
             .values(issue_id=0)
         )
         return
-    coupon = coupons.Issue(**issue._mapping)
+    coupon = coupons.get_issue(conn, issue_id)
     if coupon.state not in ("issued", "void"):
         return
     # The shop took it: our own clock and our withdrawal come too late.
@@ -118,6 +116,8 @@ def _redeem(conn: Connection, use: Row[Any], now: datetime) -> None:
                 "order_no": use.order_no,
                 "channel": use.channel,
                 "store": use.shop_key,
+                # Comes the order to nothing, it is withdrawn again.
+                **({"void": coupon.redemption} if coupon.state == "void" else {}),
             },
             order_no=use.order_no,
             order_id=use.order_id,

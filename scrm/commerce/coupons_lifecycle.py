@@ -100,23 +100,29 @@ def _release(conn: Connection, batch_key: str, issue_ids: list[int], now: dateti
 
 
 def give_back(conn: Connection, issue_ids: Collection[int], *, now: datetime, reason: str) -> int:
-    """Coupons whose order came to nothing can be used again, until the end they always had; returns how many."""
-    given = conn.execute(
-        update(coupon_issue)
+    """Coupons whose order came to nothing can be used again, until the end they always had; returns how many.
+
+    Those that had been withdrawn before the order used them are withdrawn again.
+    """
+    used = conn.execute(
+        select(coupon_issue.c.id, coupon_issue.c.redemption)
         .where(among(conn, coupon_issue.c.id, sorted(issue_ids)), coupon_issue.c.state == "redeemed")
-        .values(
-            state="issued",
-            redeemed_at=None,
-            redemption=None,
-            order_id=None,
-            order_no="",
-            discount_fen=0,
-            restored=coupon_issue.c.restored + 1,
-            tell_at=case((coupon_issue.c.expires_at > now, coupon_issue.c.expires_at), else_=None),
+        .order_by(coupon_issue.c.id)
+        .with_for_update()
+    ).all()
+    ids = []
+    for row in used:
+        withdrawn = (row.redemption or {}).get("void")
+        again: dict[str, Any] = {"state": "void", "redemption": withdrawn}
+        if withdrawn is None:
+            ids.append(row.id)
+            tell_at = case((coupon_issue.c.expires_at > now, coupon_issue.c.expires_at), else_=None)
+            again = {"state": "issued", "redemption": None, "restored": coupon_issue.c.restored + 1, "tell_at": tell_at}
+        conn.execute(
+            update(coupon_issue)
+            .where(coupon_issue.c.id == row.id)
+            .values(redeemed_at=None, order_id=None, order_no="", discount_fen=0, **again)
         )
-        .returning(coupon_issue.c.id)
-    )
-    ids = sorted(given.scalars())
     publish(conn, [coupons.event_of("coupon.restored", one, now, reason=reason) for one in _load(conn, ids)], now=now)
     return len(ids)
 

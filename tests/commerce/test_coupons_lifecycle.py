@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, func, select
 
 from scrm.commerce import coupons, coupons_in_orders, coupons_lifecycle
@@ -12,6 +13,7 @@ from scrm.commerce.models import coupon_batch, coupon_code, coupon_issue
 from scrm.commerce.store import save_orders
 from scrm.db import Database
 from scrm.db.vault import Vault
+from scrm.errors import NotFound
 from scrm.events import event
 from tests.commerce.conftest import NOW, add_person
 
@@ -132,4 +134,31 @@ async def test_a_code_of_the_pool_that_somebody_else_used_is_given_to_nobody(db:
     await db.write(coupons.add_codes, "new", ["AAAA1"])
     await take(db, vault, status="paid", coupons=[{"code": "AAAA1"}])
     assert await db.read(lambda conn: conn.execute(select(coupon_code.c.issue_id)).scalar_one()) == 0
+    assert await db.read(coupons_lifecycle.count_free, "new") == 0
+
+
+async def test_a_withdrawn_coupon_is_withdrawn_again_when_the_order_that_used_it_is_refunded(
+    db: Database, vault: Vault
+) -> None:
+    await batch(db, face_fen=3000)
+    made = await issue(db, await db.write(add_person))
+    await db.write(coupons_lifecycle.void, made.code, now=NOW, by="chenlan")
+    uses = [{"code": made.code, "discount_fen": 3000}]
+    await take(db, vault, status="paid", coupons=uses)
+    assert (await look(db, made.id)).state == "redeemed"
+    await take(db, vault, status="closed", refunds=[{"refund_no": "R1", "status": "refunded", "amount_fen": 19900}])
+    withdrawn = await look(db, made.id)
+    assert (withdrawn.state, (withdrawn.redemption or {})["by"], withdrawn.order_no) == ("void", "chenlan", "")
+    assert await told(db) == ["coupon.voided", "coupon.redeemed"]
+
+
+async def test_codes_that_differ_in_small_letters_are_two_customers_coupons(db: Database, vault: Vault) -> None:
+    await batch(db, kind="pool")
+    await db.write(coupons.add_codes, "new", ["abc1x", "ABC1X"])
+    made = await issue(db, await db.write(add_person))
+    (other,) = {"abc1x", "ABC1X"} - {made.code}
+    await take(db, vault, status="paid", coupons=[{"code": other}])
+    assert (await look(db, made.id)).state == "issued"
+    with pytest.raises(NotFound):
+        await db.write(coupons.redeem, other, now=NOW, by="till")
     assert await db.read(coupons_lifecycle.count_free, "new") == 0
