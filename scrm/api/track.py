@@ -65,10 +65,16 @@ async def _take(request: web.Request) -> dict[str, Any]:
     body = reading.read_body(await _body(request))
     is_trusted = await _check_key(request, body, services)
     if not is_trusted and limits.is_bot(request.headers.get("User-Agent", "")):
-        return {"accepted": 0, "ignored": len(body.get("events") or ()), "refused": []}
+        listed = body.get("events")
+        return {"accepted": 0, "ignored": len(listed) if isinstance(listed, list) else 0, "refused": []}
     now = services.clock.now()
-    token = body.get("token")
-    proven = tokens.read_token(services.vault, token, now=now) if isinstance(token, str) and token else ()
+    token, proven = body.get("token"), tuple[reading.Claim, ...]()
+    notice: dict[str, str] = {}
+    try:
+        proven = tokens.read_token(services.vault, token, now=now) if isinstance(token, str) and token else ()
+    except tokens.Expired as error:
+        # What happened on a page that has been open since yesterday counts all the same.
+        notice = {"notice": error.text}
     batch = reading.read_batch(body, now=now, vault=services.vault, is_trusted=is_trusted, proven=proven)
     saved = await services.db.together(store.save_batches, batch)
     return {
@@ -76,6 +82,7 @@ async def _take(request: web.Request) -> dict[str, Any]:
         "ignored": saved.ignored,
         "refused": list(batch.refused),
         "identified": saved.person_id is not None,
+        **notice,
     }
 
 

@@ -197,7 +197,10 @@ def _corrected(item: Mapping[str, Any], sent: Any, now: datetime) -> datetime:
     if occurred_at is None:
         raise Invalid(f"occurred_at“{str(written)[:40]}”看不懂：写成带时区的 ISO 8601 或毫秒时间戳")
     if sent_at is not None and abs(now - sent_at) > SKEW:
-        occurred_at += now - sent_at
+        try:
+            occurred_at += now - sent_at
+        except OverflowError:
+            raise Invalid("occurred_at 与 sent_at 相差太多，请检查时钟") from None
     if occurred_at > now + EARLIEST:
         raise Invalid("occurred_at 在未来 10 分钟以后，请检查时钟")
     if occurred_at < now - LATEST:

@@ -14,6 +14,10 @@ PURPOSE = "track identity"
 LIVES = timedelta(hours=24)
 
 
+class Expired(Invalid):
+    """Ours, and of yesterday: a page that has been open for long still carries it."""
+
+
 def make_token(vault: Vault, listed: Sequence[Mapping[str, Any]], *, now: datetime) -> str:
     """A token for these identities (`{kind, value, scope}`), good for a day. Raises Invalid when one is none.
 
@@ -30,15 +34,15 @@ def make_token(vault: Vault, listed: Sequence[Mapping[str, Any]], *, now: dateti
 
 
 def read_token(vault: Vault, token: str, *, now: datetime) -> tuple[Claim, ...]:
-    """The identities that a token proves; raises Invalid for a forged, damaged or expired one."""
+    """The identities that a token proves; raises Expired, or Invalid for a forged or damaged one."""
     payload, _, proof = token.partition(".")
-    if not vault.is_signed(PURPOSE, payload, proof):
+    if not token.isascii() or not vault.is_signed(PURPOSE, payload, proof):
         raise Invalid("token 不是本系统签发的，请用 POST /api/v1/track/tokens 重新获取")
     try:
         told = json.loads(vault.open(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)).decode()))
     except ValueError:
         raise Invalid("token 已损坏，请重新获取") from None
     if told["exp"] < now.timestamp():
-        raise Invalid("token 已过期（24 小时有效），请重新获取")
+        raise Expired("token 已过期（24 小时有效），请重新获取")
     claims = (read_claim(one, vault, is_trusted=True) for one in told["ids"])
     return tuple(claim for claim in claims if claim is not None)

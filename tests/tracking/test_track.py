@@ -96,7 +96,8 @@ async def test_a_phone_number_counts_only_when_the_shops_server_vouches_for_it(w
     assert (known.mask, known.confidence) == ("138****8001", "verified")
     assert await names_of(world, known.person_id) == ["product.viewed"]
     world.clock.advance(hours=25)
-    assert (await post(world, {"anonymous_id": PHONE_B, "token": token})).status == 422
+    late = await tell(world, PHONE_B, "product.viewed", token=token)
+    assert (late["accepted"], late["identified"], "已过期" in late["notice"]) == (1, False, True)
 
 
 async def test_without_consent_there_is_no_id_and_a_withdrawal_forgets(world: World) -> None:
@@ -172,12 +173,22 @@ async def test_only_the_shops_own_pages_may_post(world: World, origin: str, allo
 
 
 async def test_bad_requests_are_told_in_one_line(world: World) -> None:
-    for body, status in (("{", 422), ("7", 422), (json.dumps({"key": KEY, "events": [{}] * 101}), 422)):
+    for body, status in (
+        ("{", 422),
+        ("7", 422),
+        (json.dumps({"key": KEY, "events": [{}] * 101}), 422),
+        (json.dumps({"key": KEY, "token": "\ud800"}), 422),
+    ):
         assert (await world.client.post("/track", data=body)).status == status
+    refused = await post(
+        world, {"events": [{"name": "page.viewed", "occurred_at": 0, "sent_at": "9999-12-31T23:59:59Z"}]}
+    )
+    assert (refused.status, (await refused.json())["refused"][0]["index"]) == (200, 0)
     assert (await world.client.post("/track", data=json.dumps({"key": "wrong"}))).status == 401
     assert (await world.client.post("/track", data=b"x" * 70_000)).status == 413
     crawler = {"User-Agent": "Mozilla/5.0 (compatible; Baiduspider/2.0)"}
     assert (await (await post(world, {"events": [{"name": "page.viewed"}]}, **crawler)).json())["accepted"] == 0
+    assert (await post(world, {"events": 7}, **crawler)).status == 200
     answers = [(await post(world, {"events": []})).status for _ in range(60)]
     assert answers[-1] == 429
 
