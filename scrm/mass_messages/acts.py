@@ -1,7 +1,7 @@
 """What a manager does with a mass message that waits: remind the members, stop it, or take the stop back."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row
@@ -9,8 +9,11 @@ from sqlalchemy import Connection, Row
 from scrm.errors import Conflict, Forbidden, Invalid, NotFound
 from scrm.mass_messages import plan, store
 from scrm.mass_messages.dispatch import note_cancelled
+from scrm.mass_messages.results import stop_part
 from scrm.services import Services
 from scrm.wecom.errors import WeComError
+
+STOP_AGAIN = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +45,20 @@ async def remind(services: Services, message_id: int) -> Reminded:
 
 
 async def cancel(services: Services, message_id: int) -> int:
-    """Stop what has not gone out; what was sent stays. Returns how many parts were stopped; raises NotFound, Conflict."""
+    """Stop what has not gone out; what was sent stays. Returns how many parts were stopped; raises NotFound, Conflict.
+
+    What WeCom refuses for now is stopped later, by the tick that asks for results.
+    """
     parts = await services.db.write(_stop, message_id, services.clock.now())
     stopped, problem = 0, ""
     for row in parts:
         try:
-            await services.wecom.customer_messages.cancel_groupmsg_send(row.msgid)
+            await stop_part(services, row)
+            stopped += 1
         except WeComError as error:
-            if error.errcode != 41093:
-                problem = error.text
-                continue
-        await services.db.write(note_cancelled, row.id, services.clock.now())
-        stopped += 1
+            problem = error.text
     if problem:
-        raise Conflict(f"有 {len(parts) - stopped} 位员工的群发没能停止：{problem}")
+        raise Conflict(f"有 {len(parts) - stopped} 位员工的群发还没能停止，系统会接着试：{problem}")
     return stopped
 
 
@@ -74,6 +77,7 @@ def _stop(conn: Connection, message_id: int, now: datetime) -> list[Row[Any]]:
         if part.state == "planned":
             note_cancelled(conn, part.id, now)
         elif part.state == "created":
+            store.change_part(conn, part.id, poll_at=now + STOP_AGAIN)
             made.append(part)
     return made
 

@@ -24,6 +24,7 @@ PACE = (
     (timedelta(days=1), timedelta(minutes=10)),
     (timedelta(days=14), timedelta(hours=1)),
 )
+CANCELLED_ALREADY = 41093
 FOREIGN_SPAN = timedelta(days=2)
 _STATES = {2: "not_friend", 3: "capped"}
 
@@ -36,7 +37,7 @@ async def poll(services: Services) -> int:
     rows = await services.db.write(store.claim_pollable, now, now + PACE[0][1], AT_A_TIME)
     for row in rows:
         try:
-            await poll_part(services, row)
+            await (stop_part if row.message_state == "cancelled" else poll_part)(services, row)
         except WeComError as error:
             log.warning("mass_message.poll_failed", part=row.id, errcode=error.errcode)
             await _note_trouble(services, row, error)
@@ -44,7 +45,7 @@ async def poll(services: Services) -> int:
 
 
 async def _note_trouble(services: Services, row: Row[Any], error: WeComError) -> None:
-    if error.errcode == 41093:
+    if error.errcode == CANCELLED_ALREADY:
         await services.db.write(note_cancelled, row.id, services.clock.now())
     elif error.retry_class in (RetryClass.PARAMETER, RetryClass.CONFIGURATION, RetryClass.WINDOW):
         await services.db.write(store.change_part, row.id, poll_at=services.clock.now() + timedelta(hours=1))
@@ -52,15 +53,38 @@ async def _note_trouble(services: Services, row: Row[Any], error: WeComError) ->
 
 async def poll_part(services: Services, row: Row[Any]) -> None:
     """One part's confirmation and results; when everything is known, or after two weeks, it is done."""
+    confirmed_at = await _read(services, row)
+    await services.db.write(_settle, row.id, confirmed_at, services.clock.now())
+
+
+async def stop_part(services: Services, row: Row[Any]) -> None:
+    """Stop a part at WeCom (doc 97611); who got it before keeps it. The same again does no harm; raises WeComError.
+
+    The tick comes back to what was cut off here, or what WeCom refused for now: until then its member may still send it.
+    """
+    try:
+        await services.wecom.customer_messages.cancel_groupmsg_send(row.msgid)
+    except WeComError as error:
+        if error.errcode != CANCELLED_ALREADY:
+            raise
+    confirmed_at = await _read(services, row)
+    if confirmed_at is None:
+        await services.db.write(note_cancelled, row.id, services.clock.now())
+    else:
+        await services.db.write(_settle, row.id, confirmed_at, services.clock.now())
+
+
+async def _read(services: Services, row: Row[Any]) -> datetime | None:
+    """Keeps who got it; returns when its member confirmed it."""
     messages, msgid = services.wecom.customer_messages, row.msgid.partition("#")[0]
-    confirmed_at = row.confirmed_at
+    confirmed_at: datetime | None = row.confirmed_at
     async for task in messages.get_groupmsg_task(msgid):
         if task.userid.lower() == row.userid.lower() and task.is_sent:
             confirmed_at = task.sent_at or services.clock.now()
     if confirmed_at is not None:
         async for some in _in_chunks(messages.get_groupmsg_send_result(msgid, row.userid)):
             await services.db.write(apply_results, row, some, services.clock.now())
-    await services.db.write(_settle, row.id, confirmed_at, services.clock.now())
+    return confirmed_at
 
 
 async def _in_chunks(results: AsyncIterator[Sent]) -> AsyncIterator[list[Sent]]:
@@ -79,7 +103,7 @@ def apply_results(conn: Connection, row: Row[Any], results: list[Sent], now: dat
     sent = {each.target: each.sent_at or now for each in results if each.status == 1}
     message = store.find_message(conn, row.mass_message_id)
     assert message is not None  # noqa: S101 - messages are never deleted
-    if row.kind == "group" or message.origin not in ("own", "playbook"):
+    if message.kind == "group" or message.origin not in ("own", "playbook"):
         store.add_found(conn, row, sent)
     news = store.note_sent(conn, row.id, sent)
     for status, state in _STATES.items():

@@ -306,7 +306,7 @@ def claim_pollable(conn: Connection, now: datetime, again_at: datetime, limit: i
     ids = list(conn.execute(query).scalars())
     conn.execute(update(part).where(part.c.id.in_(ids)).values(poll_at=again_at))
     rows = conn.execute(
-        select(part, message.c.kind)
+        select(part, message.c.state.label("message_state"))
         .join(message, message.c.id == part.c.mass_message_id)
         .where(part.c.id.in_(ids))
         .order_by(part.c.id)

@@ -13,6 +13,7 @@ from scrm.sandbox.confirming import confirm_mass_message, send_personal_mass_mes
 from scrm.wecom.customer_messages import Created
 from scrm.wecom.errors import WeComUnreachable
 from scrm.work import queue
+from tests.fakes.deaths import killed_after, killed_before
 from tests.mass_messages.conftest import LINA, House, send
 
 
@@ -135,6 +136,48 @@ async def test_members_are_reminded_three_times_a_day_and_a_stopped_message_stay
     await acts.cancel(house.services, early)
     await house.settle()
     assert len(house.made) == 1
+
+
+CANCEL = "externalcontact/cancel_groupmsg_send"
+
+
+@pytest.mark.parametrize("break_off", [killed_before, killed_after])
+async def test_a_stop_that_was_cut_off_is_carried_out_by_the_tick(
+    house: House, monkeypatch: pytest.MonkeyPatch, break_off: Any
+) -> None:
+    xiaoman = await house.meet("xiaoman")
+    message_id = await send(house)
+    with break_off(monkeypatch, CANCEL):
+        await acts.cancel(house.services, message_id)
+    await house.pass_time(minutes=1)
+    assert house.made[0].is_cancelled
+    assert await house.states(message_id) == {xiaoman: "cancelled"}
+    asked = house.sandbox.gateway.usage[CANCEL].calls
+    await house.pass_time(hours=2)
+    assert house.sandbox.gateway.usage[CANCEL].calls == asked
+
+
+async def test_a_stop_that_wecom_refuses_for_now_is_told_and_carried_out_later(house: House) -> None:
+    xiaoman = await house.meet("xiaoman")
+    message_id = await send(house)
+    house.sandbox.faults.fail_next(CANCEL, 41063)
+    with pytest.raises(Conflict, match="系统会接着试"):
+        await acts.cancel(house.services, message_id)
+    assert await house.states(message_id) == {xiaoman: "waiting"}
+    await house.pass_time(minutes=1)
+    assert (house.made[0].is_cancelled, await house.states(message_id)) == (True, {xiaoman: "cancelled"})
+
+
+async def test_who_got_it_before_the_stop_is_known_to_have_it(house: House) -> None:
+    xiaoman, other = await house.meet("xiaoman"), await house.meet("other", "WuHao")
+    message_id = await send(house, Audience(userids=("lina", "WuHao")))
+    (made,) = (made for made in house.made if made.userids == ["lina"])
+    confirm_mass_message(house.sandbox, "lina", made.msgid)
+    await acts.cancel(house.services, message_id)
+    assert await house.states(message_id) == {xiaoman: "sent", other: "cancelled"}
+    assert {part.userid: part.state for part in await house.parts(message_id)} == {"lina": "done", "WuHao": "cancelled"}
+    assert (await house.message(message_id)).state == "cancelled"
+    assert (await plan.foresee(house.services, LINA)).over_quota == 1
 
 
 async def test_what_members_send_by_themselves_counts_too(house: House) -> None:

@@ -370,6 +370,30 @@ async def test_killed_around_the_call_a_group_step_is_made_once(
 
 
 @on_sqlite
+@pytest.mark.parametrize(("killed", "answer", "calls"), [(killed_before, 0, 1), (killed_after, 41093, 2)])
+async def test_killed_around_the_call_a_group_step_whose_time_is_over_is_still_stopped(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, killed: Any, answer: int, calls: int
+) -> None:
+    cancel = "externalcontact/cancel_groupmsg_send"
+    await group(shop, "g1", "lina")
+    hello = step("hello", "T0+1h", "G", content=Content(text="欢迎新朋友"), ttl=timedelta(hours=2))
+    await shop.run(playbook_of(hello, key="joiners", trigger=Trigger("group.joined")))
+    await shop.publish("group.joined", await shop.meet("甲"), key="g1", facts={"chat_id": "g1"})
+    await shop.settle()
+    shop.wecom.say("externalcontact/add_msg_template", {"msgid": "A"})
+    await shop.pass_time(hours=1)
+    with killed(monkeypatch, cancel):
+        await shop.pass_time(hours=2)
+    await revive(shop.services)
+    shop.wecom.say(cancel, answer)
+    await shop.pass_time(minutes=6)
+    assert len(shop.wecom.called(cancel)) == calls
+    assert [(row.state, row.reason) for row in await shop.rows(step_run)] == [
+        ("dropped", "群主没有在有效期内确认，已过期")
+    ]
+
+
+@on_sqlite
 @pytest.mark.parametrize(
     ("became", "state", "reason"), [("sent", "done", ""), ("capped", "failed", "企业微信：本群已收满")]
 )
