@@ -13,12 +13,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import asyncpg
+
+T = TypeVar("T")
 
 HOW_TO_GET_IT = "没有 PostgreSQL：运行 python3 dev.py setup（pip 版），或 apt-get install -y postgresql"
 START_SECONDS = 120
@@ -212,13 +215,27 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def run_apart(work: object, *args: object) -> None:
+def rows_of(url: str, sql: str) -> list[tuple[Any, ...]]:
+    """What a query answers, from any thread, whatever loop runs there."""
+
+    async def ask() -> list[tuple[Any, ...]]:
+        connection = await asyncpg.connect(url)
+        try:
+            return [tuple(row) for row in await connection.fetch(sql)]
+        finally:
+            await connection.close()
+
+    return run_apart(ask)
+
+
+def run_apart(work: Callable[..., Coroutine[Any, Any, T]], *args: object) -> T:
     """Run a coroutine function in a thread of its own, because the caller's thread may have a running loop."""
+    answer: list[T] = []
     failure: list[BaseException] = []
 
     def run() -> None:
         try:
-            asyncio.run(work(*args))  # type: ignore[operator]
+            answer.append(asyncio.run(work(*args)))
         except BaseException as error:
             failure.append(error)
 
@@ -227,3 +244,4 @@ def run_apart(work: object, *args: object) -> None:
     thread.join()
     if failure:
         raise failure[0]
+    return answer[0]

@@ -16,7 +16,7 @@ import pytest
 from scrm.clock import SystemClock
 from tests.fakes import wecom as fake
 from tests.fakes.wecom import FakeWeCom
-from tests.postgresql_server import free_port
+from tests.postgresql_server import free_port, rows_of
 from tests.server_process import ServerProcess, environment, start_serve
 from tests.waiting import eventually
 
@@ -92,10 +92,10 @@ async def wecom(aiohttp_server: Any) -> FakeWeCom:
 class Machine:
     """A computer with one database on which the server is started, killed and started again."""
 
-    def __init__(self, folder: Path, database: Path, api_base: str) -> None:
-        self.database = database
+    def __init__(self, folder: Path, database_url: str, api_base: str) -> None:
+        self.database_url = database_url
         self.log = folder / "scrm.log"
-        self._environ = environment(f"sqlite:///{database}", api_base)
+        self._environ = environment(database_url, api_base)
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self.server: ServerProcess | None = None
@@ -104,12 +104,24 @@ class Machine:
         self.server = await asyncio.to_thread(start_serve, self._environ, self.log, port=self._port)
         return self.server
 
+    @property
+    def database(self) -> Path:
+        """SQLite's file."""
+        return Path(self.database_url.removeprefix("sqlite:///"))
+
     def rows(self, sql: str) -> list[Any]:
+        if self.database_url.startswith("postgresql:"):
+            return rows_of(self.database_url, sql)
         with closing(sqlite3.connect(self.database)) as conn:
             return conn.execute(sql).fetchall()
 
     def number(self, sql: str) -> int:
         return int(self.rows(sql)[0][0])
+
+    def a_minute_passes(self) -> None:
+        """On PostgreSQL another process may be alive: what a dead one held is free when its leases end."""
+        if self.database_url.startswith("postgresql:"):
+            self.rows("UPDATE work_item SET lease_until = lease_until - 60000 WHERE state = 1")
 
     def kept_codes(self) -> set[str]:
         """Welcome codes in the bodies that the store has."""
@@ -129,7 +141,7 @@ class Machine:
 def machine(tmp_path: Path, sqlite_template: Path, wecom: FakeWeCom) -> Iterator[Machine]:
     database = tmp_path / "scrm.db"
     database.write_bytes(sqlite_template.read_bytes())
-    machine = Machine(tmp_path, database, wecom.url)  # type: ignore[attr-defined]
+    machine = Machine(tmp_path, f"sqlite:///{database}", wecom.url)  # type: ignore[attr-defined]
     yield machine
     if machine.server is not None and machine.server.process.poll() is None:
         machine.server.kill()

@@ -10,7 +10,7 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ STATE = {
     "members": "SELECT userid, name, is_active FROM member",
     "groups": "SELECT chat_id, name, owner, dismissed_at IS NULL FROM group_chat",
     "seats": "SELECT chat_id, userid, type FROM group_chat_member",
-    "inbox": "SELECT hex(digest), state, name, change_type FROM inbox_event",
+    "inbox": "SELECT digest, state, name, change_type FROM inbox_event",
     "transfers": "SELECT once FROM event WHERE name = 'contact.transfer_failed'",
 }
 RUNS_OF_LOST = """
@@ -101,8 +101,28 @@ class Shop:
         return {name: sorted(self.machine.rows(sql), key=repr) for name, sql in STATE.items()}
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """Makes migrated databases of one kind; answers their URLs."""
+    if request.param == "sqlite":
+        template, numbers = request.getfixturevalue("sqlite_template"), itertools.count()
+        yield lambda: f"sqlite:///{shutil.copy(template, tmp_path / f'scrm{next(numbers)}.db')}"
+        return
+    shelf, taken = request.getfixturevalue("postgresql_shelf"), []
+
+    def take() -> str:
+        taken.append(name := shelf.take())
+        return str(shelf.server.url(name))
+
+    yield take
+    for name in taken:
+        shelf.give_back(name)
+
+
 @pytest.fixture
-async def open_shop(tmp_path: Path, sqlite_template: Path, aiohttp_server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+async def open_shop(
+    tmp_path: Path, new_database: Callable[[], str], aiohttp_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> Any:
     # Two servers, two WeComs and the posts share the processors with a third server that starts.
     monkeypatch.setattr(server_process, "START_SECONDS", PATIENCE)
     machines: list[Machine] = []
@@ -113,7 +133,8 @@ async def open_shop(tmp_path: Path, sqlite_template: Path, aiohttp_server: Any, 
             month.tell(wecom)
             server = await aiohttp_server(wecom.app)
             folder = tmp_path / f"shop{len(machines)}"
-            machines.append(machine := new_machine(folder, sqlite_template, str(server.make_url("")).rstrip("/")))
+            folder.mkdir()
+            machines.append(machine := Machine(folder, new_database(), str(server.make_url("")).rstrip("/")))
             await machine.start()
             return Shop(machine, wecom, http)
 
@@ -121,12 +142,6 @@ async def open_shop(tmp_path: Path, sqlite_template: Path, aiohttp_server: Any, 
     for machine in machines:
         if machine.server is not None and machine.server.process.poll() is None:
             machine.server.kill()
-
-
-def new_machine(folder: Path, template: Path, api_base: str) -> Machine:
-    folder.mkdir()
-    shutil.copy(template, folder / "scrm.db")
-    return Machine(folder, folder / "scrm.db", api_base)
 
 
 def by_subject(events: list[tuple[str, str]]) -> list[list[str]]:
@@ -152,6 +167,7 @@ async def kill_twice(shop: Shop, count: int) -> None:
         await eventually(lambda share=share: shop.post.answered >= count * share, PATIENCE)
         assert shop.machine.server is not None
         shop.machine.server.kill()
+        shop.machine.a_minute_passes()
         await shop.machine.start()
 
 
