@@ -182,6 +182,24 @@ async def test_history_that_is_read_late_or_in_pieces_starts_nothing(
     assert rows == {"S1": "file", "S2": "file", "M1": "file", "M2": "api"}
 
 
+async def test_what_a_source_told_late_is_found_at_night(mill: Mill) -> None:
+    mill.jst.records[ORDERS] = [jst_order(1, ago(mill.clock, minutes=30), ts=10)]
+    await mill.pull()
+    late = ago(mill.clock, hours=2)
+    mill.jst.records[ORDERS] += [jst_order(2, late, ts=9), jst_order(3, late, ts=8)]
+    mill.shop.orders = [{"order_no": "M1", "status": "paid", "platform_updated_at": late.isoformat()}]
+    await mill.pull()
+    assert await mill.services.db.read(order_store.find_orders, None, "M1") == []
+    mill.shop.goes_round = True  # what is new is not kept waiting by what cannot be read again
+    await mill.pull(hours=24)
+    assert (await mill.order("3200000000000000002")).row["status"] == "paid"
+    assert (await mill.order("M1")).row["status"] == "paid"
+    assert (await mill.cursor("mall", "orders")).error == ""
+    mill.jst.calls.clear()
+    await mill.pull()
+    assert [biz.get("start_ts") for path, biz in mill.jst.calls if path == ORDERS] == [10]
+
+
 async def test_a_token_that_another_process_renewed_is_taken(mill: Mill) -> None:
     await mill.pull()
     here = mill.services.memory.pop(run.Callers)

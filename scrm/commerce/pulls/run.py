@@ -29,6 +29,8 @@ LANE = "sync"
 TICK_SECONDS = 20.0
 # A pull that has much to do lets others have their turn after so long.
 TURN = timedelta(minutes=2)
+# What a source told late, or moved while pages were turned, is found by reading so much once more: each night after three.
+LOOK_BACK, _NIGHT = timedelta(days=3), timedelta(hours=3)
 # A page that moved while we turned it: how often a window is read again before we go on.
 _READINGS = 3
 
@@ -125,6 +127,7 @@ class _Run:
         self.services, self.pull, self.stream, self.caller = services, pull, stream, caller
         self.counts: Counter[str] = Counter(records=0, created=0, updated=0, unchanged=0, unreadable=0)
         self._begun_at = services.clock.now()
+        self._is_looking_back = False
 
     async def go(self) -> bool:
         """True when everything up to now is kept."""
@@ -134,19 +137,42 @@ class _Run:
         if since is None:
             since = cursor.begun_at - timedelta(days=self.pull.options.since_days)
         # Row versions tell nothing of what is history: they begin where it has been read to its end.
-        if self.stream.counts_versions and cursor.version and since >= cursor.begun_at - self.stream.lag:
-            if await self._read_newer(cursor.version):
-                await self._advance(until)
-                return True
+        has_history = since >= cursor.begun_at - self.stream.lag
+        if self.stream.counts_versions and cursor.version and has_history:
+            if not await self._read_newer(cursor.version):
+                return False
+            await self._advance(until)
+        elif not await self._read_windows(since, until, cursor.begun_at):
             return False
-        for window in windows(since - self.stream.overlap, until, self.stream.span, cut_at=cursor.begun_at):
-            # What happened before we knew the source is history: it starts no playbook.
-            route: Route = "file" if window.ends_at <= cursor.begun_at else self.pull.route
-            await self._read_window(window, route)
+        if has_history and self._is_new_night(cursor.succeeded_at):
+            await self._look_back(since - LOOK_BACK, since, cursor.begun_at)
+        return True
+
+    async def _read_windows(self, since: datetime, until: datetime, begun_at: datetime) -> bool:
+        for window in windows(since - self.stream.overlap, until, self.stream.span, cut_at=begun_at):
+            await self._read_window(window, self._route(window, begun_at))
             await self._advance(window.ends_at)
             if window.ends_at < until and self._is_turn_over():
                 return False
         return True
+
+    def _route(self, window: Window, begun_at: datetime) -> Route:
+        """What happened before we knew the source is history: it starts no playbook."""
+        return "file" if window.ends_at <= begun_at else self.pull.route
+
+    def _is_new_night(self, succeeded_at: datetime | None) -> bool:
+        zone = self.services.settings.shop.zone
+        days = [(at.astimezone(zone) - _NIGHT).date() for at in (succeeded_at, self._begun_at) if at is not None]
+        return days[0] < days[-1]
+
+    async def _look_back(self, since: datetime, until: datetime, begun_at: datetime) -> None:
+        """In one go; where it fails the next night comes, and what is new is not kept waiting."""
+        self._is_looking_back = True
+        try:
+            for window in windows(since, until, self.stream.span, cut_at=begun_at):
+                await self._read_window(window, self._route(window, begun_at))
+        except PullFailed as error:
+            log.warning("pull.look_back_failed", source=self.pull.key, stream=self.stream.key, error=str(error)[:300])
 
     async def _read_newer(self, version: int) -> bool:
         async for page in self.pull.newer(self.caller, self.stream.key, version):
@@ -187,7 +213,9 @@ class _Run:
             await self._keep(records, unkept(self.pull, self.stream.key, records[0], error), route)
 
     async def _keep(self, records: list[dict[str, Any]], read: store.Read, route: Route) -> None:
-        version = max(map(self.pull.version, records)) if self.stream.counts_versions else 0
+        # Among what is older a row may have a new version: to go on from there would leave out those in between.
+        counts = self.stream.counts_versions and not self._is_looking_back
+        version = max(map(self.pull.version, records)) if counts else 0
         saved = await self.services.db.write(
             store.save_page,
             self.pull.key,
