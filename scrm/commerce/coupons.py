@@ -338,7 +338,7 @@ def seek_code(conn: Connection, code: str) -> int | None:
     """
     exact = code.strip()
     typed = "".join(mark for mark in exact.upper() if mark.isalnum())
-    for written in dict.fromkeys((exact, typed)):
+    for written in dict.fromkeys((exact, exact.upper(), exact.lower(), typed)):
         row = conn.execute(
             select(coupon_issue.c.id).where(coupon_issue.c.code == written).with_for_update()
         ).one_or_none()

@@ -162,3 +162,11 @@ async def test_codes_that_differ_in_small_letters_are_two_customers_coupons(db: 
     with pytest.raises(NotFound):
         await db.write(coupons.redeem, other, now=NOW, by="till")
     assert await db.read(coupons_lifecycle.count_free, "new") == 0
+
+
+async def test_a_code_of_the_pool_is_found_in_whatever_letters_it_is_typed(db: Database, vault: Vault) -> None:
+    await batch(db, kind="pool")
+    await db.write(coupons.add_codes, "new", ["SPRING-26", "autumn-26"])
+    made = [await issue(db, await db.write(add_person)) for _ in range(2)]
+    await take(db, vault, status="paid", coupons=[{"code": one.code.swapcase()} for one in made])
+    assert [(await look(db, one.id)).state for one in made] == ["redeemed", "redeemed"]
