@@ -16,7 +16,7 @@ from scrm.transfers.models import transfer_customer, transfer_group, unassigned_
 from scrm.transfers.store import Plan
 from scrm.work.models import work_item
 from tests.fakes import wecom as fake
-from tests.fakes.deaths import killed_before, revive
+from tests.fakes.deaths import killed_after, killed_before, revive
 from tests.fakes.transfers import FakeTransfers
 from tests.world import ANING, XIAOMAN, World
 
@@ -304,3 +304,23 @@ async def test_killed_before_the_call_customers_are_looked_up_and_asked_for_once
     await world.settle()
     assert [sorted(body["external_userid"]) for body in transfers.asked] == [sorted([XIAOMAN, ANING])]
     assert set((await states(world)).values()) == {"waiting"}
+
+
+@pytest.mark.parametrize(("killed", "errcode"), [(killed_before, 0), (killed_after, 90508)])
+async def test_killed_around_the_call_a_group_is_handed_over_and_its_new_owner_is_no_failure(
+    world: World, monkeypatch: pytest.MonkeyPatch, killed: Any, errcode: int
+) -> None:
+    await _befriend(world, [])
+    path = "externalcontact/groupchat/onjob_transfer"
+    plan = Plan("lina", "meiqi", resigned=False, external_userids=(), groups={"wrGroup1": "福利群"})
+    await world.services.db.write(begin, plan, now=world.clock.now())
+    with killed(monkeypatch, path):
+        await world.settle()
+    assert [row.state for row in await world.rows(transfer_group)] != ["done"]
+    await revive(world.services)
+    failed = [{"chat_id": "wrGroup1", "errcode": errcode}] if errcode else []
+    world.wecom.say(path, {"errcode": 0, "failed_chat_list": failed})
+    await world.settle()
+    assert [(row.state, row.reason) for row in await world.rows(transfer_group)] == [("done", "")]
+    await world.settle()
+    assert len(world.wecom.called(path)) == (2 if killed is killed_after else 1)
