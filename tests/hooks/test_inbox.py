@@ -114,7 +114,8 @@ async def test_a_number_alone_is_asked_for_when_the_keys_are_there(
             return web.json_response({"access_token": "t", "expires_in": 7200})
         if len(asked) == 2:
             return web.json_response({"errcode": 40001})
-        order = {"order_id": 37, "status": 20, "unionid": "oUnionXiaoman", "update_time": 1772416800}
+        order = {"order_id": 37, "status": 20, "update_time": 1772416800}
+        order |= {"is_present": True, "unionid": "oUnionWhoGetsIt", "present_giver_unionid": "oUnionXiaoman"}
         order["order_detail"] = {
             "price_info": {"product_price": 12800, "order_price": 11800, "freight": 0, "discounted_price": 1000},
             "pay_info": {"pay_time": 1772416740, "transaction_id": "42", "payment_method": 1},
@@ -138,6 +139,7 @@ async def test_a_number_alone_is_asked_for_when_the_keys_are_there(
     assert [path.rsplit("/", 1)[-1] for path, _ in asked] == ["stable_token", "get", "stable_token", "get"]
     order = await platforms.order("37")
     assert (order["paid_fen"], order["lines"][0]["title"], order["payments"][0]["method"]) == (11800, "Tea", "wechat")
+    assert [row.buyer_unionid for row in await platforms.rows(orders)] == ["oUnionXiaoman"]  # who gave it
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -300,7 +300,7 @@ def read_store_order(data: Plain, shop_key: str) -> Plain:
             "completed_at": (confirmed or updated_at) if status == "completed" else None,
             "closed_at": updated_at if status in ("closed", "cancelled") else None,
             "platform_updated_at": updated_at,
-            "buyer_ref": said({"wx_unionid": word(data.get("unionid")), "wx_openid": word(data.get("openid"))}),
+            "buyer_ref": _ids(data, "present_giver_") or _ids(data),
             "receiver": _receiver(pick(detail, "delivery_info", "address_info")),
             "buyer_note": word(pick(detail, "ext_info", "customer_notes")),
             "seller_note": word(pick(detail, "ext_info", "merchant_notes")),
@@ -313,6 +313,11 @@ def read_store_order(data: Plain, shop_key: str) -> Plain:
             "shipments": _parcels(detail) or None,
         }
     )
+
+
+def _ids(data: Plain, of: str = "") -> Plain:
+    """Whose the order is: of a gift the one who gave it and paid, not the one who gets it."""
+    return said({f"wx_{kind}": word(data.get(f"{of}{kind}")) for kind in ("unionid", "openid")})
 
 
 def _lines(detail: Any) -> list[Plain] | None:
