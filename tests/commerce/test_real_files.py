@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 import xlsxwriter
 
-from scrm.commerce.connectors.reader import read_fen, read_moment
+from scrm.commerce.connectors.hook import Unreadable
+from scrm.commerce.connectors.reader import read_count, read_fen, read_moment
+from scrm.commerce.connectors.values import yuan
 from scrm.commerce.import_orders import Counts, Into, import_orders
 from scrm.commerce.store import find_orders
 from scrm.db import Database
@@ -133,14 +136,39 @@ def test_pinduoduos_refund_column_says_how_much_went_back(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("cell", "fen"),
-    [("１，２９９．００", 129900), ("￥ 1,299.00 元", 129900), ("（30.00）", -3000), ("暂无", None), ("人民币8", 800)],
+    [
+        ("１，２９９．００", 129900),
+        ("￥ 1,299.00 元", 129900),
+        ("（30.00）", -3000),
+        ("暂无", None),
+        ("人民币8", 800),
+        ("\u22121.50", -150),
+    ],
 )
 def test_money_is_read_however_people_write_it(cell: str, fen: int | None) -> None:
     assert read_fen(cell) == fen
 
 
+@pytest.mark.parametrize("cell", ["12,50", "1.234,50", "1,2,3", "1,29.00"])
+def test_a_comma_that_parts_no_thousands_is_asked_about_and_never_a_hundredfold(cell: str) -> None:
+    for read_number in (read_fen, read_count):
+        with pytest.raises(ValueError, match="看到“" + re.escape(cell)):
+            read_number(cell)
+    with pytest.raises(Unreadable, match=re.escape(cell)):
+        yuan("paid", cell)
+
+
 @pytest.mark.parametrize(
-    "cell", ["2026年06月18日20:00:05", "20260618200005", "2026/6/18 20:00:05", "2026-06-18T20:00:05+08:00"]
+    "cell",
+    [
+        *("2026年06月18日20:00:05", "20260618200005", "2026/6/18 20:00:05", "2026-06-18T20:00:05+08:00"),
+        *(
+            "２０２６－０６－１８　２０：００：０５",
+            "2026年6月18日 20时00分05秒",
+            "2026/6/18 下午 8:00:05",
+            "2026-06-18 08:00:05 PM",
+        ),
+    ],
 )
 def test_times_are_read_however_exports_write_them(cell: str) -> None:
     assert read_moment(cell, SHANGHAI) == datetime(2026, 6, 18, 12, 0, 5, tzinfo=UTC)

@@ -63,7 +63,14 @@ def value_of(cell: str) -> str:
 
 
 _PLAIN_MONEY = re.compile(r"\d{1,11}(?:\.\d{1,2})?", re.ASCII)
-_NOT_DIGITS = re.compile(r"[,¥元\s]|CNY|RMB|人民币")
+_NOT_DIGITS = re.compile(r"[¥元\s]|CNY|RMB|人民币")
+# 1,299.00; a comma elsewhere is somebody's decimal point, and 12,50 would come in a hundredfold.
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?", re.ASCII)
+
+
+def without_thousands(number: str) -> str:
+    """1,299.00 as 1299.00; any other text as it stands."""
+    return number.replace(",", "") if _THOUSANDS.fullmatch(number) else number
 
 
 # Amounts, counts and times repeat within a row and from row to row; what cannot be read is not remembered.
@@ -77,11 +84,11 @@ def read_fen(cell: str) -> int | None:
         yuan, _, cents = text.partition(".")
         return int(yuan) * 100 + int(cents.ljust(2, "0") if cents else 0)
     # Full-width digits too; in brackets it is negative, as accountants write.
-    plain = _NOT_DIGITS.sub("", unicodedata.normalize("NFKC", text))
+    plain = _NOT_DIGITS.sub("", unicodedata.normalize("NFKC", text).replace("\u2212", "-"))
     if plain.startswith("(") and plain.endswith(")"):
         plain = f"-{plain[1:-1]}"
     try:
-        fen = (Decimal(plain) * 100).quantize(Decimal(1), ROUND_HALF_UP)
+        fen = (Decimal(without_thousands(plain)) * 100).quantize(Decimal(1), ROUND_HALF_UP)
     except InvalidOperation:
         raise ValueError(f"应为金额，如 128.00，看到“{text[:30]}”") from None
     if not fen.is_finite() or abs(fen) > 10**13:
@@ -92,13 +99,13 @@ def read_fen(cell: str) -> int | None:
 @lru_cache(maxsize=1024)
 def read_count(cell: str) -> int | None:
     """A whole number of pieces; None for an empty cell. Raises ValueError in the reader's words."""
-    text = value_of(cell).replace(",", "")
+    text = value_of(cell)
     if not text:
         return None
     if text.isascii() and text.isdecimal() and len(text) < 8:
         return int(text)
     try:
-        number = Decimal(text)
+        number = Decimal(without_thousands(text.removesuffix("件")))
     except InvalidOperation:
         number = Decimal("NaN")
     if not number.is_finite() or number != number.to_integral_value() or not 0 <= number <= 10**6:
@@ -120,7 +127,8 @@ _EPOCH_SECONDS = re.compile(r"\d{10}(?:\d{3})?", re.ASCII)
 def read_moment(cell: str, zone: ZoneInfo) -> datetime | None:
     """A time on the shop's clock, as UTC; None for an empty cell. Raises ValueError in the reader's words.
 
-    Understands 2026-06-18 20:00:00 with - / . and without seconds, Excel serial days and epoch seconds or ms.
+    Understands 2026-06-18 20:00:00 with - / . and without seconds, 2026年6月18日 下午8时, 8:00 PM, Excel serial days
+    and epoch seconds or ms.
     """
     text = value_of(cell)
     return None if not text or text in _NEVER or text.startswith(_NO_DAY) else _moment_of(text, zone)
@@ -131,21 +139,39 @@ _NO_DAY = ("0000", "1900-01-00", "1900-1-0", "1900/1/0", "1900/01/00", "1899-12-
 _NEVER = frozenset(("0", "00:00:00", "0:00:00"))
 
 
+_HALF = re.compile(r"(?:(上午|下午)\s*)?(\d{1,2})(:[\d:.]+)?(?:\s*(AM|PM))?$", re.ASCII | re.IGNORECASE)
+_CLOCK = str.maketrans({"时": ":", "点": ":", "分": ":", "秒": ""})
+
+
+def _as_clock(text: str) -> str:
+    """下午8时05分 and 8:05 PM as 20:05, full-width digits as digits; a text that needs neither as it stands."""
+    plain = unicodedata.normalize("NFKC", text).translate(_CLOCK).rstrip(": ")
+    found = _HALF.search(plain)
+    half = (found[1] or found[4] or "").upper() if found else ""
+    if found is None or not half:
+        return plain
+    if not 1 <= int(found[2]) <= 12:
+        raise ValueError
+    hours = int(found[2]) % 12 + (12 if half in ("下午", "PM") else 0)
+    return f"{plain[: found.start()]}{hours:02d}{found[3] or ':00'}"
+
+
 def _moment_of(text: str, zone: ZoneInfo) -> datetime:
     try:
-        if len(text) == 19 and text[4] == "-":
+        if len(text) == 19 and text[4] == "-" and text.isascii():
             return _at(datetime.fromisoformat(text), zone)
-        if match := _MOMENT.fullmatch(text):
+        plain = _as_clock(text)
+        if match := _MOMENT.fullmatch(plain):
             parts = [int(match[name] or 0) for name in ("y", "m", "d", "H", "M", "S")]
             return _at(datetime(*parts), zone)  # type: ignore[arg-type]  # noqa: DTZ001 - the zone follows
-        if match := _COMPACT.fullmatch(text):
+        if match := _COMPACT.fullmatch(plain):
             return _at(datetime(*map(int, match.groups())), zone)  # type: ignore[arg-type]  # noqa: DTZ001
-        if _EPOCH_SECONDS.fullmatch(text):
-            return datetime.fromtimestamp(int(text[:10]), UTC)
-        if _SERIAL.fullmatch(text):
-            day = datetime(1899, 12, 30) + timedelta(seconds=round(float(text) * 86400))  # noqa: DTZ001
+        if _EPOCH_SECONDS.fullmatch(plain):
+            return datetime.fromtimestamp(int(plain[:10]), UTC)
+        if _SERIAL.fullmatch(plain):
+            day = datetime(1899, 12, 30) + timedelta(seconds=round(float(plain) * 86400))  # noqa: DTZ001
             return _at(day, zone)
-        return _at(datetime.fromisoformat(text), zone)
+        return _at(datetime.fromisoformat(plain), zone)
     except (ValueError, OverflowError):
         raise ValueError(f"应为时间，如 2026-06-18 20:00:00，看到“{text[:30]}”") from None
 

@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from scrm.commerce.connectors.hook import Plain, Unreadable
+from scrm.commerce.connectors.reader import without_thousands
 
 _PICTURE = re.compile(r"https?://\S{1,490}\Z")
 CHINA = timezone(timedelta(hours=8))
@@ -40,7 +41,7 @@ def picture(value: Any) -> str:
 
 def yuan(name: str, value: Any) -> int | None:
     """Decimal money in fen, rounded half up; None for what is not there."""
-    text = word(value).replace(",", "")
+    text = without_thousands(word(value))
     if not text:
         return None
     try:
