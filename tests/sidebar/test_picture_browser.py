@@ -83,3 +83,19 @@ async def test_the_goods_pictures_come_without_a_jump_and_one_that_is_gone_leave
     assert await page.evaluate("shifted") < 0.02
     assert asked
     assert all("referer" not in headers and "cookie" not in headers for headers in asked)
+
+
+async def test_the_open_page_shows_the_line_and_a_tap_reads_it_anew(world: World, beside: Beside) -> None:
+    page = await beside(f"/sidebar/contacts/{XIAOMAN}", contact=XIAOMAN)
+    await page.clock.install()
+    await page.reload()
+    news = page.locator("page-news")
+    await expect(page.get_by_role("heading", name="小满")).to_be_visible()
+    world.clock.advance(minutes=5)
+    await save(world, order("n-2", 0, world.clock.now()))
+    await page.clock.run_for(31_000)
+    await expect(news).to_contain_text("更新")
+    await news.get_by_role("button").click()
+    await page.get_by_role("tab", name="订单").click()
+    await expect(page.get_by_text("n-2")).to_be_visible()
+    await expect(news).to_be_empty()

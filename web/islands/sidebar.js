@@ -14,6 +14,7 @@ import "./sidebar/send-coupon.js";
 import "./sidebar/send-script.js";
 import "./sidebar/send-to-chat.js";
 import "./sidebar/sheet.js";
+import "./sidebar/page-news.js";
 import "./sidebar/side-tabs.js";
 import "./sidebar/today-list.js";
 import "./sidebar/refused-request.js";

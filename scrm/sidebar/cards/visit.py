@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Row
 
+from scrm.db.tables import to_millis
 from scrm.settings import Settings
 from scrm.sidebar.words import refusals
 from scrm.sop.recheck import Rules
@@ -33,6 +34,11 @@ class Visit:
     @property
     def public_url(self) -> str:
         return self.settings.server.public_url
+
+    @property
+    def since(self) -> int:
+        """The moment in milliseconds, as an address tells it."""
+        return to_millis(self.now)
 
     @property
     def refusals(self) -> list[str]:

@@ -2,6 +2,7 @@
 import { _ } from "../texts.js";
 import { chat, readChat } from "./chat.js";
 import { place, request } from "./request.js";
+import { toast } from "./toast.js";
 import { trouble } from "./troubles.js";
 
 const SLOW_MS = 5000;
@@ -27,6 +28,7 @@ class ChatContext extends HTMLElement {
     window.addEventListener("focus", this.onSeen);
     window.addEventListener("online", this.onOnline);
     this.addEventListener("click", (event) => this.act(event));
+    this.addEventListener("page:stale", () => this.anew());
     this.look();
   }
 
@@ -91,6 +93,17 @@ class ChatContext extends HTMLElement {
       if (this.loading === mine) this.fail(problem);
     } finally {
       if (this.loading === mine) this.loading = null;
+    }
+  }
+
+  // What is there stays until the new page has come.
+  async anew() {
+    const path = this.shown;
+    try {
+      const html = await request("GET", path, undefined, "text/html");
+      if (this.shown === path) this.show(path, html);
+    } catch (problem) {
+      toast(problem.message);
     }
   }
 
