@@ -91,6 +91,9 @@ async def test_all_is_well_in_a_shop_that_is_set_up_right(
     told = json.loads(capsys.readouterr().out)
     assert [check["key"] for check in told["checks"]] == [check.key for check in CHECKS]
     assert told["ok"] is False
+    set_up(well, services)
+    assert await run_doctor(services) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "没有故障，1 项提醒（!）。"
     async with services.http.get(f"{services.settings.server.public_url}/metrics") as response:
         assert 'scrm_wecom_calls_total{errcode="0",path="agent/get"}' in await response.text()
 
@@ -142,6 +145,16 @@ async def test_each_trouble_with_wecom_says_where_to_mend_it(
         assert finding.state is state, (key, finding)
         assert words in finding.found + finding.mend, (key, finding)
         assert finding.mend or state is State.GOOD, (key, finding)
+
+
+async def test_an_address_that_is_not_trusted_is_told_as_such_and_the_secret_is_not_blamed(
+    services: Services, well: FakeWeCom
+) -> None:
+    for path in ("getcallbackip", "agent/get"):
+        refused(path, 60020, "203.0.113.9")(well)
+    checks = [check for check in CHECKS if check.key in ("database", "token", "trusted_ip", "app")]
+    states = {result.check.key: result.finding.state for result in await examine(services, checks)}
+    assert states == {"database": State.GOOD, "token": State.GOOD, "trusted_ip": BAD, "app": State.LATER}
 
 
 async def test_silence_conflicts_and_closed_doors_are_found(

@@ -45,6 +45,12 @@ def _lines(results: list[Result]) -> list[str]:
         lines.append(f"  {_MARKS[finding.state]} {check.title}" + (f"：{finding.found}{code}" if finding.found else ""))
         if finding.mend and finding.state is not State.GOOD:
             lines.append(f"      处理：{finding.mend}")
-    count = sum(result.finding.state is State.BAD for result in results)
-    lines += ["", "一切正常。" if not count else f"{count} 项需要处理。"]
-    return lines
+    return [*lines, "", _sum(results)]
+
+
+def _sum(results: list[Result]) -> str:
+    states = [result.finding.state for result in results]
+    broken, warned = states.count(State.BAD), states.count(State.WARN)
+    if not warned:
+        return f"{broken} 项需要处理。" if broken else "一切正常。"
+    return f"{broken} 项需要处理，另有 {warned} 项提醒（!）。" if broken else f"没有故障，{warned} 项提醒（!）。"
