@@ -141,6 +141,8 @@ def _read(form: dict[str, str], zone: Any) -> Batch:
     except ValueError:
         raise Invalid(f"截止时间：没有看懂“{until[:30]}”") from None
     rate = _decimal(form, "rate", "折扣")
+    if rate is not None and rate * 10 % 1:
+        raise Invalid(f"折扣：收到“{rate}”，最多一位小数，例如 9.5")
     return Batch(
         key=form.get("key", "").strip(),
         title=form.get("title", "").strip()[:80],
@@ -167,7 +169,7 @@ def _decimal(form: dict[str, str], name: str, title: str) -> Decimal | None:
         number = Decimal(text)
     except InvalidOperation:
         number = Decimal(-1)
-    if not 0 <= number <= 10**7:
+    if not number.is_finite() or not 0 <= number <= 10**7:
         raise Invalid(f"{title}：收到“{text[:20]}”，请填写数字")
     return number
 

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from aiohttp import web
 from sqlalchemy import Connection, select
 
 from scrm.commerce import coupons, coupons_in_orders
+from scrm.commerce.connectors.reader import read_fen
 from scrm.commerce.pages import describe_condition, describe_expiry, describe_value
 from scrm.errors import Conflict, Invalid, ScrmError
 from scrm.http import require_keepable, signed_in
@@ -95,15 +95,13 @@ def _code_of(text: str) -> str:
 
 
 def _fen(text: str) -> int | None:
-    if not text:
-        return None
     try:
-        amount = Decimal(text.replace(",", "").removeprefix("¥"))
-    except InvalidOperation:
-        amount = Decimal(-1)
-    if not 0 <= amount <= 10**9:
+        amount = read_fen(text)
+    except ValueError:
+        amount = -1
+    if amount is not None and amount < 0:
         raise Invalid(_("订单金额：收到“{text}”，请填写数字，例如 199 或 199.50", text=text[:20]))
-    return int((amount * 100).to_integral_value())
+    return amount
 
 
 def _page(request: web.Request, **values: Any) -> web.Response:

@@ -45,6 +45,9 @@ BATCH = {
         ({"kind": "link"}, "要填写领取链接"),
         ({"valid_until": "2020-01-01T00:00"}, "已经过去"),
         ({"face": "三十"}, "面额：收到“三十”"),
+        ({"face": "NaN"}, "面额：收到“NaN”"),
+        ({"valid_until": "0001-01-01T00:00"}, "已经过去"),
+        ({"benefit": "percent", "rate": "9.55"}, "折扣"),
         ({"benefit": "percent", "rate": "0"}, ""),
     ],
 )
@@ -76,6 +79,8 @@ async def test_a_batch_goes_from_the_form_over_the_counter_to_its_figures(
     assert ("到店券" in found, "确认核销" in found, "林晓晓" in found) == (True, True, False)
     assert "没有这张券" in await clerk.get("/sidebar/scan", params={"code": "NOSUCH"})
     used = {"code": coupon.code, "store": "湖滨店"}
+    for wrong in ("NaN", "-1", "12,50", "1e40", "一百"):
+        assert "请填写数字" in (await post(clerk, "/sidebar/scan", amount=wrong, **used))[1]
     assert "满 199 元可用，本单只有 50 元" in (await post(clerk, "/sidebar/scan", amount="50", **used))[1]
     assert "已核销" in (await post(clerk, "/sidebar/scan", amount="200", **used))[1]
     assert "核销过了（湖滨店）" in (await post(clerk, "/sidebar/scan", **used))[1]
