@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, literal_column, or_, select, update
 
 from scrm.commerce import coupons, coupons_lifecycle
 from scrm.commerce.canonical import CouponUse, Order
@@ -95,7 +95,10 @@ def _redeem(conn: Connection, use: Row[Any], now: datetime) -> None:
         # In a pool of ours and used by somebody we did not give it to: never to be given to anybody.
         conn.execute(
             update(coupon_code)
-            .where(coupon_code.c.code == use.code, coupon_code.c.issue_id.is_(None))
+            .where(
+                coupon_code.c.code.in_({use.code, use.code.upper(), use.code.lower()}),
+                coupon_code.c.issue_id.is_(None),
+            )
             .values(issue_id=0)
         )
         return
@@ -103,6 +106,12 @@ def _redeem(conn: Connection, use: Row[Any], now: datetime) -> None:
     if coupon.state not in ("issued", "void"):
         return
     # The shop took it: our own clock and our withdrawal come too late.
+    withdrawn = coupon.redemption if coupon.state == "void" else None
+    _use(conn, coupon, use, now, withdrawn)
+    coupons.tell(conn, "coupon.redeemed", coupons.get_issue(conn, coupon.id), now, order_no=use.order_no)
+
+
+def _use(conn: Connection, coupon: coupons.Issue, use: Row[Any], now: datetime, withdrawn: Any) -> None:
     used_at = use.paid_at or now
     conn.execute(
         update(coupon_issue)
@@ -117,7 +126,7 @@ def _redeem(conn: Connection, use: Row[Any], now: datetime) -> None:
                 "channel": use.channel,
                 "store": use.shop_key,
                 # Comes the order to nothing, it is withdrawn again.
-                **({"void": coupon.redemption} if coupon.state == "void" else {}),
+                **({"void": withdrawn} if withdrawn else {}),
             },
             order_no=use.order_no,
             order_id=use.order_id,
@@ -126,7 +135,6 @@ def _redeem(conn: Connection, use: Row[Any], now: datetime) -> None:
             tell_at=None,
         )
     )
-    coupons.tell(conn, "coupon.redeemed", coupons.get_issue(conn, coupon.id), now, order_no=use.order_no)
 
 
 def _find_orders_of_tills(conn: Connection, order_ids: set[int]) -> None:
@@ -166,9 +174,33 @@ def _give_back(conn: Connection, order_ids: set[int], now: datetime) -> None:
             )
         )
     )
-    spent = [row.id for row in used if not _counts(row) and row.status not in ("pending_payment", "unknown")]
+    spent = []
+    for row in used:
+        if _counts(row) or row.status in ("pending_payment", "unknown"):
+            continue
+        coupon = coupons.get_issue(conn, row.id)
+        other = _other_use(conn, coupon)
+        if other is None:
+            spent.append(row.id)
+        else:
+            _use(conn, coupon, other, now, (coupon.redemption or {}).get("void"))
     if spent:
         coupons_lifecycle.give_back(conn, spent, now=now, reason="退款返还")
+
+
+def _other_use(conn: Connection, coupon: coupons.Issue) -> Any:
+    """Another order of the person that used it, too: shops take some codes more than once."""
+    uses: Iterable[Any] = conn.execute(
+        select(order_coupon.c.code, order_coupon.c.discount_fen, *_ORDER)
+        .join(orders, orders.c.id == order_coupon.c.order_id)
+        .where(
+            orders.c.person_id == coupon.person_id,
+            orders.c.id != coupon.order_id,
+            func.lower(order_coupon.c.code) == coupon.code.lower(),
+        )
+        .order_by(orders.c.id)
+    )
+    return next((use for use in uses if _counts(use)), None)
 
 
 def link_order(conn: Connection, issue_id: int, order_no: str) -> None:

@@ -132,7 +132,7 @@ async def test_the_order_of_a_till_may_come_later(db: Database, vault: Vault) ->
 async def test_a_code_of_the_pool_that_somebody_else_used_is_given_to_nobody(db: Database, vault: Vault) -> None:
     await batch(db, kind="pool")
     await db.write(coupons.add_codes, "new", ["AAAA1"])
-    await take(db, vault, status="paid", coupons=[{"code": "AAAA1"}])
+    await take(db, vault, status="paid", coupons=[{"code": "aaaa1"}])
     assert await db.read(lambda conn: conn.execute(select(coupon_code.c.issue_id)).scalar_one()) == 0
     assert await db.read(coupons_lifecycle.count_free, "new") == 0
 
@@ -170,3 +170,18 @@ async def test_a_code_of_the_pool_is_found_in_whatever_letters_it_is_typed(db: D
     made = [await issue(db, await db.write(add_person)) for _ in range(2)]
     await take(db, vault, status="paid", coupons=[{"code": one.code.swapcase()} for one in made])
     assert [(await look(db, one.id)).state for one in made] == ["redeemed", "redeemed"]
+
+
+async def test_a_code_that_two_orders_used_stays_used_while_one_of_them_stands(db: Database, vault: Vault) -> None:
+    await batch(db, face_fen=3000)
+    made = await issue(db, await db.write(add_person, wx_unionid="oU"))
+    uses = {"coupons": [{"code": made.code, "discount_fen": 3000}], "buyer_ref": {"wx_unionid": "oU"}}
+    await take(db, vault, status="paid", **uses)
+    await take(db, vault, status="paid", order_no="E2", **uses)
+    back = [{"refund_no": "R1", "status": "refunded", "amount_fen": 19900}]
+    await take(db, vault, status="closed", refunds=back)
+    coupon = await look(db, made.id)
+    assert (coupon.state, coupon.order_no) == ("redeemed", "E2")
+    await take(db, vault, status="closed", order_no="E2", refunds=back)
+    assert (await look(db, made.id)).state == "issued"
+    assert await told(db) == ["coupon.redeemed", "coupon.restored"]
