@@ -13,6 +13,7 @@ from scrm.content.media import store as media
 from scrm.content.media.copies import IN_MOMENT, ensure_copy
 from scrm.errors import Conflict, Invalid, NotFound, ScrmError, Unavailable
 from scrm.moments import store
+from scrm.moments.results import take_publishers
 from scrm.services import Services
 from scrm.wecom.errors import RetryClass, WeComError, WeComUnreachable
 from scrm.work import queue
@@ -228,6 +229,7 @@ async def cancel(services: Services, number: int) -> None:
     if row.state == "created":
         try:
             await services.wecom.moments.cancel_moment_task(row.moment_id)
+            await take_publishers(services, row)  # the last look: some may have been faster
         except WeComError as error:
             raise Conflict(f"没能停止：{error.text}") from None
     await services.db.write(store.change_moment, number, state="cancelled", poll_at=None, reason="已停止发表")

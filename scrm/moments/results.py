@@ -58,6 +58,18 @@ async def _take_job(services: Services, row: Row[Any]) -> None:
 
 
 async def _take_results(services: Services, row: Row[Any]) -> None:
+    await take_publishers(services, row)
+    now = services.clock.now()
+    age = now - row.made_at
+    every = next((pause for younger, pause in PACE if age < younger), None)
+    if every is None:
+        await services.db.write(store.change_moment, row.id, state="done", poll_at=None)
+    else:
+        await services.db.write(store.change_moment, row.id, poll_at=now + every)
+
+
+async def take_publishers(services: Services, row: Row[Any]) -> None:
+    """Who has published a moment that is made, who sees it, and what they say. Raises WeComError."""
     moments = services.wecom.moments
     async for publisher in moments.get_moment_task(row.moment_id):
         values: dict[str, Any] = {"is_published": publisher.is_published}
@@ -66,10 +78,3 @@ async def _take_results(services: Services, row: Row[Any]) -> None:
             comments, likes = await moments.get_moment_comments(row.moment_id, publisher.userid)
             values |= {"comments": len(comments), "likes": len(likes)}
         await services.db.write(store.save_publisher, row.id, publisher.userid, **values)
-    age = services.clock.now() - row.made_at
-    every = next((pause for younger, pause in PACE if age < younger), None)
-    now = services.clock.now()
-    if every is None:
-        await services.db.write(store.change_moment, row.id, state="done", poll_at=None)
-    else:
-        await services.db.write(store.change_moment, row.id, poll_at=now + every)

@@ -83,6 +83,20 @@ async def test_what_wecom_would_refuse_is_refused_before(house: House, files: li
         await publish.create(house.services, text="", attachments=[{"media": name} for name in names])
 
 
+async def test_who_published_before_the_stop_is_counted(house: House) -> None:
+    await house.meet("xiaoman")
+    number = await publish.create(house.services, text="秋季上新", userids=["lina", "WuHao"])
+    for _ in range(4):
+        await pass_time(house, seconds=10)
+    publish_moment(house.sandbox, "lina", (await one(house)).moment_id)
+    await publish.cancel(house.services, number)
+    assert {row.userid: row.is_published for row in await house.rows(moment_publisher)} == {
+        "lina": True,
+        "WuHao": False,
+    }
+    assert (await one(house)).state == "cancelled"
+
+
 async def test_killed_before_the_call_it_is_made_once_when_wecoms_list_has_been_asked(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
