@@ -209,6 +209,13 @@ async def test_a_token_that_another_process_renewed_is_taken(mill: Mill) -> None
     renewed = mill.jst.refresh
     await mill.pull()
     assert ((await mill.cursor("jst", "orders")).error, mill.jst.refresh) == ("", renewed)
+    there = mill.services.memory.pop(run.Callers)
+    mill.jst.token = "tok-ended"
+    await mill.pull()
+    mill.services.memory[run.Callers] = there
+    mill.jst.token = "tok-ended-again"
+    await mill.pull()
+    assert (await mill.cursor("jst", "orders")).error == ""
 
 
 async def test_a_source_that_is_asked_too_often_is_left_alone_for_a_while(mill: Mill) -> None:

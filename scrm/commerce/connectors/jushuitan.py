@@ -157,9 +157,10 @@ class Jushuitan(Pull):
         if caller.tokens.refresh and expires_at is not None and expires_at < caller.now() + _AHEAD:
             await self._refresh(caller)
         answer = await self._post(caller, path, biz)
-        if _code(answer) == _TOKEN_WRONG and caller.tokens.refresh:
-            await self._refresh(caller)
-            answer = await self._post(caller, path, biz)
+        for _ in range(2):  # what another process renewed may have ended, too
+            if _code(answer) == _TOKEN_WRONG and caller.tokens.refresh:
+                await self._refresh(caller)
+                answer = await self._post(caller, path, biz)
         _check(answer)
         data = answer.get("data")
         return data if isinstance(data, dict) else answer
