@@ -137,11 +137,12 @@ class Machine:
         assert set(states) == {"done"}, states
 
 
+on_a_file = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
 @pytest.fixture
-def machine(tmp_path: Path, sqlite_template: Path, wecom: FakeWeCom) -> Iterator[Machine]:
-    database = tmp_path / "scrm.db"
-    database.write_bytes(sqlite_template.read_bytes())
-    machine = Machine(tmp_path, f"sqlite:///{database}", wecom.url)  # type: ignore[attr-defined]
+def machine(tmp_path: Path, database_url: str, wecom: FakeWeCom) -> Iterator[Machine]:
+    machine = Machine(tmp_path, database_url, wecom.url)  # type: ignore[attr-defined]
     yield machine
     if machine.server is not None and machine.server.process.poll() is None:
         machine.server.kill()
@@ -163,6 +164,7 @@ async def test_killed_in_a_burst_it_loses_no_acknowledged_add_and_greets_nobody_
         await eventually(lambda answered=answered: len(customers.acknowledged) > answered + 20, 10)
         await asyncio.sleep(random.uniform(0.0, 0.4))
         server.kill()
+        machine.a_minute_passes()
         server = await machine.start()
     customers.stop()
     await asyncio.wait_for(burst, 20)
@@ -194,6 +196,7 @@ async def test_a_graceful_end_under_load_loses_nothing_and_exits_with_0(
     assert set(wecom.used_codes) == set(customers.acknowledged)
 
 
+@on_a_file
 async def test_a_database_that_is_locked_is_waited_for_and_nothing_is_acknowledged_meanwhile(
     machine: Machine, customers: Customers
 ) -> None:
@@ -209,6 +212,7 @@ async def test_a_database_that_is_locked_is_waited_for_and_nothing_is_acknowledg
     assert set(customers.acknowledged) <= machine.kept_codes()
 
 
+@on_a_file
 async def test_a_full_disk_is_told_as_an_error_and_once_there_is_room_all_goes_on(
     machine: Machine, customers: Customers, wecom: FakeWeCom
 ) -> None:
