@@ -72,6 +72,25 @@ async def test_nothing_is_told_before_consent_and_everything_is_forgotten_after(
     assert await world.rows(identity, identity.c.kind == "anonymous_id") == []
 
 
+async def test_where_nothing_may_be_stored_a_visitor_is_one_until_the_page_is_left(
+    world: World, mall: str, open_page: OpenPage
+) -> None:
+    page = await open_page(width=390, phone=True)
+    await page.add_init_script("Object.defineProperty(window, 'localStorage', {get() { throw new Error('no') }})")
+    await page.goto(mall)
+    await page.evaluate("scrm.consent(true)")
+
+    async def told(count: int) -> bool:
+        return len(await world.rows(tracked_event)) == count
+
+    await eventually(lambda: told(1))
+    await page.evaluate("scrm.track('cart.added', {sku: 'SKU-1'})")
+    await eventually(lambda: told(2))
+    assert len({row.anonymous_id for row in await world.rows(tracked_event)}) == 1
+    await page.evaluate("scrm.consent(false)")
+    await eventually(lambda: told(0))
+
+
 async def make_link(world: World, url: str, person_id: int) -> str:
     now = world.clock.now()
 

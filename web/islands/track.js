@@ -12,6 +12,7 @@
   let waiting = [];
   let timer;
   let person = {};
+  let visitor;
   let allowed = read(CONSENT) === "1" || (asked === "given" && read(CONSENT) !== "0");
 
   function read(name) {
@@ -33,10 +34,17 @@
     return Array.from(crypto.getRandomValues(new Uint8Array(16)), (n) => n.toString(16).padStart(2, "0")).join("");
   }
 
+  // Where nothing may be stored, a visitor is known until the page is left.
   function id() {
-    const known = read(ID) || fresh();
-    write(ID, known);
-    return known;
+    visitor = read(ID) || visitor || fresh();
+    write(ID, visitor);
+    return visitor;
+  }
+
+  function forget() {
+    visitor = "";
+    person = {};
+    write(ID);
   }
 
   function send(more) {
@@ -69,15 +77,12 @@
       else {
         waiting = [];
         person = {};
-        if (read(ID)) send();
-        write(ID);
+        if (read(ID) || visitor) send();
+        forget();
       }
     },
     // After a logout the next one is somebody else.
-    reset() {
-      person = {};
-      write(ID);
-    },
+    reset: forget,
   };
 
   // Only the time in which the page can be seen counts.
