@@ -37,7 +37,7 @@ async def poll(services: Services) -> int:
     rows = await services.db.write(store.claim_pollable, now, now + PACE[0][1], AT_A_TIME)
     for row in rows:
         try:
-            await (stop_part if row.message_state == "cancelled" else poll_part)(services, row)
+            await (_stop_again if row.message_state == "cancelled" else poll_part)(services, row)
         except WeComError as error:
             log.warning("mass_message.poll_failed", part=row.id, errcode=error.errcode)
             await _note_trouble(services, row, error)
@@ -72,6 +72,17 @@ async def stop_part(services: Services, row: Row[Any]) -> None:
         await services.db.write(note_cancelled, row.id, services.clock.now())
     else:
         await services.db.write(_settle, row.id, confirmed_at, services.clock.now())
+
+
+async def _stop_again(services: Services, row: Row[Any]) -> None:
+    """What WeCom will not stop at all goes on, and is told as it goes."""
+    try:
+        await stop_part(services, row)
+    except WeComError as error:
+        if error.retry_class not in (RetryClass.PARAMETER, RetryClass.RELATION):
+            raise
+        log.warning("mass_message.not_stopped", part=row.id, errcode=error.errcode)
+        await poll_part(services, row)
 
 
 async def _read(services: Services, row: Row[Any]) -> datetime | None:

@@ -168,6 +168,18 @@ async def test_a_stop_that_wecom_refuses_for_now_is_told_and_carried_out_later(h
     assert (house.made[0].is_cancelled, await house.states(message_id)) == (True, {xiaoman: "cancelled"})
 
 
+async def test_what_wecom_will_not_stop_is_told_as_it_goes_on(house: House) -> None:
+    xiaoman = await house.meet("xiaoman")
+    message_id = await send(house)
+    house.sandbox.faults.fail_next(CANCEL, 41047, times=20)
+    with pytest.raises(Conflict):
+        await acts.cancel(house.services, message_id)
+    confirm_mass_message(house.sandbox, "lina", house.made[0].msgid)
+    await house.pass_time(minutes=1)
+    assert await house.states(message_id) == {xiaoman: "sent"}
+    assert [part.state for part in await house.parts(message_id)] == ["done"]
+
+
 async def test_who_got_it_before_the_stop_is_known_to_have_it(house: House) -> None:
     xiaoman, other = await house.meet("xiaoman"), await house.meet("other", "WuHao")
     message_id = await send(house, Audience(userids=("lina", "WuHao")))
