@@ -141,6 +141,7 @@ async def _parts(services: Services, message_id: int) -> list[Row[Any]]:
         row = store.find_message(conn, message_id)
         if row is None or row.origin != "own":
             raise NotFound("没有这条群发。")
-        return store.list_parts(conn, message_id)
+        # Of one that is stopped nobody is asked to send it, though WeCom may not know yet.
+        return [] if row.state == "cancelled" else store.list_parts(conn, message_id)
 
     return await services.db.read(look)

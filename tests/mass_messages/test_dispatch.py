@@ -164,6 +164,8 @@ async def test_a_stop_that_wecom_refuses_for_now_is_told_and_carried_out_later(h
     with pytest.raises(Conflict, match="系统会接着试"):
         await acts.cancel(house.services, message_id)
     assert await house.states(message_id) == {xiaoman: "waiting"}
+    with pytest.raises(Conflict, match="不用提醒"):
+        await acts.remind(house.services, message_id)
     await house.pass_time(minutes=1)
     assert (house.made[0].is_cancelled, await house.states(message_id)) == (True, {xiaoman: "cancelled"})
 
