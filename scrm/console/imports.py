@@ -10,8 +10,9 @@ from sqlalchemy import Connection
 
 from scrm.commerce import restating, status_words
 from scrm.commerce.connectors import CONNECTORS, KNOWN_HEADINGS
-from scrm.commerce.connectors.mapped import FIELDS, REQUIRED, ColumnMapping, suggest
+from scrm.commerce.connectors.mapped import FIELDS, REQUIRED, ColumnMapping
 from scrm.commerce.connectors.reader import Scratch, clean, open_sheet
+from scrm.commerce.connectors.suggesting import suggest
 from scrm.commerce.own_fields import columns_for, fillable
 from scrm.console.door import MANAGER, for_managers, page
 from scrm.console.status_words import StrangeWord, file_titles, of_import, shown
@@ -177,6 +178,9 @@ async def _mapping_form(
     services = request.app[SERVICES]
     headings, rows = await asyncio.to_thread(_peek, services, job)
     own = await services.db.read(_own_columns)
+    fields = {**FIELDS, **own}
+    chosen = suggest(headings, own, rows) if filled is None else filled.columns
+    columns = _with_samples(headings, rows)
     response = await page(
         request,
         "import_mapping.html",
@@ -184,10 +188,15 @@ async def _mapping_form(
         job=job,
         headings=headings,
         rows=rows,
-        fields={**FIELDS, **own},
+        columns=columns,
+        unused=[column for column in columns if column[0] not in chosen.values()],
+        fields=fields,
         own=own,
         required=REQUIRED,
-        chosen=suggest(headings, own) if filled is None else filled.columns,
+        chosen=chosen,
+        missing=[name for name in REQUIRED if not chosen.get(name)],
+        found=[name for name in fields if chosen.get(name)],
+        rest=[name for name in fields if not chosen.get(name) and name not in REQUIRED],
         filled=filled or ColumnMapping("", {}),
         meanings=mappings.MEANINGS,
         problem=problem,
@@ -253,6 +262,15 @@ def _peek(services: Services, job: Any) -> tuple[list[str], list[list[str]]]:
             if len(rows) == 3:
                 break
         return [clean(sheet.titles[place]) for place in places], rows
+
+
+def _with_samples(headings: list[str], rows: list[list[str]]) -> list[tuple[str, str]]:
+    """Each heading with the first thing that stands below it, short enough for one line of a choice."""
+    samples = (next((row[place] for row in rows if row[place]), "") for place in range(len(headings)))
+    return [
+        (heading, f"{sample[:15]}…" if len(sample) > 16 else sample)
+        for heading, sample in zip(headings, samples, strict=True)
+    ]
 
 
 def _own_columns(conn: Connection) -> dict[str, str]:

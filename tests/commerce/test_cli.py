@@ -97,3 +97,28 @@ def test_codes_go_into_a_pool(tmp_path: Path, sqlite_url: str, capsys: pytest.Ca
     assert run(["import", "coupons", str(tmp_path / "codes.txt"), "--batch", "pool", "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["added"] == 2
     assert run(["import", "coupons", str(tmp_path / "codes.txt"), "--batch", "none"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("heading", "title"),
+    [("实付", "实付金额"), ("订单日期", "下单时间"), ("交易状态", "订单状态"), ("客户手机", "手机号")],
+)
+def test_a_table_of_ours_that_calls_what_counts_otherwise_does_not_come_in_without_it(
+    heading: str, title: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Orders of 95 yuan were orders of nothing, and the check said that all was well."""
+    cells = {
+        "订单编号": "A1",
+        "下单时间": "2026-06-01",
+        "订单状态": "已完成",
+        "实付金额": "95",
+        "手机号": "13800000001",
+    }
+    renamed = {heading if name == title else name: cell for name, cell in cells.items()}
+    path = tmp_path / "own.csv"
+    path.write_text("\n".join((",".join(renamed), ",".join(renamed.values()))), encoding="utf-8")
+    assert run(["import", "orders", str(path), "--dry-run"]) == 1
+    error = capsys.readouterr().err
+    assert f"没有列“{title}”，文件里的“{heading}”像是它" in error
+    assert error.count("\n") == 1
+    assert run(["import", "orders", str(path), "--dry-run", "--format", "generic"]) == (heading == "订单日期")

@@ -71,11 +71,22 @@ async def test_unknown_headings_are_mapped_once_and_known_the_next_time(manager:
     fields |= {"column-status": "怎样"}
     assert "13800000001" not in form.html
     assert "138****0001" in form
+    for words in (
+        "先选这 1 列",
+        "认出了 2 列，请核对",
+        "表里没有用到的列：单据（B1）、钱（12.5）、货（茶）、怎样（待打包）",
+    ):
+        assert words in form
     told = {"csrf": manager.csrf, "name": "收银", "channel": "mall", "statuses": "待打包=打包中", **fields}
     refused = await world.client.post(f"{url}/mapping", data=told, headers=manager.cookie)
     text = await refused.text()
     assert (refused.status, "“打包中”不是订单状态，请写 待付款、待发货" in text) == (422, True)
-    for kept in ('value="收银"', "<option selected>怎样", 'value="mall" selected', "待打包=打包中"):
+    for kept in (
+        'value="收银"',
+        '<option value="怎样" selected>怎样（待打包）',
+        'value="mall" selected',
+        "待打包=打包中",
+    ):
         assert kept in text, "nothing that was filled in is lost"
     await send(manager, f"{url}/mapping", **told | {"statuses": "待打包=待发货", "channel": "pos"})
     assert "开始导入" in await manager.get(url)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from scrm.commerce import store as orders
-from scrm.commerce.connectors.mapped import ColumnMapping, suggest
+from scrm.commerce.connectors.mapped import ColumnMapping
 from scrm.commerce.import_orders import Into as OrdersInto
 from scrm.commerce.import_orders import import_orders
 from scrm.db import Database
@@ -122,10 +122,6 @@ async def test_a_saved_mapping_reads_any_headings_and_is_recognised_again(into: 
     assert counts.created == 1
     (view,) = await db.read(orders.find_orders, "pos", "A1")
     assert (view.row["status"], view.row["paid_fen"], view.lines[0]["title"]) == ("completed", 8850, "茶")
-
-
-def test_headings_suggest_their_mapping() -> None:
-    assert suggest(["订单号", "下单时间", "别的"]) == {"order_no": "订单号", "ordered_at": "下单时间"}
 
 
 def test_templates_can_be_filled_in_and_imported() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from scrm.commerce.connectors import doudian, generic, jd, kuaishou, pdd, taobao, xhs
 from scrm.commerce.connectors.connector import Connector, Context, Parser
 from scrm.commerce.connectors.reader import Sheet
+from scrm.commerce.connectors.suggesting import refuse_unread
 from scrm.errors import Invalid
 
 CONNECTORS: tuple[Connector, ...] = (
@@ -30,16 +31,24 @@ def find_connector(key: str) -> Connector:
 
 
 def recognise(sheets: Sequence[Sheet]) -> Connector:
-    """The format whose headings fit best; raises Invalid when two are close."""
+    """The format whose headings fit best; raises Invalid when two are close, or when none reads what counts."""
     scores = sorted(
         ((sum(map(connector.score, sheets)), connector.key, connector) for connector in CONNECTORS), reverse=True
     )
-    (best, _, connector), (second, _, other) = scores[0], scores[1]
-    if second and second * 10 >= best * 9:
+    best = scores[0][0]
+    close = [connector for score, _, connector in scores if score and score * 10 >= best * 9]
+    if len(close) > 1:
+        # A shop's own table shares headings with every platform; what marks a platform it has not.
+        marked = [one for one in close if any(one.marks & sheet.columns.keys() for sheet in sheets)]
+        close = marked or [one for one in close if one is generic.CONNECTOR] or close
+    if len(close) > 1:
         raise Invalid(
-            f"{sheets[0].name}：看不出是{connector.title}还是{other.title}，"
-            f"请用 --format {connector.key} 或 --format {other.key} 指明"
+            f"{sheets[0].name}：看不出是{close[0].title}还是{close[1].title}，"
+            f"请用 --format {close[0].key} 或 --format {close[1].key} 指明"
         )
+    connector = close[0] if close else scores[0][2]
+    if connector is generic.CONNECTOR:
+        refuse_unread(sheets[0])
     return connector
 
 

@@ -72,10 +72,10 @@ ORDER_NAMES: Mapping[str, tuple[str, ...]] = {
     "item": ("platform_item_id", "商品编号", "商品id"),
     "image": ("image_url", "商品图片", "图片地址"),
 }
-_MONEY = ("goods", "freight", "discount", "platform_discount", "payable", "paid", "refunded", "unit_price", "line_paid")
+MONEY = ("goods", "freight", "discount", "platform_discount", "payable", "paid", "refunded", "unit_price", "line_paid")
 _LINE_MONEY = ("unit_price_fen", "line_paid_fen")
-_FEN_NAMES = {f"{name}_fen": (f"{name}_fen",) for name in _MONEY}
-_TIMES = ("ordered_at", "paid_at", "shipped_at", "delivered_at", "completed_at", "closed_at")
+FEN_NAMES = {f"{name}_fen": (f"{name}_fen",) for name in MONEY}
+TIMES = ("ordered_at", "paid_at", "shipped_at", "delivered_at", "completed_at", "closed_at")
 _TITLES = {name: headings[1] if len(headings) > 1 else headings[0] for name, headings in ORDER_NAMES.items()}
 
 STATUSES = {
@@ -130,12 +130,12 @@ CHANNELS = {
 
 def fit(sheets: list[Sheet]) -> Parser:
     """One table whose rows are order lines; rows of one order number are one order."""
-    return fit_names(sheets[0], {**ORDER_NAMES, **_FEN_NAMES})
+    return fit_names(sheets[0], {**ORDER_NAMES, **FEN_NAMES})
 
 
 def fit_names(sheet: Sheet, names: Mapping[str, Sequence[str]]) -> Parser:
     """The same with other headings: `names` has every field of ORDER_NAMES, () where the sheet has none for it."""
-    reader = Reader(sheet, {**dict.fromkeys(_FEN_NAMES, ()), **names})
+    reader = Reader(sheet, {**dict.fromkeys(FEN_NAMES, ()), **names})
     place = reader.place("order_no")
     if place is None:
         raise Invalid(f"{sheet.name}：缺少列“订单编号”（或 order_no），支持的列名见 docs/import.md")
@@ -144,7 +144,7 @@ def fit_names(sheet: Sheet, names: Mapping[str, Sequence[str]]) -> Parser:
         details=None,
         id_place=place,
         detail_id_place=None,
-        time_places=tuple(found for name in _TIMES if (found := reader.place(name)) is not None),
+        time_places=tuple(found for name in TIMES if (found := reader.place(name)) is not None),
         build=_Orders(reader).build,
     )
 
@@ -171,8 +171,8 @@ class _Orders:
         cleaned = [(name, place, clean if name in _FREE_TEXT else value_of) for name, place in placed]
         self._columns = [one for one in cleaned if one[0] not in _OF_LINES]
         self._line_columns = [one for one in cleaned if one[0] in _OF_LINES]
-        self._time_names = [name for name in (*_TIMES, "updated_at") if reader.has(name)]
-        money = [(f"{name}_fen", *column) for name in _MONEY for column in _money_columns(reader, name)]
+        self._time_names = [name for name in (*TIMES, "updated_at") if reader.has(name)]
+        money = [(f"{name}_fen", *column) for name in MONEY for column in _money_columns(reader, name)]
         self._order_money = [column for column in money if column[0] not in _LINE_MONEY]
         self._line_money = [column for column in money if column[0] in _LINE_MONEY]
 
@@ -183,7 +183,7 @@ class _Orders:
         raw_status = cells["status"]
         lines = [line for row in rows if (line := self._line(row)) is not None]
         return Order(
-            channel=_channel(cells["channel"]),
+            channel=channel_of(cells["channel"]),
             shop_key=cells["shop_key"] or context.shop_key,
             order_no=read_id(cells["order_no"]),
             parent_order_no=read_id(cells["parent_order_no"]),
@@ -268,7 +268,8 @@ def _read_whole_fen(cell: str) -> int | None:
 
 
 @lru_cache(maxsize=64)
-def _channel(text: str) -> str:
+def channel_of(text: str) -> str:
+    """Code of a channel by its code or Chinese name; mall for none. Raises ValueError in the reader's words."""
     channel = CHANNELS.get(text, text.lower()) or "mall"
     if not (channel.isascii() and channel.replace("_", "").isalnum() and channel[0].isalpha() and len(channel) <= 24):
         raise ValueError(f"“渠道”不认识“{text[:30]}”，请写 taobao、jd、pos 等代码或淘宝、京东、门店等名称")
@@ -329,7 +330,7 @@ def _shipments(cells: dict[str, str]) -> list[Shipment] | None:
     return [Shipment(tracking_no=number[:80], carrier_name=cells["carrier"])] if number else None
 
 
-_KNOWN = [heading for names in (ORDER_NAMES, _FEN_NAMES) for group in names.values() for heading in group]
+_KNOWN = [heading for names in (ORDER_NAMES, FEN_NAMES) for group in names.values() for heading in group]
 CONNECTOR = Connector(
     key="generic",
     title="通用表格",

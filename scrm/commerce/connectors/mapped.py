@@ -59,21 +59,6 @@ def signature(headings: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
-def suggest(headings: Sequence[str], own: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The mapping that the headings themselves suggest; `own` are titles of the shop's own fields by column."""
-    known = {normalise_heading(heading): heading for heading in headings}
-    found: dict[str, str] = {}
-    for name, names in generic.ORDER_NAMES.items():
-        match = next((known[plain] for plain in map(normalise_heading, names) if plain in known), "")
-        if match and match not in found.values():
-            found[name] = match
-    for name, title in (own or {}).items():
-        match = known.get(normalise_heading(title), "")
-        if match and match not in found.values():
-            found[name] = match
-    return found
-
-
 def fit(mapping: ColumnMapping, sheets: list[Sheet]) -> Parser:
     """One sheet with the mapping's columns; raises Invalid that names those it lacks."""
     sheet = sheets[0]
