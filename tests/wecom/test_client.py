@@ -83,6 +83,26 @@ async def test_reads_of_one_endpoint_keep_to_five_at_a_time_and_slow_down_when_t
     assert wecom.most_under_way["externalcontact/get"] < 5
 
 
+async def test_a_corp_that_takes_two_at_a_time_is_seldom_asked_for_more_and_used_in_full_again(
+    client: WeCom, wecom: FakeWeCom
+) -> None:
+    path, refused = "externalcontact/get", []
+    wecom.delay = 0.002
+
+    def take_two(body: dict[str, Any]) -> dict[str, Any]:
+        is_full = wecom.under_way[path] > 2
+        refused.append(is_full)
+        return {"errcode": 45033} if is_full else wecom.contacts[XIAOMAN]
+
+    wecom.always(path, take_two)
+    await asyncio.gather(*(client.contacts.get_external_contact(XIAOMAN) for _ in range(300)), return_exceptions=True)
+    assert 0 < sum(refused) <= 30
+    wecom.always(path, lambda body: wecom.contacts[XIAOMAN])
+    wecom.most_under_way.clear()
+    await asyncio.gather(*(client.contacts.get_external_contact(XIAOMAN) for _ in range(120)))
+    assert wecom.most_under_way[path] == 5
+
+
 async def test_an_error_says_in_chinese_what_to_do_and_never_the_token(client: WeCom, wecom: FakeWeCom) -> None:
     wecom.say("user/get", 60020)
     with pytest.raises(WeComError) as caught:
