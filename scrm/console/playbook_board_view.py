@@ -26,7 +26,7 @@ from scrm.sessions import SignedIn
 from scrm.sop import diff, draft_locks, drafts, library, lifecycle_store, placing, results, timing
 from scrm.sop import published as publishing
 from scrm.sop.actions import ACTIONS
-from scrm.sop.board import starting
+from scrm.sop.board import asking, starting
 from scrm.sop.board.model import Board, Card, read_board, read_path, write_path
 from scrm.sop.board.preview import Bubble, Whom, preview
 from scrm.sop.board.said import UNITS, split_duration
@@ -34,6 +34,7 @@ from scrm.sop.drafts import Checked
 from scrm.sop.schema import Channel, Playbook
 from scrm.sop.shelf import house_of, playbooks_of, shop_of, terms_of
 from scrm.sop.source import SourceError
+from scrm.sop.start_fields import TYPES
 from scrm.sop.waiting import find_living
 from scrm.tracking import said_links
 
@@ -122,6 +123,8 @@ def _told(
         "path": write_path,
         "split_duration": split_duration,
         "units": UNITS,
+        "start_types": TYPES,
+        "start_asks": asking.titles(board.data),
         "person": _whom(conn, asked),
         "may_see_customers": asked.member.may("customers"),
         "channels": STEP_CHANNELS,

@@ -17,7 +17,7 @@ from scrm.sop.board.said import Said
 from scrm.sop.board.spots import list_comments
 from scrm.sop.parse import parse_playbook
 from scrm.sop.reading import Known
-from scrm.sop.schema import Branch, Channel, Late, Playbook, Split, Wait
+from scrm.sop.schema import Branch, Channel, Late, Playbook, Split, StartField, Wait
 from scrm.sop.shelf import playbooks_of
 from scrm.sop.source import read_source
 from tests.console.conftest import Page, SignIn, Visitor
@@ -283,6 +283,29 @@ async def test_events_are_narrowed_and_coupons_of_every_kind_are_made(board: Boa
     assert (dict(wait.where), dict(goal.where)) == ({"channel": ("taobao", "jd")}, {"channel": ("taobao",)})
     await board.put("wait", "wait_where", where__key="channel", where__values="")
     assert "where" not in (await board.card("wait")).data
+
+
+async def test_what_is_asked_before_a_start_by_hand_is_made_on_the_board_and_can_be_said(board: Board) -> None:
+    await board.put("", "trigger", event="manual.started")
+    await board.do("add_item", at="", field="ask")
+    await board.do("add_item", at="", field="ask")
+    form = {"key": "budget", "title": "预算", "type": "number", "required": "1"}
+    await board.put("", "ask", item="trigger/ask/0", **form)
+    await board.put("", "ask", item="trigger/ask/1", key="room", title="房间", type="choice")
+    await board.put("", "ask", item="trigger/ask/1", key="room", title="房间", type="choice", options="客厅，卧室")
+    await board.put("", "ask", 422, item="trigger/ask/1", key="room", title="", type="choice")
+    playbook = await board.playbook()
+    assert playbook.trigger.ask == (
+        StartField("budget", "预算", "number", is_required=True),
+        StartField("room", "房间", "choice", ("客厅", "卧室")),
+    )
+    page = await board.visitor.get(f"{board.of}?show=steps/0")
+    assert 'data-insert="事件.room"' in page.html
+    await board.put("", "ask", item="trigger/ask/1", key="room", title="房间", type="text")
+    for item in (1, 0):
+        await board.do("remove_item", at="", item=f"trigger/ask/{item}")
+        left = (await board.playbook()).trigger.ask
+        assert [field.key for field in left] == ["budget"][:item]
 
 
 async def test_a_step_that_nobody_has_written_yet_is_told_before_it_is_published(board: Board) -> None:

@@ -12,7 +12,7 @@ from scrm.errors import Invalid
 from scrm.profiles.conditions import EVENTS, OWN_EVENT
 from scrm.sop import dates, run_keys, schedules
 from scrm.sop.actions import find_action
-from scrm.sop.board import conditions, trials
+from scrm.sop.board import asking, conditions, trials
 from scrm.sop.board.model import read_path
 from scrm.sop.board.said import DROP, Said
 from scrm.sop.board.spots import Path, value_at
@@ -533,6 +533,13 @@ def _add_coupon(said: Said, data: Mapping[str, Any]) -> list[Edit]:
     return [(("coupons", key), {"title": "优惠券", "amount": 10, "threshold": 99, "valid": "7d"})]
 
 
+def _ask(said: Said, data: Mapping[str, Any]) -> list[Edit]:
+    at = _item(said, "trigger")
+    if at[:2] != asking.HOME or len(at) != 3:
+        raise Invalid("画板不认识这一项，请刷新页面再试")
+    return asking.read(said, data, at)
+
+
 def _each_name(said: Said, data: Mapping[str, Any]) -> Iterator[Edit]:
     name = said.one("arm.name")
     if not name:
@@ -593,6 +600,7 @@ OF_HEAD: Mapping[str, Reader] = {
     "priority": _plain("priority", "优先级"),
     "owner_role": _plain("owner_role", "负责"),
     "trigger": _trigger,
+    "ask": _ask,
     "where": _where,
     "date": _date,
     "schedule": _schedule,
@@ -619,6 +627,7 @@ ADDERS: Mapping[str, Reader] = {
     "attachment": _add_attachment,
     "variant": _add_variant,
     "act": _add_act,
+    "ask": lambda said, data: asking.begun(data),
     "coupon": _add_coupon,
     "test": _add_test,
 }
