@@ -138,7 +138,7 @@ def _use(conn: Connection, coupon: coupons.Issue, use: Row[Any], now: datetime, 
 
 
 def _find_orders_of_tills(conn: Connection, order_ids: set[int]) -> None:
-    """A till told the order's number before we had the order."""
+    """A till told the order's number before we had the order; another person's order may have it too, elsewhere."""
     found = conn.execute(
         select(coupon_issue.c.id, orders.c.id.label("order_id"))
         .join(orders, orders.c.order_no == coupon_issue.c.order_no)
@@ -146,6 +146,7 @@ def _find_orders_of_tills(conn: Connection, order_ids: set[int]) -> None:
             among(conn, orders.c.id, sorted(order_ids)),
             coupon_issue.c.order_id.is_(None),
             coupon_issue.c.order_no != "",
+            or_(orders.c.person_id.is_(None), orders.c.person_id == coupon_issue.c.person_id),
         )
     ).all()
     for row in found:

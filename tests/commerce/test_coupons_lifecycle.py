@@ -18,6 +18,7 @@ from scrm.events import event
 from tests.commerce.conftest import NOW, add_person
 
 HOUR = timedelta(hours=1)
+REFUNDED: dict[str, Any] = {"refunds": [{"refund_no": "R1", "status": "refunded", "amount_fen": 19900}]}
 
 
 async def batch(db: Database, **values: Any) -> None:
@@ -129,6 +130,15 @@ async def test_the_order_of_a_till_may_come_later(db: Database, vault: Vault) ->
     assert (await look(db, made.id)).order_id is not None
 
 
+async def test_another_persons_order_of_the_same_number_is_not_the_tills(db: Database, vault: Vault) -> None:
+    await batch(db, face_fen=3000)
+    made = await issue(db, await db.write(add_person))
+    await db.write(coupons_in_orders.redeem_at_till, made.code, now=NOW, by="till", order_no="E1")
+    await db.write(add_person, wx_unionid="oElse")
+    await take(db, vault, channel="jd", status="closed", buyer_ref={"wx_unionid": "oElse"}, **REFUNDED)
+    assert ((await look(db, made.id)).order_id, (await look(db, made.id)).state) == (None, "redeemed")
+
+
 async def test_a_code_of_the_pool_that_somebody_else_used_is_given_to_nobody(db: Database, vault: Vault) -> None:
     await batch(db, kind="pool")
     await db.write(coupons.add_codes, "new", ["AAAA1"])
@@ -146,7 +156,7 @@ async def test_a_withdrawn_coupon_is_withdrawn_again_when_the_order_that_used_it
     uses = [{"code": made.code, "discount_fen": 3000}]
     await take(db, vault, status="paid", coupons=uses)
     assert (await look(db, made.id)).state == "redeemed"
-    await take(db, vault, status="closed", refunds=[{"refund_no": "R1", "status": "refunded", "amount_fen": 19900}])
+    await take(db, vault, status="closed", **REFUNDED)
     withdrawn = await look(db, made.id)
     assert (withdrawn.state, (withdrawn.redemption or {})["by"], withdrawn.order_no) == ("void", "chenlan", "")
     assert await told(db) == ["coupon.voided", "coupon.redeemed"]
