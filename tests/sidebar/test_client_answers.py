@@ -100,6 +100,23 @@ async def test_what_went_out_is_not_sent_twice_even_by_a_new_page(world: World, 
     assert await sidebar.evaluate("window.messages") == ["news"]
 
 
+async def test_a_storage_that_takes_nothing_sends_nothing_twice_and_reports_when_the_network_is_back(
+    world: World, sidebar: Page
+) -> None:
+    await sidebar.evaluate("() => { Storage.prototype.setItem = () => { throw new Error('QuotaExceededError'); }; }")
+    await answer(sidebar, "ok", "fail invalid mediaid")
+    await expect(sidebar.get_by_role("alert")).to_contain_text("前 1 条已发出")
+    await sidebar.route("**/sending", lambda route: route.abort())
+    await answer(sidebar, "ok")
+    await expect(sidebar.get_by_text("结果还没有记下来")).to_be_visible()
+    assert await sidebar.evaluate("window.messages") == ["news"]
+    await sidebar.unroute("**/sending")
+    async with sidebar.expect_response("**/sending"):
+        await sidebar.evaluate("window.dispatchEvent(new Event('online'))")
+    row, found = await ledger(world)
+    assert (row.outcome, found.state) == ("sent", "sent")
+
+
 async def test_silence_is_neither_a_yes_nor_a_no_and_the_member_is_asked(world: World, sidebar: Page) -> None:
     await answer(sidebar, "")
     await eventually(lambda: sidebar.evaluate("window.messages.length"))

@@ -1,23 +1,11 @@
 // What must outlive the page: the client throws web views away as it likes. A little for each contact, for a few hours.
+import { store, stored } from "./stored.js";
+
 const KEY = "kept";
 const LIVES = 12 * 60 * 60 * 1000;
 const MOST = 60;
 
-function read() {
-  try {
-    return JSON.parse(localStorage.getItem(KEY)) || {};
-  } catch (ignored) {
-    return {};
-  }
-}
-
-function write(all) {
-  try {
-    localStorage.setItem(KEY, JSON.stringify(all));
-  } catch (ignored) {
-    // A full or forbidden storage costs only the comfort.
-  }
-}
+const read = () => stored(KEY, {});
 
 export function kept(contact, name) {
   const mine = read()[contact];
@@ -32,5 +20,5 @@ export function keep(contact, name, value) {
   else mine[name] = value;
   const others = Object.entries(all).filter(([other, entry]) => other !== contact && Date.now() - entry.at < LIVES);
   others.sort((one, other) => other[1].at - one[1].at);
-  write(Object.fromEntries([[contact, mine], ...others.slice(0, MOST - 1)]));
+  store(KEY, Object.fromEntries([[contact, mine], ...others.slice(0, MOST - 1)]));
 }

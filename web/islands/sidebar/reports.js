@@ -1,25 +1,13 @@
 // What the client did must reach the server, though the network, the session or the page be gone in between: a report
 // is written down before it is made, and crossed out when the server has taken or refused it.
 import { request } from "./request.js";
+import { store, stored } from "./stored.js";
 
 const KEY = "unreported";
 const MOST = 200;
 
-function waiting() {
-  try {
-    return JSON.parse(localStorage.getItem(KEY) || "[]");
-  } catch (ignored) {
-    return [];
-  }
-}
-
-function write(reports) {
-  try {
-    localStorage.setItem(KEY, JSON.stringify(reports.slice(-MOST)));
-  } catch (ignored) {
-    // Without storage the report lives as long as the page.
-  }
-}
+const waiting = () => stored(KEY, []);
+const write = (reports) => store(KEY, reports.slice(-MOST));
 
 const number = () => `${Date.now()}.${Math.random()}`;
 

@@ -5,6 +5,7 @@ import { copy } from "./copy-text.js";
 import { forgetDraft } from "./drafts.js";
 import { Refusal, place, request } from "./request.js";
 import { makeUp, report } from "./reports.js";
+import { store, stored } from "./stored.js";
 import { toast } from "./toast.js";
 
 class SendToChat extends HTMLElement {
@@ -56,19 +57,19 @@ class SendToChat extends HTMLElement {
   async sendAll(messages) {
     const key = `sent:${this.getAttribute("task")}`;
     const wanted = messages.map((message) => JSON.stringify(message));
-    const sent = JSON.parse(localStorage.getItem(key) || "[]");
+    const sent = stored(key, []);
     // Other words than those that went out are another message.
     let done = sent.every((message, at) => message === wanted[at]) ? sent.length : 0;
     try {
       for (; done < messages.length; done += 1) {
         await sendMessage(messages[done], this.contact);
-        localStorage.setItem(key, JSON.stringify(wanted.slice(0, done + 1)));
+        store(key, wanted.slice(0, done + 1));
       }
     } catch (problem) {
       if (!done) return problem;
       return new Refusal(_("前 {done} 条已发出，其余没有发出。{reason}再点一次只会补发剩下的。", { done, reason: problem.message }), problem.detail);
     }
-    localStorage.removeItem(key);
+    store(key, undefined);
     return null;
   }
 
