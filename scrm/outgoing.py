@@ -5,6 +5,7 @@ Every call is POST with JSON and these headers:
 `X-Scrm-Signature` "v1=" and HMAC-SHA256(secret, timestamp + "." + body) in hex.
 """
 
+import asyncio
 import hashlib
 import hmac
 import ssl
@@ -76,23 +77,30 @@ async def ask(http: aiohttp.ClientSession, call: Call, now: datetime) -> Answer:
     """The other side's answer; raises Refused for an address that is not to be called, TryAgain when there is none."""
     target = call.target
     try:
-        found = await addresses.resolve(target.url, allow_private=target.allow_private)
+        # One limit for the look-up and the call: a name server that keeps silent holds nobody up either.
+        async with asyncio.timeout(target.timeout_seconds):
+            found = await addresses.resolve(target.url, allow_private=target.allow_private)
+            return await _ask(http, call, found[0], int(now.timestamp()))
     except addresses.Unreachable as error:
         raise TryAgain(error.text, delays=target.delays) from None
     except addresses.NotPublic as error:
         raise Refused(error.text) from None
-    try:
-        async with http.post(
-            target.url.with_host(found[0]),
-            data=call.body,
-            headers=_headers(call, int(now.timestamp())),
-            allow_redirects=False,
-            server_hostname=target.url.host if target.url.scheme == "https" else None,
-            timeout=aiohttp.ClientTimeout(total=target.timeout_seconds),
-        ) as answer:
-            return Answer(answer.status, answer.headers, await _start_of(answer))
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         raise TryAgain(_why(error, target), delays=target.delays) from None
+
+
+async def _ask(http: aiohttp.ClientSession, call: Call, address: str, timestamp: int) -> Answer:
+    url = call.target.url
+    async with http.post(
+        url.with_host(address),
+        data=call.body,
+        headers=_headers(call, timestamp),
+        allow_redirects=False,
+        server_hostname=url.host if url.scheme == "https" else None,
+        # The caller's limit holds, whatever the session's own is.
+        timeout=aiohttp.ClientTimeout(total=None),
+    ) as answer:
+        return Answer(answer.status, answer.headers, await _start_of(answer))
 
 
 def _why(error: Exception, target: Target) -> str:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -104,6 +105,19 @@ def url_of(server: asyncio.Server, scheme: str = "http") -> str:
     return f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}/events"
 
 
+def keep_silent(patch: pytest.MonkeyPatch, name: str) -> None:
+    """The name server never answers for this name."""
+    loop = asyncio.get_running_loop()
+    looked_up = loop.getaddrinfo
+
+    async def look_up(host: str, *args: Any, **options: Any) -> Any:
+        if host == name:
+            await asyncio.Event().wait()
+        return await looked_up(host, *args, **options)
+
+    patch.setattr(loop, "getaddrinfo", look_up)
+
+
 async def test_strange_receivers_hold_nobody_up_and_the_page_says_in_plain_words_what_is_wrong(
     world: World, warehouse: Warehouse, sign_in: SignIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,10 +145,15 @@ async def test_strange_receivers_hold_nobody_up_and_the_page_says_in_plain_words
         assert "对方 0.4 秒内没有回应完" in await boss.get(one)
         odd.manner = "drips"
         assert await try_it() == ("waiting", "对方 0.4 秒内没有回应完")
+        # Neither is a name server waited for that keeps silent.
+        await world.client.patch(f"{PATH}/{made['id']}", json={"url": "http://silent.example/events"})
+        keep_silent(patch, "silent.example")
+        assert await try_it() == ("waiting", "对方 0.4 秒内没有回应完")
+    await world.client.patch(f"{PATH}/{made['id']}", json={"url": url_of(server)})
     page = await boss.get(one)
     assert "起推送失败，正在自动重试" in page
     assert "马上重试" in page
-    assert "2 次" in page
+    assert "3 次" in page
 
     for manner in ("cuts", "leaves"):
         odd.manner = manner
