@@ -140,15 +140,17 @@ def _read(form: dict[str, str], zone: Any) -> Batch:
         ends = datetime.fromisoformat(until).replace(tzinfo=zone) if until else None
     except ValueError:
         raise Invalid(f"截止时间：没有看懂“{until[:30]}”") from None
-    rate = _decimal(form, "rate", "折扣")
+    # What the form does not show for this benefit was filled in for another one before.
+    benefit = chosen("benefit", BENEFITS)
+    rate = _decimal(form, "rate", "折扣") if benefit == "percent" else None
     if rate is not None and rate * 10 % 1:
         raise Invalid(f"折扣：收到“{rate}”，最多一位小数，例如 9.5")
     return Batch(
         key=form.get("key", "").strip(),
         title=form.get("title", "").strip()[:80],
         kind=chosen("kind", KINDS),
-        benefit=chosen("benefit", BENEFITS),
-        face_fen=_fen(form, "face", "面额"),
+        benefit=benefit,
+        face_fen=_fen(form, "face", "面额") if benefit != "percent" else 0,
         percent_off=0 if rate is None else int(100 - rate * 10),
         threshold_fen=_fen(form, "threshold", "使用门槛"),
         valid_hours=_whole(form, "valid_days", "有效天数", 24),

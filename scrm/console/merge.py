@@ -126,7 +126,7 @@ def _side(conn: Connection, person_id: int) -> Side:
 def _warnings(conn: Connection, pair: joining.Pair) -> list[str]:
     """What cannot stand twice, and what becomes of it."""
     words = [
-        f"两边各有一个{identities.kind_of(kind).title}，通常一个人只有一个，请确认是同一个人"
+        f"两边的{identities.kind_of(kind).title}不同，通常一个人只有一个，请确认是同一个人"
         for kind, _ in identities.conflicts(conn, pair.kept, pair.gone)
     ]
     both = (pair.kept, pair.gone)

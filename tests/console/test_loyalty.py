@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from scrm.commerce import coupons
-from scrm.commerce.models import coupon_code
+from scrm.commerce.models import coupon_batch, coupon_code
 from scrm.membership.models import member_level, points_account, points_request
 from tests.commerce.conftest import add_person
 from tests.console.conftest import SignIn, Visitor
@@ -62,7 +62,9 @@ async def test_a_batch_goes_from_the_form_over_the_counter_to_its_figures(
     world: World, manager: Visitor, sign_in: SignIn
 ) -> None:
     assert "还没有优惠券" not in (await manager.get("/console/coupons")).text  # the playbooks brought theirs
-    assert (await post(manager, "/console/coupons/new", **BATCH))[0] == 303
+    assert (await post(manager, "/console/coupons/new", **BATCH, rate="8.5"))[0] == 303
+    (batch,) = [row for row in await world.rows(coupon_batch) if row.key == "store-30"]
+    assert (batch.face_fen, batch.percent_off) == (3000, 0), "a discount that was typed before is another benefit's"
     assert "已经有了" in (await post(manager, "/console/coupons/new", **BATCH))[1]
     assert (await post(manager, "/console/coupons/store-30/codes", codes="AAAA1\nAAAA2\n"))[0] == 303
     assert len(await world.rows(coupon_code)) == 2
