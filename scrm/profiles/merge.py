@@ -213,7 +213,7 @@ def sweep(conn: Connection, merge_id: int, movers: Sequence[Mover], *, now: date
     if late:
         whole = dict(row.snapshot)
         late_ones = join.snapshot()
-        for table, keys in join.moved.items():
+        for table, keys in late_ones["moved"].items():
             whole["moved"] = {**whole["moved"], table: whole["moved"].get(table, []) + keys}
         for name in ("changed", "dropped", "held"):
             whole[name] = whole[name] + late_ones[name]
@@ -331,10 +331,13 @@ def _comparable(row: dict[str, Any]) -> dict[str, Any]:
 
 def _among(table: Table, keys: Sequence[Sequence[Any]]) -> ColumnElement[bool]:
     columns = _keys(table)
+    told = [
+        tuple(_moment(table, column.name, value) for column, value in zip(columns, key, strict=True)) for key in keys
+    ]
     if len(columns) == 1:
         only: ColumnElement[Any] = columns[0]
-        return only.in_([key[0] for key in keys])
-    return tuple_(*columns).in_([tuple(key) for key in keys])
+        return only.in_([key[0] for key in told])
+    return tuple_(*columns).in_(told)
 
 
 def _change_back(conn: Connection, change: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from scrm.commerce.canonical import read_order
 from scrm.profiles import store as profiles
 from scrm.profiles import suggestions
 from scrm.profiles.models import person
+from scrm.reports.models import report_add
 from tests.commerce.conftest import add_person
 from tests.console.conftest import Visitor
 from tests.world import World
@@ -35,6 +36,8 @@ async def two(world: World, manager: Visitor) -> tuple[int, int]:
         for person_id, skin in ((one, "干皮"), (other, "油皮")):
             profiles.set_field(conn, person_id, "肤质", skin, source="staff", now=now)
         profiles.add_phone(conn, other, "+8613800136620", vault=world.services.vault, source="remark", now=now)
+        # Came by a channel code: the report knows the add by its moment.
+        conn.execute(report_add.insert().values(state="shop", added_at=now, event_id=1, person_id=other, userid="lina"))
         evidence = {"key": "receiver_phone", "shown": "138****6620"}
         suggestions.suggest(conn, one, other, evidence, now=now)
         return one, other
@@ -69,6 +72,7 @@ async def test_a_manager_sees_what_moves_joins_and_takes_it_back(manager: Visito
     assert "没有待确认的客户" in page
     assert await send(manager, "/console/merge/1/undo") == f"/console/customers/{other}"
     assert "398102" in await manager.get(f"/console/customers/{other}")
+    assert [row.person_id for row in await manager.world.rows(report_add)] == [other]
     assert "已撤销" in await manager.get("/console/merge")
 
 

@@ -20,6 +20,7 @@ from scrm.profiles.merge import Act
 from scrm.profiles.merge_tables import merge_suggestion, person_merge, person_redirect
 from scrm.profiles.models import external_contact, identity, person, person_stat
 from scrm.profiles.redirects import follow
+from scrm.reports.models import report_add
 from tests.commerce.conftest import NOW, add_person
 from tests.world import ANING, XIAOMAN, World
 
@@ -65,6 +66,11 @@ def buy(conn: Connection, number: str, unionid: str) -> None:
     store.save_orders(conn, [an_order(number, unionid)], now=NOW, vault=VAULT, route="api")
 
 
+def added(conn: Connection, person_id: int) -> None:
+    """An add by a channel code, which the report knows by its moment."""
+    conn.execute(report_add.insert().values(state="a", added_at=NOW, event_id=1, person_id=person_id, userid="lina"))
+
+
 async def test_many_joins_and_orders_at_once_lose_nothing(database_url: str) -> None:
     """16 at a time over the same persons: none waits for ever, and every order ends with who everybody became."""
     db = Database(database_url, pool_size=16)
@@ -100,6 +106,7 @@ async def test_joins_are_undone_in_any_order_and_the_rest_goes_where_it_belongs(
     def story(conn: Connection) -> None:
         one, two, three = (add_person(conn, name, wx_unionid=f"o6_{name}") for name in "甲乙丙")
         buy(conn, "1", "o6_乙")
+        added(conn, two)
         first = joining.join(conn, one, two, BY_HAND, now=NOW)
         second = joining.join(conn, three, two, BY_HAND, now=NOW)  # the id of old: it is 甲 by now
         assert follow(conn, two) == three
@@ -114,6 +121,7 @@ async def test_joins_are_undone_in_any_order_and_the_rest_goes_where_it_belongs(
         joining.part(conn, second, by="zhangmin", now=NOW)
         owners = {row.order_no: row.person_id for row in conn.execute(select(orders))}
         assert owners == {"1": two, "2": two, "3": one}
+        assert conn.scalars(select(report_add.c.person_id)).all() == [two]
         assert conn.execute(select(person_redirect)).all() == []
         with pytest.raises(Conflict):
             joining.part(conn, first, by="zhangmin", now=NOW)
@@ -129,11 +137,12 @@ async def test_what_was_written_for_the_old_id_meanwhile_is_swept_up_and_given_b
         one, two = add_person(conn, "甲", wx_unionid="o6_a"), add_person(conn, "乙", wx_unionid="o6_b")
         merge_id = joining.join(conn, one, two, BY_HAND, now=NOW)
         events.record(conn, [events.Event("order.paid", NOW, two, key="late")], now=NOW)
-        assert merge.sweep(conn, merge_id, joining.MOVERS, now=NOW) == 1
+        added(conn, two)
+        assert merge.sweep(conn, merge_id, joining.MOVERS, now=NOW) == 2
         late = select(events.event.c.person_id).where(events.event.c.key == "late")
         assert conn.scalar(late) == one
         joining.part(conn, merge_id, by="zhangmin", now=NOW + timedelta(days=1))
-        assert conn.scalar(late) == two
+        assert (conn.scalar(late), conn.scalar(select(report_add.c.person_id))) == (two, two)
         new = person.insert().values(created_at=NOW).returning(person.c.id)
         assert conn.execute(new).scalar_one() > two
 
