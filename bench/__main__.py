@@ -5,7 +5,20 @@ from importlib import import_module
 
 from bench.figures import Figure, machine, say
 
-BENCHMARKS = "callbacks entry events imports hooks rehearsal reports segments sidebar steps sync welcome".split()
+BENCHMARKS = [
+    "callbacks",
+    "entry",
+    "events",
+    "imports",
+    "hooks",
+    "rehearsal",
+    "reports",
+    "segments",
+    "sidebar",
+    "steps",
+    "sync",
+    "welcome",
+]
 SMALL = ("sidebar", "segments")
 
 
