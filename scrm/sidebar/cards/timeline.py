@@ -67,6 +67,8 @@ FILTERS = (
     ),
     Filter("follow", N_("跟进"), ("note.", "talk.", "case.", "promise.", "staff.promised")),
 )
+_WEEKDAYS = (N_("周一"), N_("周二"), N_("周三"), N_("周四"), N_("周五"), N_("周六"), N_("周日"))
+_NEAR = {0: N_("今天"), 1: N_("昨天")}
 _BY_KEY = {each.key: each for each in FILTERS}
 
 
@@ -137,10 +139,9 @@ def _days(moments: list[datetime], after: datetime | None, visit: Visit) -> Iter
 
 
 def _day_words(day: date, today: date) -> str:
-    near = {0: _("今天"), 1: _("昨天")}.get((today - day).days)
-    if near:
-        return near
-    weekday = (_("周一"), _("周二"), _("周三"), _("周四"), _("周五"), _("周六"), _("周日"))[day.weekday()]
+    if (today - day).days in _NEAR:
+        return _(_NEAR[(today - day).days])
+    weekday = _(_WEEKDAYS[day.weekday()])
     return f"{day:%m-%d} {weekday}" if day.year == today.year else f"{day:%Y-%m-%d}"
 
 
