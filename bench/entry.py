@@ -20,11 +20,11 @@ from scrm.events import Event, publish
 from scrm.profiles.models import external_contact, follow_user, member, person
 from scrm.services import Services
 from scrm.sop import enrol, triggers
-from scrm.sop import published as publishing
 from scrm.sop.enrol import Rules
-from scrm.sop.parse import parse_playbook
+from scrm.sop.life import published as publishing
 from scrm.sop.schema import Playbook
 from scrm.sop.shelf import house_of, playbooks_of
+from scrm.sop.text.parse import parse_playbook
 
 PLAYBOOKS = 200
 EVENTS = 400

@@ -18,7 +18,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from bench.figures import Figure, percentile, say, tell
 from bench.stores import both
 from scrm.clock import SystemClock
-from scrm.commerce.import_orders import Into, import_orders, spare_the_collector
+from scrm.commerce.files.import_orders import Into, import_orders, spare_the_collector
 from scrm.db import Database, Priority
 from scrm.db.bulk import insert_rows
 from scrm.db.migrate import migrate

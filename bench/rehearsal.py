@@ -13,12 +13,12 @@ from pathlib import Path
 import structlog
 
 from bench.figures import Figure, tell
-from scrm.sop.house import house_from
-from scrm.sop.published import read_file
+from scrm.sop.guards.house import house_from
+from scrm.sop.life.published import read_file
 from scrm.sop.rehearsal.crowd import make_up
 from scrm.sop.rehearsal.playing import Progress, cast_crowd, play_apart
+from scrm.sop.rehearsal.rehearse import run_tests, settings_for
 from scrm.sop.rehearsal.terms import Behaviour, Crowd, Terms
-from scrm.sop.rehearse import run_tests, settings_for
 from scrm.sop.schema import Playbook
 
 ENTRANTS = 100_000

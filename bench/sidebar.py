@@ -27,7 +27,7 @@ from bench.load_generator import Load, run
 from bench.sidebar_shop import LONG, MEMBERS, REGULARS, contact_of, fill, member_of
 from scrm import sessions
 from scrm.api.customers import describe
-from scrm.commerce.store import list_orders
+from scrm.commerce.order_views import list_orders
 from scrm.db import Database
 from scrm.db.migrate import migrate
 from scrm.http import COOKIE
@@ -36,9 +36,9 @@ from scrm.settings import Settings, load_settings
 from scrm.sidebar.cards import CARDS, TABS, load_page, orders, timeline, told
 from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.places import read_place
-from scrm.sop.house import house_from
-from scrm.sop.published import Published
-from scrm.sop.recheck import Rules
+from scrm.sop.guards.house import house_from
+from scrm.sop.guards.recheck import Rules
+from scrm.sop.life.published import Published
 from tests import postgresql_server
 from tests.server_process import ServerProcess, environment, serving
 from web.render import templates

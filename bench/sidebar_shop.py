@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection
 
 from scrm.db.tables import to_millis
-from scrm.sop import published as publishing
-from scrm.sop.parse import parse_playbook
+from scrm.sop.life import published as publishing
+from scrm.sop.text.parse import parse_playbook
 
 MEMBERS = 50
 # Their own histories: 500 orders and 5,000 happenings.

@@ -28,11 +28,11 @@ from scrm.db.bulk import insert_rows
 from scrm.db.migrate import migrate
 from scrm.profiles.models import external_contact, follow_user, member, person
 from scrm.settings import Settings, load_settings
-from scrm.sop import published as publishing
 from scrm.sop import store
+from scrm.sop.life import published as publishing
 from scrm.sop.models import enrolment
-from scrm.sop.parse import parse_playbook
 from scrm.sop.shelf import playbooks_of
+from scrm.sop.text.parse import parse_playbook
 from scrm.sop.tick import tick
 from tests import postgresql_server
 from tests.fakes import wecom as fake

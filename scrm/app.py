@@ -43,8 +43,9 @@ from scrm.callbacks import sweep as callbacks_sweep
 from scrm.callbacks.handlers import refresh
 from scrm.callbacks.receivers import receivers_of
 from scrm.clock import Clock, SystemClock
-from scrm.commerce import coupons_lifecycle, restating
-from scrm.commerce import pages as commerce_pages
+from scrm.commerce import restating
+from scrm.commerce.coupons import lifecycle as coupons_lifecycle
+from scrm.commerce.coupons import pages as commerce_pages
 from scrm.commerce.hooks import run as hooks
 from scrm.commerce.hooks.kinds import hooks_of
 from scrm.commerce.pulls import run as pulls
@@ -77,29 +78,19 @@ from scrm.segments import refresh as segments
 from scrm.services import SERVICES, Services
 from scrm.settings import AppSettings, Settings
 from scrm.sidebar import pages as sidebar_pages
-from scrm.sop import (
-    calendar_ticks,
-    cards,
-    consumption_store,
-    coupon_deliveries,
-    enrol,
-    group_ends,
-    lifecycle,
-    lives,
-    migrate_runs,
-    notices,
-    outward,
-    radar_notices,
-    reminders,
-    tally,
-    tick,
-    why,
-)
+from scrm.sop import coupon_deliveries, enrol, group_ends, outward, tick
 from scrm.sop.actions import chains, tagging
+from scrm.sop.calendar import consumption_store, lives
+from scrm.sop.calendar import ticks as calendar_ticks
+from scrm.sop.life import lifecycle
+from scrm.sop.life import migration as migrate_runs
 from scrm.sop.mass import carry_out as mass_carry_out
 from scrm.sop.mass import watch as mass_watch
+from scrm.sop.members import cards, notices, radar_notices, reminders
 from scrm.sop.plans import carry_out as plans
+from scrm.sop.reasons import why
 from scrm.sop.rehearsal import jobs as rehearsals
+from scrm.sop.results import tally
 from scrm.sop.shelf import house_of, playbooks_of, terms_of
 from scrm.stops import DatabaseStops
 from scrm.stops import tick as try_held_again

@@ -104,7 +104,7 @@ ROOMS = (
     Room("scrm.backup.cli", ("backup", "restore", "move")),
     Room("scrm.imports.cli", ("import",), "feature"),
     Room("scrm.sop.cli", ("playbook",), "feature"),
-    Room("scrm.sop.explain_cli", ("explain",), "wants_services"),
+    Room("scrm.sop.reasons.explain_cli", ("explain",), "wants_services"),
     Room("scrm.sop.plans.cli", ("plan", "outward"), "wants_services"),
     Room("scrm.segments.cli", ("segment",), "wants_services"),
     Room("scrm.privacy.cli", ("erase", "export", "rotate-keys"), "wants_services"),

@@ -25,9 +25,9 @@ from scrm.errors import Conflict
 from scrm.group_chats.refresh import want_refresh
 from scrm.http import COOKIE
 from scrm.listening import bound, listening, until_stopped
-from scrm.profiles import custom_fields
-from scrm.profiles.custom_field_values import Entity, Type
-from scrm.profiles.custom_fields import Definition
+from scrm.profiles.own_fields import fields as custom_fields
+from scrm.profiles.own_fields.fields import Definition
+from scrm.profiles.own_fields.values import Entity, Type
 from scrm.profiles.store import ensure_contact, save_member, set_role
 from scrm.sandbox import Sandbox, SandboxConfig, gathering, make_routes
 from scrm.sandbox.config import OfficialAccountConfig

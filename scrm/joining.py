@@ -10,9 +10,11 @@ from sqlalchemy import Connection, Row, and_, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from scrm import audit, events
+from scrm.commerce.binding import bind_orders
+from scrm.commerce.kept import take_turn
 from scrm.commerce.models import coupon_issue, orders
 from scrm.commerce.order_events import event_key
-from scrm.commerce.store import bind_orders, recount, take_turn
+from scrm.commerce.running_totals import recount
 from scrm.db import Database
 from scrm.db.bulk import among
 from scrm.db.vault import Vault, mask_phone
@@ -20,10 +22,10 @@ from scrm.errors import NotFound
 from scrm.membership import points
 from scrm.membership.models import points_account, points_lot
 from scrm.profiles import identities, merge, suggestions
-from scrm.profiles.custom_field_tables import field_change
 from scrm.profiles.identities import Known
 from scrm.profiles.merge import Act, Join, Mover, Undone
 from scrm.profiles.models import external_contact, identity, person
+from scrm.profiles.own_fields.tables import field_change
 from scrm.profiles.phones import normalise_phone
 from scrm.profiles.redirects import follow
 from scrm.profiles.store import Details

@@ -20,7 +20,7 @@ class Services:
     """The bag of what is shared: at most eight fields, no methods.
 
     `memory` holds one object per type that a feature above this layer keeps for the whole process, such as
-    scrm.sop.published.Published: `services.memory.setdefault(Published, Published())`.
+    scrm.sop.life.published.Published: `services.memory.setdefault(Published, Published())`.
     """
 
     settings: Settings

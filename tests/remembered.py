@@ -8,11 +8,11 @@ from sqlalchemy import Connection, Engine, Table, event, insert, select
 from scrm.app import publish_playbooks
 from scrm.db import metadata
 from scrm.services import Services
-from scrm.sop import published
-from scrm.sop.parse import parse_playbook
-from scrm.sop.reading import Known
+from scrm.sop.life import published
 from scrm.sop.schema import Playbook
 from scrm.sop.shelf import house_of, playbooks_of
+from scrm.sop.text.parse import parse_playbook
+from scrm.sop.text.reading import Known
 
 
 class Statements(MutableMapping[tuple[Any, ...], Any]):

@@ -21,7 +21,11 @@ from scrm.api.parameters import (
     page_of_few,
     person_id_of,
 )
-from scrm.commerce import coupons, coupons_batches, coupons_figures, coupons_in_orders, coupons_lifecycle
+from scrm.commerce.coupons import batches as coupons_batches
+from scrm.commerce.coupons import figures as coupons_figures
+from scrm.commerce.coupons import in_orders as coupons_in_orders
+from scrm.commerce.coupons import lifecycle as coupons_lifecycle
+from scrm.commerce.coupons import store as coupons
 from scrm.db.tables import to_millis
 from scrm.errors import NotFound
 from scrm.profiles import redirects

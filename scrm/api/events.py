@@ -17,10 +17,10 @@ from scrm.api.parameters import PAGED_BY_KEY, SAYS_SOMETHING, Moment, Page, deco
 from scrm.errors import Invalid
 from scrm.http import require_keepable
 from scrm.profiles import identities, redirects, timeline
-from scrm.profiles.conditions import EVENTS, OWN_EVENT
+from scrm.profiles.conditions.tree import EVENTS, OWN_EVENT
 from scrm.profiles.store import find_member, get_person
 from scrm.services import SERVICES, Services
-from scrm.sop.lives import MOVED, move_live
+from scrm.sop.calendar.lives import MOVED, move_live
 from scrm.sop.triggers import ALIASES
 from scrm.tracking.reading import KINDS, clean_tree, read_claim, read_moment
 

@@ -12,10 +12,10 @@ from scrm.api.operation import operation
 from scrm.api.parameters import MOST_DIGITS, PAGED_BY_KEY, SAYS_SOMETHING, Choice, Page, decode, page_of_few
 from scrm.commerce.models import orders
 from scrm.errors import NotFound
-from scrm.profiles import custom_fields
 from scrm.profiles import store as profiles
-from scrm.profiles.custom_field_values import CustomField, Entity, Type
-from scrm.profiles.custom_fields import Change, Definition, Shown, Subject
+from scrm.profiles.own_fields import fields as custom_fields
+from scrm.profiles.own_fields.fields import Change, Definition, Shown, Subject
+from scrm.profiles.own_fields.values import CustomField, Entity, Type
 from scrm.services import SERVICES
 
 routes = web.RouteTableDef()

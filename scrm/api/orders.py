@@ -14,7 +14,7 @@ from scrm.access.scope import may_reach
 from scrm.api.auth import CALLER
 from scrm.api.operation import Each, operation
 from scrm.api.parameters import PAGED_BY_KEY, Moment, Page, Text, page_of_few
-from scrm.commerce import store
+from scrm.commerce import order_views, store
 from scrm.commerce.canonical import MOST_ORDERS, Order, read_items, read_order, unknown_fields
 from scrm.db import Priority
 from scrm.errors import Invalid, ScrmError
@@ -207,8 +207,8 @@ async def find_orders(request: web.Request) -> Page[FoundOrder]:
     services: Services = request.app[SERVICES]
     scope = request[CALLER].scope
 
-    def look(conn: Connection) -> list[store.OrderView]:
-        views = store.find_orders(conn, channel, order_no)
+    def look(conn: Connection) -> list[order_views.OrderView]:
+        views = order_views.find_orders(conn, channel, order_no)
         return [view for view in views if may_reach(conn, scope, view.row["person_id"] or 0)]
 
     views = await services.db.read(look)
@@ -262,7 +262,7 @@ _PARTS: Mapping[str, type[Struct]] = {
 }
 
 
-def describe(view: store.OrderView) -> FoundOrder:
+def describe(view: order_views.OrderView) -> FoundOrder:
     """The columns that the answer names, and no others."""
     shown = {name: view.row[name] for name in FoundOrder.__struct_fields__ if name not in _PARTS}
     parts: dict[str, Any] = {name: [_part(kind, row) for row in getattr(view, name)] for name, kind in _PARTS.items()}

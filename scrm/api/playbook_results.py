@@ -13,11 +13,12 @@ from scrm.errors import Invalid, NotFound
 from scrm.profiles import redirects
 from scrm.profiles.store import get_person
 from scrm.services import SERVICES
-from scrm.sop import results, why
 from scrm.sop.models import playbook as playbook_table
-from scrm.sop.results import Figures, Results, StepResult
+from scrm.sop.reasons import why
+from scrm.sop.results import figures as results
+from scrm.sop.results.figures import Figures, Results, StepResult
+from scrm.sop.results.uplift import Interval
 from scrm.sop.shelf import house_of, playbooks_of
-from scrm.sop.uplift import Interval
 
 routes = web.RouteTableDef()
 

@@ -12,8 +12,9 @@ from scrm.api.operation import operation
 from scrm.api.parameters import CURSOR, LIMIT, MOST_DIGITS, PAGED, Choice, Moment, Number, Page, Text, page_of
 from scrm.errors import Invalid, NotFound
 from scrm.services import SERVICES
-from scrm.sop import explain, run_acts
+from scrm.sop import run_acts
 from scrm.sop.models import enrolment
+from scrm.sop.reasons import explain
 from scrm.sop.shelf import house_of, playbooks_of
 
 routes = web.RouteTableDef()

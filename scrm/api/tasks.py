@@ -10,8 +10,8 @@ from scrm.api.auth import CALLER
 from scrm.api.operation import operation
 from scrm.api.parameters import CURSOR, LIMIT, PAGED, Choice, Moment, Page, Text, page_of
 from scrm.services import SERVICES
-from scrm.sop import task_store
-from scrm.sop.tasks import WORDS, state_of, word_of
+from scrm.sop.members import task_store
+from scrm.sop.members.tasks import WORDS, state_of, word_of
 
 routes = web.RouteTableDef()
 

@@ -23,7 +23,7 @@ from scrm.api.parameters import (
     page_of_few,
 )
 from scrm.errors import NotFound
-from scrm.profiles.conditions_events import EVENTS, OWN_EVENT
+from scrm.profiles.conditions.leaves_events import EVENTS, OWN_EVENT
 from scrm.services import SERVICES
 from scrm.webhooks import deliver, store
 from scrm.webhooks.deliver import Trial

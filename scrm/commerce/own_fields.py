@@ -9,9 +9,9 @@ from scrm.commerce.connectors import Connector
 from scrm.commerce.connectors.mapped import OWN
 from scrm.commerce.connectors.reader import Line, Sheet, clean, normalise_heading
 from scrm.errors import Invalid
-from scrm.profiles import custom_field_values as values
-from scrm.profiles import custom_fields
-from scrm.profiles.custom_field_values import CustomField, Type
+from scrm.profiles.own_fields import fields as custom_fields
+from scrm.profiles.own_fields import values
+from scrm.profiles.own_fields.values import CustomField, Type
 
 
 @dataclass(frozen=True, slots=True)

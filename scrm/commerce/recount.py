@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from scrm.commerce import store
+from scrm.commerce import kept, running_totals
 from scrm.commerce.merge import REFUND_OPEN
 from scrm.commerce.models import orders, refund
 from scrm.commerce.totals import NOTHING, SUMS, TIMES, Change, share_of
@@ -88,8 +88,8 @@ def _count(conn: Connection, person_ids: Sequence[int]) -> dict[int, dict[str, A
 
 
 def _settle(conn: Connection, person_ids: Sequence[int], *, fix: bool) -> list[Difference]:
-    store.take_turn(conn)
+    kept.take_turn(conn)
     found = find_differences(conn, person_ids)
     for one in found if fix else ():
-        store.recount(conn, one.person_id)
+        running_totals.recount(conn, one.person_id)
     return found

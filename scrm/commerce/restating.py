@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, literal_column, select
 
-from scrm.commerce import store
+from scrm.commerce import kept, store
 from scrm.commerce.canonical import allocate
 from scrm.commerce.connectors import CONNECTORS
 from scrm.commerce.connectors.aftersale import AFTERSALE, NO_CASE
@@ -56,7 +56,7 @@ def restate(conn: Connection, source: str, word: str, *, now: datetime) -> int:
     found = _mapped(conn, order_status_word.c.source == source, order_status_word.c.word == word)
     if not found:
         return 0
-    store.take_turn(conn)
+    kept.take_turn(conn)
     ids = list(conn.execute(_ids(found[0]).limit(CHUNK)).scalars())
     if word.startswith(AFTERSALE):
         store.change_orders(conn, ids, lambda kept: _read_cases(kept, word, found[0].status), now=now)
@@ -85,7 +85,7 @@ def find_later(conn: Connection, source: str, word: str, after: int) -> tuple[in
 def raise_later(conn: Connection, source: str, word: str, ids: Collection[int], *, now: datetime) -> None:
     """Read these as the word is mapped, as its file would be read again: a state goes on and never back."""
     for row in _mapped(conn, order_status_word.c.source == source, order_status_word.c.word == word):
-        store.take_turn(conn)
+        kept.take_turn(conn)
         behind = (orders.c.raw_status == word, orders.c.status.in_(_behind(row.status)), orders.c.id.in_(ids))
         still = list(conn.execute(select(orders.c.id).where(*behind)).scalars())
         store.change_orders(conn, still, lambda kept, row=row: _read_status(kept, row), now=now)  # type: ignore[misc]
@@ -146,7 +146,7 @@ def _ids(row: Row[Any]) -> Any:
     return select(table.id).where(_STRANGE_ORDER, table.raw_status == row.word, came)
 
 
-def _read_status(kept: store.Kept, word: Row[Any]) -> None:
+def _read_status(kept: kept.Kept, word: Row[Any]) -> None:
     row = kept.row
     row["status"] = ended(word.status, row["paid_at"] is not None)
     dialect = dialect_of(_channel(word.source))
@@ -158,7 +158,7 @@ def _read_status(kept: store.Kept, word: Row[Any]) -> None:
         kept.lines = [line | {"paid_fen": share} for line, share in zip(kept.lines, shares, strict=True)]
 
 
-def _read_cases(kept: store.Kept, word: str, status: str) -> None:
+def _read_cases(kept: kept.Kept, word: str, status: str) -> None:
     text = word.removeprefix(AFTERSALE)
     kept.refunds = [
         case | {"status": status} if case["status"] == "unknown" and case["raw_status"] == text else case

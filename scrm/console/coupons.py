@@ -7,9 +7,12 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
-from scrm.commerce import coupons, coupons_batches, coupons_figures, words
-from scrm.commerce.coupons_batches import Batch
-from scrm.commerce.coupons_figures import Figures
+from scrm.commerce import words
+from scrm.commerce.coupons import batches as coupons_batches
+from scrm.commerce.coupons import figures as coupons_figures
+from scrm.commerce.coupons import store as coupons
+from scrm.commerce.coupons.batches import Batch
+from scrm.commerce.coupons.figures import Figures
 from scrm.commerce.models import coupon_issue
 from scrm.console.door import for_managers, page
 from scrm.errors import Invalid, NotFound, ScrmError

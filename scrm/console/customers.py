@@ -7,11 +7,11 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
-from scrm.commerce.coupons import list_coupons
-from scrm.commerce.store import list_orders
+from scrm.commerce.coupons.store import list_coupons
+from scrm.commerce.order_views import list_orders
 from scrm.console import own_fields, store, timeline
 from scrm.console.door import MANAGER, for_managers, page
-from scrm.console.playbooks import step_titles
+from scrm.console.playbooks.pages import step_titles
 from scrm.customer_lists import bulk_kinds, columns, filters, views
 from scrm.customer_lists import store as lists
 from scrm.customer_lists.people import list_follows, list_these

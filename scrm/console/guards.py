@@ -15,8 +15,8 @@ from scrm.profiles import stop_list
 from scrm.profiles.models import external_contact, person
 from scrm.profiles.redirects import follow
 from scrm.services import SERVICES
-from scrm.sop import house as houses
-from scrm.sop.guards import House, words
+from scrm.sop.guards import house as houses
+from scrm.sop.guards.answers import House, words
 
 routes = web.RouteTableDef()
 

@@ -24,7 +24,7 @@ from scrm.content.variables import VARIABLES
 from scrm.db.database import Priority
 from scrm.errors import Invalid, NotFound, ScrmError
 from scrm.services import SERVICES, Services
-from scrm.sop import diff
+from scrm.sop.text import diff
 from scrm.tracking import radar, said_links
 from web.render import render
 

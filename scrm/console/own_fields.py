@@ -9,13 +9,13 @@ from scrm.commerce.models import orders
 from scrm.console.door import MANAGER, for_managers, page
 from scrm.contact_ways.forms import Posted
 from scrm.errors import NotFound, ScrmError
-from scrm.profiles import custom_fields
 from scrm.profiles import store as profiles
-from scrm.profiles.custom_conditions import PREFIXES
-from scrm.profiles.custom_field_forms import PREFIX, read_form
-from scrm.profiles.custom_field_values import ENTITY_TITLES, TYPE_TITLES, CustomField, Entity, Type
-from scrm.profiles.custom_fields import Change, Definition, Shown, Subject
+from scrm.profiles.conditions.leaves_own_fields import PREFIXES
 from scrm.profiles.models import external_contact
+from scrm.profiles.own_fields import fields as custom_fields
+from scrm.profiles.own_fields.fields import Change, Definition, Shown, Subject
+from scrm.profiles.own_fields.forms import PREFIX, read_form
+from scrm.profiles.own_fields.values import ENTITY_TITLES, TYPE_TITLES, CustomField, Entity, Type
 from scrm.services import SERVICES
 
 routes = web.RouteTableDef()

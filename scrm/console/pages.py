@@ -12,7 +12,6 @@ from scrm.console import (
     backups,
     callbacks,
     channel_costs,
-    condition_forms,
     contact_ways,
     coupons,
     customers,
@@ -33,14 +32,9 @@ from scrm.console import (
     orders,
     own_fields,
     plans,
-    playbook_board,
-    playbook_texts,
-    playbook_waiting,
-    playbooks,
     pool,
     privacy,
     radar,
-    rehearsals,
     repairs,
     report_boards,
     report_builder,
@@ -58,7 +52,13 @@ from scrm.console import (
     webhooks,
     wechat,
 )
+from scrm.console.conditions import forms as condition_forms
 from scrm.console.door import for_managers
+from scrm.console.playbooks import board as playbook_board
+from scrm.console.playbooks import pages as playbooks
+from scrm.console.playbooks import rehearsals
+from scrm.console.playbooks import texts as playbook_texts
+from scrm.console.playbooks import waiting as playbook_waiting
 from scrm.http import sign_out
 from web.render import render
 

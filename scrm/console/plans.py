@@ -12,7 +12,7 @@ from scrm.errors import Invalid, NotFound
 from scrm.services import SERVICES
 from scrm.sop.plans import store, words
 from scrm.sop.plans.parse import parse_plan
-from scrm.sop.reading import PlaybookErrors, Problem
+from scrm.sop.text.reading import PlaybookErrors, Problem
 
 routes = web.RouteTableDef()
 

@@ -13,8 +13,8 @@ from aiohttp import web
 from multidict import MultiDict
 from sqlalchemy import Connection
 
-from scrm.console.condition_forms import OF_SEGMENTS, shown
-from scrm.console.condition_texts import read_tree
+from scrm.console.conditions.forms import OF_SEGMENTS, shown
+from scrm.console.conditions.texts import read_tree
 from scrm.console.door import MANAGER, before_of, for_managers, page, scope_of
 from scrm.console.report_boards import grid_sheet
 from scrm.console.reports import BOARDS, PAGE, Chosen, file_response, people_page, show

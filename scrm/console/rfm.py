@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 from sqlalchemy import Connection, Row
 
-from scrm.console.condition_texts import write_text
+from scrm.console.conditions.texts import write_text
 from scrm.console.door import MANAGER, for_managers, page
 from scrm.errors import Invalid
 from scrm.segments import rfm_refresh, rfm_store

@@ -9,11 +9,11 @@ from uuid import uuid4
 from aiohttp import web
 from sqlalchemy import Connection, Row
 
-from scrm.console.condition_forms import OF_SEGMENTS, answer_of, read_posted, shown
-from scrm.console.condition_texts import read_text
+from scrm.console.conditions.forms import OF_SEGMENTS, answer_of, read_posted, shown
+from scrm.console.conditions.texts import read_text
 from scrm.console.door import MANAGER, before_of, for_managers, page
 from scrm.errors import Invalid, NotFound, ScrmError
-from scrm.profiles.conditions import Problem
+from scrm.profiles.conditions.tree import Problem
 from scrm.profiles.redirects import follow
 from scrm.profiles.search import find_named
 from scrm.profiles.store import find_contact

@@ -9,7 +9,7 @@ from scrm.console.door import MANAGER, before_of, for_managers, page
 from scrm.errors import Invalid, NotFound
 from scrm.profiles.members import member_names
 from scrm.services import SERVICES
-from scrm.sop.hand_over import count_running
+from scrm.sop.members.hand_over import count_running
 from scrm.transfers import list_store, store, words
 from scrm.transfers.begin import begin
 from scrm.transfers.unassigned import ask_anew

@@ -8,7 +8,7 @@ from multidict import MultiMapping
 from scrm.console.door import MANAGER, before_of, for_managers, page
 from scrm.console.words import Word
 from scrm.errors import Invalid
-from scrm.profiles.conditions_events import EVENTS
+from scrm.profiles.conditions.leaves_events import EVENTS
 from scrm.services import SERVICES
 from scrm.webhooks import deliver, store
 from scrm.webhooks.wanted import FAMILIES, Wanted, describe_events, new_secret, read_wanted

@@ -1,9 +1,9 @@
 """The words of the console: one for each state, with the tone it is shown in."""
 
 from scrm.commerce.words import COUPON_STATES, aftersale_state, channel, order_state
-from scrm.profiles import conditions
+from scrm.profiles.conditions import tree as conditions
 from scrm.profiles.words import Word, add_way
-from scrm.sop import tasks
+from scrm.sop.members import tasks
 
 SEND_KINDS = {
     "welcome": "欢迎语",

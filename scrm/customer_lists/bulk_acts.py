@@ -19,7 +19,7 @@ from scrm.errors import NotFound, ScrmError
 from scrm.profiles import tags
 from scrm.sop import run_acts
 from scrm.sop.enrol import Rules
-from scrm.sop.owners import set_owner
+from scrm.sop.members.owners import set_owner
 from scrm.sop.starts import By, start_by_hand
 from scrm.transfers import begin as transfers
 from scrm.transfers.store import Plan

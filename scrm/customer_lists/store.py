@@ -39,10 +39,10 @@ from scrm.db.bulk import among
 from scrm.db.tables import from_millis
 from scrm.privacy.models import erasure
 from scrm.profiles import models
-from scrm.profiles.conditions import compile_asked, with_definitions
-from scrm.profiles.conditions_leaves import is_among
-from scrm.profiles.conditions_tags import with_tags
-from scrm.profiles.fields import Asked
+from scrm.profiles.conditions.fields import Asked
+from scrm.profiles.conditions.leaf import is_among
+from scrm.profiles.conditions.leaves_tags import with_tags
+from scrm.profiles.conditions.tree import compile_asked, with_definitions
 from scrm.profiles.models import external_contact, identity
 from scrm.profiles.search import find_named
 from scrm.profiles.tags import list_library

@@ -20,18 +20,22 @@ from scrm.mass_messages import models as mass_messages
 from scrm.membership import models as membership
 from scrm.moments import models as moments
 from scrm.privacy import models as privacy
-from scrm.profiles import custom_field_tables, erased, merge_tables, notes, stop_list, timeline
+from scrm.profiles import erased, merge_tables, notes, stop_list, timeline
 from scrm.profiles import models as profiles
 from scrm.profiles import search as search
+from scrm.profiles.own_fields import tables as custom_field_tables
 from scrm.reports import buyer_news as buyer_news
 from scrm.reports import models as reports
 from scrm.segments import models as segments
 from scrm.sidebar import models as sidebar
-from scrm.sop import board_tables, calendar_tables, notice_tables, result_tables
 from scrm.sop import models as sop
+from scrm.sop.calendar import tables as calendar_tables
+from scrm.sop.life import board_tables
 from scrm.sop.mass import models as mass_models
+from scrm.sop.members import notice_tables
 from scrm.sop.plans import models as plans
 from scrm.sop.rehearsal import models as rehearsals
+from scrm.sop.results import tables as result_tables
 from scrm.sync import models as sync
 from scrm.tracking import models as tracking
 from scrm.transfers import models as transfers

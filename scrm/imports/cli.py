@@ -9,8 +9,8 @@ from typing import Any
 
 from scrm.clock import SystemClock, monotonic
 from scrm.commerce.connectors import CONNECTORS
-from scrm.commerce.import_coupons import import_codes
-from scrm.commerce.import_orders import Counts, Into, Progress, import_orders, spare_the_collector
+from scrm.commerce.coupons.import_codes import import_codes
+from scrm.commerce.files.import_orders import Counts, Into, Progress, import_orders, spare_the_collector
 from scrm.commerce.words import taken_as
 from scrm.db import Database
 from scrm.db.migrate import complaint, current_revision

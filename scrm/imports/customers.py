@@ -13,15 +13,16 @@ from sqlalchemy import Connection
 from scrm import joining
 from scrm.clock import Clock
 from scrm.commerce.connectors.reader import Line, Scratch, Sheet, clean, normalise_heading, open_sheet, value_of
-from scrm.commerce.import_orders import REASON, Progress, errors_path
+from scrm.commerce.files.import_orders import REASON, Progress, errors_path
 from scrm.db import Database, Priority
 from scrm.db.serving import in_turns
 from scrm.db.vault import Vault
 from scrm.errors import Invalid, ScrmError
 from scrm.imports import pre_tags
-from scrm.profiles import custom_fields, store
+from scrm.profiles import store
 from scrm.profiles.identities import Known, find_owner
 from scrm.profiles.models import person
+from scrm.profiles.own_fields import fields as custom_fields
 from scrm.profiles.phones import normalise_phone
 
 CHUNK = 200

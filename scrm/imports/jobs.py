@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, delete, select
 
 from scrm import audit
 from scrm.commerce.connectors import Connector
-from scrm.commerce.import_orders import Into, Progress, import_orders
+from scrm.commerce.files.import_orders import Into, Progress, import_orders
 from scrm.errors import Conflict, NotFound, ScrmError
 from scrm.imports import customers
 from scrm.imports.mappings import find_format, recognise_mapping

@@ -13,7 +13,7 @@ from scrm.commerce.connectors import KNOWN_HEADINGS, Connector, find_connector
 from scrm.commerce.connectors.generic import STATUSES
 from scrm.commerce.connectors.mapped import PREFIX, ColumnMapping, signature
 from scrm.commerce.connectors.reader import Scratch, clean, normalise_heading, open_sheet
-from scrm.commerce.import_orders import REASON
+from scrm.commerce.files.import_orders import REASON
 from scrm.db import Database, upsert
 from scrm.errors import Invalid, NotFound
 from scrm.imports.models import import_mapping

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from scrm.commerce.connectors.mapped import FIELDS
 from scrm.commerce.own_fields import fillable
 from scrm.imports.customers import COLUMNS
-from scrm.profiles import custom_fields
+from scrm.profiles.own_fields import fields as custom_fields
 
 _CUSTOMERS = {
     "external_userid": "企业微信客户ID",

@@ -11,9 +11,9 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, fa
 from scrm.db.json_text import json_text
 from scrm.errors import Invalid
 from scrm.mass_messages.models import mass_message_target
-from scrm.profiles.conditions import compile_asked, with_definitions
-from scrm.profiles.conditions_tags import with_tags
-from scrm.profiles.fields import Asked
+from scrm.profiles.conditions.fields import Asked
+from scrm.profiles.conditions.leaves_tags import with_tags
+from scrm.profiles.conditions.tree import compile_asked, with_definitions
 from scrm.profiles.models import external_contact, follow_user, follow_user_tag, member, person
 from scrm.profiles.stop_list import stop_entry
 from scrm.settings import MassMessages

@@ -19,7 +19,7 @@ from sqlalchemy import (
 from scrm.commerce.models import IS_PURCHASE, orders
 from scrm.events import event
 from scrm.mass_messages.models import mass_message_target
-from scrm.profiles.conditions_events import RADAR, SPOKE
+from scrm.profiles.conditions.leaves_events import RADAR, SPOKE
 
 DAYS = 3
 _OPENED = (RADAR, "content.read")

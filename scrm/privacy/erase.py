@@ -25,7 +25,7 @@ from scrm.profiles.erased import mark_of, remember
 from scrm.profiles.store import get_person
 from scrm.services import Services
 from scrm.sop import store as playbooks
-from scrm.sop import task_store
+from scrm.sop.members import task_store
 
 log = structlog.get_logger()
 

@@ -12,9 +12,6 @@ from scrm.db import insert_for, upsert
 from scrm.db.bulk import among, among_given, insert_rows, listed, new_ids
 from scrm.db.vault import Vault, mask_phone
 from scrm.errors import Forbidden
-from scrm.profiles.custom_field_values import compared
-from scrm.profiles.custom_fields import Change, set_values
-from scrm.profiles.custom_fields import find_field as find_custom_field
 from scrm.profiles.models import (
     corp_tag,
     external_contact,
@@ -28,6 +25,9 @@ from scrm.profiles.models import (
     remark_wish,
     tag_wish,
 )
+from scrm.profiles.own_fields.fields import Change, set_values
+from scrm.profiles.own_fields.fields import find_field as find_custom_field
+from scrm.profiles.own_fields.values import compared
 from web.texts import _
 
 # Contacts -------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from scrm import audit
 from scrm.db import UtcDateTime, upsert
 from scrm.db.tables import Json, from_millis, metadata, to_millis
 from scrm.events import event
-from scrm.profiles import conditions
+from scrm.profiles.conditions import tree as conditions
 from web.texts import N_, _
 
 # Kinds of events that other programs tell us of (POST /api/v1/events), with the facts they carry.

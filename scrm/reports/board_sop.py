@@ -11,9 +11,9 @@ from scrm.reports import tasks
 from scrm.reports.grids import Board, Grid, Line, Look, Pick, compare, line
 from scrm.reports.measures.kinds import Measure, Unit
 from scrm.reports.tasks import Work
-from scrm.sop import results
 from scrm.sop.models import playbook as playbook_table
-from scrm.sop.tally import BY_HAND
+from scrm.sop.results import figures as results
+from scrm.sop.results.tally import BY_HAND
 
 COLUMNS = (
     tasks.ENTERED,

@@ -3,7 +3,7 @@
 from sqlalchemy import ColumnElement, case, literal_column
 
 from scrm.commerce.models import orders
-from scrm.profiles.conditions_events import SPOKE
+from scrm.profiles.conditions.leaves_events import SPOKE
 
 # What is known of a customer's words: chats with members are not archived, their marks stand for them.
 TALKED = (*SPOKE, "talk.noted", "talk.answered")

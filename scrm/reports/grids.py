@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from scrm.reports.measures.kinds import Figure, Measure, Unit, Value
 from scrm.reports.period import Asked
 from scrm.reports.whose import Whose
-from scrm.sop.published import Published
+from scrm.sop.life.published import Published
 
 NO_CHOICE: Mapping[str, str] = {}
 

@@ -4,11 +4,11 @@ from collections import Counter, defaultdict
 
 from sqlalchemy import Connection, and_, func, or_, select
 
-from scrm.sop import tally
 from scrm.sop.models import enrolment
 from scrm.sop.models import playbook as playbook_table
-from scrm.sop.result_tables import tally as tally_table
-from scrm.sop.result_tables import tally_cursor
+from scrm.sop.results import tally
+from scrm.sop.results.tables import tally as tally_table
+from scrm.sop.results.tables import tally_cursor
 
 
 def count_runs(conn: Connection) -> dict[str, Counter[str]]:

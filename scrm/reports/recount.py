@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, select
 
 from scrm.commerce import hours
-from scrm.commerce.store import take_turn
+from scrm.commerce.kept import take_turn
 from scrm.contact_ways.models import way_add
 from scrm.db import Database, Priority
 from scrm.reports import adds, buyers

@@ -10,8 +10,8 @@ from scrm.reports.measures.kinds import Measure, Unit, Value, share
 from scrm.reports.period import Period
 from scrm.reports.whose import Whose
 from scrm.sop.models import playbook
-from scrm.sop.results import Figures, load_counts
-from scrm.sop.tally import BY_HAND
+from scrm.sop.results.figures import Figures, load_counts
+from scrm.sop.results.tally import BY_HAND
 
 
 class Work(Figures):

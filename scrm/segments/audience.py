@@ -11,9 +11,10 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, func,
 
 from scrm.db.bulk import among
 from scrm.profiles import models
-from scrm.profiles.conditions import compile_asked, list_leaves, with_definitions
-from scrm.profiles.conditions_tags import with_tags
-from scrm.profiles.fields import Asked, find_field, read_value
+from scrm.profiles.conditions.field_values import read_value
+from scrm.profiles.conditions.fields import Asked, find_field
+from scrm.profiles.conditions.leaves_tags import with_tags
+from scrm.profiles.conditions.tree import compile_asked, list_leaves, with_definitions
 from scrm.segments.leaves_segments import DefinedSegment
 
 person = models.person.alias("audience")

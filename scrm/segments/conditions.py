@@ -1,6 +1,7 @@
 """Condition trees with every leaf there is: those of scrm.profiles and, by this list, of orders, coupons, segments."""
 
-from scrm.profiles.conditions import (
+from scrm.profiles.conditions.fields import add_fields
+from scrm.profiles.conditions.tree import (
     DEFINERS,
     LEAVES,
     Compared,
@@ -18,7 +19,6 @@ from scrm.profiles.conditions import (
     list_leaves,
     needs_run,
 )
-from scrm.profiles.fields import add_fields
 from scrm.segments.fields import FIELDS
 from scrm.segments.leaves_coupons import COUPON
 from scrm.segments.leaves_orders import BOUGHT

@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, ColumnElement, case, func, literal, or_, sele
 
 from scrm.commerce import models as commerce
 from scrm.membership import models as membership
-from scrm.profiles.fields import Field, Kind, PersonId, month_day
+from scrm.profiles.conditions.fields import Field, Kind, PersonId, month_day
 from scrm.segments import models as segments
 from scrm.segments.rfm import TITLES, UNCLASSED
 from scrm.segments.stages import AIPL, AWARE, LIFE, POTENTIAL

@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, exists, func, not_, or_, select, true
 
 from scrm.commerce import models
-from scrm.profiles.conditions_leaves import DURATION_SCHEMA, Leaf, Spec, duration, is_among, span_words
-from scrm.profiles.fields import Asked
+from scrm.profiles.conditions.fields import Asked
+from scrm.profiles.conditions.leaf import DURATION_SCHEMA, Leaf, Spec, duration, is_among, span_words
 
 coupon_issue = models.coupon_issue.alias("asked_coupon")
 coupon_batch = models.coupon_batch.alias("asked_batch")

@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, func, not_, or_, select
 
 from scrm.commerce import models
-from scrm.profiles.conditions_leaves import (
+from scrm.profiles.conditions.fields import Asked
+from scrm.profiles.conditions.leaf import (
     COUNT_SCHEMA,
     DURATION_SCHEMA,
     Leaf,
@@ -25,7 +26,6 @@ from scrm.profiles.conditions_leaves import (
     span_words,
     written,
 )
-from scrm.profiles.fields import Asked
 
 orders = models.orders.alias("asked_order")
 order_line = models.order_line.alias("asked_line")

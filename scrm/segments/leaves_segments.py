@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, false, or_, select, true
 
-from scrm.profiles import conditions
-from scrm.profiles.conditions_leaves import Leaf, Spec, is_among, other_keys
-from scrm.profiles.custom_conditions import with_definitions as with_own_fields
-from scrm.profiles.fields import Asked
+from scrm.profiles.conditions import tree as conditions
+from scrm.profiles.conditions.fields import Asked
+from scrm.profiles.conditions.leaf import Leaf, Spec, is_among, other_keys
+from scrm.profiles.conditions.leaves_own_fields import with_definitions as with_own_fields
 from scrm.profiles.stop_list import stop_entry
 from scrm.segments.models import segment, segment_member
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row
 
 from scrm.clock import monotonic
 from scrm.db import Priority
-from scrm.profiles.conditions import find_missing
+from scrm.profiles.conditions.tree import find_missing
 from scrm.segments import store
 from scrm.services import Services
 from scrm.work import queue

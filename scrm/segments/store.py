@@ -15,8 +15,8 @@ from scrm.db.bulk import among
 from scrm.errors import Conflict, Invalid, NotFound
 from scrm.events import Event
 from scrm.profiles import models
-from scrm.profiles.conditions import LEAVES, Problem, check_condition, find_missing, list_leaves
-from scrm.profiles.custom_conditions import with_definitions as with_own_fields
+from scrm.profiles.conditions.leaves_own_fields import with_definitions as with_own_fields
+from scrm.profiles.conditions.tree import LEAVES, Problem, check_condition, find_missing, list_leaves
 from scrm.segments.audience import audience_of
 from scrm.segments.leaves_segments import KEPT_ELSEWHERE, with_segments
 from scrm.segments.models import segment, segment_day, segment_member

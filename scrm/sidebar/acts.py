@@ -8,7 +8,7 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from scrm.clock import is_plausible
-from scrm.commerce import coupons
+from scrm.commerce.coupons import store as coupons
 from scrm.content.attachments import chat_attachments, coupon_link
 from scrm.errors import Conflict, Invalid, NotFound
 from scrm.events import Event, record
@@ -20,8 +20,8 @@ from scrm.sidebar.cards import tasks as task_cards
 from scrm.sidebar.cards.coupons import card_of
 from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.door import for_members, page, visit_of
-from scrm.sop import tasks
-from scrm.sop.tasks import TaskView
+from scrm.sop.members import tasks
+from scrm.sop.members.tasks import TaskView
 from web.texts import _
 
 routes = web.RouteTableDef()

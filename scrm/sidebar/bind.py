@@ -10,7 +10,7 @@ from aiohttp import web
 from sqlalchemy import Connection, Row
 
 from scrm.commerce import lookup, words
-from scrm.commerce.store import bind_order_manually, unbind_order
+from scrm.commerce.binding import bind_order_manually, unbind_order
 from scrm.errors import Conflict, Invalid, NotFound, ScrmError
 from scrm.membership.points import release_order
 from scrm.profiles import suggestions
@@ -23,7 +23,7 @@ from scrm.sidebar.acts import fields_of
 from scrm.sidebar.cards import orders as order_cards
 from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.door import for_members, page, visit_of
-from scrm.sop.published import Published
+from scrm.sop.life.published import Published
 from scrm.sop.shelf import playbooks_of
 from scrm.sop.taken_back import take_back_of_events
 from web.texts import _

@@ -7,7 +7,7 @@ from scrm.services import SERVICES
 from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.door import for_members, page, visit_of
 from scrm.sidebar.sheets import behind_door
-from scrm.sop.owners import Follower, list_followers
+from scrm.sop.members.owners import Follower, list_followers
 
 routes = web.RouteTableDef()
 

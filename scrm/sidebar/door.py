@@ -9,7 +9,7 @@ from scrm.http import find_signed_in, signed_in
 from scrm.login import BRIDGE_SCRIPT, login_url
 from scrm.services import SERVICES
 from scrm.sidebar.cards.visit import Visit
-from scrm.sop.recheck import Rules
+from scrm.sop.guards.recheck import Rules
 from scrm.sop.shelf import house_of, playbooks_of
 from web.render import render
 

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 from scrm.profiles.store import access_contact
 from scrm.services import SERVICES
 from scrm.sidebar.door import for_members, page, visit_of
-from scrm.sop import marks
+from scrm.sop.members import marks
 
 routes = web.RouteTableDef()
 

@@ -10,14 +10,14 @@ from sqlalchemy import Connection, Row, func, select
 from scrm.db.tables import from_millis
 from scrm.errors import Invalid
 from scrm.events import event
-from scrm.profiles.conditions_events import EVENTS
+from scrm.profiles.conditions.leaves_events import EVENTS
 from scrm.profiles.models import member
 from scrm.profiles.store import access_contact
 from scrm.services import SERVICES
 from scrm.sidebar import words
 from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.door import for_members, page, visit_of
-from scrm.sop.tasks import list_for_contact
+from scrm.sop.members.tasks import list_for_contact
 from web.texts import _
 
 routes = web.RouteTableDef()

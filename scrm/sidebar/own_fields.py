@@ -6,15 +6,15 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from scrm.errors import NotFound, ScrmError
-from scrm.profiles import custom_fields
-from scrm.profiles.custom_field_forms import PREFIX, read_form
-from scrm.profiles.custom_field_values import Entity, Type
-from scrm.profiles.custom_fields import Change, Shown, Subject
+from scrm.profiles.own_fields import fields as custom_fields
+from scrm.profiles.own_fields.fields import Change, Shown, Subject
+from scrm.profiles.own_fields.forms import PREFIX, read_form
+from scrm.profiles.own_fields.values import Entity, Type
 from scrm.profiles.store import access_contact
 from scrm.services import SERVICES
 from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.door import for_members, page, visit_of
-from scrm.sop import tasks
+from scrm.sop.members import tasks
 from web.texts import _
 
 routes = web.RouteTableDef()

@@ -31,7 +31,7 @@ from scrm.sidebar import (
 )
 from scrm.sidebar.cards import CARDS, TABS, load_page
 from scrm.sidebar.door import for_members, is_partial, page, visit_of
-from scrm.sop.task_store import find_task
+from scrm.sop.members.task_store import find_task
 from web.engines import is_too_old
 from web.texts import _
 

@@ -6,8 +6,8 @@ from scrm.errors import ScrmError
 from scrm.http import signed_in
 from scrm.services import SERVICES
 from scrm.sidebar.door import for_members, page
-from scrm.sop import tasks
-from scrm.sop.tasks import TaskView
+from scrm.sop.members import tasks
+from scrm.sop.members.tasks import TaskView
 from web.texts.kept import retold
 
 routes = web.RouteTableDef()

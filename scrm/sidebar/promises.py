@@ -13,7 +13,7 @@ from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.door import for_members, page, visit_of
 from scrm.sidebar.once import make_once, new_once
 from scrm.sidebar.sheets import back_to_sheet, behind_door, close_sheet, enter
-from scrm.sop import promises, task_store, tasks
+from scrm.sop.members import promises, task_store, tasks
 from web.texts import N_, _
 
 routes = web.RouteTableDef()

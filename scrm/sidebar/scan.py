@@ -7,9 +7,10 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection, select
 
-from scrm.commerce import coupons, coupons_in_orders
 from scrm.commerce.connectors.reader import read_fen
-from scrm.commerce.pages import describe_condition, describe_expiry, describe_value
+from scrm.commerce.coupons import in_orders as coupons_in_orders
+from scrm.commerce.coupons import store as coupons
+from scrm.commerce.coupons.pages import describe_condition, describe_expiry, describe_value
 from scrm.errors import Conflict, Invalid, ScrmError
 from scrm.http import require_keepable, signed_in
 from scrm.profiles.models import person

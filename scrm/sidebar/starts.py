@@ -12,14 +12,15 @@ from scrm.services import SERVICES
 from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.door import for_members, page, visit_of
 from scrm.sidebar.script_shelf import with_gaps
-from scrm.sop import start_fields, store
+from scrm.sop import store
 from scrm.sop.contact_values import Contact, values_of
 from scrm.sop.enrol import Rules
+from scrm.sop.reasons.start_preview import Preview, preview
 from scrm.sop.schema import Playbook
 from scrm.sop.shelf import house_of, playbooks_of, shop_of
-from scrm.sop.start_preview import Preview, preview
 from scrm.sop.starts import By, Started, list_startable, start_by_hand
 from scrm.sop.taken_back import has_spoken, take_back
+from scrm.sop.text import start_fields
 from scrm.sop.values import named_in
 from web.texts import _
 

@@ -32,7 +32,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from scrm.commerce.coupons import ISSUES
+from scrm.commerce.coupons.store import ISSUES
 from scrm.commerce.models import coupon_issue, order_line, orders, refund, shipment
 from scrm.contact_ways.models import contact_way
 from scrm.db import UtcDateTime

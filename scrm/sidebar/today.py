@@ -18,8 +18,8 @@ from scrm.sidebar import today_store as store
 from scrm.sidebar.acts import fields_of, moment_of
 from scrm.sidebar.door import for_members, page
 from scrm.sidebar.ranking import Bundle, Errand, behind, bundle, is_due_today, is_overdue
-from scrm.sop import tasks
-from scrm.sop.tasks import TaskView
+from scrm.sop.members import tasks
+from scrm.sop.members.tasks import TaskView
 from web.texts import _
 
 routes = web.RouteTableDef()

@@ -11,9 +11,9 @@ from scrm.profiles.store import access_contact
 from scrm.services import SERVICES
 from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.door import for_members, page, visit_of
-from scrm.sop.explain import Cause, Leaf, find_cause, find_entry
+from scrm.sop.members.task_store import find_task
+from scrm.sop.reasons.explain import Cause, Leaf, find_cause, find_entry
 from scrm.sop.store import find_run
-from scrm.sop.task_store import find_task
 from web.texts import _
 
 routes = web.RouteTableDef()

@@ -23,16 +23,20 @@ from scrm.db import Database
 from scrm.errors import NotFound, WrongUse
 from scrm.settings import Settings, load_settings
 from scrm.shipped import shipped
-from scrm.sop import beside, diff, drafts, estimates, library, lifecycle, lifecycle_store, migrate_runs, tally
-from scrm.sop import published as publishing
 from scrm.sop.channels import ready
-from scrm.sop.drafts import Terms
-from scrm.sop.parse import parse_playbook
-from scrm.sop.published import By, Draft, Published
-from scrm.sop.reading import Known, PlaybookErrors
+from scrm.sop.life import drafts, estimates, library, lifecycle
+from scrm.sop.life import migration as migrate_runs
+from scrm.sop.life import published as publishing
+from scrm.sop.life import store as lifecycle_store
+from scrm.sop.life.drafts import Terms
+from scrm.sop.life.published import By, Draft, Published
 from scrm.sop.rehearsal import cli as rehearsal_cli
+from scrm.sop.results import tally
 from scrm.sop.schema import Playbook
 from scrm.sop.shelf import terms_from
+from scrm.sop.text import beside, diff
+from scrm.sop.text.parse import parse_playbook
+from scrm.sop.text.reading import Known, PlaybookErrors
 
 _MEDIA_LIST = "素材清单.txt"
 _MOST_FILES = 1000
@@ -266,7 +270,7 @@ def _write(to: Path, sources: dict[str, str], media: list[str]) -> None:
 
 
 async def run_schema(arguments: argparse.Namespace, settings: Settings | None) -> int:
-    from scrm.sop.json_schema import json_schema
+    from scrm.sop.text.json_schema import json_schema
 
     print(json.dumps(json_schema(), ensure_ascii=False, indent=2))
     return 0
@@ -372,7 +376,7 @@ async def _act(settings: Settings, act: Callable[..., None], arguments: argparse
 
 
 async def _play(arguments: argparse.Namespace, settings: Settings | None, *, tells_story: bool) -> int:
-    from scrm.sop.rehearse import run_tests
+    from scrm.sop.rehearsal.rehearse import run_tests
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     sound, lines = _read_all(_sources(arguments.files, settings))

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection
 
-from scrm.commerce import coupons
+from scrm.commerce.coupons import store as coupons
 from scrm.content.attachments import coupon_values
 from scrm.sop.facts import Due
 from scrm.sop.values import SOURCES, Shop

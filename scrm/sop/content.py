@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from scrm.commerce import coupons
+from scrm.commerce.coupons import store as coupons
 from scrm.content import programs
 from scrm.content.attachments import CouponCard, chat_attachments, chat_media, coupon_values, link_cards, media_name
 from scrm.content.media.copies import MESSAGE

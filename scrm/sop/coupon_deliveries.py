@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, select
 
-from scrm.commerce import coupons_lifecycle
-from scrm.commerce.coupons_lifecycle import BATCH, RESERVED
+from scrm.commerce.coupons import lifecycle as coupons_lifecycle
+from scrm.commerce.coupons.lifecycle import BATCH, RESERVED
 from scrm.db.bulk import among
 from scrm.profiles.models import external_contact
 from scrm.services import Services

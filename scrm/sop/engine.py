@@ -7,9 +7,10 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from scrm.sop import guards, timing
-from scrm.sop.guard_words import Check
-from scrm.sop.guards import NOTHING, GuardFacts, House, Touch
+from scrm.sop import timing
+from scrm.sop.guards import answers as guards
+from scrm.sop.guards.answers import NOTHING, GuardFacts, House, Touch
+from scrm.sop.guards.words import Check
 from scrm.sop.placing import planned_at, quiet_of, spread_of
 from scrm.sop.run_keys import LastRun as LastRun
 from scrm.sop.run_keys import run_key as run_key

@@ -10,31 +10,22 @@ from sqlalchemy import Connection, Row
 
 from scrm.errors import Conflict, ScrmError
 from scrm.events import Event
-from scrm.profiles import conditions, redirects
-from scrm.profiles.conditions import Whom
+from scrm.profiles import redirects
+from scrm.profiles.conditions import tree as conditions
+from scrm.profiles.conditions.tree import Whom
 from scrm.profiles.members import member_names
 from scrm.services import Services
-from scrm.sop import (
-    arbitration,
-    consumption,
-    consumption_store,
-    exits,
-    ledger,
-    owners,
-    refusals,
-    run_keys,
-    store,
-    task_store,
-    triggers,
-    turns,
-    why,
-)
-from scrm.sop.arbitration import Admission
+from scrm.sop import exits, ledger, run_keys, store, triggers, turns
+from scrm.sop.calendar import consumption, consumption_store
 from scrm.sop.facts import Due, Ending, ended_by, whom_of
-from scrm.sop.guards import House
-from scrm.sop.owners import Owner
+from scrm.sop.guards import arbitration, refusals
+from scrm.sop.guards.answers import House
+from scrm.sop.guards.arbitration import Admission
+from scrm.sop.life.published import Published
+from scrm.sop.members import owners, task_store
+from scrm.sop.members.owners import Owner
 from scrm.sop.placing import Course, Place, ends_at, place_from, spread_key
-from scrm.sop.published import Published
+from scrm.sop.reasons import why
 from scrm.sop.run_keys import LastRun
 from scrm.sop.schema import Channel, Fork, Playbook, Wait
 from scrm.sop.shelf import find_version, house_of, playbooks_of

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row
 
 from scrm.events import Event
-from scrm.profiles import conditions
-from scrm.profiles.conditions import Whom
+from scrm.profiles.conditions import tree as conditions
+from scrm.profiles.conditions.tree import Whom
 from scrm.profiles.members import member_names
-from scrm.sop import chance, exits, owners, store
+from scrm.sop import chance, exits, store
 from scrm.sop.engine import Facts
 from scrm.sop.exits import Run
-from scrm.sop.guards import NOTHING, GuardFacts
+from scrm.sop.guards.answers import NOTHING, GuardFacts
+from scrm.sop.members import owners
 from scrm.sop.placing import counted_from, spread_key
 from scrm.sop.schema import Condition, Content, Node, Playbook, Step, Variant
 

@@ -14,9 +14,10 @@ from yarl import URL
 from scrm.outgoing import DELAYS, Call, Refused, Target, post
 from scrm.services import Services
 from scrm.settings import Settings
-from scrm.sop import exits, guards, ledger, store, timing
+from scrm.sop import exits, ledger, store, timing
 from scrm.sop.actions.store import open_again
 from scrm.sop.channels.outward import KIND, once
+from scrm.sop.guards import answers as guards
 from scrm.sop.shelf import find_version, house_of, playbooks_of
 from scrm.work import queue
 from scrm.work.retry import TryAgain, next_try

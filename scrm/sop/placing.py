@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Row
 
-from scrm.sop import guards, timing
-from scrm.sop.guards import House
+from scrm.sop import timing
+from scrm.sop.guards import answers as guards
+from scrm.sop.guards.answers import House
 from scrm.sop.schema import Channel, Fork, Jump, Late, Node, Playbook, Step, Wait, Window
 
 

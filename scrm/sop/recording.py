@@ -7,14 +7,16 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from scrm.sop import arbitration, content, placing, store, task_store, turns
+from scrm.sop import content, placing, store, turns
 from scrm.sop.channels import Outcome, Ready, Release, channel_of
 from scrm.sop.content import Filled, Shop
 from scrm.sop.engine import Decision, Verdict
 from scrm.sop.facts import Due, Ending
-from scrm.sop.guards import House
+from scrm.sop.guards import arbitration
+from scrm.sop.guards.answers import House
+from scrm.sop.life.published import Published
+from scrm.sop.members import task_store
 from scrm.sop.placing import Place, course_of
-from scrm.sop.published import Published
 from scrm.sop.turns import Turn
 
 _STEP_STATES = {Verdict.SKIP: "skipped", Verdict.DROP: "dropped"}

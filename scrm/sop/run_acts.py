@@ -11,14 +11,16 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from scrm import audit
 from scrm.db.tables import from_millis, to_millis
 from scrm.errors import Conflict, NotFound
-from scrm.sop import lifecycle_store, store, task_store
-from scrm.sop.board_tables import run_act
+from scrm.sop import store
 from scrm.sop.facts import Due
-from scrm.sop.guards import House
+from scrm.sop.guards.answers import House
+from scrm.sop.life import store as lifecycle_store
+from scrm.sop.life.board_tables import run_act
+from scrm.sop.life.published import Published
 from scrm.sop.mass import leaving
+from scrm.sop.members import task_store
 from scrm.sop.models import enrolment, step_run
 from scrm.sop.placing import course_of, place_from
-from scrm.sop.published import Published
 from scrm.sop.schema import Playbook, Step
 from scrm.sop.shelf import find_version
 from scrm.sop.turns import progress

@@ -6,7 +6,7 @@ from datetime import time, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-Condition = dict[str, Any]  # a tree: all / any / not / leaf, see scrm.profiles.conditions
+Condition = dict[str, Any]  # a tree: all / any / not / leaf, see scrm.profiles.conditions.tree
 
 
 class Channel(StrEnum):

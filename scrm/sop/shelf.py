@@ -4,12 +4,13 @@ from sqlalchemy import Connection
 
 from scrm.services import Services
 from scrm.settings import Settings
-from scrm.sop import house, timing
+from scrm.sop import timing
 from scrm.sop.content import Shop
-from scrm.sop.drafts import Terms
-from scrm.sop.estimates import Limits
-from scrm.sop.guards import House
-from scrm.sop.published import Published
+from scrm.sop.guards import house
+from scrm.sop.guards.answers import House
+from scrm.sop.life.drafts import Terms
+from scrm.sop.life.estimates import Limits
+from scrm.sop.life.published import Published
 from scrm.sop.schema import Playbook
 
 

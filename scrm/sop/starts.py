@@ -12,9 +12,12 @@ from scrm.events import Event, keep
 from scrm.profiles.redirects import follow
 from scrm.profiles.stop_list import find_stop_kind
 from scrm.profiles.store import get_person
-from scrm.sop import guards, start_fields, store, why
+from scrm.sop import store
 from scrm.sop.enrol import NotLetIn, Rules, let_in
+from scrm.sop.guards import answers as guards
+from scrm.sop.reasons import why
 from scrm.sop.schema import Playbook, Step
+from scrm.sop.text import start_fields
 from scrm.sop.triggers import BY_HAND, find_trigger
 
 _STATES = {"queued": "已排队，轮到时自动开始", "paused": "已开始，暂停中"}

@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, or_, select, update
 
-from scrm.sop import store, task_store
+from scrm.sop import store
+from scrm.sop.members import task_store
 from scrm.sop.models import enrolment, step_run, task
 from scrm.sop.schema import Channel
 

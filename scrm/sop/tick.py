@@ -11,11 +11,14 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from scrm.errors import ScrmError
 from scrm.services import Services
-from scrm.sop import arbitration, content, engine, guard_facts, house, reminders, store, task_store, turns
+from scrm.sop import content, engine, store, turns
 from scrm.sop.engine import Decision, Verdict
 from scrm.sop.facts import Due, Ending, Known, gather
-from scrm.sop.lifecycle import HELD
+from scrm.sop.guards import arbitration, house
+from scrm.sop.guards import facts as guard_facts
+from scrm.sop.life.lifecycle import HELD
 from scrm.sop.mass import carry_out
+from scrm.sop.members import reminders, task_store
 from scrm.sop.recording import Case, Decided, Rules, record, says
 from scrm.sop.schema import Playbook, Trigger
 from scrm.sop.shelf import find_version, house_of, playbooks_of, shop_of
@@ -141,7 +144,7 @@ def decide_due(conn: Connection, rules: Rules, now: datetime, enrolment_id: int 
             # Who is only compared with is told nothing, wherever he stands.
             one = Due(row, playbook, None if row.is_holdout else playbook.node(row.step))
             if one.step is not None and rules.published.is_held(row.playbook_key):
-                # It slipped in while its playbook stands still: scrm.sop.lifecycle will hold it in a moment.
+                # It slipped in while its playbook stands still: scrm.sop.life.lifecycle will hold it in a moment.
                 decided.cases.append(Case(one, Decision(Verdict.DEFER, HELD, now + _HELD_FOR)))
             else:
                 due.append(one)

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from scrm.sop import workdays
+from scrm.sop.calendar import workdays
 from scrm.sop.schema import When, Window
 
 DEFAULT_TIME = time(10, 0)  # of `D+3` without a window

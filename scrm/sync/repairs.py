@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from scrm import events, joining
-from scrm.commerce.store import bind_orders
+from scrm.commerce.binding import bind_orders
 from scrm.contact_ways import ledger
 from scrm.db.vault import Vault
 from scrm.events import Event

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row
 from scrm.events import Event, publish
 from scrm.profiles import store as profiles
 from scrm.services import Services
-from scrm.sop.hand_over import hand_over
+from scrm.sop.members.hand_over import hand_over
 from scrm.transfers import store, words
 from scrm.work import queue
 

@@ -17,7 +17,7 @@ from scrm import events
 from scrm.clock import monotonic
 from scrm.outgoing import Call, Refused, Target, ask, post, receipt_of
 from scrm.services import Services
-from scrm.sop import notice_store
+from scrm.sop.members import notice_store
 from scrm.webhooks import store
 from scrm.work import queue
 from scrm.work.retry import TryAgain

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from yarl import URL
 
 from scrm.errors import Invalid
-from scrm.profiles.conditions_events import EVENTS, OWN_EVENT
+from scrm.profiles.conditions.leaves_events import EVENTS, OWN_EVENT
 
 # Families of events as people know them, in the order of the form.
 FAMILIES = {

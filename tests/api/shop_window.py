@@ -15,9 +15,9 @@ from scrm.group_chats.keep import keep
 from scrm.profiles.models import external_contact
 from scrm.profiles.store import remember_tag
 from scrm.segments.store import Draft, save_segment
-from scrm.sop.parse import parse_playbook
-from scrm.sop.published import publish
+from scrm.sop.life.published import publish
 from scrm.sop.shelf import playbooks_of
+from scrm.sop.text.parse import parse_playbook
 from scrm.wecom.group_chats import read_group_chat
 from tests.fakes.clock import FakeClock
 from tests.fakes.wecom import FakeWeCom

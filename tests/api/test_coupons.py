@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp.test_utils import TestClient
 from sqlalchemy import Connection
 
-from scrm.commerce import coupons
+from scrm.commerce.coupons import store as coupons
 from scrm.services import Services
 from tests.commerce.conftest import add_person
 

@@ -6,8 +6,8 @@ import pytest
 from aiohttp.test_utils import TestClient
 from sqlalchemy import Connection, insert
 
-from scrm.profiles import custom_fields
 from scrm.profiles.models import follow_user
+from scrm.profiles.own_fields import fields as custom_fields
 from scrm.services import Services
 from tests.commerce.conftest import add_person
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
-from scrm.commerce.store import find_totals
+from scrm.commerce.running_totals import find_totals
 from scrm.profiles.models import identity, person
 from scrm.services import Services
 

@@ -6,7 +6,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from scrm.sop import run_acts
-from scrm.sop.board_tables import run_act
+from scrm.sop.life.board_tables import run_act
 from tests.world import World
 
 

@@ -9,10 +9,10 @@ from sqlalchemy import Connection, insert, select
 from scrm.events import event
 from scrm.profiles.models import follow_user
 from scrm.services import Services
+from scrm.sop.life.published import publish
 from scrm.sop.models import enrolment
-from scrm.sop.parse import parse_playbook
-from scrm.sop.published import publish
 from scrm.sop.shelf import playbooks_of
+from scrm.sop.text.parse import parse_playbook
 from tests.commerce.conftest import add_person
 
 Api = TestClient[Any, Any]

@@ -12,7 +12,7 @@ from scrm.api import tasks as api_tasks
 from scrm.api.auth import CALLER
 from scrm.api.store import Caller
 from scrm.services import SERVICES
-from scrm.sop import tasks
+from scrm.sop.members import tasks
 from tests.fakes.clock import FakeClock
 from tests.fakes.wecom import FakeWeCom
 from tests.sop.shop import open_shop, playbook_of, step

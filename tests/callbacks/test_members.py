@@ -6,7 +6,7 @@ import pytest
 
 from scrm.callbacks.models import inbox_event
 from scrm.events import event
-from scrm.profiles.conditions import Whom, holds_for
+from scrm.profiles.conditions.tree import Whom, holds_for
 from scrm.profiles.models import external_contact, follow_user, member
 from tests.fakes import wecom as fake
 from tests.world import XIAOMAN, World

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import Connection, insert, update
 
 from scrm.content.media.models import media_copy, media_original, media_wish
+from scrm.sop.members.tasks import release
 from scrm.sop.models import send, task
 from scrm.sop.shelf import playbooks_of
-from scrm.sop.tasks import release
 from tests.world import ANING, XIAOMAN, World
 
 SHA = "ab" * 32

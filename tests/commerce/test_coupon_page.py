@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 from yarl import URL
 
 from scrm.app import build_app
-from scrm.commerce import coupons, pages
+from scrm.commerce.coupons import pages
+from scrm.commerce.coupons import store as coupons
 from scrm.services import Services
 from tests.commerce.conftest import add_person
 

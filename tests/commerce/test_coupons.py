@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, func, select
 
-from scrm.commerce import coupons
-from scrm.commerce.import_coupons import import_codes
+from scrm.commerce.coupons import store as coupons
+from scrm.commerce.coupons.import_codes import import_codes
 from scrm.commerce.models import coupon_batch, coupon_issue
 from scrm.db import Database
 from scrm.errors import Conflict, Invalid, NotFound

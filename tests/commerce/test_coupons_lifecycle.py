@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, func, select
 
-from scrm.commerce import coupons, coupons_in_orders, coupons_lifecycle
 from scrm.commerce.canonical import read_order
+from scrm.commerce.coupons import in_orders as coupons_in_orders
+from scrm.commerce.coupons import lifecycle as coupons_lifecycle
+from scrm.commerce.coupons import store as coupons
 from scrm.commerce.models import coupon_batch, coupon_code, coupon_issue
 from scrm.commerce.store import save_orders
 from scrm.db import Database

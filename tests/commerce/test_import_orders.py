@@ -12,8 +12,8 @@ import pytest
 import xlsxwriter
 from sqlalchemy import select
 
-from scrm.commerce import store
-from scrm.commerce.import_orders import Counts, Into, import_orders
+from scrm.commerce import order_views, running_totals
+from scrm.commerce.files.import_orders import Counts, Into, import_orders
 from scrm.commerce.models import order_import, orders
 from scrm.db import Database
 from scrm.db.vault import Vault
@@ -43,8 +43,8 @@ def written(tmp_path: Path, text: str, name: str = "orders.csv", encoding: str =
     return [tmp_path / name]
 
 
-async def found(into: Into, order_no: str) -> store.OrderView:
-    (view,) = await into.db.read(store.find_orders, None, order_no)
+async def found(into: Into, order_no: str) -> order_views.OrderView:
+    (view,) = await into.db.read(order_views.find_orders, None, order_no)
     return view
 
 
@@ -85,7 +85,7 @@ async def test_closed_before_payment_is_cancelled_and_after_it_is_closed(into: I
 async def test_a_buyer_is_known_by_the_phone_behind_its_apostrophe(into: Into, tmp_path: Path) -> None:
     person_id = await into.db.write(add_person, mobile_e164=into.vault.lookup("+8613800138001"))
     await import_orders(into, copied(tmp_path, "taobao_orders.csv", "taobao_details.csv"))
-    totals = await into.db.read(store.find_totals, person_id)
+    totals = await into.db.read(running_totals.find_totals, person_id)
     assert totals is not None
     assert (totals["orders"], totals["paid_fen"]) == (1, 11800)
 

@@ -15,7 +15,7 @@ import xlsxwriter
 from scrm.commerce.canonical import Order
 from scrm.commerce.connectors import CONNECTORS, KNOWN_HEADINGS, recognise
 from scrm.commerce.connectors.reader import Scratch, open_sheet
-from scrm.commerce.file_reading import Bad, Reading, read_chunks
+from scrm.commerce.files.reading import Bad, Reading, read_chunks
 from scrm.db.vault import Vault
 
 VAULT = Vault("a secret that is long enough for tests")

@@ -8,13 +8,14 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, select
 
-from scrm.commerce import import_orders as importing
-from scrm.commerce import reading_process, store
+from scrm.commerce import store
 from scrm.commerce.canonical import Order
-from scrm.commerce.fresh import save_prepared
-from scrm.commerce.import_orders import Into, import_orders
+from scrm.commerce.files import import_orders as importing
+from scrm.commerce.files import process as reading_process
+from scrm.commerce.files.fresh import save_prepared
+from scrm.commerce.files.import_orders import Into, import_orders
+from scrm.commerce.files.prepared import Preparer
 from scrm.commerce.models import order_line, orders, payment, refund, shipment
-from scrm.commerce.prepared import Preparer
 from scrm.db import Database
 from scrm.db.vault import Vault
 from scrm.events import event
@@ -78,7 +79,7 @@ async def test_the_short_way_ends_where_the_usual_way_ends(db: Database, vault: 
 def _prepared(vault: Vault, path: Path) -> list[Any]:
     from scrm.commerce.connectors import KNOWN_HEADINGS, recognise
     from scrm.commerce.connectors.reader import Scratch, open_sheet
-    from scrm.commerce.file_reading import Reading, read_chunks
+    from scrm.commerce.files.reading import Reading, read_chunks
 
     with Scratch() as scratch:
         sheets = [open_sheet(path, KNOWN_HEADINGS, scratch)]
@@ -118,7 +119,7 @@ async def test_an_import_that_was_broken_off_goes_on_and_ends_alike(
     db = Database(sqlite_url)
     try:
         await seed(db, vault)
-        monkeypatch.setattr("scrm.commerce.file_reading.CHUNK", 10)
+        monkeypatch.setattr("scrm.commerce.files.reading.CHUNK", 10)
         path = written(tmp_path / "a.csv", 50)
         path.write_text(path.read_text() + "N9,京东,s1,已完成,不是时间,,1,1,,,,茶,1,1,\n")
         into = Into(db=db, vault=vault, clock=FakeClock(NOW), zone=ZoneInfo("Asia/Shanghai"))

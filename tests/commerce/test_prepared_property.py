@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
 from scrm.commerce import store
-from scrm.commerce.fresh import save_prepared
+from scrm.commerce.files.fresh import save_prepared
+from scrm.commerce.files.prepared import Preparer, packed, unpacked
 from scrm.commerce.models import order_coupon, order_line, orders, payment, refund, shipment
-from scrm.commerce.prepared import Preparer, packed, unpacked
 from scrm.events import event
 from scrm.profiles.models import person_stat
 from tests.commerce.conftest import NOW, add_person

@@ -13,8 +13,8 @@ import xlsxwriter
 from scrm.commerce.connectors.hook import Unreadable
 from scrm.commerce.connectors.reader import read_count, read_fen, read_moment
 from scrm.commerce.connectors.values import yuan
-from scrm.commerce.import_orders import Counts, Into, import_orders
-from scrm.commerce.store import find_orders
+from scrm.commerce.files.import_orders import Counts, Into, import_orders
+from scrm.commerce.order_views import find_orders
 from scrm.db import Database
 from scrm.db.vault import Vault
 from scrm.errors import Invalid

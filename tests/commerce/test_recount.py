@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import update
 
-from scrm.commerce import recount, store
+from scrm.commerce import recount, running_totals, store
 from scrm.commerce.canonical import read_order
 from scrm.db import Database
 from scrm.db.vault import Vault
@@ -34,7 +34,7 @@ async def test_totals_that_went_wrong_are_told_and_mended(
     outcome = await recount.recount_all(db, fix=False)
     assert (outcome.persons, outcome.differing) == (5, 0)
 
-    totals = await db.read(store.find_totals, persons[1])
+    totals = await db.read(running_totals.find_totals, persons[1])
     assert totals is not None
     assert (totals["paid_fen"], totals["kept_fen"], totals["kept_orders"], totals["last_kept_at"]) == (
         2000,
@@ -42,7 +42,7 @@ async def test_totals_that_went_wrong_are_told_and_mended(
         1,
         NOW,
     )
-    nothing_left = await db.read(store.find_totals, persons[0])
+    nothing_left = await db.read(running_totals.find_totals, persons[0])
     assert nothing_left is not None
     assert (nothing_left["kept_orders"], nothing_left["last_kept_at"]) == (0, None)
 

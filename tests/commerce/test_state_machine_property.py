@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, select
 
 from scrm import events
-from scrm.commerce import store
+from scrm.commerce import order_views, running_totals, store
 from scrm.profiles.models import person_stat
 from tests.commerce.conftest import NOW, add_person
 from tests.commerce.test_totals_property import VAULT, an_order, engine  # noqa: F401 - a fixture
@@ -75,13 +75,13 @@ def _run(conn: Connection, person_id: int, batches: list[list[dict[str, Any]]]) 
         store.save_orders(
             conn, [an_order(told) for told in batch], now=NOW + timedelta(hours=1), vault=VAULT, route="api"
         )
-    (view,) = store.find_orders(conn, "pos", "1")
+    (view,) = order_views.find_orders(conn, "pos", "1")
     keep = {
         name: view.row[name]
         for name in ("status", "payment_status", "fulfillment_status", "aftersale_status", "paid_fen", "refunded_fen")
     } | {name: view.row[name] for name in ("ordered_at", "shipped_at", "delivered_at", "completed_at", "closed_at")}
     row = conn.execute(select(person_stat).where(person_stat.c.person_id == person_id)).mappings().one()
-    counted = store.count_totals(conn, person_id)
+    counted = running_totals.count_totals(conn, person_id)
     assert {name: row[name] for name in counted} == counted
     names = list(conn.execute(select(events.event.c.name, events.event.c.once)))
     assert len({one.once for one in names}) == len(names)

@@ -8,8 +8,9 @@ import pytest
 from scrm.commerce import hours, restating, status_words
 from scrm.commerce.canonical import Order, Refund
 from scrm.commerce.connectors.status_words import MOST_WORDS, Seen
-from scrm.commerce.import_orders import Counts, Into, import_orders
-from scrm.commerce.store import find_orders, save_orders
+from scrm.commerce.files.import_orders import Counts, Into, import_orders
+from scrm.commerce.order_views import find_orders
+from scrm.commerce.store import save_orders
 from scrm.db import Database
 from scrm.db.vault import Vault
 from scrm.errors import Invalid

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
-from scrm.commerce import store
+from scrm.commerce import binding, order_views, running_totals, store
 from scrm.commerce.canonical import Order, Receiver, read_order
 from scrm.commerce.models import order_line, orders
 from scrm.commerce.provinces import province_of
@@ -54,7 +54,7 @@ async def the_order(db: Database) -> dict[str, Any]:
 
 
 async def totals(db: Database, person_id: int) -> dict[str, Any]:
-    return await db.read(store.find_totals, person_id) or {}
+    return await db.read(running_totals.find_totals, person_id) or {}
 
 
 async def events_of(db: Database) -> list[str]:
@@ -68,7 +68,7 @@ async def test_an_order_is_kept_with_its_lines_person_and_totals(db: Database, v
     found = await totals(db, person_id)
     assert (found["orders"], found["paid_orders"], found["paid_fen"]) == (1, 1, 12800)
     assert found["last_paid_at"] == NOW + MINUTE
-    (view,) = await db.read(store.list_orders, person_id)
+    (view,) = await db.read(order_views.list_orders, person_id)
     assert [line["title"] for line in view.lines] == ["桂花乌龙礼盒"]
     assert view.row["bound_by"] == "unionid"
 
@@ -249,10 +249,10 @@ async def test_orders_that_waited_follow_a_person_who_becomes_known(db: Database
     (saved,) = await save(db, vault, order())
     assert (saved.person_id, await events_of(db)) == (None, [])
     person_id = await db.write(add_person)
-    assert await db.write(store.bind_orders, person_id, unionid="o6_lin", now=NOW + MINUTE) == 1
+    assert await db.write(binding.bind_orders, person_id, unionid="o6_lin", now=NOW + MINUTE) == 1
     assert (await totals(db, person_id))["paid_fen"] == 12800
     assert await events_of(db) == ["order.created", "order.paid", "identity.bound"]
-    assert await db.write(store.bind_orders, person_id, unionid="o6_lin", now=NOW + MINUTE) == 0
+    assert await db.write(binding.bind_orders, person_id, unionid="o6_lin", now=NOW + MINUTE) == 0
 
 
 async def test_the_same_message_binds_once_its_buyer_is_known(db: Database, vault: Vault) -> None:
@@ -266,12 +266,12 @@ async def test_the_same_message_binds_once_its_buyer_is_known(db: Database, vaul
 async def test_a_member_binds_an_order_by_hand_but_never_takes_one_away(db: Database, vault: Vault) -> None:
     (saved,) = await save(db, vault, order())
     mine, other = await db.write(add_person), await db.write(add_person)
-    assert await db.write(store.bind_order_manually, saved.order_id, mine, "zhangmin", NOW)
-    assert not await db.write(store.bind_order_manually, saved.order_id, mine, "zhangmin", NOW)
+    assert await db.write(binding.bind_order_manually, saved.order_id, mine, "zhangmin", NOW)
+    assert not await db.write(binding.bind_order_manually, saved.order_id, mine, "zhangmin", NOW)
     with pytest.raises(Conflict, match="另一位客户"):
-        await db.write(store.bind_order_manually, saved.order_id, other, "zhangmin", NOW)
+        await db.write(binding.bind_order_manually, saved.order_id, other, "zhangmin", NOW)
     with pytest.raises(NotFound):
-        await db.write(store.bind_order_manually, 999, other, "zhangmin", NOW)
+        await db.write(binding.bind_order_manually, 999, other, "zhangmin", NOW)
     assert (await totals(db, mine))["paid_fen"] == 12800
     assert "order.bound" in await events_of(db)
 
@@ -302,7 +302,7 @@ async def test_a_test_order_counts_nowhere(db: Database, vault: Vault) -> None:
 
 async def test_two_shops_may_use_the_same_number(db: Database, vault: Vault) -> None:
     await save(db, vault, order(), order(shop_key="second"))
-    found = await db.read(store.find_orders, "youzan", "E20260618120000000000001")
+    found = await db.read(order_views.find_orders, "youzan", "E20260618120000000000001")
     assert sorted(view.row["shop_key"] for view in found) == ["main", "second"]
 
 

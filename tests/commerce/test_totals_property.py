@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, create_engine, event, select
 
-from scrm.commerce import store
+from scrm.commerce import binding, order_views, running_totals, store
 from scrm.commerce.canonical import Order, read_order
 from scrm.db import metadata
 from scrm.db.vault import Vault
@@ -80,9 +80,9 @@ def test_totals_equal_a_recount(
             for values, route in arrivals[start : start + batches]:
                 (saved,) = store.save_orders(conn, [an_order(values)], now=NOW, vault=VAULT, route=route)
                 if bound_by_hand and saved.person_id is None:
-                    store.bind_order_manually(conn, saved.order_id, person_id, "zhangmin", NOW)
+                    binding.bind_order_manually(conn, saved.order_id, person_id, "zhangmin", NOW)
         row = conn.execute(select(person_stat).where(person_stat.c.person_id == person_id)).mappings().one_or_none()
-        counted = store.count_totals(conn, person_id)
+        counted = running_totals.count_totals(conn, person_id)
         kept = {name: row[name] for name in counted} if row is not None else dict.fromkeys(counted, 0)
         nothing = {name: value or 0 for name, value in counted.items()}
         assert {name: value or 0 for name, value in kept.items()} == nothing
@@ -102,7 +102,7 @@ def test_every_order_of_arrival_ends_alike(engine: Engine, order: list[int], rep
         for index in [*order, order[repeat]]:
             told = {"order_no": "1", "ordered_at": NOW.isoformat(), "version": index + 1, **story[index]}
             store.save_orders(conn, [an_order(told)], now=NOW, vault=VAULT, route="api")
-        (view,) = store.find_orders(conn, "pos", "1")
+        (view,) = order_views.find_orders(conn, "pos", "1")
         assert (view.row["status"], view.row["paid_fen"]) == ("completed", 900)
         assert view.row["paid_at"] == NOW + timedelta(minutes=1)
         conn.rollback()

@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from scrm.profiles.stop_list import stop_entry
-from scrm.sop.guards import Promotion
+from scrm.sop.guards.answers import Promotion
 from scrm.sop.shelf import house_of
 from tests.console.conftest import SignIn, Visitor
 from tests.console.test_tags import post

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from scrm.commerce import file_reading, store
+from scrm.commerce import order_views
+from scrm.commerce.files import reading as file_reading
 from scrm.imports import jobs
 from tests.console.conftest import Visitor
 from tests.world import World
@@ -50,9 +51,9 @@ async def test_a_file_is_checked_then_imported_and_its_bad_rows_are_given_back(m
     for words in ("检查结果（还没有写入）", "例如订单 A1", "“下单时间”应为时间", "开始导入"):
         assert words in checked
     db = world.services.db
-    assert await db.read(store.find_orders, None, "A1") == []
+    assert await db.read(order_views.find_orders, None, "A1") == []
     await send(manager, url, act="import", shop_key="pos-1", format="", mode="update")
-    assert len(await db.read(store.find_orders, None, "A1")) == 1
+    assert len(await db.read(order_views.find_orders, None, "A1")) == 1
     done = await manager.get(url)
     assert "导入结果" in done
     (link,) = [link for link in done.links if "/errors/" in link]
@@ -132,10 +133,10 @@ async def test_an_import_is_stopped_and_goes_on_where_it_was(
     assert "写入的 10 单保留着" in stopped
     assert "继续导入" in stopped
     db = world.services.db
-    assert [len(await db.read(store.find_orders, None, no)) for no in ("S9", "S10", "S29")] == [1, 0, 0]
+    assert [len(await db.read(order_views.find_orders, None, no)) for no in ("S9", "S10", "S29")] == [1, 0, 0]
     await send(manager, url, act="import", shop_key="", format="", mode="update")
     done = await manager.get(url)
     assert "接着上次中断的地方继续，其中 10 单上次已经写入" in done
-    assert [len(await db.read(store.find_orders, None, no)) for no in ("S9", "S10", "S29")] == [1, 1, 1]
+    assert [len(await db.read(order_views.find_orders, None, no)) for no in ("S9", "S10", "S29")] == [1, 1, 1]
     await send(manager, f"{url}/stop")
     assert "已导入" in await manager.get(url), "what has ended is not stopped any more"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from scrm.commerce import coupons
+from scrm.commerce.coupons import store as coupons
 from scrm.commerce.models import coupon_batch, coupon_code
 from scrm.membership.models import member_level, points_account, points_request
 from tests.commerce.conftest import add_person

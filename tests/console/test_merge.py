@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from scrm.commerce import store
+from scrm.commerce import binding, store
 from scrm.commerce.canonical import read_order
 from scrm.profiles import store as profiles
 from scrm.profiles import suggestions
@@ -32,7 +32,7 @@ async def two(world: World, manager: Visitor) -> tuple[int, int]:
         told: dict[str, Any] = {"channel": "pos", "order_no": "398102", "status": "paid", "paid_fen": 25900}
         order = read_order({**told, "paid_at": now.isoformat()})
         (saved,) = store.save_orders(conn, [order], now=now, vault=world.services.vault, route="api")
-        store.bind_order_manually(conn, saved.order_id, other, "lina", now)
+        binding.bind_order_manually(conn, saved.order_id, other, "lina", now)
         for person_id, skin in ((one, "干皮"), (other, "油皮")):
             profiles.set_field(conn, person_id, "肤质", skin, source="staff", now=now)
         profiles.add_phone(conn, other, "+8613800136620", vault=world.services.vault, source="remark", now=now)

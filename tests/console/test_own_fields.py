@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
-from scrm.profiles.custom_field_tables import custom_field
 from scrm.profiles.models import external_contact, person_field
+from scrm.profiles.own_fields.tables import custom_field
 from tests.console.conftest import Visitor
 from tests.world import XIAOMAN, World
 

@@ -8,18 +8,19 @@ import aiohttp
 import pytest
 from sqlalchemy import Connection
 
-from scrm.profiles import custom_fields
-from scrm.profiles.custom_fields import Definition
-from scrm.sop import drafts, lifecycle_store
+from scrm.profiles.own_fields import fields as custom_fields
+from scrm.profiles.own_fields.fields import Definition
 from scrm.sop.board import trials
 from scrm.sop.board.model import Card, read_board, read_path, write_path
 from scrm.sop.board.said import Said
 from scrm.sop.board.spots import list_comments
-from scrm.sop.parse import parse_playbook
-from scrm.sop.reading import Known
+from scrm.sop.life import drafts
+from scrm.sop.life import store as lifecycle_store
 from scrm.sop.schema import Branch, Channel, Late, Playbook, Split, StartField, Wait
 from scrm.sop.shelf import playbooks_of
-from scrm.sop.source import read_source
+from scrm.sop.text.parse import parse_playbook
+from scrm.sop.text.reading import Known
+from scrm.sop.text.source import read_source
 from tests.console.conftest import Page, SignIn, Visitor
 from tests.world import World
 

@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Locator, Page, Route, expect
 
 from scrm.http import COOKIE
-from scrm.sop import drafts
+from scrm.sop.life import drafts
 from scrm.sop.schema import Branch, Step
 from scrm.sop.shelf import playbooks_of
 from tests.console.conftest import Visitor

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert
 from scrm.http import COOKIE
 from scrm.profiles.models import member, person
 from scrm.sop.models import enrolment
-from scrm.sop.result_tables import conversion, tally, tally_cursor
+from scrm.sop.results.tables import conversion, tally, tally_cursor
 from tests.console.conftest import Visitor
 from tests.fixtures_browser import OpenPage
 from tests.world import World

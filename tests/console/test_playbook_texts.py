@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from scrm.sop import lifecycle_store
+from scrm.sop.life import store as lifecycle_store
 from scrm.sop.models import enrolment
 from scrm.sop.shelf import playbooks_of
 from tests.console.conftest import Visitor

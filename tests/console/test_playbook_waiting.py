@@ -8,9 +8,10 @@ from sqlalchemy import Connection, event, update
 from scrm.access.roles import made_of
 from scrm.access.store import save_role
 from scrm.audit import audit_entry
-from scrm.sop import drafts, waiting
+from scrm.sop.life import drafts
+from scrm.sop.life.published import By
 from scrm.sop.models import enrolment, step_run, task
-from scrm.sop.published import By
+from scrm.sop.reasons import waiting
 from scrm.sop.shelf import playbooks_of, terms_of
 from tests.console.conftest import Page, SignIn, Visitor
 from tests.world import ANING, XIAOMAN, World

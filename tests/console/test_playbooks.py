@@ -2,9 +2,9 @@
 
 import pytest
 
-from scrm.console import reading
-from scrm.sop.parse import parse_playbook
+from scrm.console.playbooks import in_words as reading
 from scrm.sop.schema import Playbook
+from scrm.sop.text.parse import parse_playbook
 from tests.console.conftest import Visitor
 from tests.world import ANING, World
 

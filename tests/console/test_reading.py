@@ -1,7 +1,7 @@
 """A playbook in words: ways that part are shown where they part, and nothing of a step is left out."""
 
-from scrm.console import reading
-from scrm.sop.parse import parse_playbook
+from scrm.console.playbooks import in_words as reading
+from scrm.sop.text.parse import parse_playbook
 
 TEXT = """
 playbook: ways

@@ -22,7 +22,7 @@ from scrm.reports.every_board import SORTS
 from scrm.reports.models import channel_cost
 from scrm.reports.period import Period, read_asked
 from scrm.reports.whose import Whose
-from scrm.sop.result_tables import tally
+from scrm.sop.results.tables import tally
 from tests.console.conftest import Page, SignIn, Visitor
 from tests.console.test_reports import GONE, SPAN, ZONE, at, figure, march
 from tests.world import World

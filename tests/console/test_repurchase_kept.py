@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, func, select
 
 from scrm import joining
 from scrm.access.scope import Scope
-from scrm.commerce import store
+from scrm.commerce import running_totals, store
 from scrm.commerce.canonical import read_order
 from scrm.commerce.models import orders
 from scrm.db import Database
@@ -177,7 +177,7 @@ def of_lina(conn: Connection) -> None:
 def never_sold(conn: Connection) -> None:
     conn.execute(delete(orders).where(orders.c.order_no == "9"))
     for person_id in conn.scalars(select(report_buyer.c.person_id)).all():
-        store.recount(conn, person_id)
+        running_totals.recount(conn, person_id)
 
 
 @pytest.mark.parametrize("zone", [SHANGHAI, BERLIN, ZoneInfo("America/St_Johns")], ids=str)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from scrm.commerce import store as commerce
+from scrm.commerce import running_totals
 from scrm.commerce.models import orders
 from scrm.profiles.models import person
 from scrm.segments import rfm_refresh
@@ -39,7 +39,7 @@ async def fill(world: World) -> None:
                 row = {"channel": "t", "order_no": f"{number}-{days}", "person_id": number, "status": "paid"}
                 row |= {"payment_status": "paid", "paid_fen": yuan * 100, "ordered_at": at, "paid_at": at}
                 conn.execute(insert(orders).values(**row, first_seen_at=now, last_seen_at=now))
-            commerce.recount(conn, number)
+            running_totals.recount(conn, number)
 
     await world.services.db.write(add)
 

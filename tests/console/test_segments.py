@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, update
 
 from scrm.commerce.models import orders
-from scrm.console.condition_forms import OF_PLAYBOOKS, OF_SEGMENTS
-from scrm.console.condition_texts import read_text, write_text
+from scrm.console.conditions.forms import OF_PLAYBOOKS, OF_SEGMENTS
+from scrm.console.conditions.texts import read_text, write_text
 from scrm.events import event
-from scrm.profiles.conditions import EVENTS, check_condition
-from scrm.profiles.conditions import LEAVES as LEAVES_KNOWN
-from scrm.profiles.fields import FIELDS
+from scrm.profiles.conditions.fields import FIELDS
+from scrm.profiles.conditions.tree import EVENTS, check_condition
+from scrm.profiles.conditions.tree import LEAVES as LEAVES_KNOWN
 from scrm.profiles.models import corp_tag, person, person_stat
 from scrm.segments import freeze, refresh, store
 from scrm.segments.models import segment, segment_day, segment_member

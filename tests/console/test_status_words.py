@@ -2,7 +2,7 @@
 
 import pytest
 
-from scrm.commerce import store
+from scrm.commerce import order_views
 from scrm.commerce.hooks.kinds import Hooks, open_hooks
 from tests.console.conftest import Visitor
 from tests.console.test_hooks import SECRET, push
@@ -30,7 +30,7 @@ async def test_of_a_file_before_and_after_it_is_brought_in(manager: Visitor, wor
         assert words in checked
     assert "没见过的订单状态" not in await manager.get("/console/imports"), "a check keeps nothing"
     await send(manager, url, act="import", shop_key="", format="", mode="update")
-    (order,) = await world.services.db.read(store.find_orders, None, "290000000000")
+    (order,) = await world.services.db.read(order_views.find_orders, None, "290000000000")
     assert (order.row["status"], order.row["raw_status"]) == ("unknown", "暂停出库")
     listed = await manager.get("/console/imports")
     for words in ("京东订单", "暂停出库", "锁定单"):
@@ -44,7 +44,7 @@ async def test_of_a_file_before_and_after_it_is_brought_in(manager: Visitor, wor
     assert foreign.status == 422
     await send(manager, "/console/imports/status-words", **said, status="paid")
     assert 'value="paid" selected' in (await manager.get(f"{url}?mapped")).html
-    (order,) = await world.services.db.read(store.find_orders, None, "290000000000")
+    (order,) = await world.services.db.read(order_views.find_orders, None, "290000000000")
     assert order.row["status"] == "paid", "what is kept is read again in the background"
     assert "已有的订单都是最新的" in (await manager.get(f"{url}?mapped")).html
     await send(manager, url, act="import", shop_key="", format="", mode="update")
@@ -68,5 +68,5 @@ async def test_of_a_shop_that_pushes(manager: Visitor, world: World) -> None:
     assert mapped.headers["Location"] == "/console/hooks?mapped"
     world.clock.advance(seconds=1)
     await push(world, {**order, "order_no": "M2"}, nonce="m")
-    (found,) = await world.services.db.read(store.find_orders, None, "M2")
+    (found,) = await world.services.db.read(order_views.find_orders, None, "M2")
     assert found.row["status"] == "paid"

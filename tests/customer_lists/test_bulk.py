@@ -18,10 +18,10 @@ from scrm.customer_lists.bulk_acts import Errand
 from scrm.customer_lists.bulk_store import KIND, Outcome
 from scrm.customer_lists.models import bulk_item, bulk_job, pool_entry
 from scrm.profiles.models import follow_user_tag, person, tag_wish
+from scrm.sop.life.published import publish
 from scrm.sop.models import enrolment
-from scrm.sop.parse import parse_playbook
-from scrm.sop.published import publish
 from scrm.sop.shelf import playbooks_of
+from scrm.sop.text.parse import parse_playbook
 from scrm.transfers.models import transfer, transfer_customer, unassigned_contact
 from scrm.work import queue
 from scrm.work.models import work_item

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from scrm.commerce import coupons
 from scrm.commerce.connectors.doudian_hook import read_doudian_order
 from scrm.commerce.connectors.youzan import read_youzan_order
+from scrm.commerce.coupons import store as coupons
 from scrm.profiles.models import person
 from tests.hooks.conftest import Platforms
 from tests.hooks.test_platforms import full

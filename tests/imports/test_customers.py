@@ -8,17 +8,18 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Connection, select
 
-from scrm.commerce import store as orders
+from scrm.commerce import order_views
 from scrm.commerce.connectors.mapped import ColumnMapping
-from scrm.commerce.import_orders import Into as OrdersInto
-from scrm.commerce.import_orders import import_orders
+from scrm.commerce.files.import_orders import Into as OrdersInto
+from scrm.commerce.files.import_orders import import_orders
 from scrm.db import Database
 from scrm.db.vault import Vault
 from scrm.imports import pre_tags, templates
 from scrm.imports.customers import Into, import_customers
 from scrm.imports.mappings import find_format, recognise_mapping, save_mapping
 from scrm.imports.models import pre_tag
-from scrm.profiles import custom_fields, store, tags
+from scrm.profiles import store, tags
+from scrm.profiles.own_fields import fields as custom_fields
 from tests.fakes.clock import FakeClock
 
 NOW = datetime(2026, 6, 18, 12, 0, tzinfo=UTC)
@@ -120,7 +121,7 @@ async def test_a_saved_mapping_reads_any_headings_and_is_recognised_again(into: 
     orders_into = OrdersInto(db=db, vault=into.vault, clock=into.clock, zone=ZoneInfo("Asia/Shanghai"), shop_key="s")
     counts = await import_orders(orders_into, [path], connector=connector)
     assert counts.created == 1
-    (view,) = await db.read(orders.find_orders, "pos", "A1")
+    (view,) = await db.read(order_views.find_orders, "pos", "A1")
     assert (view.row["status"], view.row["paid_fen"], view.lines[0]["title"]) == ("completed", 8850, "茶")
 
 

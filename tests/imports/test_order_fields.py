@@ -8,15 +8,15 @@ from sqlalchemy import Connection, select
 
 from scrm.commerce import store
 from scrm.commerce.connectors.mapped import ColumnMapping
-from scrm.commerce.import_orders import Counts, Into, import_orders
+from scrm.commerce.files.import_orders import Counts, Into, import_orders
 from scrm.db import Database
 from scrm.db.vault import Vault
 from scrm.errors import Invalid
 from scrm.imports import templates
-from scrm.profiles import custom_fields
-from scrm.profiles.custom_field_tables import field_change, order_field
-from scrm.profiles.custom_fields import Definition
 from scrm.profiles.models import member
+from scrm.profiles.own_fields import fields as custom_fields
+from scrm.profiles.own_fields.fields import Definition
+from scrm.profiles.own_fields.tables import field_change, order_field
 from tests.commerce.conftest import NOW, db, vault
 from tests.commerce.test_import_platforms import SHANGHAI
 from tests.fakes.clock import FakeClock

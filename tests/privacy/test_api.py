@@ -11,7 +11,8 @@ from scrm.mass_messages.audience import Audience, Quota, forecast
 from scrm.privacy.models import privacy_act
 from scrm.privacy.optout import set_optout
 from scrm.profiles.models import external_contact, person
-from scrm.sop import guards, tasks
+from scrm.sop.guards import answers as guards
+from scrm.sop.members import tasks
 from scrm.sop.models import task
 from tests.privacy.test_erase import ADDRESS, PHONE, RECEIVER, SQLITE_ONLY, live_the_story
 from tests.sop.shop import playbook_of, step

@@ -17,12 +17,13 @@ from scrm.db import Database
 from scrm.db.vault import Vault
 from scrm.errors import Conflict, Invalid
 from scrm.events import event
-from scrm.profiles import custom_fields, custom_formulas
 from scrm.profiles import store as profiles
-from scrm.profiles.conditions import explain, holding, holds
-from scrm.profiles.custom_field_values import CustomField, Entity, Type, compared, read, write
-from scrm.profiles.custom_fields import Change, Definition, define, set_values
+from scrm.profiles.conditions.tree import explain, holding, holds
 from scrm.profiles.models import follow_user, member, person
+from scrm.profiles.own_fields import fields as custom_fields
+from scrm.profiles.own_fields import formulas as custom_formulas
+from scrm.profiles.own_fields.fields import Change, Definition, define, set_values
+from scrm.profiles.own_fields.values import CustomField, Entity, Type, compared, read, write
 
 NOW = datetime(2026, 3, 10, 4, 0, tzinfo=UTC)
 BY = Change("staff", "lina", NOW)

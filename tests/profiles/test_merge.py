@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, func, select
 
 from scrm import events, joining
-from scrm.commerce import store
+from scrm.commerce import running_totals, store
 from scrm.commerce.canonical import read_order
 from scrm.commerce.models import orders
 from scrm.db import Database
@@ -93,7 +93,9 @@ async def test_many_joins_and_orders_at_once_lose_nothing(database_url: str) -> 
         stat = conn.execute(select(person_stat)).mappings().one()
         owners = set(conn.scalars(select(identity.c.person_id))) | set(conn.scalars(select(orders.c.person_id)))
         assert {follow(conn, one) for one in ids} == owners == {holder}
-        assert store.count_totals(conn, holder) == {name: stat[name] for name in store.count_totals(conn, holder)}
+        assert running_totals.count_totals(conn, holder) == {
+            name: stat[name] for name in running_totals.count_totals(conn, holder)
+        }
         return stat["orders"], stat["paid_fen"], conn.scalar(select(func.count()).select_from(person_merge))
 
     assert await db.read(look) == (64, 6400, 15)

@@ -11,8 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 
 from scrm import events, joining
-from scrm.commerce import coupons, store
+from scrm.commerce import running_totals, store
 from scrm.commerce.canonical import read_order
+from scrm.commerce.coupons import store as coupons
 from scrm.commerce.models import coupon_batch, coupon_issue, orders
 from scrm.db.every_table import metadata
 from scrm.db.vault import Vault
@@ -160,7 +161,7 @@ class Joins(RuleBasedStateMachine):
         for (person_id,) in self.conn.execute(select(person.c.id)).all():
             stat = select(person_stat).where(person_stat.c.person_id == person_id)
             row = self.conn.execute(stat).mappings().one_or_none()
-            counted = store.count_totals(self.conn, person_id)
+            counted = running_totals.count_totals(self.conn, person_id)
             kept = {name: row[name] if row is not None else None for name in counted}
             assert {name: value or 0 for name, value in kept.items()} == {n: v or 0 for n, v in counted.items()}
 

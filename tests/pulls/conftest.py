@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from scrm.app import open_services
-from scrm.commerce import store as order_store
+from scrm.commerce import order_views
 from scrm.commerce.pulls import run, store
 from scrm.events import event
 from scrm.profiles.models import identity, person
@@ -47,8 +47,8 @@ class Mill:
         await run.tick(self.services)
         await self.services.worker.drain()
 
-    async def order(self, order_no: str) -> order_store.OrderView:
-        (view,) = await self.services.db.read(order_store.find_orders, None, order_no)
+    async def order(self, order_no: str) -> order_views.OrderView:
+        (view,) = await self.services.db.read(order_views.find_orders, None, order_no)
         return view
 
     async def cursor(self, source: str, stream: str) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from scrm.commerce import order_views
 from scrm.commerce import store as order_store
 from scrm.commerce.connectors.jushuitan import Jushuitan
 from scrm.commerce.pulls import run, store
@@ -189,7 +190,7 @@ async def test_what_a_source_told_late_is_found_at_night(mill: Mill) -> None:
     mill.jst.records[ORDERS] += [jst_order(2, late, ts=9)]
     mill.shop.orders = [{"order_no": "M1", "status": "paid", "platform_updated_at": late.isoformat()}]
     await mill.pull()
-    assert await mill.services.db.read(order_store.find_orders, None, "M1") == []
+    assert await mill.services.db.read(order_views.find_orders, None, "M1") == []
     mill.shop.goes_round = True  # what is new is not kept waiting by what cannot be read again
     await mill.pull(hours=24)
     assert (await mill.order("3200000000000000002")).row["status"] == "paid"

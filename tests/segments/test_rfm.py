@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import Connection, insert, select, update
 
-from scrm.commerce import store as commerce
+from scrm.commerce import running_totals
 from scrm.commerce.models import orders
 from scrm.db import Database
 from scrm.events import Event, event, publish
@@ -74,7 +74,7 @@ def add_buyers(conn: Connection, shop: list[Bought], *, now: datetime = NOW) -> 
                 "paid_at": at,
             }
             conn.execute(insert(orders).values(**row, first_seen_at=now, last_seen_at=now))
-        commerce.recount(conn, person_id)
+        running_totals.recount(conn, person_id)
         ids.append(person_id)
     return ids
 
@@ -205,7 +205,7 @@ async def test_who_moves_is_told_of_once_and_a_new_yardstick_moves_nobody(house:
         again |= {"payment_status": "paid", "paid_fen": 80_000}
         at = house.clock.at - DAY
         conn.execute(insert(orders).values(**again, ordered_at=at, paid_at=at, first_seen_at=at, last_seen_at=at))
-        commerce.recount(conn, two)
+        running_totals.recount(conn, two)
 
     await house.db.write(buy_more)
     assert await rfm_refresh.refresh(house) == 3
@@ -249,7 +249,7 @@ async def test_night_after_night_it_is_what_one_would_compute_from_nothing(house
         mine = select(orders.c.id).where(orders.c.person_id == giver).limit(1).scalar_subquery()
         conn.execute(update(orders).where(orders.c.id == mine).values(refunded_fen=orders.c.refunded_fen + 1))
         for person_id in (buyer, giver):
-            commerce.recount(conn, person_id)
+            running_totals.recount(conn, person_id)
         publish(conn, [Event("product.viewed", now, reader, once=f"v{now:%j}")], now=now)
 
     def plain(rows: dict[int, Any]) -> dict[int, tuple[Any, ...]]:

@@ -14,13 +14,12 @@ import pytest_asyncio
 from pydantic import SecretStr
 from sqlalchemy import Connection, delete, insert, select, update
 
-from scrm.commerce import coupons
+from scrm.commerce.coupons import store as coupons
 from scrm.commerce.models import order_line, orders
 from scrm.db import Database
 from scrm.errors import Conflict, Invalid, NotFound
 from scrm.events import Event, event, publish
 from scrm.membership.models import member_level, points_account
-from scrm.profiles.custom_field_tables import custom_field
 from scrm.profiles.models import (
     corp_tag,
     department,
@@ -32,6 +31,7 @@ from scrm.profiles.models import (
     person_field,
     person_stat,
 )
+from scrm.profiles.own_fields.tables import custom_field
 from scrm.profiles.stop_list import stop_entry
 from scrm.segments import audience, cli, refresh, store
 from scrm.segments.conditions import Whom, explain, find_missing, holding, holding_for, holds, holds_for, judge
@@ -39,8 +39,8 @@ from scrm.segments.models import person_value, segment, segment_member
 from scrm.segments.store import Draft
 from scrm.segments.templates import TEMPLATES
 from scrm.settings import Shop
-from scrm.sop.beside import problems as problems_beside
-from scrm.sop.published import read_file
+from scrm.sop.life.published import read_file
+from scrm.sop.text.beside import problems as problems_beside
 from scrm.work.models import work_item
 
 NOW = datetime(2026, 3, 10, 4, 0, tzinfo=UTC)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from scrm.profiles.conditions import words_of
-from scrm.profiles.conditions_trigger import FACTS
-from scrm.profiles.fields import FIELDS
+from scrm.profiles.conditions.fields import FIELDS
+from scrm.profiles.conditions.leaves_trigger import FACTS
+from scrm.profiles.conditions.tree import words_of
 from scrm.segments.conditions import check_condition, list_leaves
 from web.texts import speaking
 from web.texts.asked import asked

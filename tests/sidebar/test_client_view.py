@@ -16,9 +16,9 @@ from sqlalchemy import Connection
 from scrm import sessions
 from scrm.app import build_app, open_services, publish_playbooks
 from scrm.http import COOKIE
-from scrm.profiles import custom_fields
-from scrm.profiles.custom_field_values import Entity, Type
 from scrm.profiles.notes import note
+from scrm.profiles.own_fields import fields as custom_fields
+from scrm.profiles.own_fields.values import Entity, Type
 from scrm.services import Services
 from scrm.sop.models import send, task
 from tests.fakes.clock import FakeClock

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from scrm.events import event
+from scrm.sop.life.published import publish
 from scrm.sop.models import enrolment
-from scrm.sop.parse import parse_playbook
-from scrm.sop.published import publish
 from scrm.sop.shelf import playbooks_of
+from scrm.sop.text.parse import parse_playbook
 from tests.sidebar.conftest import Member, words
 from tests.world import XIAOMAN, World
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from scrm.commerce import coupons
 from scrm.commerce.canonical import read_order
 from scrm.commerce.connectors.values import picture
+from scrm.commerce.coupons import store as coupons
 from scrm.commerce.models import orders
 from scrm.errors import Invalid
 from scrm.profiles import store as profiles

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from scrm.profiles import custom_fields
 from scrm.profiles import store as profiles
-from scrm.profiles.custom_fields import Definition
+from scrm.profiles.own_fields import fields as custom_fields
+from scrm.profiles.own_fields.fields import Definition
+from scrm.sop.life.published import publish
 from scrm.sop.models import task
-from scrm.sop.parse import parse_playbook
-from scrm.sop.published import publish
 from scrm.sop.shelf import playbooks_of
+from scrm.sop.text.parse import parse_playbook
 from tests.sidebar.conftest import Member, words
 from tests.world import XIAOMAN, World
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from scrm.commerce.store import bind_order_manually, find_orders
+from scrm.commerce.binding import bind_order_manually
+from scrm.commerce.order_views import find_orders
 from scrm.errors import WrongUse
 from scrm.events import Event, record
 from scrm.profiles import store as profiles

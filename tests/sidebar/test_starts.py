@@ -8,11 +8,11 @@ from sqlalchemy import Connection, update
 
 from scrm.events import event
 from scrm.profiles.models import person
+from scrm.sop.life.published import publish
 from scrm.sop.models import enrolment, task
-from scrm.sop.parse import parse_playbook
-from scrm.sop.published import publish
-from scrm.sop.reading import PlaybookErrors
 from scrm.sop.shelf import playbooks_of
+from scrm.sop.text.parse import parse_playbook
+from scrm.sop.text.reading import PlaybookErrors
 from tests.sidebar.conftest import Member, words
 from tests.world import XIAOMAN, World
 

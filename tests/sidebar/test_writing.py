@@ -20,7 +20,7 @@ from scrm.profiles.models import (
     remark_wish,
 )
 from scrm.profiles.notes import note
-from scrm.sop.hand_over import hand_over
+from scrm.sop.members.hand_over import hand_over
 from scrm.sop.models import task
 from tests.fakes.wecom import FakeWeCom
 from tests.sidebar.conftest import Member, words

@@ -15,12 +15,15 @@ from scrm.events import Event, publish
 from scrm.profiles.models import external_contact, follow_user, member, person, person_stat
 from scrm.services import Services
 from scrm.settings import load_settings
-from scrm.sop import enrol, lifecycle, migrate_runs, notices, outward, reminders
+from scrm.sop import enrol, outward
 from scrm.sop import tick as ticking
 from scrm.sop.actions import chains, tagging
-from scrm.sop.guards import House
+from scrm.sop.guards.answers import House
+from scrm.sop.life import lifecycle
+from scrm.sop.life import migration as migrate_runs
+from scrm.sop.life.published import Published
+from scrm.sop.members import notices, reminders
 from scrm.sop.models import enrolment, playbook, playbook_version, send, step_run, task
-from scrm.sop.published import Published
 from scrm.sop.schema import Channel, Content, Goal, Guards, Late, Playbook, Step, Trigger, When, Window
 from scrm.sop.timing import parse_when, parse_window
 from scrm.wecom.calls import App

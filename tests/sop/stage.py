@@ -20,11 +20,11 @@ from scrm.profiles.models import external_contact
 from scrm.sandbox import Sandbox, SandboxConfig, make_routes
 from scrm.sandbox.confirming import confirm_mass_message
 from scrm.sandbox.world import PairState
-from scrm.sop import published as publishing
-from scrm.sop.explain import explain_person
+from scrm.sop.life import published as publishing
 from scrm.sop.models import enrolment, step_run, task
-from scrm.sop.parse import parse_playbook
+from scrm.sop.reasons.explain import explain_person
 from scrm.sop.shelf import house_of, playbooks_of
+from scrm.sop.text.parse import parse_playbook
 from tests.fakes import wecom as fake
 from tests.fakes.clock import FakeClock
 from tests.sop.shop import Customer, Shop

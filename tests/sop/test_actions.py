@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import insert
 
-from scrm.commerce import coupons
+from scrm.commerce.coupons import store as coupons
 from scrm.commerce.models import coupon_issue
 from scrm.membership.models import points_movement
 from scrm.profiles.models import member, person, person_field

@@ -14,11 +14,12 @@ from scrm.profiles.merge import Act
 from scrm.profiles.models import follow_user, follow_user_tag, member, person
 from scrm.profiles.stop_list import add_to_stop_list
 from scrm.profiles.store import save_member
-from scrm.sop import arbitration, house, owners, tasks
-from scrm.sop.explain import checks_of
-from scrm.sop.guards import HOLDOUT_FROM
-from scrm.sop.hand_over import HandedOver, hand_over
+from scrm.sop.guards import arbitration, house
+from scrm.sop.guards.answers import HOLDOUT_FROM
+from scrm.sop.members import owners, tasks
+from scrm.sop.members.hand_over import HandedOver, hand_over
 from scrm.sop.models import enrolment, step_run
+from scrm.sop.reasons.explain import checks_of
 from scrm.sop.schema import Caps, Playbook, Wait
 from scrm.sop.shelf import house_of
 from tests.sop.shop import Customer, Goal, Guards, Late, Shop, Trigger, at, playbook_of, step

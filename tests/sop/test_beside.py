@@ -8,14 +8,14 @@ import pytest_asyncio
 from sqlalchemy import Connection
 
 from scrm.db import Database
-from scrm.profiles import custom_fields
-from scrm.profiles.custom_fields import Definition
+from scrm.profiles.own_fields import fields as custom_fields
+from scrm.profiles.own_fields.fields import Definition
 from scrm.profiles.store import save_member
-from scrm.sop import beside
-from scrm.sop.beside import Needs
-from scrm.sop.parse import parse_playbook
-from scrm.sop.published import publish
+from scrm.sop.life.published import publish
 from scrm.sop.schema import Playbook
+from scrm.sop.text import beside
+from scrm.sop.text.beside import Needs
+from scrm.sop.text.parse import parse_playbook
 
 NOW = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
 

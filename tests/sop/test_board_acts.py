@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scrm.console.condition_forms import shown
+from scrm.console.conditions.forms import shown
 from scrm.errors import Invalid
 from scrm.sop.actions import ACTIONS
 from scrm.sop.board import starting
@@ -15,8 +15,8 @@ from scrm.sop.board.conditions import read_tree
 from scrm.sop.board.model import read_board, write_path
 from scrm.sop.board.said import Said, split_duration
 from scrm.sop.channels import CHANNELS
-from scrm.sop.parse import parse_playbook
-from scrm.sop.source import read_source
+from scrm.sop.text.parse import parse_playbook
+from scrm.sop.text.source import read_source
 from scrm.sop.triggers import TRIGGERS
 
 TEXT = starting.new_text("sop-1", "新客：三步")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scrm.sop.board.editing import Unwritable, drop, insert, move, put
 from scrm.sop.board.spots import Path, find_spots, list_comments, value_at
 from scrm.sop.board.writing import write_flow
-from scrm.sop.source import read_source
+from scrm.sop.text.source import read_source
 
 FILES = sorted(File("config/playbooks").rglob("*.yaml"))
 TEXTS = {path.stem: path.read_text("utf-8") for path in FILES}

@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 
 from scrm.sop.models import step_run
-from scrm.sop.parse import parse_playbook
-from scrm.sop.reading import PlaybookErrors
 from scrm.sop.schema import Fork, Jump, Playbook
+from scrm.sop.text.parse import parse_playbook
+from scrm.sop.text.reading import PlaybookErrors
 from tests.sop.shop import Shop, at
 
 HEAD = """

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from scrm.app import EXECUTORS
 from scrm.errors import Conflict
 from scrm.events import event
-from scrm.sop import cards, tasks
+from scrm.sop.members import cards, tasks
 from scrm.sop.models import send
 from scrm.work.models import work_item
 from tests.fakes.deaths import killed_after, killed_before, revive

@@ -8,10 +8,10 @@ from sqlalchemy import update
 
 from scrm.errors import Conflict
 from scrm.profiles.models import member
-from scrm.sop import notices, tasks
 from scrm.sop.channels import channel_of
+from scrm.sop.members import notices, tasks
+from scrm.sop.members.notice_tables import notice
 from scrm.sop.models import send, step_run
-from scrm.sop.notice_tables import notice
 from scrm.sop.schema import Content, Step
 from scrm.sop.shelf import house_of
 from tests.fakes.deaths import killed_after, killed_before, revive

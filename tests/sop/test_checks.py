@@ -2,8 +2,8 @@
 
 import pytest
 
-from scrm.sop.parse import parse_playbook
-from scrm.sop.reading import PlaybookErrors
+from scrm.sop.text.parse import parse_playbook
+from scrm.sop.text.reading import PlaybookErrors
 
 HEAD = """\
 playbook: x

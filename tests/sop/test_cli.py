@@ -8,8 +8,8 @@ import pytest
 from scrm.cli import run
 from scrm.clock import SystemClock
 from scrm.db import Database
-from scrm.sop import drafts
-from scrm.sop.published import By
+from scrm.sop.life import drafts
+from scrm.sop.life.published import By
 from tests.sop.test_playbooks_files import NUDGE
 
 EXAMPLE = Path(__file__).parent / "texts/pb-02-first-order.yaml"

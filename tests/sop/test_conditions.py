@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, insert, literal, select
 
-from scrm.commerce import coupons
+from scrm.commerce.coupons import store as coupons
 from scrm.db import Database
 from scrm.events import Event, publish
-from scrm.profiles import conditions_trigger
-from scrm.profiles.fields import FIELDS, OPERATORS_OF, Kind
+from scrm.profiles.conditions import leaves_trigger as conditions_trigger
+from scrm.profiles.conditions.fields import FIELDS, OPERATORS_OF, Kind
 from scrm.profiles.models import (
     corp_tag,
     external_contact,

@@ -8,12 +8,12 @@ from sqlalchemy import Connection, insert
 
 from scrm.commerce.models import order_line, orders
 from scrm.profiles.models import person
-from scrm.sop import consumption_store
-from scrm.sop.calendar_tables import consumption_cycle
-from scrm.sop.consumption import Bought, choose, gaps
-from scrm.sop.parse import parse_playbook
-from scrm.sop.reading import PlaybookErrors
-from scrm.sop.result_tables import entry_note
+from scrm.sop.calendar import consumption_store
+from scrm.sop.calendar.consumption import Bought, choose, gaps
+from scrm.sop.calendar.tables import consumption_cycle
+from scrm.sop.results.tables import entry_note
+from scrm.sop.text.parse import parse_playbook
+from scrm.sop.text.reading import PlaybookErrors
 from tests.sop.shop import Shop, Trigger, at, playbook_of, step
 
 DAY = timedelta(days=1)

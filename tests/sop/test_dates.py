@@ -10,10 +10,12 @@ from sqlalchemy import insert, update
 
 from scrm.events import event
 from scrm.membership.models import points_account
-from scrm.profiles.custom_field_tables import custom_field
 from scrm.profiles.models import follow_user, person, person_field, person_stat
-from scrm.sop import calendar_store, calendar_ticks, dates
-from scrm.sop.calendar_tables import date_watch
+from scrm.profiles.own_fields.tables import custom_field
+from scrm.sop.calendar import dates
+from scrm.sop.calendar import store as calendar_store
+from scrm.sop.calendar import ticks as calendar_ticks
+from scrm.sop.calendar.tables import date_watch
 from scrm.sop.models import task
 from scrm.sop.shelf import playbooks_of
 from tests.sop.shop import Customer, Shop, Trigger, at, playbook_of, step

@@ -17,11 +17,13 @@ from scrm.events import Event, publish
 from scrm.profiles.models import external_contact, follow_user, person
 from scrm.segments.store import Draft as SegmentDraft
 from scrm.segments.store import save_segment
-from scrm.sop import diff, drafts, lifecycle_store
-from scrm.sop.drafts import Outcome, Terms
-from scrm.sop.estimates import Estimate, Limits, estimate, warnings
-from scrm.sop.parse import parse_playbook
-from scrm.sop.published import By, Published
+from scrm.sop.life import drafts
+from scrm.sop.life import store as lifecycle_store
+from scrm.sop.life.drafts import Outcome, Terms
+from scrm.sop.life.estimates import Estimate, Limits, estimate, warnings
+from scrm.sop.life.published import By, Published
+from scrm.sop.text import diff
+from scrm.sop.text.parse import parse_playbook
 from tests.sop.test_published import TEXT
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

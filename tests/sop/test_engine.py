@@ -12,9 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from scrm.errors import ScrmError
 from scrm.events import Event
-from scrm.sop import engine, guards, placing, timing
+from scrm.sop import engine, placing, timing
 from scrm.sop.engine import Facts, LastRun, Verdict
-from scrm.sop.guards import GuardFacts, Touch
+from scrm.sop.guards import answers as guards
+from scrm.sop.guards.answers import GuardFacts, Touch
 from scrm.sop.placing import Course, Place
 from scrm.sop.schema import Caps, Channel, Late, Playbook, Step
 from tests.sop.shop import Content, Guards, House, at, playbook_of, step

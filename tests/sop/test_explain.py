@@ -7,12 +7,13 @@ from sqlalchemy import func, select, update
 
 from scrm.errors import NotFound, ScrmError
 from scrm.profiles.models import follow_user, person
-from scrm.sop import explain_cli, tasks, why
+from scrm.sop.members import tasks
 from scrm.sop.models import send
-from scrm.sop.result_tables import refusal
+from scrm.sop.reasons import explain_cli, why
+from scrm.sop.reasons.why import Why
+from scrm.sop.results.tables import refusal
 from scrm.sop.schema import Arm, Split, Wait
 from scrm.sop.shelf import house_of, playbooks_of
-from scrm.sop.why import Why
 from tests.sop.shop import Customer, Goal, Shop, Trigger, playbook_of, step
 
 NO_ORDER = {"field": "person.paid_orders", "op": "eq", "value": 0}

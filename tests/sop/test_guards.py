@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrm.sop import guards
-from scrm.sop.explain import checks_of
-from scrm.sop.guards import Touch
-from scrm.sop.reminders import choose_told
+from scrm.sop.guards import answers as guards
+from scrm.sop.guards.answers import Touch
+from scrm.sop.members.reminders import choose_told
+from scrm.sop.reasons.explain import checks_of
 from scrm.sop.schema import Caps, Window
 from tests.sop.shop import Content, Guards, House, Trigger, at, playbook_of, step
 

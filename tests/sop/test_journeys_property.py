@@ -26,15 +26,17 @@ from scrm.privacy.optout import set_optout
 from scrm.profiles.merge import Act
 from scrm.profiles.models import person
 from scrm.services import Services
-from scrm.sop import lifecycle, migrate_runs, tasks
-from scrm.sop import published as publishing
-from scrm.sop.hand_over import hand_over
+from scrm.sop.life import lifecycle
+from scrm.sop.life import migration as migrate_runs
+from scrm.sop.life import published as publishing
+from scrm.sop.life.published import By
+from scrm.sop.members import tasks
+from scrm.sop.members.hand_over import hand_over
 from scrm.sop.models import enrolment, send, step_run, task
-from scrm.sop.parse import parse_playbook
-from scrm.sop.published import By
-from scrm.sop.rehearse import SilentWeCom
-from scrm.sop.result_tables import refusal
+from scrm.sop.rehearsal.rehearse import SilentWeCom
+from scrm.sop.results.tables import refusal
 from scrm.sop.shelf import playbooks_of
+from scrm.sop.text.parse import parse_playbook
 from scrm.sop.tick import tick
 from scrm.wecom.calls import App
 from scrm.work.worker import Worker

@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from scrm.sop.channels import CHANNELS
-from scrm.sop.json_schema import json_schema
-from scrm.sop.parse import PLAYBOOK_KEYS, parse_playbook
-from scrm.sop.parse_steps import STEP_KEYS
-from scrm.sop.reading import PlaybookErrors
-from scrm.sop.source import read_source
+from scrm.sop.text.json_schema import json_schema
+from scrm.sop.text.parse import PLAYBOOK_KEYS, parse_playbook
+from scrm.sop.text.reading import PlaybookErrors
+from scrm.sop.text.source import read_source
+from scrm.sop.text.steps import STEP_KEYS
 from tests.json_schemas import broken
 
 SCHEMA = json_schema()

@@ -14,9 +14,10 @@ from scrm.content.library.keep import Placed
 from scrm.content.library.said import Said
 from scrm.db import Database
 from scrm.errors import Invalid
-from scrm.sop import drafts, library, lifecycle_store, published
-from scrm.sop.drafts import Terms
-from scrm.sop.published import By, Published
+from scrm.sop.life import drafts, library, published
+from scrm.sop.life import store as lifecycle_store
+from scrm.sop.life.drafts import Terms
+from scrm.sop.life.published import By, Published
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TEXT = """\

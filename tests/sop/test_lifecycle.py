@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from scrm.errors import Conflict
-from scrm.sop import lifecycle, lifecycle_store, migrate_runs
-from scrm.sop.migrate_runs import route
+from scrm.sop.life import lifecycle
+from scrm.sop.life import migration as migrate_runs
+from scrm.sop.life import store as lifecycle_store
+from scrm.sop.life.migration import route
+from scrm.sop.life.published import By, Published
 from scrm.sop.models import task
-from scrm.sop.published import By, Published
 from scrm.sop.schema import Arm, Branch, Playbook
 from scrm.sop.shelf import house_of
 from tests.fakes.deaths import Killed, revive

@@ -22,14 +22,15 @@ from scrm.profiles import store as profiles
 from scrm.profiles.models import follow_user, member
 from scrm.sandbox import Sandbox, SandboxConfig, make_routes
 from scrm.sandbox.confirming import confirm_mass_message
-from scrm.sop import store, task_store
+from scrm.sop import store
 from scrm.sop.channels import mass
-from scrm.sop.hand_over import hand_over
 from scrm.sop.mass import carry_out, making, recalling, watch
+from scrm.sop.members import task_store
+from scrm.sop.members.hand_over import hand_over
 from scrm.sop.models import enrolment, send, step_run
-from scrm.sop.parse import parse_playbook
-from scrm.sop.rehearse import run_tests
+from scrm.sop.rehearsal.rehearse import run_tests
 from scrm.sop.schema import Channel, Content, Step, Trigger, When
+from scrm.sop.text.parse import parse_playbook
 from scrm.work import queue
 from tests.content.media.test_library import PNG
 from tests.fakes import wecom as fake

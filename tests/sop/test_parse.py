@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrm.sop import timing
-from scrm.sop.parse import PLAYBOOK_KEYS, parse_playbook
-from scrm.sop.parse_steps import STEP_KEYS
-from scrm.sop.reading import Known, PlaybookErrors
 from scrm.sop.schema import Channel, Content, CouponSpec, Goal, Guards, Late, Playbook, Trigger, Wait, When, Window
+from scrm.sop.text.parse import PLAYBOOK_KEYS, parse_playbook
+from scrm.sop.text.reading import Known, PlaybookErrors
+from scrm.sop.text.steps import STEP_KEYS
 
 GOOD = """\
 playbook: new-customer

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from scrm.sop.parse import parse_playbook
+from scrm.sop.life.published import TEMPLATES, list_files
 from scrm.sop.plans.parse import parse_plan
-from scrm.sop.published import TEMPLATES, list_files
+from scrm.sop.text.parse import parse_playbook
 
 PLANS = Path(__file__).parents[2] / "config" / "plans"
 PLAYBOOKS = PLANS.parent / "playbooks" / TEMPLATES

@@ -16,14 +16,14 @@ from scrm.moments import publish as moments
 from scrm.moments.models import moment
 from scrm.profiles.models import corp_tag, member
 from scrm.sop import group_ends
+from scrm.sop.members.notice_tables import notice
 from scrm.sop.models import step_run
-from scrm.sop.notice_tables import notice
-from scrm.sop.parse import parse_playbook
 from scrm.sop.plans import carry_out, store
 from scrm.sop.plans.calendar import Target, fall_due, without_doubles
 from scrm.sop.plans.models import plan_claim
 from scrm.sop.plans.parse import parse_plan
-from scrm.sop.reading import PlaybookErrors
+from scrm.sop.text.parse import parse_playbook
+from scrm.sop.text.reading import PlaybookErrors
 from tests.fakes.clock import FakeClock
 from tests.fakes.deaths import killed_after, killed_before, revive
 from tests.fakes.wecom import FakeWeCom

@@ -10,12 +10,12 @@ import pytest
 
 from scrm.cli import run
 from scrm.content.variables import VARIABLES
-from scrm.profiles.conditions import FLAGS
-from scrm.profiles.fields import FIELDS
-from scrm.sop.parse import parse_playbook
-from scrm.sop.published import TEMPLATES, list_beside, list_files, read_file
-from scrm.sop.rehearse import EXPECTED, compare, rehearse, run_test
+from scrm.profiles.conditions.fields import FIELDS
+from scrm.profiles.conditions.tree import FLAGS
+from scrm.sop.life.published import TEMPLATES, list_beside, list_files, read_file
+from scrm.sop.rehearsal.rehearse import EXPECTED, compare, rehearse, run_test
 from scrm.sop.schema import Playbook
+from scrm.sop.text.parse import parse_playbook
 
 DIRECTORY = Path(__file__).parents[2] / "config" / "playbooks"
 FILES = [*list_files(DIRECTORY), *list_files(DIRECTORY / TEMPLATES)]

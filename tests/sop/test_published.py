@@ -11,8 +11,8 @@ from sqlalchemy import Connection, insert, select, update
 from scrm.commerce.models import coupon_batch
 from scrm.db import Database
 from scrm.profiles.models import corp_tag
+from scrm.sop.life.published import Published
 from scrm.sop.models import playbook as playbook_table
-from scrm.sop.published import Published
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TEXT = """\

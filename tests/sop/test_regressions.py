@@ -14,7 +14,7 @@ from scrm.commerce.models import orders
 from scrm.membership.models import points_account
 from scrm.sop import tick as ticking
 from scrm.sop.models import enrolment, send, step_run
-from scrm.sop.result_tables import refusal
+from scrm.sop.results.tables import refusal
 from tests.fakes.clock import FakeClock
 from tests.sop.shop import Shop, playbook_of, step
 from tests.sop.stage import Stage, open_stage

@@ -10,15 +10,15 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from scrm.events import Event
-from scrm.sop.house import house_from
-from scrm.sop.parse import parse_playbook
-from scrm.sop.reading import PlaybookErrors
+from scrm.sop.guards.house import house_from
 from scrm.sop.rehearsal.answers import Answers
 from scrm.sop.rehearsal.findings import Findings
+from scrm.sop.rehearsal.rehearse import EXTERNAL_USERID, USERID, Given, Rehearsal, read_given, rehearse, settings_for
 from scrm.sop.rehearsal.simulation import Simulation
 from scrm.sop.rehearsal.terms import Behaviour, Member
-from scrm.sop.rehearse import EXTERNAL_USERID, USERID, Given, Rehearsal, read_given, rehearse, settings_for
 from scrm.sop.schema import Playbook
+from scrm.sop.text.parse import parse_playbook
+from scrm.sop.text.reading import PlaybookErrors
 
 STATES = ("sent", "done", "skipped", "dropped", "expired", "withdrawn")
 HOUSE = house_from(settings_for(Path("unused.db")))

@@ -9,11 +9,11 @@ from scrm.profiles.models import person
 from scrm.profiles.stop_list import add_to_stop_list
 from scrm.profiles.store import set_stage
 from scrm.sop.models import enrolment, step_run, task
-from scrm.sop.parse import parse_playbook
 from scrm.sop.rehearsal.history import read_behaviour
 from scrm.sop.rehearsal.playing import cast, play
 from scrm.sop.rehearsal.terms import Behaviour, Member, Terms
 from scrm.sop.shelf import house_of
+from scrm.sop.text.parse import parse_playbook
 from scrm.sop.tick import next_due_at
 from tests.sop.shop import Shop
 

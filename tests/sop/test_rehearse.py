@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from scrm.sop.parse import parse_playbook
-from scrm.sop.reading import Known
-from scrm.sop.rehearse import run_test
+from scrm.sop.rehearsal.rehearse import run_test
+from scrm.sop.text.parse import parse_playbook
+from scrm.sop.text.reading import Known
 
 HEAD = """\
 playbook: tried

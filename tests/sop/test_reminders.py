@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrm.sop import reminders, tasks
+from scrm.sop.members import reminders, tasks
 from scrm.sop.models import send, task
 from scrm.wecom.errors import WeComError
 from tests.fakes.deaths import killed_before, revive

@@ -10,12 +10,14 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from scrm.commerce.models import orders
-from scrm.sop import results, tally, tasks
 from scrm.sop.mass.results import EXPIRED_SENT
-from scrm.sop.result_tables import conversion
-from scrm.sop.result_tables import tally as tally_table
+from scrm.sop.members import tasks
+from scrm.sop.results import figures as results
+from scrm.sop.results import tally
+from scrm.sop.results.tables import conversion
+from scrm.sop.results.tables import tally as tally_table
+from scrm.sop.results.uplift import Group, compare, difference, wilson
 from scrm.sop.shelf import playbooks_of
-from scrm.sop.uplift import Group, compare, difference, wilson
 from tests.sop.shop import Customer, Goal, Shop, at, playbook_of, step
 
 DAYS = {"since": date(2026, 3, 1), "until": date(2026, 3, 31)}

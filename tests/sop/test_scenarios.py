@@ -14,10 +14,10 @@ from sqlalchemy import Connection
 from scrm.membership import store as membership
 from scrm.membership.models import points_account
 from scrm.membership.rules import Level, Rules
-from scrm.sop import calendar_ticks
 from scrm.sop import tick as ticking
+from scrm.sop.calendar import ticks as calendar_ticks
 from scrm.sop.models import enrolment, send, step_run, task
-from scrm.sop.result_tables import refusal
+from scrm.sop.results.tables import refusal
 from tests.fakes.clock import FakeClock
 from tests.sop.shop import Customer
 from tests.sop.stage import Stage, open_stage

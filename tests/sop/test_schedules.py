@@ -9,8 +9,10 @@ from sqlalchemy import insert
 
 from scrm.events import event
 from scrm.segments.models import segment, segment_member
-from scrm.sop import calendar_store, calendar_ticks, schedules
-from scrm.sop.calendar_tables import schedule_fire
+from scrm.sop.calendar import schedules
+from scrm.sop.calendar import store as calendar_store
+from scrm.sop.calendar import ticks as calendar_ticks
+from scrm.sop.calendar.tables import schedule_fire
 from tests.sop.shop import Shop, Trigger, at, playbook_of, step
 
 ZONE = ZoneInfo("Asia/Shanghai")

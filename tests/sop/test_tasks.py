@@ -9,7 +9,7 @@ import pytest
 from scrm.errors import Conflict, Invalid, NotFound
 from scrm.events import list_events
 from scrm.profiles.models import person
-from scrm.sop import tasks
+from scrm.sop.members import tasks
 from scrm.sop.models import send, task
 from tests.sop.shop import Content, Customer, Goal, Shop, at, playbook_of, step
 

@@ -9,9 +9,9 @@ from sqlalchemy import update
 from scrm.profiles.models import follow_user_tag, person
 from scrm.sop import content, ledger
 from scrm.sop import tick as ticking
-from scrm.sop.explain import explain_person
+from scrm.sop.life.published import Published
 from scrm.sop.models import enrolment, step_run
-from scrm.sop.published import Published
+from scrm.sop.reasons.explain import explain_person
 from scrm.sop.shelf import house_of, playbooks_of, shop_of
 from scrm.work.models import work_item
 from tests.sop.shop import Content, Goal, Guards, House, Late, Shop, Trigger, at, playbook_of, step

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from scrm.events import Event
-from scrm.profiles.conditions import EVENTS
+from scrm.profiles.conditions.tree import EVENTS
 from scrm.sop import run_keys, triggers
 from scrm.sop.schema import Trigger
 from scrm.sop.triggers.facts import find_fact

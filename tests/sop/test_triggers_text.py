@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from scrm.events import Event
-from scrm.sop.parse import parse_playbook
-from scrm.sop.reading import PlaybookErrors
 from scrm.sop.schema import Goal, Playbook, Trigger
+from scrm.sop.text.parse import parse_playbook
+from scrm.sop.text.reading import PlaybookErrors
 from scrm.sop.triggers import index, started_by
 
 TEXT = """

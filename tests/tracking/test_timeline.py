@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from scrm.api.store import make_key
-from scrm.profiles import conditions, timeline
+from scrm.profiles import timeline
+from scrm.profiles.conditions import tree as conditions
 from scrm.tracking import names
 from tests.world import XIAOMAN, World
 

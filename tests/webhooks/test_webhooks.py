@@ -23,7 +23,7 @@ from scrm.audit import audit_entry
 from scrm.doctor.checks.webhooks import webhooks
 from scrm.doctor.look import Look
 from scrm.profiles import store as profiles
-from scrm.sop.notice_tables import notice
+from scrm.sop.members.notice_tables import notice
 from scrm.webhooks import deliver
 from scrm.webhooks.models import webhook, webhook_delivery
 from scrm.work import queue

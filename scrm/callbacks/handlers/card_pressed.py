@@ -1,7 +1,7 @@
 """A member pressed a button of one of our cards: the task ends or is put off (doc 90240)."""
 
 from scrm.callbacks.router import Callback, Router
-from scrm.sop import cards
+from scrm.sop.members import cards
 from scrm.wecom.events import CardClicked
 
 router = Router()

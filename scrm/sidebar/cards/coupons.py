@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from scrm.commerce import coupons
+from scrm.commerce.coupons import store as coupons
 from scrm.commerce.words import COUPON_STATES
 from scrm.content.attachments import CouponCard, write_yuan
 from scrm.sidebar.cards.visit import Visit

@@ -12,7 +12,7 @@ from scrm.sidebar.cards import coupons as coupon_cards
 from scrm.sidebar.cards import orders as order_cards
 from scrm.sidebar.cards.orders import OrderCard, Parcel
 from scrm.sidebar.cards.visit import Visit
-from scrm.sop.running import Running, tell_running
+from scrm.sop.reasons.running import Running, tell_running
 from scrm.sop.shelf import find_version
 
 # Older orders are done with, whatever their shop forgot to say.

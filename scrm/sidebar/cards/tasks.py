@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from scrm.sidebar.cards.visit import Visit
-from scrm.sop.tasks import SKIP_REASONS, TaskView, list_for_contact, postpone_choices
+from scrm.sop.members.tasks import SKIP_REASONS, TaskView, list_for_contact, postpone_choices
 
 
 @dataclass(frozen=True, slots=True)

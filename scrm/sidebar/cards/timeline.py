@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from scrm.profiles.conditions_events import EVENTS
+from scrm.profiles.conditions.leaves_events import EVENTS
 from scrm.profiles.timeline import Line, find_event_types
 from scrm.sidebar import store, words
 from scrm.sidebar.cards.visit import Visit

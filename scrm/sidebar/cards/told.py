@@ -13,9 +13,9 @@ from sqlalchemy import Connection
 from scrm.mass_messages.audience import quota_at
 from scrm.sidebar import store
 from scrm.sidebar.cards.visit import Visit
-from scrm.sop import brakes
-from scrm.sop.brakes import Standing
-from scrm.sop.task_store import find_task
+from scrm.sop.guards import brakes
+from scrm.sop.guards.brakes import Standing
+from scrm.sop.members.task_store import find_task
 from web.texts import N_, _
 
 SINCE = timedelta(days=7)

@@ -10,7 +10,7 @@ from sqlalchemy import Row
 from scrm.db.tables import to_millis
 from scrm.settings import Settings
 from scrm.sidebar.words import refusals
-from scrm.sop.recheck import Rules
+from scrm.sop.guards.recheck import Rules
 
 
 @dataclass(slots=True)

@@ -7,14 +7,15 @@ from sqlalchemy import Connection
 
 from scrm import events
 from scrm.services import Services
-from scrm.sop import enrol, exits, task_store
+from scrm.sop import enrol, exits
 from scrm.sop.actions import points
 from scrm.sop.actions import store as acts
 from scrm.sop.actions.start_playbook import KIND as START
 from scrm.sop.actions.stop_playbook import ALL
 from scrm.sop.actions.stop_playbook import KIND as STOP
-from scrm.sop.guards import House
-from scrm.sop.published import Published
+from scrm.sop.guards.answers import House
+from scrm.sop.life.published import Published
+from scrm.sop.members import task_store
 from scrm.sop.shelf import house_of, playbooks_of
 from scrm.sop.triggers import BY_HAND
 from scrm.work import queue

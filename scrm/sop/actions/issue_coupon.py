@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from scrm.commerce import coupons, coupons_lifecycle
+from scrm.commerce.coupons import lifecycle as coupons_lifecycle
+from scrm.commerce.coupons import store as coupons
 from scrm.errors import ScrmError
 from scrm.sop.actions.effects import Act, Field, by_value, fail
 from scrm.sop.engine import coupon_reason

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from scrm.profiles import field_batches
+from scrm.profiles.own_fields import batches as field_batches
 from scrm.sop.actions.effects import Act, Field, by_value
 
 name = "set"

@@ -13,7 +13,7 @@ from scrm.sop.board.model import Board, Card, Day, Series, read_board, read_path
 from scrm.sop.board.said import DROP, Said
 from scrm.sop.board.spots import Path, value_at
 from scrm.sop.channels import channel_of
-from scrm.sop.source import read_source
+from scrm.sop.text.source import read_source
 
 
 @dataclass(frozen=True, slots=True)

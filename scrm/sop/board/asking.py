@@ -6,7 +6,7 @@ from typing import Any
 from scrm.errors import Invalid
 from scrm.sop.board.said import DROP, Said
 from scrm.sop.board.spots import Path, value_at
-from scrm.sop.start_fields import MOST, TYPES
+from scrm.sop.text.start_fields import MOST, TYPES
 
 HOME: Path = ("trigger", "ask")
 

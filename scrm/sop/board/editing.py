@@ -12,7 +12,7 @@ from typing import Any
 
 from scrm.sop.board.spots import Path, Spot, find_spots, list_comments, value_at
 from scrm.sop.board.writing import write_item, write_scalar, write_value
-from scrm.sop.source import SourceError, read_source
+from scrm.sop.text.source import SourceError, read_source
 
 _BLOCK_TEXT = re.compile(r"[|>][-+\d]*")
 # The order in which an author is used to find keys; others come last.

@@ -9,16 +9,17 @@ import yaml
 
 from scrm.content import programs
 from scrm.errors import Invalid
-from scrm.profiles.conditions import EVENTS, OWN_EVENT
-from scrm.sop import dates, run_keys, schedules
+from scrm.profiles.conditions.tree import EVENTS, OWN_EVENT
+from scrm.sop import run_keys
 from scrm.sop.actions import find_action
 from scrm.sop.board import asking, conditions, trials
 from scrm.sop.board.model import read_path
 from scrm.sop.board.said import DROP, Said
 from scrm.sop.board.spots import Path, value_at
-from scrm.sop.parse_contents import MAX_VARIANTS
+from scrm.sop.calendar import dates, schedules
 from scrm.sop.schema import Window
-from scrm.sop.source import SourceError, read_source
+from scrm.sop.text.contents import MAX_VARIANTS
+from scrm.sop.text.source import SourceError, read_source
 from scrm.sop.triggers import find_trigger
 
 Edit = tuple[Path, Any]

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from scrm.sop import timing
 from scrm.sop.board.spots import Path, Spot, find_spots
-from scrm.sop.reading import Problem
 from scrm.sop.schema import When
-from scrm.sop.source import read_source
+from scrm.sop.text.reading import Problem
+from scrm.sop.text.source import read_source
 
 FORKS = ("branch", "split", "wait")
 _PATH = re.compile(r"[a-z_]+(?:/[a-z0-9_-]{1,64}){0,40}")

@@ -14,8 +14,8 @@ from scrm.sop.board.model import Board
 from scrm.sop.board.said import DROP, Said, split_duration
 from scrm.sop.board.spots import Path
 from scrm.sop.board.writing import write_flow
-from scrm.sop.rehearsed_tests import ACTS, GIVEN, run_word
-from scrm.sop.source import SourceError, read_source
+from scrm.sop.rehearsal.tests import ACTS, GIVEN, run_word
+from scrm.sop.text.source import SourceError, read_source
 
 # What a test may expect of steps, in the words of the playbook's page; coupons are named by their own keys.
 EXPECTED = {

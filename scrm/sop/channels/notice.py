@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from scrm.sop import notice_store
 from scrm.sop.channels import lateness
 from scrm.sop.channels.ready import Outcome, Ready, Release, missing_content, needless_acts
+from scrm.sop.members import notice_store
 from scrm.sop.schema import Step
 
 letter = "I"

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from scrm.sop.content import Filled, Shop
 from scrm.sop.facts import Due
-from scrm.sop.guards import House
+from scrm.sop.guards.answers import House
 from scrm.sop.schema import Channel, Step
 
 

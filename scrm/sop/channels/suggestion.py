@@ -5,10 +5,11 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from scrm.sop import forms, task_store
 from scrm.sop.channels import lateness
 from scrm.sop.channels.ready import Outcome, Ready, Release, needless_acts
+from scrm.sop.members import task_store
 from scrm.sop.schema import Step
+from scrm.sop.text import forms
 
 letter = "S"
 title = "侧边栏建议（静默）"

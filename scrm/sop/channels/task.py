@@ -5,9 +5,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from scrm.sop import engine, forms, task_store, timing
+from scrm.sop import engine, timing
 from scrm.sop.channels.ready import Outcome, Ready, Release, missing_content, needless_acts, undecided
+from scrm.sop.members import task_store
 from scrm.sop.schema import Step
+from scrm.sop.text import forms
 
 letter = "T"
 title = "员工待办（一键发送）"

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row
 from scrm.mass_messages import store as messages
 from scrm.services import Services
 from scrm.sop import store, timing
-from scrm.sop.guards import House
+from scrm.sop.guards.answers import House
 from scrm.sop.mass import batches, making, recalling, results
 from scrm.sop.mass.leaving import RECALL
 from scrm.sop.shelf import house_of

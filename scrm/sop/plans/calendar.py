@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from scrm.sop import timing, workdays
+from scrm.sop import timing
+from scrm.sop.calendar import workdays
 from scrm.sop.plans.schema import Item, Plan
 
 # A group that shares so much of its customers with groups that get an item already need not get it too.

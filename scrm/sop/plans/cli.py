@@ -9,13 +9,13 @@ from pathlib import Path
 from scrm.errors import NotFound
 from scrm.services import Services
 from scrm.shipped import shipped
+from scrm.sop.life.published import list_files, read_text
 from scrm.sop.outward import secret_for
 from scrm.sop.plans import store
 from scrm.sop.plans.parse import parse_plan
 from scrm.sop.plans.schema import Plan
 from scrm.sop.plans.words import STATES, coming
-from scrm.sop.published import list_files, read_text
-from scrm.sop.reading import PlaybookErrors
+from scrm.sop.text.reading import PlaybookErrors
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from scrm.profiles.members import member_names
-from scrm.sop import notice_store
+from scrm.sop.members import notice_store
 from scrm.sop.plans import store
 from scrm.sop.plans.parse import parse_plan
 from scrm.sop.plans.schema import Plan

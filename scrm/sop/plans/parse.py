@@ -7,11 +7,11 @@ from datetime import date, time, timedelta
 from scrm.content import programs
 from scrm.content.render import WELCOME_TEXT_BYTES, variables_of
 from scrm.sop import timing
-from scrm.sop.parse_contents import ContentReader
 from scrm.sop.plans.schema import GROUP, MOMENT, WEEKDAYS, Item, Plan, To
-from scrm.sop.reading import KEY, KEY_RULE, Known, PlaybookErrors, Problem, is_none, shown
 from scrm.sop.schema import Content
-from scrm.sop.source import Node, SourceError, read_source
+from scrm.sop.text.contents import ContentReader
+from scrm.sop.text.reading import KEY, KEY_RULE, Known, PlaybookErrors, Problem, is_none, shown
+from scrm.sop.text.source import Node, SourceError, read_source
 
 PLAN_KEYS = ("plan", "title", "kind", "description", "to", "start", "skip", "deputies", "items")
 ITEM_KEYS = ("id", "title", "day", "on", "date", "at", "ttl", "content", "dedupe")

@@ -26,7 +26,7 @@ from scrm.group_chats.models import group_chat, group_chat_member, group_chat_ta
 from scrm.mass_messages.models import mass_message_target
 from scrm.moments.models import moment, moment_publisher
 from scrm.profiles.models import member
-from scrm.sop.notice_tables import notice
+from scrm.sop.members.notice_tables import notice
 from scrm.sop.plans.calendar import Target
 from scrm.sop.plans.models import plan, plan_claim, plan_day_off
 from scrm.sop.plans.schema import Plan, To

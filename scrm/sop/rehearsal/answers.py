@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from scrm.profiles import conditions_trigger
-from scrm.profiles.conditions_events import PUSHED, RADAR, SPOKE
-from scrm.profiles.conditions_leaves import COUNT_OPERATORS, as_text, duration, listed
+from scrm.profiles.conditions import leaves_trigger as conditions_trigger
+from scrm.profiles.conditions.leaf import COUNT_OPERATORS, as_text, duration, listed
+from scrm.profiles.conditions.leaves_events import PUSHED, RADAR, SPOKE
 from scrm.sop.exits import event_names
 from scrm.sop.rehearsal.walks import Person
 from scrm.sop.schema import Branch, Condition, Fork, Playbook

@@ -12,11 +12,11 @@ from scrm.clock import SystemClock
 from scrm.db import Database
 from scrm.errors import WrongUse
 from scrm.settings import Settings, load_settings
-from scrm.sop.house import house_from
+from scrm.sop.guards.house import house_from
 from scrm.sop.rehearsal.findings import WORDS
 from scrm.sop.rehearsal.playing import SMALL, Cast, Progress, cast, cast_crowd, play, play_apart, size_of
+from scrm.sop.rehearsal.rehearse import settings_for
 from scrm.sop.rehearsal.terms import USUAL, Behaviour, Crowd, Member, Terms
-from scrm.sop.rehearse import settings_for
 from scrm.sop.schema import Playbook
 from scrm.sop.timing import parse_duration
 

@@ -11,14 +11,14 @@ from sqlalchemy import Connection, func, select
 
 from scrm.db.bulk import among
 from scrm.events import Event, event, event_of
-from scrm.profiles.conditions import words_of
+from scrm.profiles.conditions.tree import words_of
 from scrm.profiles.models import follow_user, person
 from scrm.profiles.stop_list import stop_entry
 from scrm.segments import conditions
 from scrm.segments.conditions import Whom
 from scrm.sop import exits
-from scrm.sop.guard_facts import ANSWERED, CASE_CLOSED, CASE_OPENED, SPOKE
-from scrm.sop.guards import COUNTED, MARKETING, PUSHES, STOP_KINDS
+from scrm.sop.guards.answers import COUNTED, MARKETING, PUSHES, STOP_KINDS
+from scrm.sop.guards.facts import ANSWERED, CASE_CLOSED, CASE_OPENED, SPOKE
 from scrm.sop.models import enrolment, step_run, task
 from scrm.sop.rehearsal.answers import Answers, asked_events, is_of_today, key_of, leaves_of, trees_of
 from scrm.sop.rehearsal.simulation import TOUCHED, waited_for

@@ -9,14 +9,14 @@ from sqlalchemy import Connection, Row, delete, select
 
 from scrm.errors import Conflict, NotFound, ScrmError
 from scrm.services import Services
-from scrm.sop import published
-from scrm.sop.parse import parse_playbook
-from scrm.sop.reading import PlaybookErrors
+from scrm.sop.life import published
 from scrm.sop.rehearsal.models import rehearsal
 from scrm.sop.rehearsal.playing import SMALL, Cancelled, Cast, Progress, cast, play, play_apart, size_of
 from scrm.sop.rehearsal.terms import Terms, terms_from
 from scrm.sop.schema import Playbook
 from scrm.sop.shelf import house_of
+from scrm.sop.text.parse import parse_playbook
+from scrm.sop.text.reading import PlaybookErrors
 from scrm.work import queue
 from scrm.work.queue import Claimed
 

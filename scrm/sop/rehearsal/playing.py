@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from scrm.sop import timing
-from scrm.sop.guards import House
+from scrm.sop.guards.answers import House
 from scrm.sop.rehearsal import history, words
 from scrm.sop.rehearsal.answers import Answers
 from scrm.sop.rehearsal.crowd import make_up

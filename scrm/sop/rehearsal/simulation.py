@@ -12,11 +12,14 @@ from zoneinfo import ZoneInfo
 
 from scrm.errors import ScrmError
 from scrm.events import Event
-from scrm.sop import arbitration, chance, consumption, engine, exits, guards, placing, run_keys
+from scrm.sop import chance, engine, exits, placing, run_keys
+from scrm.sop.calendar import consumption
 from scrm.sop.engine import Decision, Facts, Verdict
 from scrm.sop.facts import Ending, ended_by
-from scrm.sop.guard_facts import ANSWERED, CASE_CLOSED, CASE_OPENED, SPOKE
-from scrm.sop.guards import GuardFacts, House, Touch
+from scrm.sop.guards import answers as guards
+from scrm.sop.guards import arbitration
+from scrm.sop.guards.answers import GuardFacts, House, Touch
+from scrm.sop.guards.facts import ANSWERED, CASE_CLOSED, CASE_OPENED, SPOKE
 from scrm.sop.placing import Course, Place
 from scrm.sop.rehearsal import answers as answering
 from scrm.sop.rehearsal.answers import Answers

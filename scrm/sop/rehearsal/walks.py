@@ -8,7 +8,7 @@ from sqlalchemy import Row
 
 from scrm.events import Event
 from scrm.sop.facts import Due
-from scrm.sop.guards import Touch
+from scrm.sop.guards.answers import Touch
 from scrm.sop.schema import Node, Playbook, Step
 
 OPEN, SENT = "open", "sent"

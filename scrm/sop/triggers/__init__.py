@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from scrm.events import Event
-from scrm.profiles.conditions import OWN_EVENT
+from scrm.profiles.conditions.tree import OWN_EVENT
 from scrm.sop.schema import Channel, Playbook
 from scrm.sop.schema import Trigger as Wanted
 from scrm.sop.triggers import contacts, groups, loyalty, orders, staff, times, visits

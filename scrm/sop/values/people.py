@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import Connection, Select, select
 
 from scrm.db.bulk import among_given, listed
-from scrm.profiles import custom_fields
 from scrm.profiles.members import member_names
 from scrm.profiles.models import department, external_contact, follow_user, member_department
+from scrm.profiles.own_fields import fields as custom_fields
 from scrm.sop.values.ready import Asked, Found, Source
 
 _FIELD = "field."

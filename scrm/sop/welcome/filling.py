@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from scrm.commerce import coupons
+from scrm.commerce.coupons import store as coupons
 from scrm.content import attachments as content
 from scrm.content import programs
 from scrm.content.media.copies import MESSAGE

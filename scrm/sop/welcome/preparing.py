@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from scrm.db import insert_for
-from scrm.profiles.conditions import Whom, holding_for
+from scrm.profiles.conditions.tree import Whom, holding_for
 from scrm.sop.content import Shop
 from scrm.sop.models import send
 from scrm.sop.schema import Playbook

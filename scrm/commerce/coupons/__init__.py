@@ -1,0 +1,1 @@
+"""Coupons from the batch to the till."""

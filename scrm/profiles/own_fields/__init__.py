@@ -1,0 +1,1 @@
+"""Fields that a shop defines for itself: of persons, orders and relations."""

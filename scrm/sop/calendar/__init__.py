@@ -1,0 +1,1 @@
+"""Dates, schedules and days of rest, and what they set going."""

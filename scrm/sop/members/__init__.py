@@ -1,0 +1,1 @@
+"""What members are asked to do, and what they are told."""

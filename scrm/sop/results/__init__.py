@@ -1,0 +1,1 @@
+"""What playbooks achieved, counted once each."""

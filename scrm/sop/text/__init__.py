@@ -1,0 +1,1 @@
+"""A playbook as its author writes it: read, checked, compared, and described for editors."""
