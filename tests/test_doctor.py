@@ -175,7 +175,7 @@ async def test_silence_conflicts_and_closed_doors_are_found(
 
     nowhere = make_settings("sqlite://", "http://127.0.0.1:9", server={"public_url": "http://127.0.0.1:9"})
     results = {result.check.key: result.finding for result in await examine(replace(services, settings=nowhere))}
-    assert "打不开" in results["callback_reachable"].found
+    assert "打不开自己的外网地址 http://127.0.0.1:9/callbacks/wecom（连接被拒绝" in results["callback_reachable"].found
     assert results["clock"].state is BAD
 
 

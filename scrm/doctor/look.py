@@ -1,6 +1,7 @@
 """What the checks look at together: the services, and answers that several of them need, asked for once."""
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
@@ -14,6 +15,19 @@ from scrm.wecom.pacing import within
 
 CALL_SECONDS = 8.0
 _TIMEOUT = aiohttp.ClientTimeout(total=CALL_SECONDS)
+
+
+def why_silent(error: Exception) -> str:
+    """Why an address gave no answer, in the words of who has to mend it. Pure."""
+    if isinstance(error, TimeoutError):
+        return f"{CALL_SECONDS:g} 秒没有回应"
+    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+        return "证书不可信、过期，或与域名不符"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "域名解析不到"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "连接被拒绝，或网络不通"
+    return "没有回应完就断开了"
 
 
 class Look:

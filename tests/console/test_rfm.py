@@ -89,6 +89,14 @@ async def test_classes_grid_moves_and_the_people_behind_them(world: World, manag
     assert not any("rfm/people?rfm" in link for link in before.links)
 
 
+async def test_a_shop_without_buyers_is_told_how_they_come(world: World, manager: Visitor) -> None:
+    await rfm_refresh.refresh(world.services)
+    page = await manager.get("/console/rfm")
+    assert "还没有买家" in page
+    assert "一般发展客户" not in page
+    assert "生命周期" in page
+
+
 async def test_rules_are_checked_kept_and_used_at_once(world: World, manager: Visitor, sign_in: SignIn) -> None:
     await fill(world)
     await rfm_refresh.refresh(world.services)

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from scrm.doctor.findings import Finding, bad, good, warn
-from scrm.doctor.look import Look
+from scrm.doctor.look import Look, why_silent
 from scrm.wecom.errors import WeComError
 
 _APP = "企微管理后台 → 应用管理 → 自建 → 你的应用"
@@ -67,9 +67,7 @@ async def clock(look: Look) -> Finding:
     try:
         behind = await look.behind_wecom()
     except (aiohttp.ClientError, TimeoutError) as error:
-        return bad(
-            f"连不上企业微信（{type(error).__name__}）。", "检查服务器能否访问外网，以及设置里的 wecom.api_base。"
-        )
+        return bad(f"连不上企业微信（{why_silent(error)}）。", "检查服务器能否访问外网，以及设置里的 wecom.api_base。")
     if behind is None:
         return warn("企业微信的回答没有带时间，无法比较时钟。", "确认服务器开着 NTP 时间同步。")
     seconds = abs(behind.total_seconds())

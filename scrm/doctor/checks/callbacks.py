@@ -9,7 +9,7 @@ import aiohttp
 from scrm.callbacks.receivers import receivers_of
 from scrm.doctor import store
 from scrm.doctor.findings import Finding, bad, good, warn
-from scrm.doctor.look import Look
+from scrm.doctor.look import Look, why_silent
 from scrm.wecom.crypto import CallbackCrypto
 
 _RECEIVE = "企微管理后台 → 应用管理 → 自建 → 你的应用 → 接收消息 → 设置API接收"
@@ -30,7 +30,7 @@ async def hears(look: Look, name: str) -> Finding:
         status, text = await look.fetch(f"{url}?{query}")
     except (aiohttp.ClientError, TimeoutError) as error:
         return bad(
-            f"从本机打不开自己的外网地址 {url}（{type(error).__name__}）。",
+            f"从本机打不开自己的外网地址 {url}（{why_silent(error)}）。",
             "检查域名解析、证书和反向代理；若只是内网不能回访外网地址，请在手机上打开 /healthz 确认。",
         )
     if status != 200:

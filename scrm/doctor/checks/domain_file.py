@@ -7,7 +7,7 @@ import aiohttp
 from aiohttp import web
 
 from scrm.doctor.findings import Finding, bad, good, unused
-from scrm.doctor.look import Look
+from scrm.doctor.look import Look, why_silent
 from scrm.errors import NotFound
 from scrm.services import SERVICES
 from scrm.settings import Settings
@@ -37,7 +37,7 @@ async def domain_file(look: Look) -> Finding:
         try:
             status, text = await look.fetch(url)
         except (aiohttp.ClientError, TimeoutError) as error:
-            return bad(f"打不开 {url}（{type(error).__name__}）。", "检查域名解析、证书和反向代理。")
+            return bad(f"打不开 {url}（{why_silent(error)}）。", "检查域名解析、证书和反向代理。")
         if status != 200 or text.strip() != path.read_text("utf-8").strip():
             return bad(f"{url} 的内容与文件不同（HTTP {status}）。", "让反向代理把域名根目录的这个文件转给本服务。")
     return good("、".join(path.name for path in ours))

@@ -3,6 +3,7 @@
 from urllib.parse import urlsplit
 
 from scrm import operations
+from scrm.db.away import why_away
 from scrm.db.migrate import complaint, current_revision
 from scrm.doctor import store
 from scrm.doctor.findings import Finding, bad, good, warn
@@ -13,7 +14,9 @@ async def database(look: Look) -> Finding:
     try:
         revision = await look.services.db.read(current_revision)
     except Exception as error:
-        return bad(f"数据库打不开（{type(error).__name__}）。", "启动数据库，检查设置里的 database.url。")
+        return bad(
+            f"数据库打不开（{why_away(error) or type(error).__name__}）。", "启动数据库，检查设置里的 database.url。"
+        )
     if wrong := complaint(revision):
         finding, mend = wrong.split("：", 1)
         return bad(f"{finding}。", f"{mend}。")
