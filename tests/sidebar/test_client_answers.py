@@ -108,11 +108,14 @@ async def test_a_storage_that_takes_nothing_sends_nothing_twice_and_reports_when
     await expect(sidebar.get_by_role("alert")).to_contain_text("前 1 条已发出")
     await sidebar.route("**/sending", lambda route: route.abort())
     await answer(sidebar, "ok")
-    await expect(sidebar.get_by_text("结果还没有记下来")).to_be_visible()
+    await expect(sidebar.get_by_role("alert")).to_contain_text("结果还没有记下来")
+    await expect(sidebar.get_by_role("button", name="发送到聊天")).to_be_hidden()
+    await expect(sidebar.get_by_role("button", name="跳过")).to_be_hidden()
     assert await sidebar.evaluate("window.messages") == ["news"]
     await sidebar.unroute("**/sending")
     async with sidebar.expect_response("**/sending"):
         await sidebar.evaluate("window.dispatchEvent(new Event('online'))")
+    await expect(sidebar.locator("#now").get_by_text("已发送")).to_be_visible()
     row, found = await ledger(world)
     assert (row.outcome, found.state) == ("sent", "sent")
 

@@ -335,7 +335,7 @@ async def test_a_page_that_was_thrown_away_comes_back_as_it_was(base: str, enter
     # Sent, but the network is gone before that is told: once in the chat, and told as soon as a page lives again.
     await context.route("**/sidebar/tasks/*/sending", lambda route: route.abort())
     await page.get_by_role("button", name="发送到聊天").click()
-    await expect(page.get_by_role("status").filter(has_text="网络恢复后会自动补上")).to_be_visible()
+    await expect(page.get_by_role("alert").filter(has_text="网络恢复后会自动补上")).to_be_visible()
     assert [message["text"]["content"] for chat, message in view.sent if "text" in message] == ["小满，这句话还没写完"]
     await page.close()
     await context.unroute("**/sidebar/tasks/*/sending")

@@ -1,4 +1,4 @@
-// A strip on top while there is no network; what could not be reported is told of when there is one again.
+// A strip at the end while there is no network; what could not be reported is told of when there is one again.
 function show() {
   const strip = document.querySelector(".network");
   if (strip) strip.hidden = navigator.onLine;

@@ -51,13 +51,19 @@ async function deliver(entry, accept) {
   }
 }
 
+// The page that waited for it may still be there.
+async function deliverLate(entry) {
+  await deliver(entry, "application/json");
+  if (!waiting().some(({ id }) => id === entry.id)) document.dispatchEvent(new CustomEvent("report:made", { detail: entry.path }));
+}
+
 let isMakingUp = false;
 
 export async function makeUp() {
   if (isMakingUp) return;
   isMakingUp = true;
   try {
-    for (const entry of waiting().filter(({ id }) => !underway.has(id))) await deliver(entry, "application/json").catch(() => {});
+    for (const entry of waiting().filter(({ id }) => !underway.has(id))) await deliverLate(entry).catch(() => {});
   } finally {
     isMakingUp = false;
   }

@@ -11,7 +11,9 @@ import { toast } from "./toast.js";
 class SendToChat extends HTMLElement {
   connectedCallback() {
     this.onRead = () => this.settle();
+    this.onReported = (event) => event.detail === `${this.path}/sending` && this.refresh().catch(() => {});
     document.addEventListener("chat:read", this.onRead);
+    document.addEventListener("report:made", this.onReported);
     this.addEventListener("click", (event) => {
       const button = event.target.closest("[data-act]");
       const act = button && { send: () => this.send(), copy: () => this.copy(), edit: () => this.edit(button) }[button.dataset.act];
@@ -24,6 +26,7 @@ class SendToChat extends HTMLElement {
 
   disconnectedCallback() {
     document.removeEventListener("chat:read", this.onRead);
+    document.removeEventListener("report:made", this.onReported);
   }
 
   // Beside another chat, or beside none, there is nothing to send into: then the text is copied.
@@ -49,8 +52,15 @@ class SendToChat extends HTMLElement {
       this.renew(html, refusal && refusal.message);
       if (refusal) return;
       this.forget();
-      toast(html ? _("已发送") : _("已发送。结果还没有记下来，网络恢复后会自动补上。"));
+      if (html) toast(_("已发送"));
+      else this.tellUnreported();
     });
+  }
+
+  // It is in the chat, and only we do not know it yet: there is nothing left to tap.
+  tellUnreported() {
+    this.setAttribute("data-sent", "");
+    this.tell(_("已发送。结果还没有记下来，网络恢复后会自动补上。"));
   }
 
   // What went out before a later message failed is not sent again by the next tap, though the page be a new one.
