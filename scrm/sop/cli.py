@@ -207,7 +207,16 @@ async def run_apply(arguments: argparse.Namespace, settings: Settings) -> int:
             lines += refused
             if not refused:
                 print(f"{source.name}：{'已发布' if changed else '没有变化'}（{playbook.title}）")
+                row = await db.read(lifecycle_store.find_playbook, playbook.key)
+                if row is not None and row.state != "published":
+                    print(f"  {_still(playbook.key, row.state)}")
     return 1 if lines else 0
+
+
+def _still(key: str, state: str) -> str:
+    """A text does not bring back what somebody has stopped."""
+    first = "先在后台取消归档，再运行" if state == "archived" else "要让客户进入，请运行"
+    return f"这个剧本{lifecycle.WORDS[state]}，没有客户进入；{first} scrm playbook resume {key}"
 
 
 def _apply(

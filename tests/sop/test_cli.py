@@ -114,6 +114,7 @@ def test_a_playbook_is_published_changed_stopped_and_taken_elsewhere(terminal: T
     terminal("resume", "given", "--keep-dates")
     terminal("retire", "given", "--end-runs")
     assert "已停用" in terminal("list")
+    assert "没有客户进入；要让客户进入，请运行 scrm playbook resume given" in terminal("apply", "given")
     assert "全部一致" in terminal("recount")
     assert "没有客户在旧版本中" in terminal("migrate", "given")
     assert "没有编号为 nothing 的剧本" in terminal("pause", "nothing", code=1)
