@@ -37,10 +37,11 @@ _MOST = 10
 @for_members
 async def tell_news(request: web.Request) -> web.StreamResponse:
     """`?since=` is when the page was read, in milliseconds; 204 while nothing has come."""
-    visit, since = visit_of(request), _moment(request.query.get("since", ""))
+    visit = visit_of(request)
 
     def load(conn: Connection) -> list[str]:
         visit.relation = access_contact(conn, visit.userid, visit.external_userid)
+        since = _moment(request.query.get("since", ""))
         return [*_new_tasks(conn, visit, since), *(_title(row) for row in _list_new(conn, visit.person_id, since))]
 
     found = await request.app[SERVICES].db.read(load)

@@ -132,7 +132,7 @@ class Machine:
         return not self.number("SELECT count(*) FROM work_item WHERE lane IN ('welcome', 'event') AND state < 2")
 
     async def everything_is_handled(self) -> None:
-        await eventually(self.is_idle, 20)
+        await eventually(self.is_idle, 60)
         states = dict(self.rows("SELECT state, count(*) FROM inbox_event GROUP BY state"))
         assert set(states) == {"done"}, states
 

@@ -17,7 +17,7 @@ from web.texts.kept import retold
 _HAN = re.compile(r"[\u3400-\u9fff]")
 SOP = Path(scrm.sop.__file__).parent
 # Modules whose words reach members as reasons; what is no reason there, or only the beginning of one.
-MODULES = ("guards", "guard_facts", "engine", "exits", "recheck", "arbitration")
+MODULES = ("guards/answers", "guards/facts", "engine", "exits", "guards/recheck", "guards/arbitration")
 NO_REASONS = {"欢迎语只在添加时发送", "被频控放弃：", "被频控放弃", "条件不满足：", "7，任务已撤回。"}
 
 
