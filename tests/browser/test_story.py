@@ -13,6 +13,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.fixtures_browser import SCREENSHOTS, OpenPage
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parent.parent.parent
 Screenshot = Callable[[Page, str], Awaitable[Path]]
@@ -76,8 +77,13 @@ async def test_a_customer_scans_is_welcomed_and_is_followed_up_three_days_later(
     async with aiohttp.ClientSession() as http:
         async with http.post(f"{demo}/sandbox/control/clock", json={"advance_seconds": 3 * 86400}) as moved:
             assert moved.status == 200
-        async with http.get(f"{demo}/readyz") as ready:
-            assert ready.status == 200
+
+        async def is_ready() -> bool:
+            async with http.get(f"{demo}/readyz") as ready:
+                return ready.status == 200
+
+        # What fell due within those days waits for a moment.
+        await eventually(is_ready, 20)
     await expect(desk.get_by_text("等你跟进").first).to_be_visible()
     await desk.reload()
     await desk.locator(".chat-row", has_text="陈小满@微信").click()
