@@ -95,6 +95,11 @@ async def test_the_open_page_shows_the_line_and_a_tap_reads_it_anew(world: World
     await save(world, order("n-2", 0, world.clock.now()))
     await page.clock.run_for(31_000)
     await expect(news).to_contain_text("更新")
+    # Whose page it is stays in sight.
+    name, told = (await page.get_by_role("heading", name="小满").bounding_box(), await news.bounding_box())
+    assert name
+    assert told
+    assert name["y"] + name["height"] < told["y"]
     await news.get_by_role("button").click()
     await page.get_by_role("tab", name="订单").click()
     await expect(page.get_by_text("n-2")).to_be_visible()
