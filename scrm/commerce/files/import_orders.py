@@ -312,6 +312,9 @@ def _hash(paths: Sequence[Path]) -> str:
 
 
 def spare_the_collector() -> None:
-    """For a process that does nothing but import: orders make many short-lived objects and no cycles."""
+    """For a process that does nothing but import: orders make many short-lived objects and no cycles.
+
+    asyncpg makes a few thousand cycles a second, with the rows they sent: they must not wait for a hundred thousand.
+    """
     gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    gc.set_threshold(10_000, 50, 100)
