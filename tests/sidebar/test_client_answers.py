@@ -115,7 +115,22 @@ async def test_a_storage_that_takes_nothing_sends_nothing_twice_and_reports_when
     await sidebar.unroute("**/sending")
     async with sidebar.expect_response("**/sending"):
         await sidebar.evaluate("window.dispatchEvent(new Event('online'))")
-    await expect(sidebar.locator("#now").get_by_text("已发送")).to_be_visible()
+    await expect(sidebar.locator("#now .told")).to_contain_text("已发送")
+    row, found = await ledger(world)
+    assert (row.outcome, found.state) == ("sent", "sent")
+
+
+async def test_what_this_device_knows_to_be_sent_is_not_asked_about_after_a_reload(world: World, sidebar: Page) -> None:
+    await sidebar.route("**/sending", lambda route: route.abort())
+    await answer(sidebar, "ok", "ok")
+    await expect(sidebar.get_by_role("alert")).to_contain_text("结果还没有记下来")
+    await sidebar.reload()
+    await expect(sidebar.get_by_role("alert")).to_contain_text("结果还没有记下来")
+    await expect(sidebar.get_by_role("button", name="没有发出")).to_be_hidden()
+    await expect(sidebar.get_by_role("button", name="发送到聊天")).to_be_hidden()
+    await sidebar.unroute("**/sending")
+    await sidebar.evaluate("window.dispatchEvent(new Event('online'))")
+    await expect(sidebar.locator("#now .told")).to_contain_text("已发送")
     row, found = await ledger(world)
     assert (row.outcome, found.state) == ("sent", "sent")
 

@@ -34,6 +34,9 @@ export async function report(path, outcome, accept = "text/html") {
   return answer;
 }
 
+// It went out, as this device knows and the server does not yet.
+export const isUnreported = (path) => waiting().some((entry) => entry.path === path && entry.outcome.ok);
+
 const underway = new Set();
 
 async function deliver(entry, accept) {

@@ -4,7 +4,7 @@ import { SILENCE, canSendTo, chat, openChat, readChat, sendMessage } from "./cha
 import { copy } from "./copy-text.js";
 import { forgetDraft } from "./drafts.js";
 import { Refusal, place, request } from "./request.js";
-import { makeUp, report } from "./reports.js";
+import { isUnreported, makeUp, report } from "./reports.js";
 import { store, stored } from "./stored.js";
 import { toast } from "./toast.js";
 
@@ -22,6 +22,7 @@ class SendToChat extends HTMLElement {
     this.addEventListener("draft:restored", () => this.edit(this.querySelector('[data-act="edit"]')));
     this.addEventListener("htmx:afterSettle", () => this.settle());
     this.settle();
+    if (isUnreported(`${this.path}/sending`)) this.tellUnreported();
   }
 
   disconnectedCallback() {
