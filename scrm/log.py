@@ -7,10 +7,21 @@ from collections.abc import MutableMapping
 from typing import Any, TextIO, cast
 
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 
 _PRIVATE_KEYS = re.compile(r"secret|token|password|ticket|welcome_code|echostr|phone|mobile|authorization", re.I)
 _PHONE = re.compile(r"(?<!\d)(?:\+?86)?1[3-9]\d{9}(?!\d)")
 _TOKEN = re.compile(r"(access_token|corpsecret|secret|code|ticket)=[^&\s\"']+")
+
+
+class _Garbage(logging.Filter):
+    """What is no HTTP is refused with a 400 and one line: there is no bug to look for, and its bytes are a stranger's."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+            record.exc_info, record.levelno, record.levelname = None, logging.INFO, "INFO"
+            record.msg = f"{record.msg}: no HTTP that we understand"
+        return True
 
 
 class _Stderr:
@@ -43,6 +54,9 @@ def configure_logs(*, as_json: bool | None = None, level: int = logging.INFO) ->
     handler = logging.StreamHandler(_Stderr())
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=render, foreign_pre_chain=shared))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    server = logging.getLogger("aiohttp.server")
+    if not any(isinstance(each, _Garbage) for each in server.filters):
+        server.addFilter(_Garbage())
     # APScheduler would log every tick.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
 

@@ -1,5 +1,6 @@
 """What operators and their tools ask for."""
 
+import asyncio
 import sqlite3
 from datetime import timedelta
 
@@ -103,6 +104,22 @@ async def test_without_its_database_every_page_says_so_and_the_figures_go_on(
     assert "数据库连不上" in lines
     assert "Traceback" not in lines
     assert "wordofthedatabase" not in lines
+
+
+async def test_what_is_no_http_is_refused_in_one_line_without_its_bytes(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logs(as_json=True)
+    capsys.readouterr()
+    for garbage in (b"GET / HTTP/1.1\r\nX-Mine: secret\x00word\r\n\r\n", b"\x16\x03\x01 secret\r\n\r\n"):
+        reader, writer = await asyncio.open_connection(world.client.host, world.client.port)
+        writer.write(garbage)
+        assert (await reader.read()).startswith(b"HTTP/1.0 400")
+        writer.close()
+    said = capsys.readouterr().err
+    assert "no HTTP that we understand" in said
+    assert len(said.splitlines()) <= 2
+    assert not any(word in said for word in ("Traceback", "secret", "exception"))
 
 
 class Refusal(Exception):
