@@ -289,6 +289,10 @@ def _audience(form: Any) -> Audience:
     )
 
 
+# While a page shows one of these it asks again by itself (mass_message.html).
+_GOING_ON = ("preparing", "dividing", "running")
+
+
 @routes.get(r"/console/mass-messages/{id:\d{1,18}}")
 @for_managers
 async def mass_message(request: web.Request) -> web.StreamResponse:
@@ -298,6 +302,9 @@ async def mass_message(request: web.Request) -> web.StreamResponse:
     after = request.query.get("after", "")[:64]
     values = await services.db.read(_look, message_id, state, after)
     row, manager = values["row"], request[MANAGER]
+    if request.headers.get("HX-Request") and row.state not in _GOING_ON:
+        # The page asked how it goes and it has ended: the curve, the customers and their numbers are final now too.
+        return web.Response(status=204, headers={"HX-Refresh": "true"})
     is_own = row.created_by.lower() == manager.userid.lower()
     return await page(
         request,

@@ -290,6 +290,7 @@ async def test_attachments_are_sorted_by_key_and_by_hand_and_the_page_of_a_messa
     await page.clock.fast_forward(31_000)
     await expect(page.locator("#live")).to_contain_text("已确认 1 / 1")
     await expect(page.get_by_role("img", name="送达过程")).to_be_visible()
+    await expect(page.locator(".code-first table")).to_contain_text("已发送")
 
 
 @pytest.mark.parametrize("width", [390, 1280])
