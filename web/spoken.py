@@ -2,7 +2,7 @@
 what they include in its place.
 """
 
-import html
+from keyword import iskeyword
 from typing import Any
 
 from jinja2 import Environment, Template, nodes
@@ -10,7 +10,7 @@ from jinja2.compiler import CodeGenerator, Frame
 from jinja2.environment import TemplateModule
 from jinja2.runtime import Context
 from jinja2.visitor import NodeTransformer
-from markupsafe import Markup, escape
+from markupsafe import Markup, _escape_inner, escape  # type: ignore[attr-defined]
 
 from web.texts import CHINESE, _, speaking
 
@@ -27,7 +27,7 @@ def _escaped(value: Any) -> str:
     """What `escape` says, without marking the text as safe: nobody looks at what already stands in the page."""
     kind = type(value)
     if kind is str:
-        return html.escape(value)
+        return _escape_inner(value)
     return value if kind is Markup else str(value) if kind is int else escape(value)
 
 
@@ -38,6 +38,25 @@ class _Generator(CodeGenerator):
         self.write("environment.escaped(")
         if finalize.src is not None:
             self.write(finalize.src)
+        return None
+
+    def visit_Call(self, node: nodes.Call, frame: Frame, forward_caller: bool = False) -> None:  # noqa: N802
+        """Called as it stands: nothing here wants the context before its arguments, and to ask costs a page a tenth."""
+        if any(iskeyword(each.key) for each in node.kwargs):
+            return super().visit_Call(node, frame, forward_caller=forward_caller)
+        self.visit(node.node, frame)
+        self.write("(")
+        for argument in (*node.args, *node.kwargs):
+            self.visit(argument, frame)
+            self.write(", ")
+        if forward_caller:
+            self.write("caller=caller, ")
+        for stars, more in (("*", node.dyn_args), ("**", node.dyn_kwargs)):
+            if more is not None:
+                self.write(stars)
+                self.visit(more, frame)
+                self.write(", ")
+        self.write(")")
         return None
 
 

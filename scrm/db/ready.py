@@ -1,11 +1,11 @@
 """Statements of the hottest pages, made ready once for each dialect.
 
 SQLAlchemy takes several times as long to prepare a kept statement's parameters and rows as SQLite takes to answer it.
-What it knows about both is asked once here; each run hands the driver a text and a tuple.
+What it knows about both is asked once here; each run hands the driver's own cursor a text and a tuple.
 """
 
 from collections import namedtuple
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Select
@@ -53,7 +53,7 @@ class _Made:
 
     def rows(self, conn: Connection, values: Mapping[str, Any]) -> list[Any]:
         known = {**self.fixed, **{name: _written(write, values[name]) for name, write in self.asked}}
-        found = conn.exec_driver_sql(self.text, tuple([known[name] for name in self.order])).fetchall()
+        found = _fetch(conn, self.text, tuple([known[name] for name in self.order]))
         return [self._row(row) for row in found]
 
     def _row(self, row: Any) -> Any:
@@ -61,6 +61,24 @@ class _Made:
         for place, read in self.readers:
             cells[place] = read(cells[place])
         return self.make(cells)
+
+
+def _fetch(conn: Connection, text: str, given: tuple[Any, ...]) -> Sequence[Any]:
+    """SQLAlchemy does it only where somebody listens to statements, and once more where the driver fails: it knows errors
+    by their names, and gives up a lost connection.
+    """
+    if conn.dispatch.before_cursor_execute:
+        return conn.exec_driver_sql(text, given).fetchall()
+    if not conn.in_transaction():
+        conn.begin()
+    cursor = conn.connection.cursor()
+    try:
+        cursor.execute(text, given)
+        return cursor.fetchall()
+    except conn.dialect.loaded_dbapi.Error:
+        return conn.exec_driver_sql(text, given).fetchall()
+    finally:
+        cursor.close()
 
 
 def _written(write: Callable[[Any], Any] | None, value: Any) -> Any:

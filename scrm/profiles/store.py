@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, case, delete, func, or_
 
 from scrm.db import insert_for, upsert
 from scrm.db.bulk import among, among_given, insert_rows, listed, new_ids
+from scrm.db.ready import Ready
 from scrm.db.vault import Vault, mask_phone
 from scrm.errors import Forbidden
 from scrm.profiles.models import (
@@ -227,46 +228,51 @@ def _standings_of(dialect: str) -> Any:
     return select(*columns).where(among_given(dialect, follow_user.c.external_userid, "contacts"))
 
 
-def access_contact(conn: Connection, userid: str, external_userid: str) -> Row[Any]:
+def access_contact(conn: Connection, userid: str, external_userid: str) -> Any:
     """The one door through which a member's page reaches a contact: only a member who follows it may.
 
     The row is the relation joined with the contact and the person; raises Forbidden otherwise.
     """
-    row = conn.execute(_ACCESS, {"folded": userid.lower(), "contact": external_userid}).one_or_none()
-    if row is None:
+    rows = _ACCESS.rows(conn, {"folded": userid.lower(), "contact": external_userid})
+    if not rows:
         raise Forbidden(_("这位客户不在你的跟进列表里。只有添加了该客户的员工才能查看，如刚添加请稍候再试。"))
-    return row
+    return rows[0]
 
 
-_ACCESS = (
-    select(
-        follow_user,
-        external_contact.c.name.label("contact_name"),
-        external_contact.c.avatar,
-        external_contact.c.type,
-        external_contact.c.gender,
-        external_contact.c.corp_name,
-        person.c.stage,
-        person.c.optout,
-        # How many wishes about this relation's tags WeCom has not been told, or has refused.
-        select(func.count())
-        .where(tag_wish.c.userid == follow_user.c.userid, tag_wish.c.external_userid == follow_user.c.external_userid)
-        .scalar_subquery()
-        .label("tag_wishes"),
-        # Whether words about it wait for WeCom, or were refused.
-        select(func.count())
-        .where(
-            remark_wish.c.userid == follow_user.c.userid, remark_wish.c.external_userid == follow_user.c.external_userid
+_ACCESS = Ready(
+    lambda _dialect: (
+        select(
+            follow_user,
+            external_contact.c.name.label("contact_name"),
+            external_contact.c.avatar,
+            external_contact.c.type,
+            external_contact.c.gender,
+            external_contact.c.corp_name,
+            person.c.stage,
+            person.c.optout,
+            # How many wishes about this relation's tags WeCom has not been told, or has refused.
+            select(func.count())
+            .where(
+                tag_wish.c.userid == follow_user.c.userid, tag_wish.c.external_userid == follow_user.c.external_userid
+            )
+            .scalar_subquery()
+            .label("tag_wishes"),
+            # Whether words about it wait for WeCom, or were refused.
+            select(func.count())
+            .where(
+                remark_wish.c.userid == follow_user.c.userid,
+                remark_wish.c.external_userid == follow_user.c.external_userid,
+            )
+            .scalar_subquery()
+            .label("remark_wishes"),
         )
-        .scalar_subquery()
-        .label("remark_wishes"),
-    )
-    .join(external_contact, external_contact.c.external_userid == follow_user.c.external_userid)
-    .join(person, person.c.id == follow_user.c.person_id)
-    .where(
-        func.lower(follow_user.c.userid) == bindparam("folded"),
-        follow_user.c.external_userid == bindparam("contact"),
-        follow_user.c.ended_by != "member",
+        .join(external_contact, external_contact.c.external_userid == follow_user.c.external_userid)
+        .join(person, person.c.id == follow_user.c.person_id)
+        .where(
+            func.lower(follow_user.c.userid) == bindparam("folded"),
+            follow_user.c.external_userid == bindparam("contact"),
+            follow_user.c.ended_by != "member",
+        )
     )
 )
 

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Select, Text, bindparam, literal, select
+from sqlalchemy import Connection, Select, Text, bindparam, event, literal, select, table
+from sqlalchemy.exc import DBAPIError
 
 from scrm.db import Database, UtcDateTime
 from scrm.db.nested import nested
@@ -48,3 +49,23 @@ async def test_it_says_what_sqlalchemy_would_have_said(db: Database) -> None:
 async def test_a_parameter_that_nobody_gives_is_an_error(db: Database) -> None:
     with pytest.raises(KeyError, match="at"):
         await db.read(READY.rows, {"words": "x"})
+
+
+GONE = Ready(lambda dialect: select(literal(1).label("one")).select_from(table("gone")))
+
+
+async def test_what_fails_is_named_as_everywhere_else_and_the_connection_reads_on(db: Database) -> None:
+    with pytest.raises(DBAPIError, match="gone"):
+        await db.read(GONE.rows, {})
+    assert await db.read(READY.rows, {"words": "x", "at": NOON})
+
+
+async def test_whoever_listens_to_statements_hears_these(db: Database) -> None:
+    heard: list[str] = []
+
+    def look(conn: Connection) -> None:
+        event.listen(conn, "before_cursor_execute", lambda *told: heard.append(told[2]))
+        READY.rows(conn, {"words": "x", "at": NOON})
+
+    await db.read(look)
+    assert [text for text in heard if text.startswith("SELECT")]

@@ -35,7 +35,7 @@ def body(response: web.Response) -> str:
 
 def test_what_people_write_is_text_and_never_markup(request_of: web.Request) -> None:
     said = body(render(request_of, "page.html", customer="<script>\"'&"))
-    assert "<p>&lt;script&gt;&quot;&#x27;&amp;</p>" in said
+    assert "<p>&lt;script&gt;&#34;&#39;&amp;</p>" in said
     for value, shown in ((7, "7"), (None, "None"), (Markup("<b>"), "<b>"), (["<i>"], "[&#39;&lt;i&gt;&#39;]")):
         assert f"<p>{shown}</p>" in body(render(request_of, "page.html", customer=value))
 

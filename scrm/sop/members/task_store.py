@@ -22,6 +22,7 @@ from sqlalchemy import (
 
 from scrm.access.scope import EVERYONE, Scope, reaches_member
 from scrm.db.bulk import among_given, insert_rows, listed
+from scrm.db.ready import Ready
 from scrm.profiles.models import external_contact, follow_user, member
 from scrm.sop.mass import leaving
 from scrm.sop.models import enrolment, step_run, task
@@ -232,15 +233,13 @@ def _tasks_with_names(dialect: str) -> Select[Any]:
     return _with_names(select(task)).where(among_given(dialect, task.c.id, "ids"))
 
 
-def list_contact_tasks(conn: Connection, userid: str, external_userid: str, since: datetime) -> list[Row[Any]]:
+def list_contact_tasks(conn: Connection, userid: str, external_userid: str, since: datetime) -> list[Any]:
     """A member's tasks for one contact: the open ones, and those that ended since then."""
     values = {"folded": userid.lower(), "contact": external_userid, "since": since}
-    return list(conn.execute(_contact_tasks(), values))
+    return _CONTACT_TASKS.rows(conn, values)
 
 
-@cache
-def _contact_tasks() -> Select[Any]:
-    """Built once: to build it costs several times as much as to run it, and every look at a customer runs it."""
+def _contact_tasks(dialect: str) -> Select[Any]:
     return (
         _with_names(select(task))
         .where(
@@ -251,6 +250,9 @@ def _contact_tasks() -> Select[Any]:
         )
         .order_by(task.c.open_at, task.c.id)
     )
+
+
+_CONTACT_TASKS = Ready(_contact_tasks)
 
 
 def list_member_tasks(
