@@ -2,10 +2,11 @@
 
 import gc
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import settings
 
 pytest_plugins = [
@@ -21,6 +22,24 @@ CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 # A machine that is busy is no failure, and CI looks at the same examples each time.
 settings.register_profile("scrm", deadline=None, derandomize=CI)
 settings.load_profile("scrm")
+
+
+_configure = structlog.configure
+
+
+def _configure_anew(**said: Any) -> None:
+    _configure(**said | {"cache_logger_on_first_use": False})
+
+
+# A command that a test runs in this process sets up the logs: the next test has them as they were before.
+structlog.configure = _configure_anew
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    before = structlog.get_config()
+    yield
+    _configure(**before)
 
 
 # One at a time, also when the suite runs in several processes: two browsers, or a process that is killed beside
