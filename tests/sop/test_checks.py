@@ -21,9 +21,9 @@ SAY = "channel: T, ttl: 4h, late: defer, content: {text: 您好, attachments: [{
 MINDS = f"{{id: late, at: D+1 10:00-11:00, if: {{coupon: {{of: hi, state: unused}}}}, {SAY}"
 
 
-def problems(steps: str) -> str:
+def problems(steps: str, head: str = HEAD) -> str:
     try:
-        parse_playbook(HEAD + steps, file_name="x")
+        parse_playbook(head + steps, file_name="x")
     except PlaybookErrors as error:
         return "\n".join(error.lines)
     return ""
@@ -60,4 +60,16 @@ def problems(steps: str) -> str:
 )
 def test_authors_are_told_what_would_never_work(steps: str, says: str) -> None:
     told = problems(steps)
+    assert says in told if says else not told, told
+
+
+@pytest.mark.parametrize(("at", "says"), [("T0+1h", ""), ("D+5 10:00-11:00", "在券“见面礼”过期之后才发")])
+def test_a_coupon_that_is_given_behind_a_wait_lives_from_its_end_however_long_it_was(at: str, says: str) -> None:
+    head = HEAD.replace("channel: W, coupon: hi, content", "channel: W, content")
+    told = problems(
+        "  - wait: {event: order.paid, timeout: 40d, on_timeout: end}\n"
+        "  - {id: give, at: T0, channel: X, do: [{issue_coupon: hi}]}\n"
+        f"  - {{id: tell, at: {at}, {SAY}\n",
+        head,
+    )
     assert says in told if says else not told, told

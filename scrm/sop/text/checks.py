@@ -20,6 +20,16 @@ class Span(NamedTuple):
     least: timedelta = timedelta()
     most: timedelta = timedelta()
 
+    def later(self, by: "Span") -> "Span":
+        return Span(self.least + by.least, self.most + by.most)
+
+
+class Moment(NamedTuple):
+    """When a step comes: so long after what times are counted from there, which is `base` after the anchor."""
+
+    base: Span
+    after: Span
+
 
 def check_playbook(playbook: Playbook, coupons: Collection[str] | None, quiet: Window | None) -> Found:
     """Lines and texts; `coupons` are batches beside the playbook's own (None: nobody knows), `quiet` the house's hours."""
@@ -202,7 +212,7 @@ def _check_expiry(playbook: Playbook, spec: CouponSpec) -> Found:
     if spec.valid is None:
         return
     showing = [step for step in playbook.steps if _shows(step, spec, playbook)]
-    moments = {step.id: span for step, span in _list_moments(playbook)}
+    moments = {step.id: moment for step, moment in _list_moments(playbook)}
     for step in showing[1:]:
         if showing[0].id not in moments or step.id not in moments:
             continue
@@ -221,24 +231,30 @@ def _check_expiry(playbook: Playbook, spec: CouponSpec) -> Found:
             )
 
 
-def _gap(issued: Span, shown: Span, step: Step) -> Span:
+def _gap(first: Moment, second: Moment, step: Step) -> Span:
     """The least and the most time from the issue to the moment a member may still send the later step."""
+    if first.base == second.base:
+        # Behind the same wait: however long it was, both are counted from its end.
+        issued, shown = first.after, second.after
+    else:
+        issued, shown = (each.base.later(each.after) for each in (first, second))
     return Span(max(shown.least - issued.most, timedelta()), shown.most - issued.least + (step.ttl or timedelta()))
 
 
-def _list_moments(playbook: Playbook) -> list[tuple[Step, Span]]:
-    """The least and the most time between the anchor and each step, also behind waits and in arms."""
-    found: list[tuple[Step, Span]] = []
+def _list_moments(playbook: Playbook) -> list[tuple[Step, Moment]]:
+    """When each step comes, also behind waits and in arms."""
+    found: list[tuple[Step, Moment]] = []
     _walk(playbook.parts or playbook.steps, Span(), Span(), found)
     return found
 
 
-def _walk(parts: Sequence[Part], base: Span, at: Span, found: list[tuple[Step, Span]]) -> tuple[Span, Span]:
+def _walk(parts: Sequence[Part], base: Span, at: Span, found: list[tuple[Step, Moment]]) -> tuple[Span, Span]:
     """Down one series; `base` is what times are counted from, `at` where the run is. Both as they are at its end."""
     for part in parts:
         if isinstance(part, Step):
-            moment = Span(base.least + timing.earliest_gap(part.when), base.most + timing.latest_gap(part.when))
-            found.append((part, moment))
+            after = Span(timing.earliest_gap(part.when), timing.latest_gap(part.when))
+            found.append((part, Moment(base, after)))
+            moment = base.later(after)
             at = Span(max(at.least, moment.least), max(at.most, moment.most))
             continue
         if isinstance(part, Wait):
