@@ -120,3 +120,27 @@ async def test_without_a_chat_the_words_are_copied(world: World, page: Page) -> 
     await expect(page.locator(".toast")).to_contain_text("不是这位客户的聊天")
     await expect(page.get_by_role("button", name="复制：会员日")).to_be_visible()
     assert await sent(page) == []
+
+
+async def test_half_a_script_is_gone_on_with_by_a_new_page_and_a_dead_network_does_not_talk_over_it(
+    world: World, page: Page
+) -> None:
+    search, send_it = page.get_by_role("searchbox"), page.get_by_role("button", name="发送：会员日")
+    await search.fill("hyr")
+    await page.evaluate("client.refuses = [null, 'fail no permission']")
+    await send_it.click()
+    await expect(page.locator(".toast")).to_contain_text("前 1 条已发出")
+    await page.reload()
+    await search.fill("hyr")
+    await expect(page.locator(".script")).to_have_count(1)
+    await page.locator(".script-open").click()
+    sheet = page.get_by_role("dialog")
+    await expect(sheet.locator(".already")).to_contain_text("7 天")
+    await expect(sheet.locator(".already[aria-busy]")).to_have_count(0)
+    for path in ("**/scripts/*/sending", "**/told*"):
+        await page.route(path, lambda route: route.abort())
+    async with page.expect_event("requestfailed", lambda request: "/told" in request.url):
+        await sheet.get_by_role("button", name="发送到聊天").click()
+    assert await sent(page) == ["会员日活动"]
+    await page.wait_for_timeout(100)
+    await expect(page.locator(".toast")).to_contain_text("已发送。结果还没有记下来")

@@ -111,6 +111,34 @@ async def test_the_day_is_worked_through_by_tap_and_by_key(world: World, lina: M
     assert (row.state, row.reason) == ("skipped", "现在不合适")
 
 
+async def test_on_a_wide_screen_no_card_leaves_a_hole_beside_or_in_itself(
+    world: World, lina: Member, open_page: OpenPage
+) -> None:
+    await world.add()
+    await world.add(ANING)
+    await give(world, XIAOMAN, title="催付提醒")
+    await give(world, XIAOMAN, title="邀请评价")
+    page = await open_beside(open_page, lina, "/sidebar/today", entry="normal")
+    await page.set_viewport_size({"width": 1280, "height": 800})
+    cards, queue = page.locator(".errand-card"), page.locator("#today-errands")
+    assert await measure(cards.first, "Width") == await measure(queue, "Width")
+    await cards.first.locator("summary").click()
+    assert await measure(cards.first.locator(".errand-other"), "Height") >= 44
+    await give(world, ANING, title="补货提醒")
+    await page.reload()
+    await expect(cards).to_have_count(2)
+    assert await measure(cards.first, "Width") < await measure(queue, "Width") / 2
+    card = page.locator(".errand-card", has_text="补货提醒")
+    await card.get_by_role("button", name="完成").click()
+    await expect(card).to_contain_text("已发送")
+    assert await measure(card.locator(".told"), "Height") == await measure(card, "Height")
+
+
+async def measure(found: Locator, what: str) -> int:
+    points: int = await found.evaluate(f"it => it.offset{what}")
+    return points
+
+
 async def test_beside_a_group_stands_the_group(world: World, lina: Member, group: str, open_page: OpenPage) -> None:
     page = await open_beside(open_page, lina, "/sidebar/", entry="group_chat_tools", group=GROUP)
     await expect(page.get_by_role("heading", name="晴屿会员福利群")).to_be_visible()

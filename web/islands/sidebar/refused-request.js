@@ -26,15 +26,22 @@ function tellLate({ xhr, requestConfig }) {
   toast(_("刚才对上一位客户的操作没有成功：{reason}", { reason: message || unreachable() }));
 }
 
-document.addEventListener("htmx:responseError", (event) => {
-  const { status, responseText } = event.detail.xhr;
+// What is only read anew behind a message would put its own failure in the place of "sent".
+function isBehindAMessage({ requestConfig }) {
+  const { triggeringEvent } = requestConfig;
+  return Boolean(triggeringEvent) && triggeringEvent.type === "chat:sent";
+}
+
+document.addEventListener("htmx:responseError", ({ detail }) => {
+  const { status, responseText } = detail.xhr;
   const { code, message } = told(responseText);
   if (isLoggedOut(status, code) && logInAnew()) return;
-  toast(message);
+  if (!isBehindAMessage(detail)) toast(message);
 });
 
 ["htmx:sendError", "htmx:timeout"].forEach((name) => {
   document.addEventListener(name, ({ detail }) => {
+    if (isBehindAMessage(detail)) return;
     const isRead = detail.requestConfig.verb === "get";
     toast(isRead ? unreachable() : _("没有保存成功。{reason}", { reason: unreachable() }));
   });

@@ -3,15 +3,18 @@ import { _ } from "../texts.js";
 import { SILENCE, canSendTo, chat, openChat, readChat, sendMessage } from "./chat.js";
 import { copy } from "./copy-text.js";
 import { forgetDraft } from "./drafts.js";
+import { keep, kept } from "./kept.js";
 import { release } from "./release.js";
 import { Refusal } from "./request.js";
 import { makeUp, report } from "./reports.js";
 import { close } from "./sheet.js";
 import { toast } from "./toast.js";
 
+// Who taps later than that means the whole of it.
+const SAME_MS = 10 * 60 * 1000;
+
 class SendScript extends HTMLElement {
   connectedCallback() {
-    this.sent = [];
     this.onRead = () => this.settle();
     document.addEventListener("chat:read", this.onRead);
     this.addEventListener("click", (event) => this.act(event.target.closest("[data-act]")));
@@ -52,7 +55,7 @@ class SendScript extends HTMLElement {
     });
   }
 
-  // What went out before a later message failed is not sent again by the next tap.
+  // What went out before a later message failed is not sent again by the next tap, though the page be a new one.
   async sendAll(messages) {
     const wanted = messages.map((message) => JSON.stringify(message));
     let done = this.sent.every((message, at) => message === wanted[at]) ? this.sent.length : 0;
@@ -155,6 +158,19 @@ class SendScript extends HTMLElement {
 
   part(name) {
     return this.querySelector(`[data-part="${name}"]`);
+  }
+
+  get sent() {
+    const { at, messages } = kept(this.contact, this.half) || { at: 0, messages: [] };
+    return Date.now() - at < SAME_MS ? messages : [];
+  }
+
+  set sent(messages) {
+    keep(this.contact, this.half, messages.length ? { at: Date.now(), messages } : undefined);
+  }
+
+  get half() {
+    return `sent:${this.getAttribute("script")}`;
   }
 
   get isEditing() {
