@@ -8,7 +8,7 @@ import structlog
 from aiohttp import web
 
 import web.render as rendering
-from scrm import given_up, http, joining, listening, login, operations, renaming
+from scrm import given_up, http, inviting, joining, listening, login, operations, renaming
 from scrm.allowances import DatabaseLedger
 from scrm.api import auth as api_auth
 from scrm.api import coupons as api_coupons
@@ -29,6 +29,7 @@ from scrm.api import playbooks as api_playbooks
 from scrm.api import privacy as api_privacy
 from scrm.api import radar as api_radar
 from scrm.api import rates as api_rates
+from scrm.api import referrals as api_referrals
 from scrm.api import runs as api_runs
 from scrm.api import segments as api_segments
 from scrm.api import sends as api_sends
@@ -70,6 +71,7 @@ from scrm.membership import points
 from scrm.moments import publish as moments
 from scrm.moments import results as moment_results
 from scrm.profiles import mark_tags, refresh_member, remarks, search, tags
+from scrm.referrals import run as referrals
 from scrm.reports import adds as report_adds
 from scrm.reports import buyers as report_buyers
 from scrm.schedule import Schedule
@@ -121,7 +123,7 @@ HOUR_SECONDS = 3600.0
 
 async def _run_event(services: Services, item: Claimed) -> None:
     """What an event means for its channel and for the customer's points, for the playbooks, and for who is told of it."""
-    await received.run_event(services, item)
+    await received.run_event(services, item, referrals.listener(services))
     await points.run_event(services, item)
     await enrol.run_event(services, item)
     await webhooks.run_event(services, item)
@@ -214,11 +216,13 @@ ROUTES = (
     api_tasks.routes,
     api_track.routes,
     api_radar.routes,
+    api_referrals.routes,
     api_webhooks.routes,
     radar_pages.routes,
     api_sends.routes,
     commerce_pages.routes,
     way_pages.routes,
+    inviting.routes,
     media_links.routes,
     group_chat_pages.routes,
     login.routes,
@@ -341,6 +345,8 @@ async def working(services: Services) -> AsyncIterator[None]:
     schedule.every(points.TICK_SECONDS, lambda: points.tick(services), "membership.ends")
     schedule.every(KF_SECONDS, lambda: kf_sync.poll_accounts(services), "kf.poll")
     schedule.every(SLOW_SECONDS, lambda: ways.tick(services), "ways.move")
+    schedule.every(referrals.TICK_SECONDS, lambda: referrals.tick(services), "referrals.settle")
+    schedule.every(HOUR_SECONDS, lambda: inviting.tend(services), "referrals.codes")
     schedule.every(pulls.TICK_SECONDS, lambda: pulls.tick(services), "pulls.tick")
     schedule.every(SLOW_SECONDS, lambda: hooks.tick(services), "hooks.clear")
     schedule.every(callbacks_sweep.TICK_SECONDS, lambda: callbacks_sweep.tick(services), "callbacks.sweep")

@@ -29,6 +29,7 @@ from scrm.profiles.own_fields.tables import field_change
 from scrm.profiles.phones import normalise_phone
 from scrm.profiles.redirects import follow
 from scrm.profiles.store import Details
+from scrm.referrals import ledger as referrals
 from scrm.services import Services
 from scrm.sop import run_keys
 from scrm.sop.mass import leaving
@@ -166,6 +167,7 @@ MOVERS: tuple[Mover, ...] = (
     Mover("mass_message_target", "群发名单"),
     Mover("way_add", "渠道添加记录"),
     Mover("report_add", "渠道成效"),
+    Mover("referral", "老带新", first=referrals.join),
     Mover("transfer_customer", "客户继承"),
     Mover("missed_callback", "补漏记录"),
     Mover("kf_visitor", "微信客服访客"),

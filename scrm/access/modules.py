@@ -62,6 +62,10 @@ MODULES: tuple[Module, ...] = (
     _page("own_fields", "客户", "自定义字段", "/console/fields", api=("/api/v1/fields",)),
     _page("contact_ways", "获客", "渠道活码", "/console/contact-ways"),
     _page("acquisition", "获客", "获客链接", "/console/acquisition", "/console/acquisition-quota"),
+    _page(
+        "referrals", "获客", "老带新", "/console/referrals", api=("/api/v1/referrals",),
+        rights=(VIEW, EDIT, APPROVE, EXPORT), words={APPROVE: "判有效与无效"}, is_whole=True,
+    ),
     _page("group_codes", "获客", "群活码", "/console/group-codes"),
     _page("group_chats", "客户群", "群列表", "/console/group-chats", api=("/api/v1/group_chats",), rights=_LISTED, is_whole=True),
     _page("group_welcomes", "客户群", "入群欢迎语", "/console/group-welcomes"),

@@ -53,6 +53,9 @@ _LOOKED_AT = {
     right(key, EDIT) for key in ("customers", "merge", "transfers", "pool", "membership", "own_fields", "orders")
 }
 
+# What a manager approves, since nobody approves their own there.
+_MANAGERS = {"referrals"}
+
 BUILT_IN: Mapping[str, Role] = {
     role.key: role
     for role in (
@@ -60,7 +63,7 @@ BUILT_IN: Mapping[str, Role] = {
         Role(
             MANAGER,
             "主管",
-            _all_but(right("customers", ERASE), *(right(key, APPROVE) for key in BY_KEY)),
+            _all_but(right("customers", ERASE), *(right(key, APPROVE) for key in BY_KEY if key not in _MANAGERS)),
             ALL,
             frozenset(FIELDS),
             "管理客户、内容、剧本和员工的工作；不管权限、密钥和日志",

@@ -47,6 +47,9 @@ _RIGHTS: Mapping[str, str] = {
     "POST /console/orders/export": EXPORT,
     "POST /console/orders/files/{id}/cancel": EXPORT,
     "POST /console/guards": APPROVE,
+    "POST /console/referrals/ledger/{id}/approve": APPROVE,
+    "POST /console/referrals/ledger/{id}/void": APPROVE,
+    "POST /console/referrals/ledger/{id}/undo": APPROVE,
     "POST /console/membership/requests/{id}": APPROVE,
 }
 
@@ -228,6 +231,10 @@ _WHOLE: Mapping[str, str] = {
     "POST /console/segments/{key}/refresh": "重新计算",
     "POST /console/acquisition": "新建",
     "POST /console/radar": "新建",
+    "POST /console/referrals/campaigns/new": "新建活动",
+    "POST /console/referrals/campaigns/{id}": "修改活动",
+    "POST /console/referrals/campaigns/{id}/stop": "停止或恢复活动",
+    "POST /console/referrals/ledger/{id}/undo": "撤销判定",
     "PUT /console/media": "上传",
     "PUT /console/contact-ways/new/logo": "换二维码的标志",
     "POST /console/contact-ways/new/logo/remove": "去掉二维码的标志",

@@ -107,11 +107,11 @@ async def export_duplicates(request: web.Request) -> web.StreamResponse:
 
 async def _csv(services: Services, tag: str) -> AsyncIterator[bytes]:
     zone = services.settings.shop.zone
-    yield _lines([["客户", "客户 ID", "所在群数", "客户群", "群 ID", "群主", "入群时间"]])
+    yield lines_of_csv([["客户", "客户 ID", "所在群数", "客户群", "群 ID", "群主", "入群时间"]])
     after: tuple[int, str] | None = None
     while True:
         rows, after = await services.db.read(duplicate_store.list_duplicates, tag=tag, after=after, limit=EXPORT_PAGE)
-        yield _lines(
+        yield lines_of_csv(
             [
                 [
                     row.name, row.userid, str(len(row.groups)), group.group_name, group.chat_id,
@@ -125,7 +125,8 @@ async def _csv(services: Services, tag: str) -> AsyncIterator[bytes]:
             return
 
 
-def _lines(rows: list[list[str]]) -> bytes:
+def lines_of_csv(rows: list[list[str]]) -> bytes:
+    """Rows of a file that Excel opens, without its byte order mark."""
     out = io.StringIO()
     csv.writer(out).writerows([[harmless(cell) for cell in row] for row in rows])
     return out.getvalue().encode()

@@ -30,7 +30,15 @@ contact_way = Table(
     Column("check_at", UtcDateTime),
     Column("updated_at", UtcDateTime),
     Column("deleted_at", UtcDateTime),
+    # The customer whose own code this is (scrm.referrals); None: the shop's. It leads on after a join.
+    Column("inviter_id", BigInteger),
     Index("ix_contact_way_check_at", "check_at"),
+    Index(
+        "ix_contact_way_inviter_id",
+        "inviter_id",
+        sqlite_where=text("inviter_id IS NOT NULL"),
+        postgresql_where=text("inviter_id IS NOT NULL"),
+    ),
     Index("ix_contact_way_link_id", "link_id"),
 )
 

@@ -1,5 +1,6 @@
 """What an add or a loss means for the channel it came by: the ledger, the caps, the tags and the remark."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -21,15 +22,19 @@ _HALF_PAUSE = timedelta(minutes=30)
 _HALF_WAITS = timedelta(days=3)
 
 
-async def run_event(services: Services, item: queue.Claimed) -> None:
+# Hears of an add by a customer's own code: the event, the customer.
+Invited = Callable[[Connection, Event, int], None]
+
+
+async def run_event(services: Services, item: queue.Claimed, invited: Invited) -> None:
     """Of work of kind "sop.event": what channels make of an event; doing it twice changes nothing."""
     told = await services.db.read(get_event, int(item.payload["event_id"]))
     if told is not None and told.person_id is not None and told.name in (ledger.ADDED, *ledger.LOST):
         now, zone = services.clock.now(), services.settings.shop.zone
-        await services.db.write(take, told, now, zone, item.correlation)
+        await services.db.write(take, told, now, zone, invited, item.correlation)
 
 
-def take(conn: Connection, told: Event, now: datetime, zone: ZoneInfo, correlation: str = "") -> None:
+def take(conn: Connection, told: Event, now: datetime, zone: ZoneInfo, invited: Invited, correlation: str = "") -> None:
     """One transaction: the ledger, and for a fresh add what its channel wants of it."""
     ledger.follow(conn, told)
     state = str(told.facts.get("state") or "")
@@ -38,6 +43,8 @@ def take(conn: Connection, told: Event, now: datetime, zone: ZoneInfo, correlati
     way = store.find_contact_way(conn, state)
     if way is None:
         return
+    if way.inviter_id is not None:
+        invited(conn, told, way.inviter_id)
     plan = plan_of(way.plan)
     if plan.is_capped and not way.link_id and told.occurred_at >= ledger.day_start(now, zone):
         ways.count_soon(conn, state, now)

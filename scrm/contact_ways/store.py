@@ -27,11 +27,11 @@ def find_contact_way(conn: Connection, state: str) -> Row[Any] | None:
 
 
 def list_contact_ways(conn: Connection) -> list[Row[Any]]:
-    """The codes that can be scanned, the oldest first."""
+    """The shop's own codes that can be scanned, the oldest first."""
     return list(
         conn.execute(
             select(contact_way)
-            .where(contact_way.c.deleted_at.is_(None), contact_way.c.link_id == "")
+            .where(contact_way.c.deleted_at.is_(None), contact_way.c.link_id == "", contact_way.c.inviter_id.is_(None))
             .order_by(contact_way.c.created_at, contact_way.c.state)
         )
     )
@@ -87,6 +87,7 @@ def add_way(
     skip_verify: bool,
     plan: Plan,
     link_id: str = "",
+    inviter_id: int | None = None,
     now: datetime,
 ) -> None:
     """A channel of ours before WeCom knows of it; raises Conflict when the state is taken."""
@@ -103,6 +104,7 @@ def add_way(
             skip_verify=skip_verify,
             plan=msgspec.to_builtins(plan),
             link_id=link_id,
+            inviter_id=inviter_id,
             created_at=now,
             updated_at=now,
         )

@@ -40,6 +40,7 @@ def make(
     skip_verify: bool = True,
     plan: Plan | None = None,
     state: str = "",
+    inviter_id: int | None = None,
     now: datetime,
 ) -> str:
     """Keep a new code and leave it to the worker to make it in WeCom; returns its state, made up when none is given.
@@ -49,7 +50,8 @@ def make(
     plan = plan or Plan()
     check(title, userids, plan)
     state = state or new_state()
-    store.add_way(conn, state, title=title, kind=kind, userids=userids, skip_verify=skip_verify, plan=plan, now=now)
+    said: dict[str, Any] = {"title": title, "kind": kind, "userids": userids, "skip_verify": skip_verify, "plan": plan}
+    store.add_way(conn, state, **said, inviter_id=inviter_id, now=now)
     queue.add(conn, apply_work(state), now=now)
     return state
 

@@ -30,6 +30,8 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "campaign.starts": ("活动开始",),
     "campaign.ends": ("活动结束",),
     "live.url": ("直播链接",),
+    "invite.url": ("专属链接",),
+    "inviter.name": ("介绍人",),
 }
 
 # A name comes late or not at all, and 「尊敬的 ，」 is worse than a general word.

@@ -361,7 +361,8 @@ class Choices:
 def list_choices(conn: Connection) -> Choices:
     member, way = models.member, contact_way
     owners = select(member.c.userid, member.c.name).order_by(member.c.is_active.desc(), member.c.name).limit(1000)
-    channels = select(way.c.state, way.c.title).where(way.c.state != "").order_by(way.c.title).limit(1000)
+    is_shops = way.c.state != "", way.c.inviter_id.is_(None)
+    channels = select(way.c.state, way.c.title).where(*is_shops).order_by(way.c.title).limit(1000)
     tags: dict[str, list[str]] = {}
     for row in list_library(conn):
         tags.setdefault(row.group_name or "其他", []).append(row.tag_name)

@@ -24,6 +24,7 @@ from scrm.profiles import erased, merge_tables, notes, stop_list, timeline
 from scrm.profiles import models as profiles
 from scrm.profiles import search as search
 from scrm.profiles.own_fields import tables as custom_field_tables
+from scrm.referrals import models as referrals
 from scrm.reports import buyer_news as buyer_news
 from scrm.reports import models as reports
 from scrm.segments import models as segments
@@ -74,6 +75,7 @@ FEATURES = (
     privacy,
     profiles,
     pulls,
+    referrals,
     rehearsals,
     reports,
     segments,

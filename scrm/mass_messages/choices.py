@@ -71,7 +71,7 @@ def _channels(conn: Connection) -> list[Choice]:
     rows = conn.execute(
         select(contact_way.c.state, contact_way.c.title, contact_way.c.kind, count)
         .join(f, f.c.state == contact_way.c.state)
-        .where(f.c.ended_by == "")
+        .where(f.c.ended_by == "", contact_way.c.inviter_id.is_(None))
         .group_by(contact_way.c.state, contact_way.c.title, contact_way.c.kind)
         .order_by(count.desc(), contact_way.c.state)
         .limit(SHOWN)

@@ -1,15 +1,14 @@
 """Private fields of one person in clear: for a reason, by somebody who may, and never without a note of it."""
 
-import json
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, select
 
 from scrm import audit
 from scrm.access.roles import FIELDS
 from scrm.commerce.models import orders
+from scrm.commerce.receivers import open_receiver
 from scrm.db.vault import Vault
 from scrm.errors import Forbidden, Invalid, NotFound
 from scrm.privacy import store
@@ -156,16 +155,6 @@ def _receivers(conn: Connection, person_id: int, vault: Vault, fields: frozenset
     return found
 
 
-def open_receiver(sealed: str, vault: Vault) -> dict[str, Any]:
-    """An order's receiver in clear; empty when it cannot be opened."""
-    clear = _open(sealed, vault)
-    try:
-        found = json.loads(clear) if clear else {}
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def _open(sealed: str, vault: Vault) -> str:
     if not sealed:
         return ""
@@ -184,7 +173,6 @@ __all__ = [
     "Revealed",
     "list_phones",
     "open_phone",
-    "open_receiver",
     "reveal",
     "reveal_phone",
 ]

@@ -208,7 +208,7 @@ Channel = Callable[[str], str]
 
 def tell(name: str, facts: Mapping[str, Any], who: str, *, channel: Channel = str, own: Any = None) -> Line:
     """An event as a line; `who` is the member it speaks of, or empty; `own` is the row of a kind of the shop's own."""
-    if name.startswith("custom."):
+    if name.startswith("custom.") and (own is not None or name not in conditions.EVENTS):
         return _own_line(name, facts, own)
     if name in _LINES:
         return _LINES[name](facts, who or _("员工"), channel)
@@ -292,7 +292,10 @@ def _script(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
 
 
 def _carded(facts: Mapping[str, Any], who: str, channel: Channel) -> Line:
-    told = _("{who}发送了订单", who=who) if facts.get("card") == "orders" else _("{who}发送了商品", who=who)
+    told = {
+        "orders": _("{who}发送了订单", who=who),
+        "invitation": _("{who}发送了老带新专属链接", who=who),
+    }.get(str(facts.get("card")), _("{who}发送了商品", who=who))
     return Line("chat", told, str(facts.get("title") or ""))
 
 

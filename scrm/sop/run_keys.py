@@ -69,6 +69,7 @@ RUN_KEYS = (
     RunKey("sku_family", "同一位客户同一系列商品", _fact("sku_family", "product_id", "sku")),
     RunKey("live", "同一位客户同一场直播", _fact("live_id", or_key=True)),
     RunKey("case", "同一个售后或投诉", _case, own=False),
+    RunKey("friend", "同一位被介绍的朋友", _fact(or_key=True), own=False),
     RunKey("batch", "同一位客户同一批", _fact("batch", or_key=True)),
 )
 TITLES: Mapping[str, str] = {each.name: each.title for each in RUN_KEYS}

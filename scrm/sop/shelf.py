@@ -1,7 +1,10 @@
 """The published playbooks as the running process holds them, and the house rules that go with them."""
 
+from functools import partial
+
 from sqlalchemy import Connection
 
+from scrm.referrals import addresses
 from scrm.services import Services
 from scrm.settings import Settings
 from scrm.sop import timing
@@ -37,7 +40,8 @@ def house_of(services: Services) -> House:
 def shop_of(services: Services) -> Shop:
     """What texts and links name of the shop."""
     settings = services.settings
-    return Shop(settings.shop.name, settings.server.public_url, settings.shop.zone)
+    invites = partial(addresses.path_of, services.vault)
+    return Shop(settings.shop.name, settings.server.public_url, settings.shop.zone, invites)
 
 
 def terms_of(services: Services) -> Terms:

@@ -82,6 +82,7 @@ CALLS: tuple[tuple[str, str, Any], ...] = (
     ("POST", "/events", [{"name": "custom.trial", "person": {"external_userid": XIAOMAN}}, {"name": "?"}]),
     ("POST", "/track/tokens", {"identities": [{"kind": "wx_unionid", "value": "oUnionXiaoman"}]}),
     ("POST", "/radar/links", {"key": "guide", "userid": "lina", "external_userid": XIAOMAN}),
+    ("GET", "/referrals", {"state": "valid", "campaign_id": 1, "inviter_id": 1}),
     ("GET", "/radar/contents", {}),
     ("GET", "/radar/contents/guide", {}),
     ("POST", "/orders", [ORDER, {**ORDER, "order_no": "M2", "colour": "red"}, {"order_no": "M3"}]),

@@ -65,6 +65,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "points.changed": ("order:1", {"reason": "purchase", "points": 9}),
     "points.expiring": ("points:1:2", {"points": 9}),
     "level.changed": ("1:gold:3", {"direction": "up", "to": "gold", "from": "silver", "by_refund": False}),
+    **{f"custom.referral_{name}": ("friend-7", {"title": "老带新"}) for name in ("added", "valid", "confirmed")},
     "staff.left": ("lina", {}),
     "staff.promised": ("p1", {"kind": "补发"}),
     "staff.kept": ("promise:1", {"title": "找色号"}),

@@ -12,8 +12,7 @@ from scrm.callbacks.router import Callback, Router
 from scrm.profiles.store import Details
 from scrm.services import Services
 from scrm.sop import welcome
-from scrm.sop.content import Shop
-from scrm.sop.shelf import playbooks_of
+from scrm.sop.shelf import playbooks_of, shop_of
 from scrm.transfers import takeover
 from scrm.wecom.errors import WeComError
 from scrm.wecom.events import ContactAdded
@@ -93,7 +92,9 @@ def _prepare_many(conn: Connection, adds: list[tuple[welcome.Added, Services]]) 
     if not greeted:
         return [None] * len(adds)
     playbooks = list(playbooks_of(services).current.values())
-    prepared = dict(zip(greeted, welcome.prepare_many(conn, greeted, playbooks, _shop(services), now=now), strict=True))
+    prepared = dict(
+        zip(greeted, welcome.prepare_many(conn, greeted, playbooks, shop_of(services), now=now), strict=True)
+    )
     return [prepared.get(added) for added, _ in adds]
 
 
@@ -105,7 +106,7 @@ async def _greet(
     services: Services, added: welcome.Added, prepared: welcome.Prepared, asked: "asyncio.Task[Details] | None"
 ) -> None:
     nickname = await _nickname(asked, services.settings.wecom.name_budget_ms / 1000)
-    message = welcome.compose(prepared, nickname, _shop(services), now=services.clock.now())
+    message = welcome.compose(prepared, nickname, shop_of(services), now=services.clock.now())
     outcome = await welcome.deliver(services.wecom, services.clock, added, message, prepared)
     now = services.clock.now()
     WELCOMES.labels(outcome.outcome).inc()
@@ -137,8 +138,3 @@ async def _details(asked: "asyncio.Task[Details] | None") -> Details | None:
     with suppress(TimeoutError, WeComError):
         return await asyncio.wait_for(asyncio.shield(asked), 1.0)
     return None
-
-
-def _shop(services: Services) -> Shop:
-    settings = services.settings
-    return Shop(settings.shop.name, settings.server.public_url, settings.shop.zone)

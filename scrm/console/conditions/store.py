@@ -44,7 +44,9 @@ _OF: dict[str, Callable[[], Select[str, str]]] = {
     "coupon": _titled(coupon_batch.c.key, coupon_batch.c.title),
     "level": _titled(member_level.c.title, member_level.c.title),
     "department": _titled(department.c.name, department.c.name),
-    "channel": _titled(contact_way.c.state, contact_way.c.title, contact_way.c.deleted_at.is_(None)),
+    "channel": _titled(
+        contact_way.c.state, contact_way.c.title, contact_way.c.deleted_at.is_(None), contact_way.c.inviter_id.is_(None)
+    ),
 }
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,6 +14,8 @@ from scrm.db import upsert
 from scrm.group_chats import store as group_chats
 from scrm.profiles import store as profiles
 from scrm.profiles.models import corp_tag, follow_user_tag, person_field
+from scrm.referrals import campaigns
+from scrm.referrals.rules import Draft
 from scrm.segments import store as segments
 from scrm.segments.leaves_segments import STOP_LIST
 from scrm.sop.rehearsal.tests import Given, WrongTest
@@ -34,7 +36,7 @@ def tag_id(name: str) -> str:
 
 
 def furnish(conn: Connection, playbooks: Sequence[Playbook], now: datetime) -> None:
-    """The tags, segments and coupons that playbooks name are there, as the shop's are: without them nobody would enter.
+    """The tags, segments and coupons that playbooks name, and a campaign of 老带新, are there, as the shop's are: without them nobody would enter.
 
     A segment has somebody in it, else being outside of it would mean nothing.
     """
@@ -44,6 +46,10 @@ def furnish(conn: Connection, playbooks: Sequence[Playbook], now: datetime) -> N
         conn.execute(upsert(corp_tag, conn).values(**row).on_conflict_do_nothing())
     for key in sorted({key for playbook in playbooks for key in coupons_named(playbook)} - _batches(conn)):
         coupons.ensure_batch(conn, key=key, kind="generated", title=key, face_fen=FACE_FEN, valid=VALID, now=now)
+    if not campaigns.list_all(conn, limit=1):
+        campaigns.add(
+            conn, Draft("老带新", datetime(2000, 1, 1, tzinfo=UTC), None, "", shows_names=True), by="", now=now
+        )
     keys = {key for playbook in playbooks for key in named_in_conditions(playbook, "segment")}
     somebody = [profiles.ensure_contact(conn, "wmSomebodyElse", now=now).person_id]
     for key in sorted(keys - {STOP_LIST}):

@@ -1,4 +1,4 @@
-"""What becomes of our own coupons, of points and of levels."""
+"""What becomes of our own coupons, of points, of levels and of friends whom customers bring."""
 
 from scrm.sop.triggers.trigger import Trigger
 
@@ -10,6 +10,9 @@ _LEVEL = {
     "from": "从哪个等级",
     "by_refund": "因为退款（true）",
 }
+# Shops that keep a ledger of their own tell the same events, with facts of their own.
+_OF_CAMPAIGN = {"title": "老带新活动"}
+_OF_FRIEND = ("friend", "case", "person+year")
 
 TRIGGERS = (
     Trigger("coupon.issued", "客户领到了券", _COUPON, _OF_COUPON),
@@ -22,4 +25,7 @@ TRIGGERS = (
     Trigger("points.changed", "积分有变动", {"reason": "变动原因"}, ("batch", "person+year")),
     Trigger("points.expiring", "积分快到期", {}, ("batch", "person+year")),
     Trigger("level.changed", "会员等级变动", _LEVEL, ("batch", "person+year")),
+    Trigger("custom.referral_added", "客户介绍的朋友加了好友", _OF_CAMPAIGN, _OF_FRIEND, is_open=True),
+    Trigger("custom.referral_valid", "客户介绍的朋友有效了", _OF_CAMPAIGN, _OF_FRIEND, is_open=True),
+    Trigger("custom.referral_confirmed", "被介绍的客户首单有效了", _OF_CAMPAIGN, _OF_FRIEND, is_open=True),
 )

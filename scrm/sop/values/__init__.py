@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from scrm.content.render import variables_of
 from scrm.sop.facts import Due
 from scrm.sop.schema import Content
-from scrm.sop.values import loyalty, orders, parcels, people, radar, told
+from scrm.sop.values import invitations, loyalty, orders, parcels, people, radar, told
 from scrm.sop.values.ready import Asked, Shop, Source
 
 __all__ = ["SOURCES", "Shop", "load_values", "named_in", "texts_of"]
@@ -25,6 +25,7 @@ SOURCES: tuple[Source, ...] = (
     *loyalty.SOURCES,
     *told.SOURCES,
     *radar.SOURCES,
+    *invitations.SOURCES,
 )
 
 

@@ -20,6 +20,8 @@ class Shop:
     name: str
     public_url: str
     zone: ZoneInfo
+    # The path of a customer's own page (scrm.referrals.codes); a rehearsal has none.
+    invites: Callable[[int], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

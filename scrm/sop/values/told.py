@@ -17,6 +17,7 @@ _NAMED = {
     "campaign.starts": ("starts_at",),
     "campaign.ends": ("ends_at",),
     "live.url": ("url",),
+    "inviter.name": ("inviter",),
 }
 
 
@@ -24,11 +25,15 @@ def _told(conn: Connection, asked: Asked) -> Found:
     """Every fact under its own name as people write it, and those that have a name of their own."""
     facts = events.list_facts(conn, {one.row.event_id for one in asked.due if one.row.event_id})
     for one in asked.due:
-        told = facts.get(one.row.event_id or 0, {})
-        written = {name: _as_people_write(name, value, asked.shop.zone) for name, value in told.items()}
-        # Conditions call what is kept in fen by its name without that end, so texts may too.
-        written = {name.removesuffix("_fen"): text for name, text in written.items()} | written
-        yield one.row.id, {_TRIGGER + name: text for name, text in written.items()} | _by_own_names(written)
+        yield one.row.id, read(facts.get(one.row.event_id or 0, {}), asked.shop.zone)
+
+
+def read(told: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+    """The values by key that an event's facts give."""
+    written = {name: _as_people_write(name, value, zone) for name, value in told.items()}
+    # Conditions call what is kept in fen by its name without that end, so texts may too.
+    written = {name.removesuffix("_fen"): text for name, text in written.items()} | written
+    return {_TRIGGER + name: text for name, text in written.items()} | _by_own_names(written)
 
 
 def _by_own_names(written: Mapping[str, str]) -> dict[str, str]:

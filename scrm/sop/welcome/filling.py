@@ -16,7 +16,7 @@ from scrm.sop import engine
 from scrm.sop.content import Shop
 from scrm.sop.enrol import last_run
 from scrm.sop.schema import Playbook, Step
-from scrm.sop.values import named_in, texts_of
+from scrm.sop.values import named_in, texts_of, told
 from scrm.sop.welcome.intents import Prepared
 from scrm.sop.welcome.knowing import Known
 from scrm.tracking import said_links
@@ -76,6 +76,7 @@ def _fill_one(
     if prepared.chosen is None:
         return prepared
     values: dict[str, Any] = {"shop": shop.name, "staff": known.member_name or "顾问"}
+    values |= told.read(known.event.facts, shop.zone)
     cards = {}
     for key in _coupon_keys(prepared.chosen.step):
         issue = issued[key].get((known.person_id, reason))

@@ -12,6 +12,8 @@ from scrm.contact_ways.store import find_contact_way
 from scrm.events import Event
 from scrm.profiles import store as profiles
 from scrm.profiles.store import Contact, Relation, Standing
+from scrm.referrals.campaigns import find_running
+from scrm.referrals.ledger import inviter_shown
 from scrm.sop.content import Shop
 from scrm.sop.welcome.intents import Added
 from scrm.work import queue
@@ -104,5 +106,9 @@ def _channel(conn: Connection, state: str, shop: Shop, now: datetime) -> Channel
     way = find_contact_way(conn, state) if state else None
     if way is None:
         return Channel({"state": state})
-    facts = {"state": state, "channel": {"kind": way.kind, "title": way.title}}
+    facts: dict[str, Any] = {"state": state, "channel": {"kind": way.kind, "title": way.title}}
+    if way.inviter_id is not None:
+        facts["inviter"] = inviter_shown(conn, way.inviter_id, now)
+        # Who comes when no campaign runs is promised nothing.
+        facts["channel"]["kind"] = way.kind if find_running(conn, now) is not None else ""
     return Channel(facts, welcome_of(plan_of(way.plan), now, shop.zone))
