@@ -39,12 +39,12 @@ async def test_what_is_wrong_stands_beside_the_line_as_one_types(manager: Visito
     assert "data-line=" in answer
     assert "草稿已保存" in answer
     # It is kept, and what is published is not touched.
-    assert "T9" in (await manager.get(f"{OF}/edit")).html
+    assert "at: T9" in (await manager.get(f"{OF}/edit")).html
     refused = await send(manager, f"{OF}/publish", why="试试")
     assert refused.status == 422
     response = await send(manager, f"{OF}/edit", do="discard", source="")
     assert response.headers["Location"] == f"{OF}/versions"
-    assert "T9" not in (await manager.get(f"{OF}/edit")).html
+    assert "at: T9" not in (await manager.get(f"{OF}/edit")).html
 
 
 async def test_a_draft_is_published_and_rolled_back_with_who_and_why(

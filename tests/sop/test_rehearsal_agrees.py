@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from scrm.events import Event
@@ -121,7 +121,23 @@ def outcomes_of(findings: Findings) -> dict[str, list[str]]:
     }
 
 
+# What ends a run ends it while it stands still too.
+PAUSED = """playbook: tried
+title: 试一试
+priority: P3
+trigger: {event: contact.added}
+run_key: person
+reentry: never
+exit_if: none
+goal: {event: order.paid, within: 2d}
+guards: {quiet: inherit}
+steps:
+  - {id: a0, at: T0, channel: X, do: [{set: {stage: 潜客}}]}
+"""
+
+
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(text=PAUSED, happened=[("case.opened", 1), ("order.paid", 2)], minutes=None)
 @given(text=texts(), happened=happenings, minutes=st.sampled_from([None, 1, 45, 300]))
 async def test_a_crowd_of_one_is_sent_what_the_engine_sends(
     sqlite_file: Path, text: str, happened: list[tuple[str, int]], minutes: int | None

@@ -159,9 +159,6 @@ class Simulation:
             person.masses.append(now)
 
     def _may_end(self, walk: Walk, event: Event) -> None:
-        if walk.state == "paused":
-            walk.is_behind = True
-            return
         one = walk.due(None)
         mine = [each for each in walk.person.history if each.name in self._watched[id(walk.playbook)]]
         ending = ended_by(one, mine)
