@@ -58,6 +58,19 @@ async def test_an_order_is_an_answer_and_goods_are_marketing(world: World, lina:
         assert await count_left() == [str(int(before[0]) + used)], kind
 
 
+async def test_two_goods_of_one_title_are_told_apart_by_their_spec(world: World, lina: Member) -> None:
+    await world.add()
+    named = [("a", "男士 T 恤", "黑色 L"), ("b", "男士 T 恤", "白色 M"), ("c", "运动袜", "均码")]
+    lines = [{"line_key": key, "title": title, "spec": spec, "qty": 1, "paid_fen": 9900} for key, title, spec in named]
+    await save(world, order("8", 2, world.clock.now(), lines=lines))
+    page = await lina.page(f"/sidebar/contacts/{XIAOMAN}")
+    assert re.findall(r'aria-label="发商品 ([^"]+)">([^<]+)<', page) == [
+        ("男士 T 恤 黑色 L", "发商品 黑色 L"),
+        ("男士 T 恤 白色 M", "发商品 白色 M"),
+        ("运动袜", "发商品 运动袜"),
+    ]
+
+
 async def test_goods_are_a_link_where_the_channel_has_one(world: World, lina: Member) -> None:
     await world.add()
     lines = [

@@ -445,6 +445,7 @@ async def test_an_engine_that_cannot_run_the_page_reads_and_copies(
     await page.goto(f"{base}/sidebar/")
     first = page.locator(".plain-task").first
     await expect(first).to_contain_text("就到期了")
+    await expect(page.get_by_text("页面脚本没有运行")).to_be_hidden()
     await first.get_by_role("button", name="复制文案").click()
     await expect(first.get_by_role("button", name="已复制")).to_be_visible()
     copied = await page.evaluate("navigator.clipboard.readText()")

@@ -13,7 +13,8 @@
       return;
     }
     each("[data-plain-style]", function (link) { link.media = "all"; });
-    each("[data-only-plain]", function (part) { part.hidden = false; });
+    // Where the texts stand already nobody has to be led to them.
+    if (!document.querySelector(".plain")) each("[data-only-plain]", function (part) { part.hidden = false; });
     each('[data-act="send"]', function (button) { button.hidden = true; });
     each('[data-act="copy"]', function (button) { button.hidden = false; });
   }
