@@ -73,6 +73,8 @@ class Spoken(Environment):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        # Those that could be asynchronous ask at each use whether they are.
+        self.filters = {name: getattr(each, "__wrapped__", each) for name, each in self.filters.items()}
         self._kept: dict[str, Template] = {}
 
     def get_template(self, name: Any, *more: Any, **named: Any) -> Template:

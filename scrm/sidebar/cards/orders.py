@@ -79,6 +79,14 @@ class OrderCard:
         return next((line.title for line in self.goods if not line.is_gift), self.order_no)
 
     @property
+    def sold(self) -> list[tuple[Row[Any], str]]:
+        """The first three goods without the gifts, with what to call each: its spec where its title says too little."""
+        sold = [line for line in self.goods if not line.is_gift]
+        titles = [line.title for line in sold]
+        is_vague = [bool(line.spec) and titles.count(line.title) > 1 for line in sold]
+        return [(line, line.spec if vague else line.title) for line, vague in zip(sold[:3], is_vague, strict=False)]
+
+    @property
     def has_pictures(self) -> bool:
         return any(line.image_url for line in self.goods)
 
