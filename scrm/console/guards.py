@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, func, or_, select, text
 
 from scrm.access.modules import APPROVE
 from scrm.console.door import MANAGER, for_managers, page
@@ -140,7 +140,9 @@ def _list_refusing(conn: Connection) -> list[tuple[Any, list[str]]]:
     raised = or_(*(json_text(person.c.optout, flag) == "true" for flag in FLAGS))
     name = select(func.max(external_contact.c.name)).where(external_contact.c.person_id == person.c.id)
     called = func.coalesce(func.nullif(person.c.name, ""), name.scalar_subquery(), "").label("called")
+    # The index knows those who ever refused something; the flags say who still does.
+    ever = text("person.optout <> '{}'")
     rows = conn.execute(
-        select(person.c.id, person.c.optout, called).where(raised).order_by(person.c.id.desc()).limit(SHOWN)
+        select(person.c.id, person.c.optout, called).where(ever, raised).order_by(person.c.id.desc()).limit(SHOWN)
     )
     return [(row, [title for flag, title in FLAGS.items() if row.optout.get(flag)]) for row in rows]

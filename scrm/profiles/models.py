@@ -30,6 +30,10 @@ person = Table(
     Column("owner_userid", String(64), nullable=False, server_default=text("''")),
     Column("created_at", UtcDateTime, nullable=False),
     Index("ix_person_stage", "stage", "id", sqlite_where=text("stage <> ''"), postgresql_where=text("stage <> ''")),
+    # Those who refused something, or once did.
+    Index(
+        "ix_person_optout", "id", sqlite_where=text("optout <> '{}'"), postgresql_where=text("optout <> '{}'::jsonb")
+    ),
     # An id is never given twice: where it was joined into another, it leads there for ever.
     sqlite_autoincrement=True,
 )
@@ -169,8 +173,17 @@ follow_user = Table(
         "ix_follow_user_state",
         "state",
         "person_id",
+        "ended_by",
         sqlite_where=text("state <> ''"),
         postgresql_where=text("state <> ''"),
+    ),
+    # How many customers each member has.
+    Index(
+        "ix_follow_user_living",
+        "userid",
+        "is_half",
+        sqlite_where=text("ended_by = ''"),
+        postgresql_where=text("ended_by = ''"),
     ),
     # Who is new to a member.
     Index("ix_follow_user_new", "userid", "followed_at"),

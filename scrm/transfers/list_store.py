@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, and_, case, func, or_, select
 
 from scrm.group_chats.models import group_chat
+from scrm.profiles.members import customers_of_members
 from scrm.profiles.models import external_contact, follow_user, member
 from scrm.transfers.models import transfer, transfer_customer, transfer_group, unassigned_contact
 from scrm.transfers.store import GIVER, OPEN, followed_by, unassigned_of
@@ -77,12 +78,12 @@ def list_group_rows(conn: Connection, transfer_id: int, *, limit: int = 300) -> 
 
 def list_givers(conn: Connection) -> list[Row[Any]]:
     """Members with customers to hand over on the job: userid, name, customers; those with most first."""
+    has = customers_of_members().subquery()
     query: Select[Any] = (
-        select(follow_user.c.userid, member.c.name, func.count().label("customers"))
-        .outerjoin(member, member.c.userid == follow_user.c.userid)
-        .where(follow_user.c.ended_by == "", or_(member.c.is_active.is_(True), member.c.userid.is_(None)))
-        .group_by(follow_user.c.userid, member.c.name)
-        .order_by(func.count().desc(), follow_user.c.userid)
+        select(has.c.userid, member.c.name, has.c.customers)
+        .outerjoin(member, member.c.userid == has.c.userid)
+        .where(or_(member.c.is_active.is_(True), member.c.userid.is_(None)))
+        .order_by(has.c.customers.desc(), has.c.userid)
         .limit(500)
     )
     return list(conn.execute(query))
