@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row, Select, exists, func, select
 
 from scrm.contact_ways.models import acquisition_step, contact_way
+from scrm.db.bulk import among
 from scrm.errors import NotFound
 from scrm.privacy.models import erasure
 from scrm.profiles.models import member
@@ -21,6 +22,7 @@ from scrm.reports.trade import Day, Trade
 from scrm.reports.whose import Whose
 
 WITHOUT = "没有经过渠道活码"
+_TITLES = {"": WITHOUT, cohort.OWN_CODES: "老带新（客户的专属码）"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +133,18 @@ def _count_scans(conn: Connection, period: Period) -> int | None:
 
 
 def _list_channels(conn: Connection, came: Mapping[str, Counts], spent: Mapping[str, int]) -> list[Channel]:
-    """Those from whom nobody came have a line too when they cost something."""
+    """Those from whom nobody came have a line too when they cost something; customers' own codes have one together."""
     by_state = {**dict.fromkeys((state for state, fen in spent.items() if fen), Counts()), **came}
-    ways = {row.state: row for row in conn.execute(select(contact_way).where(contact_way.c.state.in_(by_state)))}
-    wanted = {userid.lower() for way in ways.values() for userid in way.userids[:1]}
+    ways = {
+        row.state: row
+        for row in conn.execute(select(contact_way).where(among(conn, contact_way.c.state, sorted(by_state))))
+    }
+    own = [by_state.pop(state) for state, way in ways.items() if way.inviter_id is not None]
+    wanted = {userid.lower() for way in ways.values() if way.inviter_id is None for userid in way.userids[:1]}
     called = select(member.c.folded, member.c.name).where(member.c.folded.in_(wanted))
     names = {row.folded: row.name for row in conn.execute(called) if row.name}
+    if own:
+        by_state[cohort.OWN_CODES] = sum(own, Counts())
     return [_channel(state, counts, ways.get(state), names, spent.get(state)) for state, counts in by_state.items()]
 
 
@@ -146,7 +154,7 @@ def _channel(
     counted = Counted(counts, Trade(), cost_fen)
     return Channel(
         state,
-        way.title if way is not None else f"未登记的渠道 {state}" if state else WITHOUT,
+        way.title if way is not None else _TITLES.get(state, f"未登记的渠道 {state}"),
         way.kind if way is not None else "",
         tuple(names.get(userid.lower(), userid) for userid in way.userids) if way is not None else (),
         counts,

@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, Select, Subquery, 
 from sqlalchemy import type_coerce as coerce
 
 from scrm.commerce.models import orders
-from scrm.contact_ways.models import way_add
+from scrm.contact_ways.models import contact_way, way_add
 from scrm.db.bulk import among
 from scrm.db.tables import to_millis
 from scrm.events import event
@@ -25,6 +25,8 @@ from scrm.reports.whose import Whose
 from scrm.sop.models import enrolment
 
 KEPT_DAYS = adds.KEPT_DAYS
+# The codes of customers of their own (scrm.referrals) are one channel; no state looks like this.
+OWN_CODES = "*referrals"
 _DAY = timedelta(days=1) // timedelta(milliseconds=1)
 
 
@@ -207,4 +209,7 @@ def people(period: Period, whose: Whose, stage: str = "", state: str | None = No
     query = select(came.c.person_id).outerjoin(person_stat, person_stat.c.person_id == came.c.person_id)
     if stage:
         query = query.where(STAGES[stage](came, period))
+    if state == OWN_CODES:
+        own = select(contact_way.c.state).where(contact_way.c.inviter_id.is_not(None))
+        return query.where(came.c.state.in_(own))
     return query if state is None else query.where(came.c.state == state)

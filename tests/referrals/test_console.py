@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from scrm.audit import audit_entry
 from scrm.profiles import store as profiles
 from scrm.referrals.models import referral, referral_campaign
+from scrm.reports import adds
 from tests.console.conftest import Page
 from tests.referrals.conftest import Friends
 
@@ -142,6 +143,22 @@ async def test_friends_are_measured_beside_people_from_advertisements(stage: Fri
     assert "客户 2 0" in page
     assert "下单 50.0% —" in page
     assert "复购 50.0% —" in page
+
+
+async def test_the_reports_know_customers_own_codes_as_one_channel(stage: Friends, manager: dict[str, str]) -> None:
+    first, second = await stage.scan("甲"), await stage.scan("乙", userid="WuHao")
+    await stage.begin()
+    await stage.brings(first, "阿朗")
+    await stage.brings(second, "阿宁", "WuHao")
+    stage.clock.advance(minutes=1)
+    await adds.tick(stage.services)
+    page = await get(stage, manager, "/console/reports/channels")
+    assert page.text.count("老带新（客户的专属码）") == 1
+    assert f"老带新 {first.person_id}" not in page
+    people = await get(stage, manager, "/console/reports/people?of=added&channel=*referrals")
+    assert "阿朗" in people
+    assert "阿宁" in people
+    assert "甲" not in people
 
 
 async def test_programs_read_the_ledger_page_by_page(stage: Friends) -> None:
