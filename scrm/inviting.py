@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, select
 from scrm.contact_ways import ways
 from scrm.profiles import redirects
 from scrm.profiles.models import member
-from scrm.referrals import addresses, campaigns, codes, ledger
+from scrm.referrals import addresses, campaigns, codes, ledger, lists
 from scrm.referrals.knowing import is_erased
 from scrm.services import SERVICES, Services
 from scrm.sop.members.owners import owner_of
@@ -31,21 +31,21 @@ async def show(request: web.Request) -> web.Response:
     if not addresses.is_ours(services.vault, person_id, proof):
         return _page(request, campaign=None, way=None, status=404)
 
-    def look(conn: Connection) -> tuple[Row[Any] | None, str]:
+    def look(conn: Connection) -> tuple[Row[Any] | None, dict[str, Any]]:
         campaign = campaigns.find_running(conn, now)
-        return (
-            (None, "")
-            if campaign is None or is_erased(conn, person_id)
-            else (campaign, ledger.inviter_shown(conn, person_id, now))
-        )
+        if campaign is None or is_erased(conn, person_id):
+            return None, {}
+        valid, leading = lists.count_leading(conn, campaign.id)
+        inviter = ledger.inviter_shown(conn, person_id, now)
+        return campaign, {"inviter": inviter, "valid": valid, "leading": leading}
 
-    campaign, inviter = await services.db.read(look)
+    campaign, values = await services.db.read(look)
     if campaign is None:
         return _page(request, campaign=None, way=None)
     way = await services.db.write(ensure_code, person_id, now=now)
     is_coming = way is not None and not way.qr_code and not way.problem
     first, last = campaigns.days_of(campaign, zone)
-    page = _page(request, campaign=campaign, way=way, inviter=inviter, first=first, last=last, is_coming=is_coming)
+    page = _page(request, campaign=campaign, way=way, first=first, last=last, is_coming=is_coming, **values)
     if is_coming:
         page.headers["Refresh"] = "2"
     return page

@@ -146,6 +146,14 @@ def list_inviters(conn: Connection, limit: int) -> list[tuple[int, str, Brought]
     return [(row.inviter_id, names.get(row.inviter_id, ""), _brought(row)) for row in rows]
 
 
+def count_leading(conn: Connection, campaign_id: int, limit: int = 3) -> tuple[int, list[int]]:
+    """Friends of a campaign that count, and how many the customers with the most of them brought: nobody is named."""
+    is_valid = (_c.campaign_id == campaign_id) & (_c.state == "valid")
+    each = select(func.count().label("friends")).where(is_valid).group_by(_c.inviter_id)
+    leading = conn.execute(each.order_by(func.count().desc()).limit(limit)).scalars()
+    return int(conn.execute(select(func.count()).where(is_valid)).scalar_one()), list(leading)
+
+
 def _counts() -> Sequence[Any]:
     """Columns of Brought."""
     o = orders.c

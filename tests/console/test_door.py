@@ -82,6 +82,8 @@ PAGES = (
     "/console/segments/new?template=dormant-60d",
     "/console/imports",
     "/console/radar",
+    "/console/referrals",
+    "/console/referrals/campaigns/new",
     "/console/coupons",
     "/console/coupons/new",
     "/console/coupons/new5d",

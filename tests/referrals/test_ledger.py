@@ -13,6 +13,7 @@ from scrm import inviting, joining
 from scrm.commerce.models import coupon_issue
 from scrm.contact_ways.models import contact_way
 from scrm.events import Event, event, publish
+from scrm.privacy.erase import erase
 from scrm.profiles import store as profiles
 from scrm.profiles.merge import Act
 from scrm.profiles.models import member
@@ -81,9 +82,35 @@ async def test_the_page_makes_one_code_however_many_open_it_and_shows_its_pictur
     assert inviter.external_userid not in str(way._mapping)
     _, text = await stage.page(inviter)
     assert way.qr_code in text.replace("&amp;", "&")
-    assert "每位客户每天最多算 3 位；名额 500 位，先到先得" in text
+    assert "每位客户每天最多算 3 位；名额 500 位，还剩 500 位，先到先得" in text
     async with stage.http.get(f"{stage.url}/i/{inviter.person_id}-{'0' * 32}") as response:
         assert response.status == 404
+
+
+async def test_a_code_whose_making_was_cut_off_is_found_again_and_not_made_twice(stage: Friends) -> None:
+    inviter = await stage.scan("小满")
+    await stage.begin()
+    before = len(stage.sandbox.world.contact_ways)
+    stage.sandbox.faults.make_trouble("externalcontact/add_contact_way", "lost")
+    await stage.page(inviter)
+    await stage.settle()
+    for _ in range(5):
+        stage.clock.advance(minutes=2)
+        await stage.settle()
+    (way,) = await stage.rows(contact_way, contact_way.c.inviter_id == inviter.person_id)
+    assert way.config_id in stage.sandbox.world.contact_ways
+    assert len(stage.sandbox.world.contact_ways) == before + 1
+
+
+async def test_a_customer_whose_data_was_deleted_invites_nobody_any_more(stage: Friends) -> None:
+    inviter = await stage.scan("小满")
+    await stage.begin()
+    await stage.code(inviter)
+    await stage.brings(inviter, "阿朗")
+    await erase(stage.services, inviter.person_id, actor="chenlan", reason="客户要求")
+    assert "活动没有进行" in (await stage.page(inviter))[1]
+    await stage.days(1)
+    assert await stage.ledger() == [("void", "inviter_stopped")]
 
 
 async def test_codes_lead_on_from_members_who_left_and_end_a_week_after_the_campaign(stage: Friends) -> None:
@@ -227,6 +254,8 @@ async def test_ceilings_a_managers_look_and_the_last_place_hold_and_nobody_is_to
     told = [name for name, _ in await stage.told()]
     assert (told.count("custom.referral_valid"), told.count("custom.referral_added")) == (2, 3)
     assert campaign == rows[0].campaign_id
+    assert "还剩 0 位" in (await stage.page(inviter))[1]
+    assert "目前介绍最多的 1 位客户：2 位有效朋友" in (await stage.page(inviter))[1]
 
 
 async def test_of_two_files_of_one_friend_the_reward_stays_one_and_inviters_who_are_one_share_it(
