@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from scrm import audit
 from scrm.access.logged import carry_out, deed_of, pattern_of
-from scrm.access.modules import MODULES
+from scrm.access.modules import APPROVE, MODULES
 from scrm.access.routes import Need, need_of
 from scrm.access.scope import Scope, require_person
 from scrm.access.senders import sender_of
@@ -19,6 +19,7 @@ from scrm.errors import Forbidden, ScrmError
 from scrm.http import find_signed_in
 from scrm.login import login_url
 from scrm.profiles.redirects import follow
+from scrm.referrals.lists import count_waiting
 from scrm.services import SERVICES
 from scrm.sessions import SignedIn
 from web.render import render
@@ -128,11 +129,12 @@ async def page(request: web.Request, template: str, *, active: str, **values: An
 
 def _count_needs(conn: Connection, member: SignedIn) -> dict[str, int]:
     """What waits for a hand, by menu entry; only where the reader could lend one."""
-    if not (member.may("callbacks") or member.may("work")):
-        return {}
-    needs = store.count_needs(conn)
-    counts = {"callbacks": needs.callbacks, "work": needs.work}
-    return {key: count for key, count in counts.items() if member.may(key)}
+    counts = {"referrals": count_waiting(conn)} if member.may("referrals", APPROVE) else {}
+    if member.may("callbacks") or member.may("work"):
+        needs = store.count_needs(conn)
+        told = {"callbacks": needs.callbacks, "work": needs.work}
+        counts |= {key: count for key, count in told.items() if member.may(key)}
+    return counts
 
 
 def menu_of(member: SignedIn) -> list[tuple[str, list[tuple[str, str, str]]]]:

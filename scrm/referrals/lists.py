@@ -126,6 +126,11 @@ def _line(row: Row[Any], names: Mapping[int, str]) -> Line:
     )
 
 
+def count_waiting(conn: Connection) -> int:
+    """Friends who wait for a manager's look."""
+    return int(conn.execute(select(func.count()).where(_c.state == "review")).scalar_one())
+
+
 def count_by_campaign(conn: Connection) -> dict[int, Brought]:
     """By campaign; those without friends are left out."""
     query = select(_c.campaign_id, *_counts()).group_by(_c.campaign_id)

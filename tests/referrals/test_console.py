@@ -79,6 +79,7 @@ async def test_friends_above_the_limit_wait_for_a_manager_who_decides_and_may_un
     first, second = await stage.rows(referral)
     page = await get(stage, manager, f"{HOME}?state=review")
     assert "介绍人的有效朋友较多，请人工核对" in page
+    assert "2 条待处理" in str([found.get("aria-label") for _, found in page.tags])
     assert "阿朗" in page
     approve, void, undo = (f"{HOME}/ledger/{first.id}/{act}?state=review" for act in ("approve", "void", "undo"))
     assert (await post(stage, manager, approve.replace(f"/{first.id}/", "/999/"))).status == 404
