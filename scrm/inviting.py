@@ -37,12 +37,14 @@ async def show(request: web.Request) -> web.Response:
             return None, {}
         valid, leading = lists.count_leading(conn, campaign.id)
         inviter = ledger.inviter_shown(conn, person_id, now)
-        return campaign, {"inviter": inviter, "valid": valid, "leading": leading}
+        way = find_code(conn, person_id)
+        return campaign, {"inviter": inviter, "valid": valid, "leading": leading, "way": way}
 
     campaign, values = await services.db.read(look)
     if campaign is None:
         return _page(request, campaign=None, way=None)
-    way = await services.db.write(ensure_code, person_id, now=now)
+    # Whoever looks again writes nothing.
+    way = values.pop("way") or await services.db.write(ensure_code, person_id, now=now)
     is_coming = way is not None and not way.qr_code and not way.problem
     first, last = campaigns.days_of(campaign, zone)
     page = _page(request, campaign=campaign, way=way, first=first, last=last, is_coming=is_coming, **values)
@@ -85,6 +87,13 @@ def _end(conn: Connection, rows: Sequence[Row[Any]], now: datetime) -> None:
 def _lead_on(conn: Connection, rows: Sequence[Row[Any]], now: datetime) -> None:
     for row in rows:
         ensure_code(conn, row.inviter_id, now=now)
+
+
+def find_code(conn: Connection, person_id: int) -> Row[Any] | None:
+    """The customer's own code as it should be: made, and led to whoever looks after them."""
+    person_id = redirects.follow(conn, person_id)
+    owner, row = owner_of(conn, person_id), codes.find(conn, person_id)
+    return row if row is not None and owner is not None and codes.leads_to(row, owner.userid) else None
 
 
 def ensure_code(conn: Connection, person_id: int, *, now: datetime) -> Row[Any] | None:

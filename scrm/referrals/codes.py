@@ -30,6 +30,11 @@ def list_living(conn: Connection, after: str = "", limit: int = 500) -> list[Row
     return list(conn.execute(query.where(c.state > after).order_by(c.state).limit(limit)))
 
 
+def leads_to(row: Row[Any], userid: str) -> bool:
+    """Whether friends who scan this code add that member and nobody else."""
+    return [one.lower() for one in row.userids] == [userid.lower()]
+
+
 def ensure(conn: Connection, person_id: int, userid: str, *, now: datetime) -> Row[Any] | None:
     """The code of a customer, made if there is none, by which friends add this member; None for an unknown person."""
     # Two who open the page at once make one code.
@@ -49,7 +54,7 @@ def ensure(conn: Connection, person_id: int, userid: str, *, now: datetime) -> R
             now=now,
         )
         return find(conn, person_id)
-    if [one.lower() for one in row.userids] != [userid.lower()]:
+    if not leads_to(row, userid):
         ways.change(
             conn,
             row.state,
