@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool, StaticPool
+from sqlalchemy.util import greenlet_spawn
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -229,8 +230,13 @@ class _PostgresqlPool:
         self._engine = _postgresql(url, size)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        async with self._engine.connect() as conn:
-            return await conn.run_sync(work)
+        """One hop for the connection, the work and the giving back: AsyncConnection makes three, and a task to close."""
+
+        def run() -> T:
+            with self._engine.sync_engine.connect() as conn:
+                return work(conn)
+
+        return await greenlet_spawn(run)
 
     async def write(self, priority: Priority, work: Callable[[Connection], T]) -> T:
         """PostgreSQL ends one of two transactions that wait for each other crosswise; that one begins anew."""

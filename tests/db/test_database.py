@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from scrm.db import Database, Priority, signal
@@ -14,6 +14,7 @@ from scrm.db.bulk import insert_new, insert_rows, update_rows
 from scrm.db.migrate import current_revision, differences, migrate, newest_revision
 from scrm.profiles.models import member, person
 from scrm.work.models import work_item
+from tests.waiting import eventually
 
 NOW = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
 
@@ -185,6 +186,21 @@ async def test_sqlite_is_opened_for_safety(sqlite_url: str) -> None:
 
 async def test_a_reader_does_not_see_what_is_not_committed(db: Database) -> None:
     assert await db.read(lambda conn: conn.execute(select(work_item)).all()) == []
+
+
+async def test_readers_that_are_given_up_give_their_connections_back(postgresql_url: str) -> None:
+    db = Database(postgresql_url, pool_size=1)
+    asleep = text("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)' AND state = 'active'")
+    # One more than the pool has, with those it may add.
+    for _ in range(6):
+        reading = asyncio.create_task(db.read(lambda conn: conn.scalar(text("SELECT pg_sleep(600)"))))
+        await eventually(lambda: db.read(lambda conn: conn.scalar(asleep) == 1), 20)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        await eventually(lambda: db.read(lambda conn: conn.scalar(asleep) == 0), 20)
+    assert await db.write(add_person, "still here")
+    await db.close()
 
 
 async def test_of_two_writers_that_wait_for_each_other_crosswise_one_begins_anew(postgresql_url: str) -> None:
