@@ -62,8 +62,15 @@ def _page(request: web.Request, *, status: int = 200, **values: Any) -> web.Resp
 
 
 async def tend(services: Services) -> int:
-    """Codes end a week after the last campaign, and lead on from members who left; returns how many changed."""
-    now, after, changed = services.clock.now(), "", 0
+    """Codes end with their customer's data and a week after the last campaign, and lead on from members who left.
+
+    Returns how many changed.
+    """
+    now, after = services.clock.now(), ""
+    erased = await services.db.read(codes.list_of_erased)
+    if erased:
+        await services.db.write(_end, erased, now)
+    changed = len(erased)
     ends = not await services.db.read(campaigns.has_lately, now, KEPT)
     left = set() if ends else await services.db.read(_list_left)
     while (ends or left) and (rows := await services.db.read(codes.list_living, after)):

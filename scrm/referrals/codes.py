@@ -9,6 +9,7 @@ from scrm.contact_ways import ways
 from scrm.contact_ways.models import contact_way
 from scrm.contact_ways.plan import plan_of
 from scrm.contact_ways.registry import new_state
+from scrm.profiles.erased import erased_identity
 from scrm.profiles.models import person
 
 # What playbooks choose by: channel.kind.
@@ -33,6 +34,13 @@ def list_living(conn: Connection, after: str = "", limit: int = 500) -> list[Row
 def leads_to(row: Row[Any], userid: str) -> bool:
     """Whether friends who scan this code add that member and nobody else."""
     return [one.lower() for one in row.userids] == [userid.lower()]
+
+
+def list_of_erased(conn: Connection, limit: int = 500) -> list[Row[Any]]:
+    """(state,) of living codes whose customers' data was deleted."""
+    c = contact_way.c
+    is_erased = c.inviter_id.in_(select(erased_identity.c.person_id))
+    return list(conn.execute(select(c.state).where(is_erased, c.deleted_at.is_(None)).limit(limit)))
 
 
 def ensure(conn: Connection, person_id: int, userid: str, *, now: datetime) -> Row[Any] | None:

@@ -105,12 +105,15 @@ async def test_a_code_whose_making_was_cut_off_is_found_again_and_not_made_twice
 async def test_a_customer_whose_data_was_deleted_invites_nobody_any_more(stage: Friends) -> None:
     inviter = await stage.scan("小满")
     await stage.begin()
-    await stage.code(inviter)
+    code = await stage.code(inviter)
     await stage.brings(inviter, "阿朗")
     await erase(stage.services, inviter.person_id, actor="chenlan", reason="客户要求")
     assert "活动没有进行" in (await stage.page(inviter))[1]
     await stage.days(1)
     assert await stage.ledger() == [("void", "inviter_stopped")]
+    assert [await inviting.tend(stage.services) for _ in range(2)] == [1, 0]
+    await stage.settle()
+    assert code not in stage.sandbox.world.contact_ways
 
 
 async def test_codes_lead_on_from_members_who_left_and_end_a_week_after_the_campaign(stage: Friends) -> None:
