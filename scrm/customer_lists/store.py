@@ -137,9 +137,11 @@ def _are_many(ask: "_Ask") -> bool:
     """Whether so many fit, by a sample of all ids, that counting one by one ends soon; else sets are made once for all."""
     newest = ask.conn.scalar(select(func.max(models.person.c.id))) or 0
     sample = range(1, newest + 1, max(1, newest // _SAMPLE))
-    fitting = ask.ids(as_sets=False).where(among(ask.conn, person.c.id, list(sample))).subquery()
-    found = ask.conn.scalar(select(func.count()).select_from(fitting)) or 0
-    return found * newest > 2 * MOST_COUNTED * len(sample)
+    among_these = ask.ids(as_sets=False).where(among(ask.conn, person.c.id, list(sample))).subquery()
+    found = ask.conn.scalar(select(func.count()).select_from(among_these)) or 0
+    fitting = found * newest // max(1, len(sample))
+    # One by one walks newest * MOST_COUNTED / fitting persons; a set holds those who fit.
+    return fitting * fitting > MOST_COUNTED * newest
 
 
 def list_ids(

@@ -44,6 +44,12 @@ async def page_of(world: World, query: str, scope: Scope = EVERYONE) -> list[str
     return await explained(world, lambda conn: lists.find_page(conn, narrowed, scope, now))
 
 
+async def count_of(world: World, query: str) -> list[str]:
+    narrowed = narrow(read_text(query), world.services.settings.shop.zone, str)
+    now = world.clock.now()
+    return await explained(world, lambda conn: lists.count(conn, narrowed, EVERYONE, now))
+
+
 async def test_the_first_look_at_a_page_walks_an_index_and_sorts_nothing(world: World) -> None:
     await open_shop(world)
     four = "owner=lina&channel=live-1&tag=老客&paid_from=100"
@@ -60,6 +66,20 @@ async def test_the_first_look_at_a_page_walks_an_index_and_sorts_nothing(world: 
         assert index in walk, (query, walk)
         assert "TEMP B-TREE FOR ORDER BY" not in walk, (query, walk)
         assert "ix_follow_user_new" not in walk, (query, walk)
+
+
+async def test_few_are_counted_by_the_members_index_and_many_one_by_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of forty, twenty are 李娜's: one is found after two; of the four who are 复购 after ten, so her list is the shorter."""
+    await open_shop(world, 40)
+    monkeypatch.setattr(lists, "MOST_COUNTED", 1)
+    for query, index in (
+        ("owner=lina", "ix_follow_user_person_id"),
+        ("owner=lina&stage=复购", "ix_follow_user_living"),
+    ):
+        counted = (await count_of(world, query))[-1]
+        assert index in counted, (query, counted)
 
 
 async def test_look_ups_find_their_index(world: World) -> None:
