@@ -382,7 +382,7 @@ async def see_to(request: web.Request) -> web.StreamResponse:
     contact, undo = request.match_info["external_userid"], request.match_info["act"] == "undo"
     about = "welcome" if request.match_info["about"] == WELCOMES else "lost"
 
-    def write(conn: Connection) -> Row[Any]:
+    def write(conn: Connection) -> Any:
         relation = access_contact(conn, desk.userid, contact)
         if undo:
             store.unmark(conn, desk.userid, about, contact)

@@ -119,6 +119,12 @@ async def test_another_channel_and_a_refusal_are_rehearsed_too(nudge: Playbook, 
             {"given": [LIVE], "staff": {"confirms_after": "soon"}, "expect": {"run": "none"}},
             "confirms_after：看不懂时长“soon”",
         ),
+        ({"given": [LIVE], "staff": "never", "expect": {"run": "none"}}, "看不懂 staff“never”，请写成"),
+        (
+            {"given": [{"event": "order.paid", "at": "2026-03-02T09:00", "lines": 5}], "expect": {"run": "none"}},
+            "lines 要写成列表",
+        ),
+        ({"given": [LIVE], "expect": {"coupons": [{}, "x"]}}, "coupons 期望 x"),
         ({"given": [LIVE], "expect": {}}, "expect 是空的"),
     ],
 )

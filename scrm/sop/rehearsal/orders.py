@@ -64,7 +64,10 @@ class RehearsedOrders:
         times = {field: at[event] for event, field in _TIMES.items() if event in at}
         parcel = {key: times[key] for key in ("shipped_at", "delivered_at") if key in times}
         sent = {"tracking_no": f"SF{order_no}", "carrier_name": str(told.said.get("carrier", "顺丰速运"))}
-        lines = [_line(number, each) for number, each in enumerate(told.said.get("lines") or [_goods_of(told.said)], 1)]
+        goods = told.said.get("lines") or [_goods_of(told.said)]
+        if not isinstance(goods, list):
+            raise WrongTest(f"lines 要写成列表，例如 [{{title: 面霜, amount: 299}}]，写的是“{goods}”")
+        lines = [_line(number, each) for number, each in enumerate(goods, 1)]
         total = sum(line["paid_fen"] for line in lines)
         if "amount" in told.said:
             total = fen_of(told.said["amount"])

@@ -128,6 +128,8 @@ class Staff:
 
 def read_staff(staff: Any) -> Staff:
     """{confirms_after: 10m} or, for some steps, {confirms_after: {remind: 10m, else: never}}; raises WrongTest."""
+    if not isinstance(staff or {}, dict) or set(staff or {}) - {"confirms_after"}:
+        raise WrongTest(f"看不懂 staff“{staff}”，请写成 {{confirms_after: 10m}}，一直不发写 {{confirms_after: never}}")
     after = (staff or {}).get("confirms_after", "never")
     if isinstance(after, dict):
         steps = {str(step): _after(text) for step, text in after.items()}
@@ -178,12 +180,17 @@ def compare(expected: Any, found: Rehearsal) -> list[str]:
 
 def _owed(key: str, wanted: Any, found: Rehearsal) -> list[str]:
     """What came under that word, without the suggestions that ended unused and are not named."""
-    named = {next(iter(item)) if isinstance(item, dict) else str(item) for item in _items(wanted)}
+    named = set(_names(_items(wanted)))
     return [step for step in found.named(key) if key != "expired" or step not in found.suggested or step in named]
 
 
 def _items(wanted: Any) -> list[Any]:
     return wanted if isinstance(wanted, list) else [wanted]
+
+
+def _names(items: list[Any]) -> list[str]:
+    """Each item is a step, or {step: reason}; an empty one names nothing."""
+    return [name for item in items for name in (list(item)[:1] if isinstance(item, dict) else [str(item)])]
 
 
 def run_word(written: Any) -> str:
@@ -201,7 +208,7 @@ def _compare_next(wanted: Any, found: Rehearsal) -> list[str]:
 
 def _compare_steps(key: str, wanted: Any, actual: list[str], reasons: dict[str, str]) -> list[str]:
     items = _items(wanted)
-    names = [next(iter(item)) if isinstance(item, dict) else str(item) for item in items]
+    names = _names(items)
     if names != actual:
         why = "；".join(f"{step}：{reasons[step]}" for step in dict.fromkeys(actual + names) if reasons.get(step))
         return [f"{key} 期望 {_listed(names)}，实际 {_listed(actual)}" + (f"（{why}）" if why else "")]
