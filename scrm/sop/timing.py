@@ -15,7 +15,8 @@ MOMENT = timedelta(minutes=30)  # `D+1 20:00`: spread over so much, that not eve
 _DAY = timedelta(days=1)
 _LONGEST_HOLIDAY = timedelta(days=9)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_DURATION = re.compile(r"(?:\d+[smhd])+")
+# As many figures as a timedelta can hold, however often they are added.
+_DURATION = re.compile(r"(?:\d{1,7}[smhd]){1,8}")
 _PART = re.compile(r"(\d+)([smhd])")
 _FROM_ANCHOR = re.compile(r"T0(?:([+-])(\S+))?")
 _BY_DAY = re.compile(r"([DW])(?:([+-])(\d{1,4}))?(?:\s+(\S.*))?")

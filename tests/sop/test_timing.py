@@ -156,6 +156,12 @@ def test_a_window_inside_the_quiet_hours_is_never_open() -> None:
     assert opens_outside(parse_window("19:30-21:00"), QUIET)
 
 
+@pytest.mark.parametrize("text", ["99999999999999999999d", "9999999d" * 400, "0m", "3651d"])
+def test_a_duration_longer_than_any_is_refused_with_words(text: str) -> None:
+    with pytest.raises(ValueError, match="时长"):
+        parse_duration(text)
+
+
 def test_durations_are_written_in_words() -> None:
     words = [write_duration(parse_duration(text)) for text in ("72h", "7d", "30m", "5s", "83h30m")]
     assert words == ["72 小时", "7 天", "30 分钟", "5 秒", "83 小时 30 分钟"]
