@@ -114,6 +114,12 @@ WRONG = [
     ('at: "10:00"', "at: 10", "几点几分"),
     ("ttl: 4h, content: {text: 新手指南}", "content: {text: 新手指南}", "ttl"),
     ("text: 新手指南", 'text: "{{ nickname }} 你好"', "不能用变量"),
+    ("text: 新手指南", 'text: "{% if %} 你好"', "{{ }} 或 {% %} 写法不对"),
+    (
+        "text: 新手指南",
+        'attachments: [{link: {title: "给{{ nickname }}", url: "https://example.com"}}]',
+        "不能用变量 nickname",
+    ),
     ("{text: 新手指南}", "{text: 看, attachments: [{coupon: a}]}", "每人一张的券"),
     ("id: vote", "id: guide", "用了两次"),
     ("on: [mon, 周四]", "on: [noday]", "on 要写"),

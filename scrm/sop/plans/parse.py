@@ -5,13 +5,14 @@ import re
 from datetime import date, time, timedelta
 
 from scrm.content import programs
-from scrm.content.render import WELCOME_TEXT_BYTES, variables_of
+from scrm.content.render import WELCOME_TEXT_BYTES, check, variables_of
 from scrm.sop import timing
 from scrm.sop.plans.schema import GROUP, MOMENT, WEEKDAYS, Item, Plan, To
 from scrm.sop.schema import Content
 from scrm.sop.text.contents import ContentReader
 from scrm.sop.text.reading import KEY, KEY_RULE, Known, PlaybookErrors, Problem, is_none, shown
 from scrm.sop.text.source import Node, SourceError, read_source
+from scrm.sop.values import texts_of
 
 PLAN_KEYS = ("plan", "title", "kind", "description", "to", "start", "skip", "deputies", "items")
 ITEM_KEYS = ("id", "title", "day", "on", "date", "at", "ttl", "content", "dedupe")
@@ -193,7 +194,9 @@ class _Reader(ContentReader):
             self.note(line, f"“{item_id}”不能写 variants：一个群里的人看到的是同一条")
         elif not said.text and not said.attachments:
             self.note(line, f"“{item_id}”没有内容：写 text 或 attachments")
-        if named := variables_of(said.text):
+        # What cannot be read at all was told with its own words.
+        sound = [text for text in texts_of(said) if not check(text)]
+        if named := set().union(*(variables_of(text) for text in sound)):
             self.note(line, f"“{item_id}”是发给所有人的同一段话，不能用变量 {'、'.join(sorted(named))}")
         if any("coupon" in each for each in said.attachments):
             self.note(line, f"“{item_id}”不能放每人一张的券，请放一个通用的领券链接")
