@@ -257,9 +257,10 @@ def _time(services: Services, written: str) -> datetime:
     zone = services.settings.shop.zone
     try:
         at = datetime.fromisoformat(written).replace(tzinfo=zone)
-    except ValueError:
+        ends = _quiet_until(services, at)
+    except (ValueError, OverflowError):
         raise Invalid("请选定时的日期和时间，例如 11 月 28 日 10:00。") from None
-    if (ends := _quiet_until(services, at)) is not None:
+    if ends is not None:
         opens = ends.astimezone(zone)
         raise Invalid(
             f"{at:%H:%M} 在勿扰时段 {services.settings.playbooks.quiet} 里，"

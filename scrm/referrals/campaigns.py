@@ -143,7 +143,9 @@ def _day(said: str, zone: ZoneInfo, found: list[str], title: str) -> datetime | 
         return None
     try:
         day = date.fromisoformat(said)
-    except ValueError:
+        # The day after it is reckoned with.
+        day + timedelta(days=1)
+    except (ValueError, OverflowError):
         found.append(f"{title}日期“{said[:20]}”看不懂，请写成 2026-03-01")
         return None
     return datetime(day.year, day.month, day.day, tzinfo=zone)

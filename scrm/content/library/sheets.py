@@ -187,9 +187,9 @@ def read_until(text: str, zone: ZoneInfo) -> datetime | None:
         return None
     try:
         day = datetime.fromisoformat(text.replace("/", "-")[:10]).date()
-    except ValueError:
-        raise Invalid(f"有效期写的是“{text[:20]}”，请写成 2026-12-31 这样的日期") from None
-    return datetime.combine(day + timedelta(days=1), time(), zone)
+        return datetime.combine(day + timedelta(days=1), time(), zone)
+    except (ValueError, OverflowError):
+        raise Invalid(f"有效期写的是“{text[:20]}”，请写成 2026-12-31 这样的日期，一直有效就不填") from None
 
 
 def bring_in(conn: Connection, lines: Sequence[Line], by: str, *, zone: ZoneInfo, now: datetime) -> Brought:
