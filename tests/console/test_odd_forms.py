@@ -28,6 +28,7 @@ WAY = {
         ("/console/referrals/campaigns/new", CAMPAIGN, "结束日期“9999-12-31”看不懂"),
         ("/console/library/new", {"title": "话", "text": "好", "until": "9999-12-31"}, "一直有效就不填"),
         ("/console/contact-ways/new", WAY, "星期"),
+        ("/console/mass-messages", {"userid": "lina", "text": "好", "at": "9999-12-31T23:59"}, "请选定时的日期和时间"),
         ("/console/transfers", {"kind": "onjob", "from": "left-already", "scope": "some"}, "还没有选择客户"),
     ],
 )
