@@ -270,8 +270,16 @@ async def test_what_is_typed_outlives_a_closed_tab_and_a_broken_network(
     await page.locator("#board-panel").get_by_label("说明").press_sequentially("关掉之前写的。")
     await page.close(run_before_unload=False)
     page = await context.new_page()
+
+    async def first(route: Route) -> None:
+        """What the closing page had sent arrives when the new one shows the text without it already."""
+        said = DORMANT.replace("title: 沉睡唤醒", "title: 沉睡的客户", 1)
+        await world.services.db.write(lambda conn: drafts.save(conn, "pb-14-dormant", said, "chenlan", now=now))
+        await route.continue_()
+
+    await page.route("**/board/edit", first, times=1)
     await page.goto(base + "/console/playbooks/pb-14-dormant/board?show=about")
-    await expect(page.locator("#board-text")).to_have_value(re.compile("关掉之前写的"))
+    await expect(page.locator("#board-text")).to_have_value(re.compile("沉睡的客户[^#]*关掉之前写的"))
 
     await page.goto(base + "/console/playbooks/pb-14-dormant/edit")
     await page.route("**/edit/check", lambda route: route.abort())

@@ -2,6 +2,7 @@
 import Sortable from "sortablejs";
 
 const TYPING = 700;
+const A_MOMENT = 60_000;
 const MOST_UNDO = 60;
 const PIECES = ["board-chips", "board-publish", "board-title", "board-text", "board-story"];
 
@@ -45,10 +46,10 @@ class BoardEditor extends HTMLElement {
   // Asking the server ----------------------------------------------------------------------------------------------
 
   // One after the other: each act is about the text that the one before has left.
-  send(op, values = [], { fresh = true, group = null, focus = null } = {}) {
+  send(op, values = [], { fresh = true, group = null, focus = null, again = false } = {}) {
     this.waiting += 1;
     this.saved("正在保存…");
-    this.queue = this.queue.then(() => this.post(op, values, { fresh, group, focus })).finally(() => { this.waiting -= 1; });
+    this.queue = this.queue.then(() => this.post(op, values, { fresh, group, focus, again })).finally(() => { this.waiting -= 1; });
     return this.queue;
   }
 
@@ -60,7 +61,7 @@ class BoardEditor extends HTMLElement {
     panel.inert = false;
   }
 
-  async post(op, values, { fresh, group, focus }) {
+  async post(op, values, { fresh, group, focus, again }) {
     this.touched.clear();
     const body = new URLSearchParams([["op", op], ["seen", this.text.dataset.seen], ["show", this.shown], ["person", this.person], ...values]);
     // The last word of who closes the page still arrives.
@@ -74,9 +75,12 @@ class BoardEditor extends HTMLElement {
       this.complain(group, "");
     } else if (answer.status === 423) {
       this.locked(words(html), () => this.send(op, values, { fresh, group, focus }));
+    } else if (answer.status === 409 && again) {
+      location.reload();
     } else if (answer.status === 409) {
       this.conflict(words(html));
     } else {
+      if (again) this.keep(null);
       this.complain(group, words(html));
       this.saved("没有保存");
     }
@@ -353,18 +357,20 @@ class BoardEditor extends HTMLElement {
   keep(values) {
     const place = `board-typed:${this.dataset.key}`;
     try {
-      if (values) localStorage.setItem(place, JSON.stringify({ seen: this.text.dataset.seen, values }));
+      if (values) localStorage.setItem(place, JSON.stringify({ seen: this.text.dataset.seen, at: Date.now(), values }));
       else localStorage.removeItem(place);
     } catch { /* full or forbidden: what was saved is saved */ }
   }
 
-  // The page was closed before the last words were saved: on the same text they are done now.
+  // The page was closed before the last words were saved: on the same text they are done now. Words of a moment ago are
+  // done on any: what changed it since is what the closing page had sent of them, and that may still be on its way.
   makeUp() {
     let kept = null;
     try { kept = JSON.parse(localStorage.getItem(`board-typed:${this.dataset.key}`)); } catch { /* by another version of this page */ }
     if (!kept) return;
-    this.keep(null);
-    if (kept.seen === this.text.dataset.seen) this.send("put", kept.values);
+    const isFresh = Date.now() - kept.at < A_MOMENT;
+    if (isFresh || kept.seen === this.text.dataset.seen) this.send("put", kept.values, { again: true });
+    else this.keep(null);
   }
 
   key(event) {
