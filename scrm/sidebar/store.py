@@ -46,6 +46,7 @@ from scrm.mass_messages.models import mass_message_target
 from scrm.membership.models import member_level, points_account
 from scrm.profiles.models import external_contact, follow_user, follow_user_tag, identity, member, person, person_stat
 from scrm.segments.models import person_value
+from scrm.sop.members.task_store import contact_tasks, contact_tasks_of
 from scrm.sop.models import enrolment, send
 
 _PERSON = bindparam("person_id", type_=BigInteger)
@@ -69,13 +70,23 @@ def _own(*words: str) -> Any:
 
 
 def read_picture(
-    conn: Connection, person_id: int, external_userid: str, *, since: datetime, orders: int, happenings: int
+    conn: Connection,
+    person_id: int,
+    external_userid: str,
+    userid: str,
+    *,
+    since: datetime,
+    ended_since: datetime,
+    orders: int,
+    happenings: int,
 ) -> Any:
-    """Everything about a person that a page shows, each part a list of rows.
+    """Everything about a person that a page shows a member, each part a list of rows.
 
-    Of the orders the newest, and those placed after `since` that are under way or in a case of after-sale.
+    Of the orders the newest, and those placed after `since` that are under way or in a case of after-sale; of the
+    member's tasks the open ones, and what ended after `ended_since`.
     """
     values = {
+        **contact_tasks_of(userid, external_userid, ended_since),
         "person_id": person_id,
         "external_userid": external_userid,
         "since": since,
@@ -88,6 +99,7 @@ def read_picture(
 
 def _picture(dialect: str) -> Select[Any]:
     parts = {
+        "tasks": contact_tasks(),
         "worth": _worth(),
         "relations": _relations(),
         "tags": _tags(),

@@ -10,6 +10,7 @@ from scrm.profiles.store import access_contact
 from scrm.sidebar.cards import coupons, now, orders, profile, tasks, timeline
 from scrm.sidebar.cards.visit import Visit
 from scrm.sidebar.store import read_picture
+from scrm.sop.members.tasks import RECENT
 from web.texts import N_
 
 
@@ -57,7 +58,9 @@ def load_page(conn: Connection, visit: Visit) -> Mapping[str, Any]:
         conn,
         visit.person_id,
         visit.external_userid,
+        visit.userid,
         since=visit.now - now.LIVE,
+        ended_since=visit.now - RECENT,
         orders=orders.FIRST + 1,
         happenings=timeline.FIRST + 1,
     )

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from scrm.sidebar.cards.visit import Visit
-from scrm.sop.members.tasks import SKIP_REASONS, TaskView, list_for_contact, postpone_choices
+from scrm.sop.members.tasks import SKIP_REASONS, TaskView, list_for_contact, postpone_choices, views_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,8 @@ class Tasks:
 
 
 def load(conn: Connection, visit: Visit) -> Tasks:
+    if visit.picture is not None:
+        return arrange(views_of(visit.picture.tasks, visit.now), visit)
     return arrange(list_for_contact(conn, visit.userid, visit.external_userid, visit.now), visit)
 
 

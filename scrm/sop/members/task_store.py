@@ -10,6 +10,7 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    Text,
     and_,
     bindparam,
     false,
@@ -21,6 +22,7 @@ from sqlalchemy import (
 )
 
 from scrm.access.scope import EVERYONE, Scope, reaches_member
+from scrm.db import UtcDateTime
 from scrm.db.bulk import among_given, insert_rows, listed
 from scrm.db.ready import Ready
 from scrm.profiles.models import external_contact, follow_user, member
@@ -235,24 +237,29 @@ def _tasks_with_names(dialect: str) -> Select[Any]:
 
 def list_contact_tasks(conn: Connection, userid: str, external_userid: str, since: datetime) -> list[Any]:
     """A member's tasks for one contact: the open ones, and those that ended since then."""
-    values = {"folded": userid.lower(), "contact": external_userid, "since": since}
-    return _CONTACT_TASKS.rows(conn, values)
+    return _CONTACT_TASKS.rows(conn, contact_tasks_of(userid, external_userid, since))
 
 
-def _contact_tasks(dialect: str) -> Select[Any]:
+def contact_tasks_of(userid: str, external_userid: str, since: datetime) -> dict[str, Any]:
+    """What `contact_tasks` asks for."""
+    return {"tasks_of": userid.lower(), "tasks_for": external_userid, "tasks_since": since}
+
+
+def contact_tasks() -> Select[Any]:
+    """The query of `list_contact_tasks`, for who asks for more in the same statement."""
     return (
         _with_names(select(task))
         .where(
-            task.c.external_userid == bindparam("contact"),
-            func.lower(task.c.userid) == bindparam("folded"),
+            task.c.external_userid == bindparam("tasks_for", type_=Text),
+            func.lower(task.c.userid) == bindparam("tasks_of", type_=Text),
             # In words: SQLite prepares a statement anew whose parameter may decide about a partial index.
-            or_(_OPEN, task.c.ended_at >= bindparam("since")),
+            or_(_OPEN, task.c.ended_at >= bindparam("tasks_since", type_=UtcDateTime)),
         )
         .order_by(task.c.open_at, task.c.id)
     )
 
 
-_CONTACT_TASKS = Ready(_contact_tasks)
+_CONTACT_TASKS = Ready(lambda _dialect: contact_tasks())
 
 
 def list_member_tasks(

@@ -1,6 +1,6 @@
 """What a member does with a task: send it in one tap, skip it, put it off. Everything is checked again at the tap."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -177,14 +177,18 @@ async def postpone(services: Services, userid: str, task_id: int, until: datetim
 
 def list_for_contact(conn: Connection, userid: str, external_userid: str, now: datetime) -> list[TaskView]:
     """A member's tasks for one contact: open ones first, then postponed ones, then what ended within a day."""
-    rows = task_store.list_contact_tasks(conn, userid, external_userid, now - RECENT)
+    return views_of(task_store.list_contact_tasks(conn, userid, external_userid, now - RECENT), now)
+
+
+def views_of(rows: Iterable[Any], now: datetime) -> list[TaskView]:
+    """Rows of `task_store.contact_tasks` in the order of a member's list. Pure."""
     return _sorted([_view(row, now) for row in rows])
 
 
 def list_for_member(conn: Connection, userid: str, now: datetime) -> list[TaskView]:
     """A member's day: what waits, the most urgent first, then what is put off, then what ended within a day."""
     rows = task_store.list_member_tasks(conn, userid, now - RECENT, now + timedelta(days=2))
-    return _sorted([_view(row, now) for row in rows])
+    return views_of(rows, now)
 
 
 def asked_by(conn: Connection, userid: str, external_userid: str, task_id: int) -> list[str]:
