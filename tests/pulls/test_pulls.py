@@ -201,6 +201,38 @@ async def test_what_a_source_told_late_is_found_at_night(mill: Mill) -> None:
     assert [biz.get("start_ts") for path, biz in mill.jst.calls if path == ORDERS] == [10]
 
 
+async def test_fifteen_days_are_read_once_more_at_night_in_turns_and_a_day_each_hour(
+    mill: Mill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await mill.pull()
+    await mill.pull(days=20)  # there is something to look back at
+    monkeypatch.setattr(run, "TURN", timedelta(0))
+    mill.jst.calls.clear()
+    mill.jst.records[ORDERS] = [
+        jst_order(days, ago(mill.clock, days=days), ts=days, so_id=f"S{days}") for days in (1, 13)
+    ]
+    await mill.pull(hours=24)
+    for _ in range(3):
+        await mill.pull(minutes=1)
+    assert (await mill.cursor("jst", "orders")).review_until is not None
+    assert (await mill.order("S1")).row["status"] == "paid"
+    assert await mill.services.db.read(order_views.find_orders, None, "S13") == []
+    for _ in range(16):
+        await mill.pull(minutes=1)
+    assert (await mill.order("S13")).row["status"] == "paid"
+    assert (await mill.cursor("jst", "orders")).review_until is None
+    asked = [biz["modified_begin"][:10] for path, biz in mill.jst.calls if path == ORDERS and "modified_begin" in biz]
+    older = [day for day in asked if day < f"{ago(mill.clock, days=2):%Y-%m-%d}"]
+    assert older == sorted(set(older), reverse=True)  # each day once, the newest first
+    assert len(older) >= 12
+    # And what a source told late in the day, within the hour.
+    mill.shop.orders += [
+        {"order_no": "M0", "status": "paid", "platform_updated_at": ago(mill.clock, hours=3).isoformat()}
+    ]
+    await mill.pull(hours=1)
+    assert (await mill.order("M0")).row["status"] == "paid"
+
+
 async def test_a_token_that_another_process_renewed_is_taken(mill: Mill) -> None:
     await mill.pull()
     here = mill.services.memory.pop(run.Callers)

@@ -14,6 +14,10 @@ pull_cursor = Table(
     Column("reached_at", UtcDateTime),
     # The row version to go on from, for sources that count them; 0: none is known yet.
     Column("version", BigInteger, nullable=False, server_default=text("0")),
+    # What is read once more, for what was told late; None: nothing is. The newest first: `review_until` comes down.
+    Column("review_since", UtcDateTime),
+    Column("review_until", UtcDateTime),
+    Column("reviewed_at", UtcDateTime),
     # When the source was first asked: what happened before is history and starts no playbook.
     Column("begun_at", UtcDateTime, nullable=False),
     Column("due_at", UtcDateTime, nullable=False),

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import structlog
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from scrm.commerce.connectors.hook import Unreadable
 from scrm.commerce.connectors.pull import Caller, Pull, PullFailed, Stream, Tokens, Window
@@ -29,8 +29,10 @@ LANE = "sync"
 TICK_SECONDS = 20.0
 # A pull that has much to do lets others have their turn after so long.
 TURN = timedelta(minutes=2)
-# What a source told late, or moved while pages were turned, is found by reading so much once more: each night after three.
-LOOK_BACK, _NIGHT = timedelta(days=3), timedelta(hours=3)
+# What a source told late, or moved while pages were turned, is found by reading so much once more: each hour the last day,
+# each night after three the last fifteen (docs/commerce 2.10).
+HOURLY, NIGHTLY = timedelta(days=1), timedelta(days=15)
+_NIGHT = timedelta(hours=3)
 # A page that moved while we turned it: how often a window is read again before we go on.
 _READINGS = 3
 
@@ -144,9 +146,7 @@ class _Run:
             await self._advance(until)
         elif not await self._read_windows(since, until, cursor.begun_at):
             return False
-        if has_history and self._is_new_night(cursor.succeeded_at):
-            await self._look_back(since - LOOK_BACK, since, cursor.begun_at)
-        return True
+        return not has_history or await self._review(since, cursor)
 
     async def _read_windows(self, since: datetime, until: datetime, begun_at: datetime) -> bool:
         for window in windows(since - self.stream.overlap, until, self.stream.span, cut_at=begun_at):
@@ -160,19 +160,44 @@ class _Run:
         """What happened before we knew the source is history: it starts no playbook."""
         return "file" if window.ends_at <= begun_at else self.pull.route
 
-    def _is_new_night(self, succeeded_at: datetime | None) -> bool:
-        zone = self.services.settings.shop.zone
-        days = [(at.astimezone(zone) - _NIGHT).date() for at in (succeeded_at, self._begun_at) if at is not None]
-        return days[0] < days[-1]
+    async def _review(self, reached_at: datetime, cursor: Row[Any]) -> bool:
+        """Windows once more, the newest first; a later turn goes on where this one ends: False while some are left.
 
-    async def _look_back(self, since: datetime, until: datetime, begun_at: datetime) -> None:
-        """In one go; where it fails the next night comes, and what is new is not kept waiting."""
+        Where it fails the next hour or night comes, and what is new is not kept waiting.
+        """
         self._is_looking_back = True
+        since, until = cursor.review_since, cursor.review_until
+        depth = self._review_depth(cursor.reviewed_at or cursor.begun_at)
+        if depth is NIGHTLY or (depth and until is None):
+            since, until = reached_at - depth, reached_at
+            await self._leave_review(since, until, begins=True)
+        if until is None:
+            return True
         try:
-            for window in windows(since, until, self.stream.span, cut_at=begun_at):
-                await self._read_window(window, self._route(window, begun_at))
+            for window in reversed(list(windows(since, until, self.stream.span, cut_at=cursor.begun_at))):
+                await self._read_window(window, self._route(window, cursor.begun_at))
+                if self._is_turn_over() and window.begins_at > since:
+                    await self._leave_review(since, window.begins_at)
+                    return False
         except PullFailed as error:
-            log.warning("pull.look_back_failed", source=self.pull.key, stream=self.stream.key, error=str(error)[:300])
+            log.warning("pull.review_failed", source=self.pull.key, stream=self.stream.key, error=str(error)[:300])
+        await self._leave_review(None, None)
+        return True
+
+    def _review_depth(self, reviewed_at: datetime) -> timedelta | None:
+        """How much is due to be read once more; row versions lose nothing within a day."""
+        zone = self.services.settings.shop.zone
+        before, now = reviewed_at.astimezone(zone), self._begun_at.astimezone(zone)
+        if (before - _NIGHT).date() < (now - _NIGHT).date():
+            return NIGHTLY
+        is_new_hour = before.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1) <= now
+        return HOURLY if is_new_hour and not self.stream.counts_versions else None
+
+    async def _leave_review(self, since: datetime | None, until: datetime | None, *, begins: bool = False) -> None:
+        values: dict[str, Any] = {"review_since": since, "review_until": until}
+        if begins:
+            values["reviewed_at"] = self._begun_at
+        await self.services.db.write(store.leave_review, self.pull.key, self.stream.key, **values)
 
     async def _read_newer(self, version: int) -> bool:
         async for page in self.pull.newer(self.caller, self.stream.key, version):

@@ -91,6 +91,11 @@ def advance(
         conn.execute(update(pull_cursor).where(*_of(source, stream)).values(**values))
 
 
+def leave_review(conn: Connection, source: str, stream: str, /, **values: datetime | None) -> None:
+    """What is still to be read once more: review_since and review_until, reviewed_at where it begins."""
+    conn.execute(update(pull_cursor).where(*_of(source, stream)).values(**values))
+
+
 def succeed(conn: Connection, source: str, stream: str, *, counts: Mapping[str, int], now: datetime) -> None:
     conn.execute(
         update(pull_cursor)
