@@ -235,12 +235,14 @@ def _sign_in(conn: Connection) -> list[str]:
 def _waits(store: str, server: ServerProcess, tokens: Sequence[str], persons: int, folder: Path) -> list[Figure]:
     chance = random.Random(11)
     numbers = [chance.randrange(LONG + 1, persons) for _ in range(int(PER_SECOND * SECONDS))]
-    _load(server, folder, [_request(number, "", tokens) for number in numbers[:100]], 100.0)
     figures = []
     for title, pieces, goal in (
         ("first page", ("",), 50),
         ("pieces", ("/told", "/timeline?kind=order", "/orders", "/fields"), 20),
     ):
+        # A process that has just begun prepares its statements first.
+        first = [_request(number, piece, tokens) for number in numbers[:100] for piece in pieces]
+        _load(server, folder, first, 100.0)
         wanted = [_request(number, piece, tokens) for number in numbers for piece in pieces]
         spent = processor_time.of_tree(server.process.pid)
         load = _load(server, folder, wanted, float(PER_SECOND * len(pieces)))
