@@ -17,7 +17,7 @@ from scrm.sop.engine import Facts
 from scrm.sop.exits import Run
 from scrm.sop.guards.answers import NOTHING, GuardFacts
 from scrm.sop.members import owners
-from scrm.sop.placing import counted_from, spread_key
+from scrm.sop.placing import choice_key, counted_from, spread_key
 from scrm.sop.schema import Condition, Content, Node, Playbook, Step, Variant
 
 
@@ -43,7 +43,7 @@ class Due:
         variants = self.step.content.variants if self.step and self.step.content else ()
         if not variants or self.step is None:
             return None
-        return variants[chance.choose([each.share for each in variants], f"{spread_key(self.row)}/{self.step.id}")]
+        return variants[chance.choose([each.share for each in variants], f"{choice_key(self.row)}/{self.step.id}")]
 
     @property
     def content(self) -> Content:

@@ -43,8 +43,13 @@ def counted_from(row: Row[Any]) -> datetime:
 
 
 def spread_key(row: Row[Any]) -> str:
-    """What spreads steps over their window, and what chooses arms and variants."""
+    """What spreads steps over their window."""
     return f"{row.playbook_key}/{row.run_key}"
+
+
+def choice_key(row: Row[Any]) -> str:
+    """What chooses arms and variants: whoever comes again, with another order too, goes the same way."""
+    return f"{row.playbook_key}/person:{row.person_id}"
 
 
 def spread_of(step: Step, spread: str) -> str:

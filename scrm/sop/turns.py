@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from scrm.sop import chance, store
 from scrm.sop.exits import concerns
 from scrm.sop.facts import Due, holding
-from scrm.sop.placing import Place, spread_key, waiting
+from scrm.sop.placing import Place, choice_key, waiting
 from scrm.sop.schema import Branch, Fork, Split, Wait
 from scrm.sop.triggers.facts import fits
 
@@ -44,7 +44,7 @@ def take(conn: Connection, due: Sequence[Due], now: datetime) -> dict[int, Turn]
         if isinstance(fork.part, Branch):
             turns |= _branch(conn, fork, fork.part, group, now)
         elif isinstance(fork.part, Split):
-            turns |= {one.row.id: _split(fork, fork.part, one) for one in group}
+            turns |= {one.row.id: choose_arm(fork, fork.part, one) for one in group}
         else:
             turns |= _wait(conn, fork, fork.part, group, now)
     return turns
@@ -55,6 +55,12 @@ def end_wait(fork: Fork, wait: Wait, *, came: bool) -> Turn:
     if not came and wait.ends:
         return Turn(fork.after, TIMED_OUT, ends="等待超时，流程结束")
     return Turn(fork.targets[0 if came else 1], CAME if came or not wait.event else TIMED_OUT, counts_anew=True)
+
+
+def choose_arm(fork: Fork, split: Split, one: Due) -> Turn:
+    """Which way of a split: by its shares, for one person always the same."""
+    index = chance.choose([arm.share for arm in split.arms], f"{choice_key(one.row)}/{split.id}")
+    return Turn(fork.targets[index], split.arms[index].name)
 
 
 def arms_with(one: Due, turn: Turn) -> dict[str, str]:
@@ -88,11 +94,6 @@ def _branch(conn: Connection, fork: Fork, branch: Branch, group: Sequence[Due], 
         holds = {one.row.id for one in rest} if arm.condition is None else holding(conn, arm.condition, rest, now)
         turns |= {one.row.id: Turn(target, arm.name) for one in rest if one.row.id in holds}
     return {one.row.id: turns.get(one.row.id, Turn(fork.after, NONE)) for one in group}
-
-
-def _split(fork: Fork, split: Split, one: Due) -> Turn:
-    index = chance.choose([arm.share for arm in split.arms], f"{spread_key(one.row)}/{split.id}")
-    return Turn(fork.targets[index], split.arms[index].name)
 
 
 def _wait(conn: Connection, fork: Fork, wait: Wait, group: Sequence[Due], now: datetime) -> dict[int, Turn]:

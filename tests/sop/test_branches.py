@@ -90,6 +90,32 @@ async def test_a_split_sends_each_share_its_way_and_the_same_person_always_the_s
     assert len(await shop.tasks()) == went["A"]
 
 
+async def test_who_comes_again_goes_the_same_way_and_is_told_the_same_words(shop: Shop) -> None:
+    """With another order, and after a join under another number: the way is the person's, not the run's."""
+    ways = """
+  - id: half
+    split: [{name: A, share: 50%, steps: []}, {name: B, share: 50%, steps: []}]
+  - id: ask
+    at: T0
+    channel: T
+    late: defer
+    ttl: 24h
+    content: {variants: [{name: A, share: 50%, text: 甲}, {name: B, share: 50%, text: 乙}]}
+"""
+    text = HEAD.replace("contact.added", "order.paid").replace("run_key: person", "run_key: order")
+    await shop.run(replace(parse_playbook(text + ways, file_name="ways.yaml"), version=1))
+    people = [await shop.meet() for _ in range(10)]
+    for number in range(3):
+        for who in people:
+            await shop.happens("order.paid", who, key=f"{who.person_id}-{number}")
+        await shop.pass_time(days=1)
+    taken = {(run.person_id, run.arms["half"]) for run in await shop.runs()}
+    told = {(row.person_id, row.text) for row in await shop.tasks()}
+    assert len(taken) == len(told) == 10
+    assert len(await shop.tasks()) == 30
+    assert len({way for _, way in taken}) == len({words for _, words in told}) == 2
+
+
 WAIT = f"""
   - wait: {{id: paid, event: order.paid, timeout: 3d, on_timeout: next}}
   - {task("after", "T0+2h")}

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from scrm.errors import ScrmError
 from scrm.events import Event
-from scrm.sop import chance, engine, exits, placing, run_keys
+from scrm.sop import engine, exits, placing, run_keys
 from scrm.sop.calendar import consumption
 from scrm.sop.engine import Decision, Facts, Verdict
 from scrm.sop.facts import Ending, ended_by
@@ -30,7 +30,7 @@ from scrm.sop.run_keys import LastRun
 from scrm.sop.schema import Branch, Channel, Condition, Fork, Playbook, Split, Step, Wait
 from scrm.sop.triggers import anchor_of, index, started_by
 from scrm.sop.triggers.facts import fits
-from scrm.sop.turns import NONE, Turn, end_wait
+from scrm.sop.turns import NONE, Turn, choose_arm, end_wait
 
 # At one moment steps come due first, then tasks run out, then members tap.
 _DUE, _EXPIRE, _CONFIRM, _RESUME = 0, 1, 2, 3
@@ -407,8 +407,7 @@ class Simulation:
         if isinstance(part, Wait):
             return self._wait(walk, fork, part, now)
         if isinstance(part, Split):
-            chosen = chance.choose([arm.share for arm in part.arms], f"{walk.spread_key}/{part.id}")
-            return Turn(fork.targets[chosen], part.arms[chosen].name)
+            return choose_arm(fork, part, walk.due(fork))
         return self._branch(walk, fork, part, now)
 
     def _wait(self, walk: Walk, fork: Fork, wait: Wait, now: datetime) -> Turn:
