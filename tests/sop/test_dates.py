@@ -5,8 +5,8 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import delete, insert, update
 from sqlalchemy import event as hooks
-from sqlalchemy import insert, update
 
 from scrm.events import event
 from scrm.membership.models import points_account
@@ -16,9 +16,11 @@ from scrm.sop.calendar import dates
 from scrm.sop.calendar import store as calendar_store
 from scrm.sop.calendar import ticks as calendar_ticks
 from scrm.sop.calendar.tables import date_watch
-from scrm.sop.models import task
+from scrm.sop.members import tasks
+from scrm.sop.models import step_run, task
 from scrm.sop.shelf import playbooks_of
-from tests.sop.shop import Customer, Shop, Trigger, at, playbook_of, step
+from scrm.sop.store import end_step_runs
+from tests.sop.shop import Content, Customer, Shop, Trigger, at, playbook_of, step
 
 
 def birthday(*steps: Any, **more: Any) -> Any:
@@ -30,11 +32,14 @@ def birthday(*steps: Any, **more: Any) -> Any:
     return playbook_of(*steps, key="birthday", trigger=trigger, run_key="person+year", **more)
 
 
-async def set_field(shop: Shop, who: Customer, value: str, key: str = "birthday") -> None:
+async def set_field(shop: Shop, who: Customer, value: str | None, key: str = "birthday") -> None:
     row = {"value": value, "text_value": value, "changed_at": shop.clock.now()}
 
     def write(conn: Any) -> None:
         mine = person_field.c.person_id == who.person_id, person_field.c.key == key
+        if value is None:
+            conn.execute(delete(person_field).where(*mine))
+            return
         if not conn.execute(update(person_field).where(*mine).values(**row)).rowcount:
             conn.execute(insert(person_field).values(person_id=who.person_id, key=key, **row))
 
@@ -101,7 +106,8 @@ async def test_who_has_a_birthday_hears_of_it_once_a_year_and_not_again_when_it_
     await shop.pass_until("03-05 11:00")
     assert len(await shop.tasks()) == 2
     # Greeted, and the birthday turns out to be tomorrow.
-    await shop.change(task, who.person_id, state="sent")
+    (greeting,) = await shop.tasks(task.c.person_id == who.person_id)
+    await tasks.finish(shop.services, who.userid, greeting.id)
     await set_field(shop, who, "1990-03-06")
     await told(shop)
     await shop.pass_until("03-08 12:00")
@@ -128,6 +134,45 @@ async def test_a_birthday_that_is_put_in_late_still_counts_and_a_moved_one_ends_
     await told(shop)
     _, run = await shop.runs()
     assert (run.run_key, run.anchor_at) == (f"person+year:{who.person_id}@2026", at("03-08 00:00"))
+
+
+async def test_a_birthday_that_is_taken_away_is_no_reason_any_more_and_put_back_it_is(shop: Shop) -> None:
+    await shop.run(birthday())
+    who = await shop.meet()
+    await set_field(shop, who, "1990-03-04")
+    await told(shop)
+    await set_field(shop, who, None)
+    shop.clock.advance(hours=2)
+    await told(shop)
+    (run,) = await shop.runs()
+    assert (run.state, run.ended_reason) == ("exited", "生日被清空")
+    await set_field(shop, who, "1990-03-04")
+    shop.clock.advance(hours=2)
+    await told(shop)
+    await shop.pass_until("03-04 11:30")
+    assert [row.person_id for row in await shop.tasks()] == [who.person_id]
+
+
+@pytest.mark.parametrize("channel", ["K", "M"])
+async def test_who_was_greeted_on_whatever_way_is_not_greeted_again_when_his_birthday_is_mended(
+    shop: Shop, channel: str
+) -> None:
+    more: dict[str, Any] = {"options": {"to": "sms"}} if channel == "K" else {}
+    greet = step("greet", "D+0 09:00-11:00", channel, content=Content(text="生日快乐"), **more)
+    await shop.run(birthday(greet, step("later", "D+6")))
+    who = await shop.meet()
+    await set_field(shop, who, "1990-03-05")
+    await told(shop)
+    await shop.pass_until("03-05 00:05")
+    await told(shop)
+    await shop.pass_until("03-05 11:30")
+    (said,) = await shop.rows(step_run)
+    await shop.services.db.write(end_step_runs, [said.id], "done", "", now=shop.clock.now())
+    await set_field(shop, who, "1990-03-08")
+    for moment in ("03-05 14:00", "03-08 00:05", "03-08 12:00"):
+        await told(shop)
+        await shop.pass_until(moment)
+    assert len(await shop.rows(step_run)) == len(await shop.runs()) == 1
 
 
 async def test_days_asleep_are_made_up_for_but_no_season_and_no_pause(shop: Shop) -> None:

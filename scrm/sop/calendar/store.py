@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, func, literal_column, or_, select, update
 
 from scrm.db import upsert
+from scrm.events import event
 from scrm.membership.models import points_account
 from scrm.profiles.conditions import tree as conditions
 from scrm.profiles.models import follow_user, person, person_field, person_stat
@@ -15,8 +16,9 @@ from scrm.profiles.own_fields.tables import custom_field
 from scrm.sop import exits
 from scrm.sop.calendar import dates
 from scrm.sop.calendar.tables import date_watch, schedule_fire
+from scrm.sop.guards.answers import PUSHES
 from scrm.sop.members import task_store
-from scrm.sop.models import enrolment, playbook_version, task
+from scrm.sop.models import enrolment, playbook_version, step_run
 
 PAGE = 500
 
@@ -110,27 +112,45 @@ def list_level_ends(conn: Connection, days: Sequence[date], zone: ZoneInfo, *, a
 
 
 def list_runs_of_changed(conn: Connection, kind: dates.Kind, keys: Sequence[str], since: datetime) -> list[Row[Any]]:
-    """The runs of these playbooks that go on though their person's date was changed since: with its `text_value`."""
+    """The runs that a date began and that go on though their person's was changed since: with its `text_value`.
+
+    None is one that was taken away.
+    """
+    mine = and_(person_field.c.person_id == enrolment.c.person_id, person_field.c.key.in_(kind.fields))
     query = (
-        select(enrolment.c.id, enrolment.c.run_key, enrolment.c.anchor_at, person_field.c.text_value)
-        .join(person_field, person_field.c.person_id == enrolment.c.person_id)
+        select(
+            enrolment.c.id,
+            enrolment.c.run_key,
+            enrolment.c.anchor_at,
+            enrolment.c.event_id,
+            person_field.c.text_value,
+        )
+        .join(event, and_(event.c.id == enrolment.c.event_id, event.c.name == dates.EVENT))
+        .outerjoin(person_field, mine)
         .where(
             enrolment.c.playbook_key.in_(list(keys)),
             enrolment.c.state.in_(("active", "paused", "queued")),
-            person_field.c.key.in_(kind.fields),
-            person_field.c.changed_at > since,
+            or_(person_field.c.person_id.is_(None), person_field.c.changed_at > since),
         )
     )
     return list(conn.execute(query))
 
 
+# What reached the customer, or may have; a call of another system is under way as soon as it is decided.
+_SAID: ColumnElement[bool] = and_(
+    step_run.c.channel.in_(sorted(PUSHES)),
+    or_(step_run.c.state.in_(("done", "unknown")), and_(step_run.c.channel == "K", step_run.c.state == "intent")),
+)
+
+
 def end_moved_runs(conn: Connection, runs: Sequence[Row[Any]], reason: str, now: datetime) -> None:
-    """End them and take their tasks back; the key of one that has said nothing yet is free again."""
+    """End them and take their tasks back; one that has said nothing yet may begin anew, on the same day too."""
     ids = [run.id for run in runs]
     if not ids:
         return
-    sent = select(task.c.enrolment_id).where(task.c.enrolment_id.in_(ids), task.c.state == "sent")
-    greeted = set(conn.scalars(sent))
+    greeted = set(conn.scalars(select(step_run.c.enrolment_id).where(step_run.c.enrolment_id.in_(ids), _SAID)))
+    told = {run.event_id for run in runs if run.id not in greeted}
+    conn.execute(update(event).where(event.c.id.in_(told)).values(once=None))
     for run in runs:
         values: dict[str, Any] = {"state": "exited", "ended_reason": reason, "ended_at": now, "due_at": None}
         if run.id not in greeted:

@@ -96,7 +96,8 @@ def _end_moved(conn: Connection, told_of: _ToldOf, keys: Sequence[str], since: d
         texts = {text for meant in dates.meanings(day, lunar=lunar, yearly=yearly) for text in meant.texts}
         if run.text_value not in texts:
             moved.append(run)
-    store.end_moved_runs(conn, moved, f"{kind.title}改了日期", now)
+    store.end_moved_runs(conn, [run for run in moved if run.text_value], f"{kind.title}改了日期", now)
+    store.end_moved_runs(conn, [run for run in moved if not run.text_value], f"{kind.title}被清空", now)
     return len(moved)
 
 
