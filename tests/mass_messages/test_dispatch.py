@@ -1,6 +1,7 @@
 """At WeCom's edge: crashes, refusals, reminders, and what others send."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,8 +11,8 @@ from scrm.mass_messages import acts, dispatch, plan, results
 from scrm.mass_messages.audience import Audience
 from scrm.profiles.models import member
 from scrm.sandbox.confirming import confirm_mass_message, send_personal_mass_message
-from scrm.wecom.customer_messages import Created
-from scrm.wecom.errors import WeComUnreachable
+from scrm.wecom.customer_messages import Created, GroupMsg
+from scrm.wecom.errors import WeComError, WeComUnreachable
 from scrm.work import queue
 from tests.fakes.deaths import killed_after, killed_before
 from tests.mass_messages.conftest import LINA, House, send
@@ -52,30 +53,54 @@ async def _die_before_the_call(house: House, monkeypatch: pytest.MonkeyPatch) ->
             await house.settle()
 
 
-async def _lose_the_answer(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def _lose_the_answer(house: House, monkeypatch: pytest.MonkeyPatch, error: WeComError | None = None) -> None:
     """WeCom made it, and its answer never came."""
     messages = house.services.wecom.customer_messages
     make = messages.add_msg_template
 
     async def make_and_fail(**body: Any) -> Created:
         await make(**body)
-        raise WeComUnreachable("TimeoutError")
+        raise error or WeComUnreachable("TimeoutError")
 
     with monkeypatch.context() as patch:
         patch.setattr(messages, "add_msg_template", make_and_fail)
         await house.settle()
 
 
-@pytest.mark.parametrize("break_off", [_die_after_the_call, _die_before_the_call, _lose_the_answer])
+async def _be_told_it_is_busy(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """-1 says nothing about whether it was made (doc 90313)."""
+    await _lose_the_answer(house, monkeypatch, WeComError(-1, "system busy"))
+
+
+async def _be_listed_late(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """WeCom makes messages in its own time: for two minutes its list knows nothing of it."""
+    await _lose_the_answer(house, monkeypatch)
+    messages, since = house.services.wecom.customer_messages, house.clock.now()
+    listed = messages.get_groupmsg_list_v2
+
+    async def list_late(*args: Any, **more: Any) -> AsyncIterator[GroupMsg]:
+        async for each in listed(*args, **more):
+            if house.clock.now() - since > timedelta(minutes=2):
+                yield each
+
+    monkeypatch.setattr(messages, "get_groupmsg_list_v2", list_late)
+
+
+@pytest.mark.parametrize(
+    "break_off", [_die_after_the_call, _die_before_the_call, _lose_the_answer, _be_told_it_is_busy, _be_listed_late]
+)
 async def test_after_a_crash_nothing_is_made_twice_and_nothing_is_forgotten(
     house: House, monkeypatch: pytest.MonkeyPatch, break_off: Break
 ) -> None:
     xiaoman = await house.meet("xiaoman")
-    # The same words to others, by hand and by another system: neither is ours.
+    # The same words to others by another system, of another member and of her own: neither is ours.
     other = await house.meet("other", "WuHao")
-    await house.services.wecom.customer_messages.add_msg_template(
-        sender="WuHao", external_userids=[other], text="我是顾问"
-    )
+    stranger = house.sandbox.add_wechat_user("stranger", "stranger").external_userid
+    house.sandbox.add_contact_seed("stranger", "lina")
+    for sender, customer in (("WuHao", other), ("lina", stranger)):
+        await house.services.wecom.customer_messages.add_msg_template(
+            sender=sender, external_userids=[customer], text="我是顾问"
+        )
     message_id = await plan.create(house.services, LINA, text="我是{{ 员工姓名 }}")
     await break_off(house, monkeypatch)
     # Called otherwise meanwhile: what was said then is still known as ours.

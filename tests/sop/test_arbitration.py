@@ -14,6 +14,7 @@ from scrm.profiles.merge import Act
 from scrm.profiles.models import follow_user, follow_user_tag, member, person
 from scrm.profiles.stop_list import add_to_stop_list
 from scrm.profiles.store import save_member
+from scrm.sop import ledger
 from scrm.sop.guards import arbitration, house
 from scrm.sop.guards.answers import HOLDOUT_FROM
 from scrm.sop.members import owners, tasks
@@ -61,9 +62,10 @@ async def test_of_two_marketing_steps_on_one_day_one_is_put_off_and_says_why(sho
     await shop.run(expiring, birthday)
     who = await shop.meet()
     await shop.happens("order.delivered", who, key="taobao/shop/1")
-    await shop.pass_until("03-03 11:00")
+    await shop.pass_until("03-03 10:59")
     waiting = next(run for run in await shop.runs() if run.playbook_key == "points")
     assert waiting.held_reason == "当天还有更重要的：“剧本 birthday”"
+    assert waiting.due_at >= at("03-04 10:00")
     await shop.pass_until("03-03 16:00")
     await send_all(shop)
     assert [task.step_id for task in await shop.tasks()] == ["birthday"]
@@ -79,6 +81,8 @@ async def test_what_anybody_sent_counts_and_after_three_in_a_week_it_is_enough(s
     who = await shop.meet()
     for day in (0, 1, 2):
         await tell(shop, "mass_message.sent", who, title="三月上新", origin="personal" if day else "corp")
+        # What a step sends is counted with its step, not once more by its result.
+        await tell(shop, "mass_message.sent", who, title="剧本的群发", origin="playbook")
         shop.clock.advance(days=1)
     await shop.happens("order.delivered", who, key="taobao/shop/1")
     await shop.pass_time(hours=1)
@@ -92,6 +96,23 @@ async def test_what_anybody_sent_counts_and_after_three_in_a_week_it_is_enough(s
     assert checks["频控"] == "上一条营销消息：3月4日 10:00，7 天内 2 次（上限 3 次），30 天内 3 次（上限 8 次）"
     assert all(check.ok for check in checks_of(decided.facts))
     assert opened.state == "open"
+
+
+async def test_what_a_member_sends_by_hand_counts_but_not_what_a_customer_asked_for(shop: Shop) -> None:
+    await shop.run(care("offer", step("offer", "T0+1h", ttl=timedelta(days=3))))
+    for name, once in (("问订单的", "card:orders:7"), ("收到券的", "card:coupons:7")):
+        who = await shop.meet(name)
+        row = {"kind": "chat", "userid": "lina", "external_userid": who.external_userid, "once": f"{once}:{name}"}
+        sent = row | {"decided_at": shop.clock.now(), "sent_at": shop.clock.now(), "outcome": "sent", "content": {}}
+        await shop.services.db.write(ledger.add_send, sent)
+        await shop.happens("order.delivered", who, key=f"taobao/shop/{name}")
+    await shop.pass_time(hours=1)
+    asked, given = await shop.runs()
+    assert (asked.held_reason, given.held_reason) == (
+        "",
+        "3月2日 10:00 已有员工从侧边栏发的消息，24 小时内不再打扰",
+    )
+    assert [row.person_id for row in await shop.tasks()] == [asked.person_id]
 
 
 async def test_a_notice_and_a_playbook_without_caps_are_not_held_back(shop: Shop) -> None:
@@ -203,7 +224,11 @@ async def test_a_paused_run_that_was_inherited_goes_on_with_the_new_member(shop:
         return await shop.services.db.write(write)
 
     if when == "before it is paused":
+        # A tap that nobody confirmed was the old member's: it does not keep the new one waiting.
+        (tapped,) = await shop.tasks()
+        await tasks.release(shop.services, "lina", tapped.id)
         assert await inherit() == HandedOver(runs=1, tasks=1)
+        assert [(row.userid, row.released_at) for row in await shop.tasks()] == [("meiqi", None)]
     await shop.happens("refund.opened", who, key="taobao/shop/1")
     await shop.settle()
     assert [task.state for task in await shop.tasks()] == ["withdrawn"]
@@ -219,6 +244,29 @@ async def test_a_paused_run_that_was_inherited_goes_on_with_the_new_member(shop:
     await send_all(shop)
     await shop.pass_until("03-12 11:00")
     assert [(task.step_id, task.userid) for task in await shop.tasks()][-1] == ("offer", "meiqi")
+
+
+async def test_a_refund_of_long_ago_that_an_import_brings_pauses_nothing(shop: Shop) -> None:
+    await shop.run(journey("second", step("offer", "T0+1h")))
+    who = await shop.add()
+    await shop.happens("refund.opened", who, key="taobao/shop/1", facts={"historic": True})
+    await shop.pass_time(hours=1)
+    assert (await states(shop), await shop.steps()) == ({"second": "active"}, {"offer": "waiting"})
+
+
+async def test_a_pause_makes_a_wait_longer_by_its_own_length(shop: Shop) -> None:
+    wait = Wait("paid", timedelta(days=3), "order.paid", came=())
+    await shop.run(replace(journey("first", step("ask", "T0+1h")), parts=(wait,)))
+    who = await shop.add()
+    await shop.pass_time(hours=20)
+    await shop.happens("refund.opened", who, key="taobao/shop/1")
+    await shop.pass_time(hours=4)
+    await shop.happens("refund.closed", who, key="taobao/shop/1")
+    await shop.pass_time(days=7, hours=1)
+    (run,) = await shop.runs()
+    # Of its three days twenty hours were over.
+    assert (run.state, run.awaits) == ("active", "order.paid")
+    assert run.due_at - shop.clock.now() == timedelta(days=3) - timedelta(hours=20)
 
 
 async def test_a_case_that_takes_too_long_ends_what_it_paused(shop: Shop) -> None:
@@ -290,6 +338,7 @@ async def test_nobody_is_advertised_to_while_he_talks_with_us(shop: Shop) -> Non
     await shop.run(care("offer", step("offer", "T0+1h")))
     who = await shop.meet()
     await shop.happens("order.delivered", who, key="taobao/shop/1")
+    await tell(shop, "talk.answered", who)  # what was asked before
     shop.clock.advance(minutes=50)
     await tell(shop, "kf.message", who)
     await shop.pass_time(minutes=10)
@@ -338,6 +387,20 @@ async def test_journeys_come_one_after_the_other_and_count_from_their_turn(shop:
     # Its first day would be the 5th; what the first one sent at noon on the 4th keeps it off until the 6th.
     await shop.pass_until("03-06 12:00")
     assert [task.step_id for task in await shop.tasks()] == ["hello", "offer", "care"]
+
+
+async def test_of_those_who_queue_the_more_important_one_comes_first(shop: Shop) -> None:
+    ask = step("ask", "T0+1h")
+    await shop.run(journey("first", ask), journey("promotion", ask, priority="P4"))
+    who = await shop.add()
+    later = journey("care", ask, trigger=Trigger("contact.confirmed"))
+    await shop.run(later)
+    await shop.happens("contact.confirmed", who)
+    assert await states(shop) == {"first": "active", "promotion": "queued", "care": "queued"}
+    await shop.pass_time(hours=1)
+    await send_all(shop)
+    await shop.pass_time(hours=1)
+    assert await states(shop) == {"first": "done", "promotion": "queued", "care": "active"}
 
 
 async def test_whose_turn_comes_is_asked_again_and_nobody_waits_for_ever(shop: Shop) -> None:
@@ -462,6 +525,34 @@ async def test_who_is_held_out_hears_nothing_is_still_measured_and_stays_so_afte
     await shop.happens("order.paid", other, key="taobao/shop/1")
     assert {run.state for run in await shop.runs()} == {"goal", "merged"}
     assert await shop.tasks() == []
+
+
+async def test_who_was_left_alone_once_is_so_with_every_order_and_under_the_number_he_was_joined_to(shop: Shop) -> None:
+    book = care("offer", step("offer", "T0+1h"), holdout=1.0)
+    await shop.run(book)
+    alone, other, third = await shop.meet(), await shop.meet("二"), await shop.meet("三")
+    await shop.happens("order.delivered", alone, key="taobao/shop/1")
+    # From now on chance leaves hardly anybody out.
+    await shop.run(replace(book, version=2, holdout=0.000001))
+    await shop.happens("order.delivered", alone, key="taobao/shop/2")
+    await shop.happens("order.delivered", third, key="taobao/shop/3")
+    await shop.services.db.write(join, other.person_id, alone.person_id, Act("boss", "同一人"), now=shop.clock.now())
+    await shop.happens("order.delivered", other, key="taobao/shop/4")
+    await shop.pass_time(hours=1)
+    assert [run.is_holdout for run in await shop.runs()] == [True, True, False, True]
+    assert [row.person_id for row in await shop.tasks()] == [third.person_id]
+
+
+async def test_who_is_left_alone_keeps_no_journey_waiting_and_no_case_pauses_him(shop: Shop) -> None:
+    """He is only measured: what is done with the others must not change how."""
+    goal = Goal("order.paid", timedelta(days=7))
+    await shop.run(
+        journey("first", step("offer", "D+3"), goal=goal, holdout=1.0), journey("second", step("ask", "T0+1h"))
+    )
+    who = await shop.add()
+    assert await states(shop) == {"first": "active", "second": "active"}
+    await shop.happens("refund.opened", who, key="taobao/shop/1")
+    assert await states(shop) == {"first": "active", "second": "paused"}
 
 
 async def test_the_house_s_share_begins_with_a_playbook_s_two_hundredth_customer(shop: Shop) -> None:

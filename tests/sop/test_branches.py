@@ -149,6 +149,9 @@ async def test_an_event_that_came_before_the_wait_does_not_end_it(shop: Shop) ->
     await shop.pass_until("03-02 12:00")
     (run,) = await shop.runs()
     assert (run.awaits, run.arms) == ("order.paid", {})
+    await shop.pass_until("03-05 12:00")
+    (run,) = await shop.runs()
+    assert run.arms == {"paid": "没等到"}
 
 
 async def test_a_run_of_one_order_looks_back_for_what_has_come_to_it_already(shop: Shop) -> None:

@@ -95,6 +95,23 @@ def test_a_lunar_birthday_has_one_day_in_every_lunar_year() -> None:
     assert found == {each: [day] for each, day in born.items()}
 
 
+def test_a_leap_month_is_nobodys_birthday() -> None:
+    """2025 has a sixth month and a leap sixth month, and everybody one birthday."""
+    found: dict[str, list[str]] = {"1990-08-01": [], "1987-08-01": [], "农历六月十一": [], "农历闰六月十一": []}
+    for number in range(384):
+        day = date(2025, 1, 29) + timedelta(days=number)
+        for meant in dates.meanings(day, lunar=True, yearly=True):
+            for each in found.keys() & set(meant.texts):
+                found[each].append(day.isoformat())
+    # 六月十一, and 闰六月初七 of 1987 in the sixth month.
+    assert found == {
+        "1990-08-01": ["2025-07-05"],
+        "1987-08-01": ["2025-07-01"],
+        "农历六月十一": ["2025-07-05"],
+        "农历闰六月十一": ["2025-07-05"],
+    }
+
+
 async def test_who_has_a_birthday_hears_of_it_once_a_year_and_not_again_when_it_is_mended(shop: Shop) -> None:
     await shop.run(birthday())
     who, leap, other = await shop.meet("小满"), await shop.meet("阿闰"), await shop.meet("路人")

@@ -141,6 +141,19 @@ async def test_the_estimate_counts_who_would_have_entered(db: Database) -> None:
     assert buyers.audience == 0
 
 
+async def test_who_entered_counts_only_while_the_same_people_enter(db: Database) -> None:
+    narrow = TEXT.replace("exit_if: none", "exit_if: none\nenter_if: {field: person.paid_orders, op: gte, value: 1}")
+    await publish_text(db, narrow)
+    await db.write(meet, 6)
+    later = NOW + timedelta(days=31)
+    same = await db.read(estimate, parse_playbook(narrow.replace("您好}", "您好呀}"), file_name="hello"), later)
+    assert (same.audience, same.is_counted) == (0, True)
+    wider = await db.read(estimate, parse_playbook(TEXT, file_name="hello"), NOW)
+    assert (wider.audience, wider.is_counted) == (6, False)
+    wider = await db.read(estimate, parse_playbook(TEXT, file_name="hello"), later)
+    assert not wider.is_counted
+
+
 async def test_the_estimate_of_a_schedule_is_its_segment(db: Database) -> None:
     await db.write(meet, 6)
     orders = {"field": "person.paid_orders", "op": "eq", "value": 0}

@@ -64,3 +64,10 @@ def test_a_goal_may_ask_what_its_event_says() -> None:
     other = Event("order.paid", NOON + timedelta(days=2), 12, facts={"sku": "S2"}, id=3)
     assert goal_reached(Goal("order.paid", where={"sku": ("S1",)}), run, [other, bought]) is bought
     assert goal_reached(Goal("order.paid", where={"sku": ("S1",)}), run, [other]) is None
+
+
+def test_a_goal_that_is_reached_too_late_is_not_this_runs() -> None:
+    run = Run("person:12", "lina", "wm1", 1, NOON)
+    goal = Goal("order.paid", timedelta(days=7))
+    paid = [Event("order.paid", NOON + timedelta(days=days), 12, id=2) for days in (7, 7.01)]
+    assert [goal_reached(goal, run, [each]) is each for each in paid] == [True, False]

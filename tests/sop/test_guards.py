@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrm.sop.guards import answers as guards
-from scrm.sop.guards.answers import Touch
+from scrm.sop.guards.answers import GuardFacts, Touch
 from scrm.sop.members.reminders import choose_told
 from scrm.sop.reasons.explain import checks_of
 from scrm.sop.schema import Caps, Window
@@ -30,6 +30,9 @@ def test_a_playbook_inherits_the_house_s_quiet_hours_or_brings_its_own() -> None
 def test_complaints_know_no_quiet_hours_and_parcel_notices_may_come_until_ten() -> None:
     assert guards.quiet_hours(playbook_of(ASK, priority="P0"), ASK, HOUSE) is None
     assert guards.quiet_hours(playbook_of(ASK, priority="P1"), ASK, HOUSE) == Window(time(22, 0), time(9, 0))
+    # A house that is awake until one is not quiet for its notices at ten.
+    late = House(HOUSE.zone, Window(time(1, 0), time(8, 0)))
+    assert guards.quiet_hours(playbook_of(ASK, priority="P1"), ASK, late) == late.quiet
 
 
 def test_hours_that_an_author_wrote_hold_for_complaints_too() -> None:
@@ -57,6 +60,19 @@ def test_a_step_waits_for_the_first_moment_that_suits_window_and_night() -> None
     assert at("03-03 21:00") <= moment < at("03-03 22:00")
     assert guards.next_moment(ASK, NIGHT, at("03-02 23:00"), HOUSE, "key") == at("03-03 09:00")
     assert guards.next_moment(ASK, NIGHT, at("03-02 12:00"), HOUSE, "key") == at("03-02 12:00")
+    # Its window opens in the night, and what is left of it after the night counts.
+    early = step("ask", "T0", window="07:00-09:30")
+    assert guards.next_moment(early, NIGHT, at("03-02 20:00"), HOUSE, "key") == at("03-03 09:00")
+
+
+@pytest.mark.parametrize(
+    ("priority", "brake", "braked"), [("P3", "", True), ("P3", "none", False), ("P2", "", True), ("P1", "", False)]
+)
+def test_a_case_brakes_all_but_notices_and_what_goes_on_in_spite_of_brakes(
+    priority: str, brake: str, braked: bool
+) -> None:
+    book = playbook_of(ASK, priority=priority, guards=Guards(brake=brake) if brake else Guards())
+    assert bool(guards.braked(book, GuardFacts(case="客户有退款在处理中"))) is braked
 
 
 @pytest.mark.parametrize(

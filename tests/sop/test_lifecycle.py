@@ -233,6 +233,36 @@ async def test_who_waits_on_a_deleted_step_goes_on_to_the_next_one_that_is_left(
         assert [each for each in steps if each != "gone"] == ["ask", "last", "extra"]
 
 
+async def test_who_stands_still_moves_to_the_new_version_and_still_goes_on_when_it_runs_again(shop: Shop) -> None:
+    await shop.run(playbook_of(step("ask", "T0+1h"), step("gone", "D+1")))
+    await shop.add()
+    complains = await shop.add("投诉的")
+    await shop.happens("refund.opened", complains, key="taobao/shop/1")
+    why = (await shop.runs())[1].held_reason
+    await act(shop, lifecycle.pause, hold=True)
+    await shop.run(playbook_of(step("ask", "T0+1h"), step("new", "D+1"), version=2))
+    assert await move(shop) == 2
+    # Each still knows why: the one is waked with his playbook, the other when his case is closed.
+    assert [(run.version, run.state, run.held_reason) for run in await shop.runs()] == [
+        (2, "paused", ""),
+        (2, "paused", why),
+    ]
+    assert "售后" in why
+    await act(shop, lifecycle.resume, shift=True)
+    await shop.pass_until("03-03 18:00")
+    assert [row.step_id for row in await shop.tasks()] == ["ask", "new"]
+
+
+async def test_a_version_that_is_out_of_date_takes_nobody_over(shop: Shop) -> None:
+    await shop.run(playbook_of(step("ask", "T0+1h")))
+    await shop.add()
+    await shop.run(playbook_of(step("wrong", "T0+1h"), version=2))
+    job = migrate_runs.Job(shop.services.memory[Published], house_of(shop.services), KEY, 2, restarts=False)
+    await shop.run(playbook_of(step("ask", "T0+1h"), step("more", "D+1"), version=3))
+    assert await shop.services.db.write(migrate_runs.move_slice, job, "active", 0, shop.clock.now()) is None
+    assert [run.version for run in await shop.runs()] == [1]
+
+
 async def test_those_past_the_end_get_a_step_that_is_added_there(shop: Shop) -> None:
     await shop.run(playbook_of(step("ask", "T0+1h", ttl=timedelta(days=5))))
     await shop.add()

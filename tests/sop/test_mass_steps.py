@@ -7,113 +7,32 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
 from sqlalchemy import Connection
 
-from scrm.app import open_services
 from scrm.content.media.library import add_original
 from scrm.mass_messages import dispatch, plan, results
 from scrm.mass_messages.audience import Audience
 from scrm.mass_messages.models import mass_message_part
-from scrm.profiles import store as profiles
 from scrm.profiles.models import follow_user, member
-from scrm.sandbox import Sandbox, SandboxConfig, make_routes
-from scrm.sandbox.confirming import confirm_mass_message
-from scrm.sop import store
 from scrm.sop.channels import mass
 from scrm.sop.mass import carry_out, making, recalling, watch
 from scrm.sop.members import task_store
 from scrm.sop.members.hand_over import hand_over
-from scrm.sop.models import enrolment, send, step_run
+from scrm.sop.models import send, step_run
 from scrm.sop.rehearsal.rehearse import run_tests
 from scrm.sop.schema import Channel, Content, Step, Trigger, When
 from scrm.sop.text.parse import parse_playbook
 from scrm.work import queue
 from tests.content.media.test_library import PNG
-from tests.fakes import wecom as fake
 from tests.fakes.clock import FakeClock
 from tests.fakes.deaths import killed_after, killed_before, revive
-from tests.sop.shop import Customer, Shop, playbook_of, step
-from tests.world import make_settings
-
-TEXT = Content(text="{{ shop }}秋季上新，我是{{ staff }}")
+from tests.sop.mass_shop import TEXT, MassShop, leave, m_step, open_mass_shop
+from tests.sop.shop import Customer, Shop, playbook_of
 
 
 class Killed(BaseException):
     """The process ends here: nobody catches it."""
-
-
-class MassShop(Shop):
-    """The shop in front of a sandbox, whose members confirm when a test says so."""
-
-    sandbox: Sandbox
-
-    async def meet(self, name: str = "小满", userid: str = "lina", **more: Any) -> Customer:
-        user = self.sandbox.add_wechat_user(name, name)
-        self.sandbox.add_contact_seed(name, userid)
-
-        def know(conn: Connection) -> Customer:
-            now = self.clock.now()
-            known = profiles.ensure_contact(conn, user.external_userid, now=now)
-            relation = {"userid": userid, "external_userid": user.external_userid, "person_id": known.person_id}
-            conn.execute(follow_user.insert().values(**relation, followed_at=now))
-            row = {"userid": userid, "folded": userid.lower(), "name": userid, "role": "manager"}
-            if conn.execute(member.select().where(member.c.userid == userid)).first() is None:
-                conn.execute(member.insert().values(**row))
-            return Customer(known.person_id, user.external_userid, userid)
-
-        return await self.services.db.write(know)
-
-    async def crowd(self, count: int, userid: str = "lina", start: int = 0) -> list[Customer]:
-        """So many customers add a member at the same time."""
-        people = [await self.meet(f"c{start + number}-{userid}", userid) for number in range(count)]
-        for who in people:
-            await self.publish("contact.added", who)
-        await self.services.worker.drain()
-        return people
-
-    async def settle(self) -> None:
-        """Everything that is due now is done, and results that are due are asked for."""
-        while await self.services.worker.drain() + await self.tick():
-            pass
-        await results.poll(self.services)
-        while await self.services.worker.drain() + await self.tick():
-            pass
-
-    async def states(self) -> dict[str, int]:
-        """How many steps are in each state."""
-        counted: dict[str, int] = {}
-        for row in await self.rows(step_run):
-            counted[row.state] = counted.get(row.state, 0) + 1
-        return counted
-
-    async def reasons(self) -> set[str]:
-        return {row.reason for row in await self.rows(step_run)}
-
-    @property
-    def made(self) -> list[Any]:
-        return list(self.sandbox.world.sending.mass_messages.values())
-
-    @property
-    def living(self) -> list[Any]:
-        return [made for made in self.made if not made.is_cancelled]
-
-    @property
-    def received(self) -> dict[str, int]:
-        """How many each customer really got."""
-        return {name: len(moments) for name, moments in self.sandbox.world.sending.received.items()}
-
-    def confirm(self, msgid: str, userid: str = "lina") -> None:
-        confirm_mass_message(self.sandbox, userid, msgid)
-
-
-def m_step(step_id: str = "news", at: str = "T0", **more: Any) -> Step:
-    more.setdefault("content", TEXT)
-    more.setdefault("ttl", timedelta(hours=4))
-    return step(step_id, at, "M", **more)
 
 
 @pytest.fixture
@@ -123,29 +42,8 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 async def shop(database_url: str, clock: FakeClock, tmp_path: Path) -> AsyncIterator[MassShop]:
-    port = unused_port()
-    url = f"http://127.0.0.1:{port}"
-    config = SandboxConfig(
-        fake.CORP_ID, fake.AGENT_ID, fake.SECRET, fake.TOKEN, fake.AES_KEY, f"{url}/none", f"{url}/", public_url=url
-    )
-    async with aiohttp.ClientSession() as http:
-        sandbox = Sandbox(config, clock, http)
-        sandbox.faults.member_confirms_after = None
-        for userid in ("lina", "WuHao"):
-            sandbox.add_member(userid, userid)
-        app = web.Application(client_max_size=32 * 1024 * 1024)
-        app.router.add_routes(make_routes(sandbox))
-        async with TestServer(app, port=port):
-            settings = make_settings(
-                database_url,
-                sandbox.config.base_url,
-                content={"media_dir": str(tmp_path / "media")},
-            )
-            async with open_services(settings, clock) as services:
-                shop = MassShop(services, clock, fake.FakeWeCom())
-                shop.sandbox = sandbox
-                yield shop
-            await sandbox.stop()
+    async with open_mass_shop(database_url, clock, tmp_path) as shop:
+        yield shop
 
 
 # The SQL is tested on both databases elsewhere.
@@ -198,7 +96,7 @@ async def test_after_a_kill_in_the_middle_there_is_still_one_message(
     assert len(shop.made) == 1
     await shop.services.db.write(queue.release_all)
     # Somebody leaves while nobody knows whether the message exists.
-    await shop.services.db.write(_leave, shop, people[0], "客户已付款")
+    await shop.services.db.write(leave, shop, people[0], "客户已付款")
     for _ in range(8):
         await shop.pass_time(minutes=1)
     (living,) = shop.living
@@ -218,13 +116,6 @@ async def _die_later(*args: Any) -> None:
     raise Killed
 
 
-def _leave(conn: Connection, shop: Shop, who: Customer, reason: str) -> int:
-    """As wherever a run ends: its tasks and messages are taken back."""
-    run = conn.execute(enrolment.select().where(enrolment.c.person_id == who.person_id)).one()
-    store.end_runs(conn, [(run.id, "exited", reason)], now=shop.clock.now())
-    return task_store.withdraw_tasks(conn, [run.id], reason, now=shop.clock.now())
-
-
 async def test_who_leaves_before_the_member_confirms_gets_nothing_and_the_others_get_it_once(
     shop: MassShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,12 +124,12 @@ async def test_who_leaves_before_the_member_confirms_gets_nothing_and_the_others
     await shop.settle()
     db = shop.services.db
     # While it gathers: simply taken out.
-    assert await db.write(_leave, shop, people[0], "订单已付款") == 1
+    assert await db.write(leave, shop, people[0], "订单已付款") == 1
     await shop.pass_time(seconds=61)
     (first,) = shop.made
     assert len(first.deliveries) == 3
     # While it waits for the member: stopped at WeCom, and the process dies before it is made again.
-    assert await db.write(_leave, shop, people[1], "订单已付款") == 1
+    assert await db.write(leave, shop, people[1], "订单已付款") == 1
     with monkeypatch.context() as patch:
         patch.setattr(recalling, "finish_recall", _die)
         with pytest.raises(Killed):
@@ -249,13 +140,13 @@ async def test_who_leaves_before_the_member_confirms_gets_nothing_and_the_others
     await shop.settle()
     assert shop.living == []
     # Before it is made again: left out of it.
-    assert await db.write(_leave, shop, people[2], "订单已付款") == 1
+    assert await db.write(leave, shop, people[2], "订单已付款") == 1
     await shop.pass_time(minutes=3)
     (living,) = shop.living
     assert [each.target for each in living.deliveries] == [people[3].external_userid]
     shop.confirm(living.msgid)
     # Confirmed: what is sent is sent, and nothing is made again.
-    assert await db.write(_leave, shop, people[3], "订单已付款") == 1
+    assert await db.write(leave, shop, people[3], "订单已付款") == 1
     await shop.pass_time(minutes=3)
     await shop.pass_time(hours=1)
     assert shop.received == {people[3].external_userid: 1}
@@ -329,7 +220,7 @@ async def test_killed_around_the_call_a_message_is_still_recalled(
     await shop.settle()
     await shop.pass_time(seconds=61)
     (first,) = shop.made
-    await shop.services.db.write(_leave, shop, leaves, "订单已付款")
+    await shop.services.db.write(leave, shop, leaves, "订单已付款")
     with killed(monkeypatch, "externalcontact/cancel_groupmsg_send"):
         await shop.settle()
     assert first.is_cancelled == (killed is killed_after)
@@ -517,7 +408,7 @@ async def test_several_ticks_at_once_make_one_message_for_each_customer(
     # Everybody but one leaves at once, through two doors, while the ticks go on.
     leavers = people[1:]
     await asyncio.gather(
-        *(shop.services.db.write(_leave, shop, who, "订单已付款") for who in leavers),
+        *(shop.services.db.write(leave, shop, who, "订单已付款") for who in leavers),
         *(shop.services.db.write(_leave_again, shop, who) for who in leavers),
         *(shop.tick() for _ in range(3)),
         shop.services.worker.drain(),
@@ -593,7 +484,7 @@ async def test_a_confirmation_that_shows_late_is_not_made_again(
     await shop.settle()
     await shop.pass_time(seconds=61)
     shop.confirm(shop.made[0].msgid)
-    await shop.services.db.write(_leave, shop, people[0], "订单已付款")
+    await shop.services.db.write(leave, shop, people[0], "订单已付款")
     with monkeypatch.context() as patch:
         # WeCom does not know yet what the member has just done.
         patch.setattr(carry_out, "_confirmed_at", _nothing)

@@ -160,6 +160,20 @@ async def test_who_refused_meanwhile_is_not_tried_again_and_nobody_is_at_night(s
     assert await outcome(shop) == ("skipped", "客户已拒绝接收消息")
 
 
+async def test_a_call_that_did_not_get_through_is_not_tried_again_while_a_case_is_open(
+    shop: Shop, sms: SmsService
+) -> None:
+    sms.answers = [web.Response(status=503)]
+    await shop.run(playbook_of(call(ttl=timedelta(hours=20)), step("later", "D+3")))
+    who = await shop.add()
+    await shop.settle()
+    assert len(sms.got) == 1
+    await shop.happens("refund.opened", who, key="taobao/shop/1")
+    await shop.pass_time(minutes=15)
+    assert len(sms.got) == 1
+    assert (await outcome(shop))[0] == "skipped"
+
+
 async def test_the_time_of_the_step_ends_the_tries(shop: Shop, sms: SmsService) -> None:
     sms.answers = [web.Response(status=503) for _ in range(9)]
     await shop.run(playbook_of(call(ttl=timedelta(minutes=5))))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scrm.sop.guards import house
 from scrm.sop.members import reminders, tasks
 from scrm.sop.models import send, task
 from scrm.wecom.errors import WeComError
@@ -42,6 +43,23 @@ async def test_tasks_of_one_half_hour_are_one_message(shop: Shop) -> None:
     assert (row.outcome, row.once) == ("sent", "reminder:lina:2026-03-02T03:00Z")
     await shop.pass_time(minutes=20)
     assert len(shop.wecom.called("message/send")) == 1
+
+
+async def test_beyond_the_tasks_of_a_day_nobody_is_told_until_the_next_one(shop: Shop) -> None:
+    limit = {"tasks_per_day": 2}
+    await shop.services.db.write(house.save, limit, by="boss", now=shop.clock.now())
+    await tell(shop, "小满", "阿宁")
+    await shop.pass_time(minutes=5)
+    await shop.add("林晓")
+    await shop.pass_time(hours=1)
+    await shop.pass_time(minutes=5)
+    assert len(shop.wecom.called("message/send")) == 1
+    assert sorted(row.reminder for row in await shop.tasks()) == ["sent", "sent", "spared"]
+    await shop.pass_time(days=1)
+    await shop.add("晚晚")
+    await shop.pass_time(hours=1)
+    await shop.pass_time(minutes=5)
+    assert len(shop.wecom.called("message/send")) == 2
 
 
 async def test_a_single_task_leads_to_itself(shop: Shop) -> None:

@@ -101,6 +101,16 @@ async def test_an_order_paid_between_release_and_tap_refuses_the_tap(shop: Shop,
     assert await shop.sends(_chat(task_id)) == []
 
 
+async def test_a_refund_that_nobody_has_heard_of_yet_stops_the_tap(shop: Shop, book: object) -> None:
+    who, task_id = await open_task(shop, book)
+    await shop.publish("refund.opened", who, key="taobao/shop/1")
+    with pytest.raises(Conflict, match="退款在处理中，暂停营销，任务已撤回"):
+        await tasks.release(shop.services, "lina", task_id)
+    assert [(run.state, run.held_reason) for run in await shop.runs()] == [("paused", "客户有退款在处理中，暂停营销")]
+    assert [row.state for row in await shop.tasks()] == ["withdrawn"]
+    assert await shop.sends(_chat(task_id)) == []
+
+
 async def test_a_customer_who_left_is_not_written_to(shop: Shop, book: object) -> None:
     who, task_id = await open_task(shop, book)
     await shop.lose(who, handled=False)

@@ -4,10 +4,10 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Connection, update
 
-from scrm.profiles.models import follow_user_tag, person
-from scrm.sop import content, ledger
+from scrm.profiles.models import follow_user, follow_user_tag, person
+from scrm.sop import content, enrol, ledger, store
 from scrm.sop import tick as ticking
 from scrm.sop.life.published import Published
 from scrm.sop.models import enrolment, step_run
@@ -235,6 +235,47 @@ async def test_the_end_of_a_friendship_ends_its_runs_and_takes_back_every_task_o
         who.external_userid: "exited",
         other.external_userid: "active",
     }
+
+
+async def test_what_ends_a_run_between_the_decision_and_its_record_keeps_the_step_back(shop: Shop) -> None:
+    """On SQLite deciding only reads: the one writer may have ended or moved the run by the time it is written."""
+    await shop.run(playbook_of(step("ask", "T0+1h"), exit_if={"event": "order.paid"}))
+    who = await shop.add()
+    shop.clock.advance(hours=1)
+    rules = ticking.Rules(playbooks_of(shop.services), house_of(shop.services), shop_of(shop.services))
+    is_sqlite = shop.services.db.is_sqlite
+    decided = await shop.services.db.read(ticking.decide_due, rules, shop.clock.now()) if is_sqlite else None
+    await shop.happens("order.paid", who, key="taobao/shop/1")
+    if decided is not None:
+        assert (len(decided.cases), await shop.services.db.write(ticking.record, decided)) == (1, 0)
+    await shop.settle()
+    assert await shop.tasks() == []
+    # The first ending stays: nobody is told two.
+    (run,) = await shop.runs()
+    again = [(run.id, "goal", "又一次")]
+    await shop.services.db.write(store.end_runs, again, now=shop.clock.now())
+    assert [(row.state, row.ended_reason) for row in await shop.runs()] == [("exited", "订单已付款")]
+
+
+async def test_who_comes_back_before_his_leaving_was_heard_of_keeps_the_new_run(shop: Shop) -> None:
+    await shop.run(playbook_of(step("ask", "T0+1h"), reentry_every=timedelta(hours=1)))
+    who = await shop.add()
+    shop.clock.advance(hours=2)
+    await shop.lose(who, handled=False)
+    shop.clock.advance(hours=1)
+    await shop.services.db.write(_follow_again, who.external_userid)
+    await shop.services.db.write(store.end_runs, [(1, "exited", "走了")], now=shop.clock.now())
+    rules = enrol.Rules(playbooks_of(shop.services), house_of(shop.services))
+    added = await shop.publish("contact.added", who)
+    # The later event has its turn first.
+    await shop.services.db.write(enrol.apply_event, added, rules, shop.clock.now(), "")
+    await shop.settle()
+    assert [run.state for run in await shop.runs()] == ["exited", "active"]
+
+
+def _follow_again(conn: Connection, external_userid: str) -> None:
+    mine = follow_user.c.external_userid == external_userid
+    conn.execute(update(follow_user).where(mine).values(ended_by="", ended_at=None))
 
 
 async def test_nothing_is_released_for_a_relation_that_has_ended_even_when_the_event_waits(shop: Shop) -> None:
