@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from scrm.segments.conditions import Compared, check_condition, explain, list_leaves
 
 _NOBODYS = ("不存在或已删除", "是空的")
+_NOBODY_FITS = "有一条说的不存在、已删除或是空的，整个条件谁也不满足"
 JOINTS = {"all": "同时满足", "any": "满足任意一条"}
 
 
@@ -27,7 +28,10 @@ def explain_tree(conn: Connection, tree: Any, person_id: int, now: datetime) -> 
     told = explain(conn, tree, person_id, now)
     if check_condition(tree) or len(told) != sum(1 for _ in list_leaves(tree)):
         return Place("条件有问题，谁也不会满足", False, parts=tuple(Place(each.words, False) for each in told))
-    return _place(tree, iter(told), is_below_not=False)
+    place = _place(tree, iter(told), is_below_not=False)
+    if place.parts and any(leaf.found in _NOBODYS for leaf in told):
+        return place._replace(holds=False, found=_NOBODY_FITS)
+    return place
 
 
 def _place(tree: Any, told: Iterator[Compared], *, is_below_not: bool) -> Place:

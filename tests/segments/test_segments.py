@@ -282,6 +282,9 @@ async def test_a_run_is_asked_about_its_relation_its_member_and_its_event(house:
             fits, leaves = await house.db.read(judge, tree, run, NOW + 2 * DAY)
             told = await house.db.read(partial(explain, whom=run), tree, run.person_id, NOW + 2 * DAY)
             assert (fits, leaves) == (run.key in expected, told if run.key in expected else []), tree
+    # Who asks without a beginning asks about all that happened.
+    anew = [run._replace(anchor_at=None) for run in runs]
+    assert await house.db.read(holding_for, {"no_reply": True}, anew, NOW + 2 * DAY) == {102}
     for tree in ({"not": {"trigger": "amount_fen", "value": 1}}, {"not": {"field": "relation.state", "op": "present"}}):
         assert not await house.db.read(holds, tree, ids[0], NOW)
         assert await house.db.read(audience.count, tree, NOW) == 0

@@ -431,7 +431,7 @@ def _given(dialect: str) -> FromClause:
 
 def _rows(dialect: str, whom: Sequence[Whom]) -> dict[str, Any]:
     rows = [
-        (one.key, one.person_id, one.userid, one.external_userid, to_millis(one.anchor_at) if one.anchor_at else None)
+        (one.key, one.person_id, one.userid, one.external_userid, to_millis(one.anchor_at) if one.anchor_at else 0)
         for one in whom
     ]
     if dialect == "postgresql":
