@@ -1,23 +1,20 @@
 """获客链接: links and their channels, who came, what is left of what was bought."""
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
-from functools import wraps
 from typing import Any
 
 from aiohttp import web
 from sqlalchemy import Connection
 
-from scrm.console.door import for_managers, page
+from scrm.console.door import for_managers, page, with_wecom
 from scrm.contact_ways import acquisition, ledger, link_figures, store
 from scrm.contact_ways.forms import read_draft
-from scrm.errors import Invalid, NotFound, Unavailable
+from scrm.errors import Invalid, NotFound
 from scrm.profiles.members import member_names
 from scrm.reports.lines import draw
 from scrm.reports.period import SPANS, USUAL, read_asked
 from scrm.services import SERVICES
 from scrm.wecom.acquisition import scheme_of
-from scrm.wecom.errors import WeComError
 
 routes = web.RouteTableDef()
 
@@ -27,19 +24,6 @@ WARNINGS = {
     "balance_exhausted": "获客链接的额度已用完，链接暂时不能添加客户。请到 企业微信管理后台 → 客户与上下游 → 获客助手 购买。",
     "quota_expire_soon": "有一部分获客额度快要到期，到期后作废。",
 }
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-def _with_wecom(handler: Handler) -> Handler:
-    @wraps(handler)
-    async def guarded(request: web.Request) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except WeComError as error:
-            raise Unavailable(f"企业微信没有接受：{error.text}") from error
-
-    return guarded
 
 
 @routes.get("/console/acquisition")
@@ -122,7 +106,7 @@ def _shown(found: link_figures.LinkFigures) -> dict[str, Any]:
 
 @routes.post(f"/console/acquisition/{LINK}/refresh")
 @for_managers
-@_with_wecom
+@with_wecom
 async def refresh(request: web.Request) -> web.StreamResponse:
     """Asks WeCom for the days that are shown and missing."""
     link_id, days = request.match_info["link_id"], str((await request.post()).get("days", ""))
@@ -133,7 +117,7 @@ async def refresh(request: web.Request) -> web.StreamResponse:
 
 @routes.post("/console/acquisition")
 @for_managers
-@_with_wecom
+@with_wecom
 async def make(request: web.Request) -> web.StreamResponse:
     form = await request.post()
     draft = read_draft(form)  # type: ignore[arg-type]
@@ -143,7 +127,7 @@ async def make(request: web.Request) -> web.StreamResponse:
 
 @routes.post(f"/console/acquisition/{LINK}")
 @for_managers
-@_with_wecom
+@with_wecom
 async def change(request: web.Request) -> web.StreamResponse:
     form = await request.post()
     draft = read_draft(form)  # type: ignore[arg-type]
@@ -175,7 +159,7 @@ async def add_channel(request: web.Request) -> web.StreamResponse:
 
 @routes.post(f"/console/acquisition/{LINK}/delete")
 @for_managers
-@_with_wecom
+@with_wecom
 async def delete(request: web.Request) -> web.StreamResponse:
     await acquisition.end_link(request.app[SERVICES], request.match_info["link_id"])
     raise web.HTTPSeeOther("/console/acquisition")
@@ -183,7 +167,7 @@ async def delete(request: web.Request) -> web.StreamResponse:
 
 @routes.post("/console/acquisition-quota")
 @for_managers
-@_with_wecom
+@with_wecom
 async def look_again(request: web.Request) -> web.StreamResponse:
     await acquisition.refresh_quota(request.app[SERVICES])
     raise web.HTTPSeeOther("/console/acquisition")

@@ -15,13 +15,14 @@ from scrm.access.scope import Scope, require_person
 from scrm.access.senders import sender_of
 from scrm.access.store import list_administrators
 from scrm.console import store, words
-from scrm.errors import Forbidden, ScrmError
+from scrm.errors import Forbidden, ScrmError, Unavailable
 from scrm.http import find_signed_in
 from scrm.login import login_url
 from scrm.profiles.redirects import follow
 from scrm.referrals.lists import count_waiting
 from scrm.services import SERVICES
 from scrm.sessions import SignedIn
+from scrm.wecom.errors import WeComError
 from web.render import render
 
 MANAGER = web.RequestKey("manager", SignedIn)
@@ -111,6 +112,19 @@ async def _refuse(request: web.Request, missing: str) -> web.Response:
     if member.allowed.may_enter:
         return await page(request, "refused.html", active="", status=403, **values)
     return render(request, "console/refused_staff.html", status=403, **values)
+
+
+def with_wecom(handler: Handler) -> Handler:
+    """What WeCom refuses is told in words on the page."""
+
+    @wraps(handler)
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except WeComError as error:
+            raise Unavailable(f"企业微信没有接受：{error.text}") from error
+
+    return guarded
 
 
 def scope_of(request: web.Request) -> Scope:

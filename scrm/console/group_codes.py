@@ -1,42 +1,24 @@
 """群活码 and 入群欢迎语: the addresses that lead into groups, and what greets people there."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from functools import wraps
 from typing import Any
 
 from aiohttp import web
 from sqlalchemy import Connection
 
-from scrm.console.door import MANAGER, for_managers, page
+from scrm.console.door import MANAGER, for_managers, page, with_wecom
 from scrm.contact_ways import logo
 from scrm.contact_ways.qr import picture
-from scrm.errors import Invalid, Unavailable
+from scrm.errors import Invalid
 from scrm.group_chats import code_store, figure_store, join_codes, list_store, welcome_store, welcomes
 from scrm.services import SERVICES
-from scrm.wecom.errors import WeComError
 
 routes = web.RouteTableDef()
 
 STATE = r"{state:[0-9A-Za-z][0-9A-Za-z_\-]{0,29}}"
 GROUPS_OFFERED = 300
 WHY_NOT = {"dismissed": "已解散", "expired": "即将过期", "full": "已满"}
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-def with_wecom(handler: Handler) -> Handler:
-    """What WeCom refuses is told in words on the page."""
-
-    @wraps(handler)
-    async def guarded(request: web.Request) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except WeComError as error:
-            raise Unavailable(f"企业微信没有接受：{error.text}") from error
-
-    return guarded
 
 
 @routes.get("/console/group-codes")

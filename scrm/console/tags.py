@@ -6,8 +6,7 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
-from scrm.console.door import for_managers, page
-from scrm.console.group_codes import with_wecom
+from scrm.console.door import for_managers, page, with_wecom
 from scrm.contact_ways.forms import read_words
 from scrm.errors import NotFound
 from scrm.profiles import mark_tags, tag_library, tags
