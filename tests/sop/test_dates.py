@@ -170,6 +170,23 @@ async def test_a_birthday_that_is_taken_away_is_no_reason_any_more_and_put_back_
     assert [row.person_id for row in await shop.tasks()] == [who.person_id]
 
 
+async def test_an_appointment_that_is_moved_after_its_reminder_is_reminded_of_again(shop: Shop) -> None:
+    """A date that comes once: its run is that of the day, and the old one ends."""
+    steps = step("remind", "D-1 10:00-11:00"), step("after", "D+1 10:00-11:00")
+    trigger = Trigger("date.reached", date="field.visit", lead=1)
+    await shop.run(playbook_of(*steps, key="visit", trigger=trigger, run_key="batch"))
+    who = await shop.meet()
+    await set_field(shop, who, "2026-03-04", "visit")
+    for moment in ("03-03 00:05", "03-03 12:00", "03-03 14:00", "03-06 00:05", "03-08 12:00"):
+        await shop.pass_until(moment)
+        await told(shop)
+        if moment == "03-03 12:00":
+            await set_field(shop, who, "2026-03-07", "visit")
+    assert [(run.state, run.ended_reason) for run in await shop.runs()][0] == ("exited", "visit改了日期")
+    reminded = [(row.step_id, row.created_at.date().isoformat()) for row in await shop.tasks()]
+    assert reminded == [("remind", "2026-03-03"), ("remind", "2026-03-06"), ("after", "2026-03-08")]
+
+
 @pytest.mark.parametrize("channel", ["K", "M"])
 async def test_who_was_greeted_on_whatever_way_is_not_greeted_again_when_his_birthday_is_mended(
     shop: Shop, channel: str
