@@ -64,7 +64,7 @@ async def run_event(services: Services, item: queue.Claimed) -> None:
 
 def concerns_anybody(conn: Connection, event_id: int, rules: Rules) -> bool:
     """Whether there is a run that may end or one that may begin; most events of an import are neither."""
-    event = _told(conn, event_id)
+    event = told(conn, event_id)
     if event is None:
         return False
     assert event.person_id is not None  # noqa: S101 - else there is no event
@@ -73,7 +73,7 @@ def concerns_anybody(conn: Connection, event_id: int, rules: Rules) -> bool:
     return bool(store.list_living_runs(conn, event.person_id))
 
 
-def _told(conn: Connection, event_id: int) -> Event | None:
+def told(conn: Connection, event_id: int) -> Event | None:
     """An event that speaks of a person, who may have become one with another since it was told."""
     event, became = store.find_told(conn, event_id)
     if event is None or event.person_id is None:
@@ -83,7 +83,7 @@ def _told(conn: Connection, event_id: int) -> Event | None:
 
 def apply_event(conn: Connection, event_id: int, rules: Rules, now: datetime, correlation: str) -> None:
     """Runs end before others begin: what ends one may be what begins the next."""
-    event = _told(conn, event_id)
+    event = told(conn, event_id)
     if event is None or event.person_id is None:
         return
     running = store.list_living_runs(conn, event.person_id)

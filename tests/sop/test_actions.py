@@ -9,7 +9,9 @@ from sqlalchemy import insert
 
 from scrm.commerce.coupons import store as coupons
 from scrm.commerce.models import coupon_issue
+from scrm.joining import join
 from scrm.membership.models import points_movement
+from scrm.profiles.merge import Act
 from scrm.profiles.models import member, person, person_field
 from scrm.sop.actions import ACTIONS, find_action
 from scrm.sop.models import enrolment, step_run, task
@@ -130,6 +132,29 @@ async def test_one_playbook_begins_another_about_the_same_order(shop: Shop) -> N
         ("paid", "order:taobao/shop/1"),
         ("care", "order:taobao/shop/1"),
     ]
+
+
+@on_sqlite
+async def test_what_a_playbook_does_to_others_reaches_who_was_joined_with_another_meanwhile(shop: Shop) -> None:
+    await shop.run(
+        playbook_of(step("ask", "T0"), key="other"),
+        playbook_of(step("ask", "T0"), key="care", trigger=Trigger("refund.opened"), run_key="order"),
+        acting(
+            {"stop_playbook": "other"},
+            {"start_playbook": "care"},
+            key="paid",
+            trigger=Trigger("order.paid"),
+            run_key="order",
+        ),
+    )
+    who, kept = await shop.add(), await shop.meet("同一人")
+    await shop.happens("order.paid", who, key="taobao/shop/1")
+    await shop.tick()
+    await shop.services.db.write(join, kept.person_id, who.person_id, Act("boss", "同一人"), now=shop.clock.now())
+    await shop.settle()
+    runs = {run.playbook_key: (run.state, run.person_id) for run in await shop.runs()}
+    assert runs["other"] == ("exited", kept.person_id)
+    assert runs["care"] == ("active", kept.person_id)
 
 
 @on_sqlite

@@ -5,7 +5,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection
 
-from scrm import events
+from scrm.profiles import redirects
 from scrm.services import Services
 from scrm.sop import enrol, exits
 from scrm.sop.actions import points
@@ -31,7 +31,7 @@ async def run_stop(services: Services, item: queue.Claimed) -> None:
 def stop_runs(conn: Connection, payload: dict[str, Any], now: Any) -> int:
     """Returns how many runs ended."""
     keys = None if ALL in payload["playbooks"] else payload["playbooks"]
-    rows = acts.lock_runs(conn, payload["person_id"], keys, payload["but"])
+    rows = acts.lock_runs(conn, redirects.follow(conn, payload["person_id"]), keys, payload["but"])
     ids = [row.id for row in rows]
     if ids:
         acts.end_runs(conn, ids, payload["reason"], now)
@@ -48,7 +48,7 @@ async def run_start(services: Services, item: queue.Claimed) -> None:
 
 def start_run(conn: Connection, item: queue.Claimed, published: Published, house: House, now: Any) -> int | None:
     """The new run; None when there is none, or the event itself has begun it."""
-    event = events.get_event(conn, int(item.payload["event_id"]))
+    event = enrol.told(conn, int(item.payload["event_id"]))
     playbook = published.current.get(str(item.payload["playbook"]))
     if playbook is None:
         published.refresh(conn)
