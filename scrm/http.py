@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import structlog
 from aiohttp import web
@@ -32,7 +32,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 COOKIE = "scrm_session"
 MEMBER = web.RequestKey("member", SignedIn)
 
-_PAGES = ("/sidebar/", "/console/")
+_CONSOLE = "/console/"
+_PAGES = ("/sidebar/", _CONSOLE)
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
@@ -208,11 +209,19 @@ def _answer(
         return _problem(status, code, text, details or {})
     if request.path.startswith("/hooks/") or wants_json(request):
         return web.json_response({"error": {"code": code, "message": text}, **(details or {})}, status=status)
-    if request.path.startswith(_PAGES) and not request.headers.get("HX-Request"):
-        return render(request, "error.html", status=status, text=text, code=code)
     if request.headers.get("HX-Request"):
         return render(request, "error.html", block="message", status=status, text=text, code=code)
-    return render(request, "error.html", status=status, text=text, code=code)
+    back = _form_of(request) if code in (Unauthorized.code, StalePage.code) else ""
+    return render(request, "error.html", status=status, text=text, code=code, back=back)
+
+
+def _form_of(request: web.Request) -> str:
+    """The console's page on which something was written, to be filled in again there; empty when nobody can say."""
+    came_from = urlsplit(request.headers.get("Referer", ""))
+    if came_from.netloc not in _own_hosts(request) or not came_from.path.startswith(_CONSOLE):
+        return ""
+    query = [(name, value) for name, value in parse_qsl(came_from.query, keep_blank_values=True) if name != "unsent"]
+    return f"{came_from.path}?{urlencode([*query, ('unsent', '1')])}"
 
 
 def _problem(status: int, code: str, text: str, details: Mapping[str, object]) -> web.Response:
@@ -252,7 +261,10 @@ async def know_member(request: web.Request, handler: Handler) -> web.StreamRespo
             request[MEMBER] = member
             await _note_seen(services, member, token)
     if request.method not in _SAFE:
-        await _refuse_forgery(request, services)
+        await _refuse_forgery(request)
+    elif "HX-Request" in request.headers and request.path.startswith(_CONSOLE):
+        # The login is no piece of a page.
+        signed_in(request)
     return await handler(request)
 
 
@@ -262,18 +274,21 @@ async def _note_seen(services: Services, member: SignedIn, token: str) -> None:
         await services.db.write(sessions.note_seen, token, now=now)
 
 
-async def _refuse_forgery(request: web.Request, services: Services) -> None:
+async def _refuse_forgery(request: web.Request) -> None:
     """The token of the session in a header or field, and no foreign Origin."""
     member = signed_in(request)
     given = request.headers.get("X-CSRF", "")
     if not given and request.content_type in _FORMS:
         given = str((await request.post()).get("csrf", ""))
     origin = request.headers.get("Origin")
-    ours = {urlsplit(services.settings.server.public_url).netloc, request.host}
-    if origin is not None and urlsplit(origin).netloc not in ours:
+    if origin is not None and urlsplit(origin).netloc not in _own_hosts(request):
         raise Forbidden(_("请求来自其他网站，已拒绝"))
     if not hmac.compare_digest(given.encode(), member.csrf.encode()):
         raise StalePage(_("页面已过期，请刷新后再试"))
+
+
+def _own_hosts(request: web.Request) -> set[str]:
+    return {urlsplit(request.app[SERVICES].settings.server.public_url).netloc, request.host}
 
 
 MIDDLEWARES = (speak, show_errors, know_member, refuse_unkeepable)
