@@ -76,12 +76,16 @@ def run_of(row: Row[Any]) -> Run:
     return Run(row.run_key, row.userid, row.external_userid, row.event_id or 0, row.anchor_at, row.enrolled_at)
 
 
-def gather(conn: Connection, due: Sequence[Due], now: datetime, ask: Ask | None = None) -> dict[int, Known]:
+def gather(
+    conn: Connection, due: Sequence[Due], now: datetime, ask: Ask | None = None, *, only_looks: bool = False
+) -> dict[int, Known]:
     """By enrolment; `ask` finds what the guards must know of those that go on.
 
-    The persons stay locked until the transaction ends, so that nobody is written to twice at once.
+    The persons stay locked until the transaction ends, so that nobody is written to twice at once; who `only_looks`
+    locks nobody, which a connection for reading could not.
     """
-    optouts = store.lock_persons(conn, {one.row.person_id for one in due})
+    find_optouts = store.find_optouts if only_looks else store.lock_persons
+    optouts = find_optouts(conn, {one.row.person_id for one in due})
     lost = _lost(conn, due)
     heirs = owners.successors(conn, [one.row for one in due if one.row.id in lost])
     endings = {key: ending for key, ending in lost.items() if key not in heirs}

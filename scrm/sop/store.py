@@ -287,16 +287,29 @@ def find_relation(conn: Connection, userid: str, external_userid: str) -> Row[An
     return conn.execute(query).one_or_none()
 
 
+def find_optouts(conn: Connection, person_ids: Collection[int]) -> dict[int, dict[str, Any]]:
+    """What each refused."""
+    return _read_optouts(conn, _optouts(conn.dialect.name), person_ids)
+
+
 def lock_persons(conn: Connection, person_ids: Collection[int]) -> dict[int, dict[str, Any]]:
     """What each refused; two workers do not decide about one person at the same moment."""
-    rows = conn.execute(_lock_persons(conn.dialect.name), {"persons": listed(conn, person_ids)}).all()
+    return _read_optouts(conn, _lock_persons(conn.dialect.name), person_ids)
+
+
+def _read_optouts(conn: Connection, query: Select[Any], person_ids: Collection[int]) -> dict[int, dict[str, Any]]:
+    rows = conn.execute(query, {"persons": listed(conn, person_ids)}).all()
     return {person_id: optout or {} for person_id, optout in rows}
 
 
 @cache
+def _optouts(dialect: str) -> Select[Any]:
+    return select(person.c.id, person.c.optout).where(among_given(dialect, person.c.id, "persons"))
+
+
+@cache
 def _lock_persons(dialect: str) -> Select[Any]:
-    p = person.c
-    query = select(p.id, p.optout).where(among_given(dialect, p.id, "persons")).order_by(p.id)
+    query = _optouts(dialect).order_by(person.c.id)
     return query.with_for_update(key_share=True) if dialect == "postgresql" else query
 
 

@@ -237,7 +237,7 @@ def _next(
 def _judged(conn: Connection, one: Due, step: Step, house: House, now: datetime) -> Next:
     """What the engine would decide when the step comes, from what is known now."""
     at = max(now, one.row.due_at or now)
-    known = gather(conn, [one], now)[one.row.id]
+    known = gather(conn, [one], now, only_looks=True)[one.row.id]
     decision = engine.decide(one.playbook, step, known.facts, house, at)
     verdict = _VERDICTS.get(decision.verdict, "到时会暂停")
     if decision.verdict is Verdict.RUN and not step.channel.speaks:
