@@ -6,7 +6,7 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from scrm.callbacks import store as callbacks
-from scrm.console import store
+from scrm.console import beginning, store
 from scrm.console.door import MANAGER, for_managers, page
 from scrm.reports.today import compute_today
 from scrm.services import SERVICES
@@ -27,6 +27,7 @@ async def today(request: web.Request) -> web.StreamResponse:
     def look(conn: Connection) -> dict[str, Any]:
         return {
             "today": compute_today(conn, now, zone),
+            "steps": beginning.list_steps(conn, member.may),
             "sends": store.list_sends(conn, limit=RECENT_SENDS),
             "odd": callbacks.list_odd(conn, limit=FEW) if member.may("callbacks") else [],
             "dead": queue.list_dead(conn, limit=FEW) if member.may("work") else [],

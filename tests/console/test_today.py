@@ -3,9 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
+from scrm import sessions
+from scrm.access import account_store
 from scrm.events import Event, record
+from scrm.profiles.models import member
 from scrm.reports.today import Today, compute_today, span_of
 from scrm.settings import Shop
 from tests.console.conftest import Visitor
@@ -99,3 +102,37 @@ async def test_the_funnel_follows_a_task_from_open_to_expired(manager: Visitor, 
     late: Any = await world.services.db.read(compute_today, world.clock.now(), ZONE)
     assert (late.funnel.made, late.funnel.waiting, late.funnel.expired) == (1, 0, 1)
     assert late.waiting == 0
+
+
+async def test_an_empty_shop_is_told_where_to_begin_until_a_code_and_a_customer_are_there(
+    manager: Visitor, world: World
+) -> None:
+    page = await manager.get("/console/")
+    assert "从这里开始 读取企业微信 员工" in page
+    assert {"/console/contact-ways/new", "/console/playbooks/new-customer"} <= set(page.links)
+    assert (await manager.post("/console/sync")).status == 303
+    await world.settle()
+    assert "读取企业微信 已完成" in await manager.get("/console/")
+    await world.add()
+    assert "建第一个渠道活码" in await manager.get("/console/")
+    form = {"title": "直播间", "kind": "直播", "userid": "lina"}
+    assert (await manager.send("/console/contact-ways/new", **form)).status == 303
+    assert "从这里开始" not in await manager.get("/console/")
+
+
+async def test_a_form_without_anybody_to_choose_leads_to_the_sync(world: World) -> None:
+    """The first to come in is an account of the house, who is no member of WeCom's."""
+    now = world.clock.now()
+
+    def enter(conn: Connection) -> tuple[str, str]:
+        userid = account_store.add_account(conn, "boss", "administrator", "x", now=now)
+        account_store.set_password(conn, userid, "y", must_change=False, now=now)
+        conn.execute(update(member).values(is_active=False))
+        token = sessions.open_session(conn, userid, now=now, lives=timedelta(hours=1), way="local")
+        found = sessions.find_session(conn, token, now=now)
+        assert found is not None
+        return token, found.csrf
+
+    boss = Visitor(world, *await world.services.db.write(enter))
+    for path in ("/console/contact-ways/new", "/console/acquisition"):
+        assert "还没有员工。 先同步一次 ，通常一分钟内就能选。" in await boss.get(path), path
