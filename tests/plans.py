@@ -8,7 +8,7 @@ from sqlalchemy.event import listen, remove
 
 
 def plans_of(conn: Connection, act: Callable[[Connection], Any]) -> list[str]:
-    """A plan for each statement of `act`, as for tables that are large."""
+    """A plan for each statement of `act`, as for tables that are large; of a connection in a transaction (`db.write`)."""
     asked: list[Any] = []
 
     def note(_: Any, clause: Any, *rest: Any) -> None:

@@ -166,7 +166,7 @@ async def test_each_way_to_look_is_served_by_an_index(db: Database) -> None:
             told.append(str(conn.execute(text(f"{explain} {query}")).all()))
         return told
 
-    for column, plan in zip(("actor", "module", "act", "key"), await db.read(plans), strict=True):
+    for column, plan in zip(("actor", "module", "act", "key"), await db.write(plans), strict=True):
         assert f"ix_audit_entry_{column}" in plan, plan
         assert "TEMP B-TREE" not in plan
 

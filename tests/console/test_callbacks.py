@@ -267,11 +267,11 @@ async def test_searches_use_their_indexes(world: World) -> None:
         (Wanted(kind="change_external_contact:add_external_contact"), "ix_inbox_event_name"),
         (Wanted(state="odd"), "ix_inbox_event_odd"),
     ):
-        assert index in await world.services.db.read(plan_of, _searched(wanted)), wanted
+        assert index in await world.services.db.write(plan_of, _searched(wanted)), wanted
     await world.add()
     row = (await world.rows(inbox_event))[-1]
     looks = (search.list_told, search.list_sends, search.list_runs)
-    plans = [await world.services.db.read(_plan_for, look, row) for look in looks]
+    plans = [await world.services.db.write(_plan_for, look, row) for look in looks]
     for plan, index in zip(plans, ("ix_event_person", "ix_send_contact", "ix_enrolment_person_id"), strict=True):
         assert index in plan
         assert not re.search(r"(SCAN|Seq Scan on) (event|send|enrolment)\b", plan)

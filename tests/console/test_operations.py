@@ -86,7 +86,7 @@ async def test_the_page_is_quick_however_much_was_sent(world: World) -> None:
         (store.count_unknown_sends, "ix_send_trouble"),
         (store.count_stuck_sends, "ix_send_open"),
     ):
-        assert re.search(index, await world.services.db.read(_plan, count, now))
+        assert re.search(index, await world.services.db.write(_plan, count, now))
 
 
 def _plan(conn: Connection, count: Any, now: Any) -> str:

@@ -112,6 +112,6 @@ async def test_every_reader_and_every_opening_is_reached_by_going_on(world: Worl
 
         return plans_of(conn, ask)
 
-    readers_plan, _, openings_plan = await world.services.db.read(plans)
+    readers_plan, _, openings_plan = await world.services.db.write(plans)
     assert "ix_radar_link_opened" in readers_plan
     assert "ix_radar_open_link_id" in openings_plan
