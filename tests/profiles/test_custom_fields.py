@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,6 +25,8 @@ from scrm.profiles.own_fields import fields as custom_fields
 from scrm.profiles.own_fields import formulas as custom_formulas
 from scrm.profiles.own_fields.fields import Change, Definition, define, set_values
 from scrm.profiles.own_fields.values import CustomField, Entity, Type, compared, read, write
+from scrm.segments import audience
+from tests.plans import plans_of
 
 NOW = datetime(2026, 3, 10, 4, 0, tzinfo=UTC)
 BY = Change("staff", "lina", NOW)
@@ -316,12 +319,33 @@ async def test_conditions_ask_for_a_shops_own_fields_by_their_type(db: Database)
         for tree, wanted in asked:
             assert holding(conn, tree, ids, NOW) == wanted, tree
             assert {each for each in ids if holds(conn, tree, each, NOW)} == wanted, tree
+            assert set(audience.list_ids(conn, tree, NOW)) == wanted, tree
             assert explain(conn, tree, xiaoman, NOW)
 
     await db.read(check)
     await db.write(custom_fields.archive, "person", "肤质", NOW)
     for tree in ({"field": "field.肤质", "value": "油皮"}, {"not": {"field": "field.肤质", "value": "油皮"}}):
         assert await db.read(holding, tree, ids, NOW) == set()
+
+
+@pytest.mark.parametrize("key", ["order_field.gift", "follow_field.close"])
+async def test_whose_order_or_friendship_says_so_is_found_at_once_and_for_one_from_his_own(
+    db: Database, key: str
+) -> None:
+    """The plan without any figures of the tables, as SQLite keeps none: nobody reads all values for each person."""
+
+    def prepare(conn: Connection) -> None:
+        define(conn, "order", Definition("赠品", "text", key="gift"), NOW)
+        define(conn, "relation", Definition("亲密度", "text", key="close"), NOW)
+
+    await db.write(prepare)
+    for op in ("eq", "ne", "missing"):
+        tree = {"field": key, "op": op} | ({} if op == "missing" else {"value": "小样"})
+        everybody = (await db.read(plans_of, partial(audience.count, tree=tree, now=NOW)))[-1]
+        assert "CORRELATED" not in everybody
+        assert "SubPlan" not in everybody.replace("hashed SubPlan", "")
+        one = (await db.read(plans_of, partial(holds, tree=tree, person_id=1, now=NOW)))[-1]
+        assert "field_text" not in one
 
 
 async def test_a_unique_value_has_one_owner_however_many_ask_at_once(db: Database) -> None:

@@ -134,7 +134,7 @@ class Field:
 
     `is_single` says that the rows are one at most, `number` what numbers are compared with where `value` is text,
     `of_run` finds the rows of a run's relation, `stat` is the column of person_stat, 0 or NULL where there is none.
-    `owner` is the column of a single row that names its person: whose rows fit is asked as a set. `blank` is what those
+    `owner` is the column of its rows that names their person: whose rows fit is asked as a set. `blank` is what those
     without a value are called.
     """
 
@@ -385,8 +385,10 @@ def compare(known: Field, op: str, value: Any, asked: Asked) -> ColumnElement[bo
         return and_(found.is_not(None), fits) if known.stat.endswith("_at") else fits
     if not has_rows:
         return func.coalesce(fits, nothing())
-    if asked.is_audience and known.owner is not None:
-        return is_among(asked, select(known.owner).where(fits))
+    if asked.is_audience and known.owner is not None and known.rows is not None:
+        # The rows of each owner are those of anybody; who is nobody's is left out.
+        source, which = known.rows(known.owner)
+        return is_among(asked, select(known.owner).select_from(source).where(which, fits))
     source, which = rows_of(known, asked)
     return exists(select(1).select_from(source).where(which, fits))
 

@@ -92,7 +92,8 @@ def as_field(field: CustomField) -> Field:
         )
     kept, rows = _kept(field)
     column = kept.c.number_value if field.type in _NUMBERS else kept.c.text_value
-    return Field(key, title, kind, lambda person_id, now: column, rows, choices, is_single)
+    owner = _PERSONS.get(field.entity)
+    return Field(key, title, kind, lambda person_id, now: column, rows, choices, is_single, owner=owner)
 
 
 def _formula(field: CustomField) -> Callable[[PersonId, datetime], ColumnElement[Any]]:
@@ -118,10 +119,18 @@ def _kept(field: CustomField) -> tuple[Any, Rows]:
         of_order = kept_of_order.join(orders, orders.c.id == kept_of_order.c.order_id)
         return kept_of_order, lambda person_id: (
             of_order,
-            and_(orders.c.person_id == person_id, kept_of_order.c.key == key),
+            and_(orders.c.person_id == person_id, _hidden(kept_of_order.c.key) == key),
         )
     of_relation = kept_of_relation.join(follow_user, _same_relation())
-    return kept_of_relation, lambda person_id: (of_relation, and_(_living(person_id), kept_of_relation.c.key == key))
+    return kept_of_relation, lambda person_id: (
+        of_relation,
+        and_(_living(person_id), _hidden(kept_of_relation.c.key) == key),
+    )
+
+
+def _hidden(column: ColumnElement[str]) -> ColumnElement[str]:
+    """As an expression: a planner without figures would begin with everybody's values of the field, for each person."""
+    return column.concat("")
 
 
 def _same_relation() -> ColumnElement[bool]:
@@ -135,6 +144,8 @@ def _living(person_id: PersonId) -> ColumnElement[bool]:
     return and_(follow_user.c.person_id == person_id, follow_user.c.ended_by == "")
 
 
+# Whose a value is: for an audience their persons are found at once.
+_PERSONS = {Entity.ORDER: orders.c.person_id, Entity.RELATION: follow_user.c.person_id}
 _OWNERS: dict[Entity, Rows] = {
     Entity.ORDER: lambda person_id: (orders, orders.c.person_id == person_id),
     Entity.RELATION: lambda person_id: (follow_user, _living(person_id)),
