@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Page
 
 from scrm.http import COOKIE
-from tests.console.conftest import Visitor
+from tests.console.conftest import SignIn, Visitor
 from tests.console.test_door import PAGES
 from tests.fixtures_browser import OpenPage
 from tests.world import World
@@ -62,6 +62,21 @@ async def test_the_menu_of_a_phone_opens_and_closes_by_keyboard(
     await button.tap()
     await link.tap()
     await page.wait_for_url("**/console/contact-ways")
+
+
+async def test_what_narrows_a_log_is_folded_on_a_phone_and_not_on_a_desk(
+    base: str, sign_in: SignIn, open_page: OpenPage
+) -> None:
+    boss = await sign_in("boss", "周总", "administrator")
+    for path, field in (("/console/audit?module=sync", "对象编号"), ("/console/callbacks?state=done", "员工")):
+        phone, desk = await open_page(width=390, phone=True), await open_page()
+        for page in (phone, desk):
+            await enter(page, base, boss)
+            await page.goto(base + path)
+        assert await desk.get_by_label(field, exact=True).is_visible()
+        assert not await phone.get_by_label(field, exact=True).is_visible()
+        await phone.get_by_text("筛选已选 1 项").tap()
+        assert await phone.get_by_label(field, exact=True).is_visible()
 
 
 async def test_a_search_answers_while_it_is_typed(base: str, manager: Visitor, open_page: OpenPage) -> None:

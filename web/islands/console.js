@@ -2,6 +2,7 @@ import "htmx.org";
 
 import "./console/unsent.js";
 import "./console/failures.js";
+import "./console/phone-folds.js";
 import "./console/side-menu.js";
 import "./console/shortcuts.js";
 import "./console/dialogs.js";
