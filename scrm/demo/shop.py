@@ -11,7 +11,6 @@ import aiohttp
 from aiohttp import web
 from sqlalchemy import Connection
 
-from scrm import demo_regulars as regulars
 from scrm.app import build_app, open_services, publish_playbooks
 from scrm.clock import SandboxClock
 from scrm.commerce.canonical import read_order
@@ -19,8 +18,9 @@ from scrm.commerce.store import save_orders
 from scrm.contact_ways.store import save_contact_way
 from scrm.db.migrate import migrate
 from scrm.db.serving import is_served, serve_alone
-from scrm.demo_orders import order
-from scrm.demo_scripts import furnish_library
+from scrm.demo import regulars
+from scrm.demo.orders import order
+from scrm.demo.scripts import furnish_library
 from scrm.errors import Conflict
 from scrm.group_chats.refresh import want_refresh
 from scrm.http import COOKIE

@@ -1,12 +1,12 @@
 """The demo shop's regulars: friends of the other members, with half a year of orders behind them.
 
-They make lists, RFM and reports look like those of a shop; the story is played with the four of scrm.demo.
+They make lists, RFM and reports look like those of a shop; the story is played with the four of scrm.demo.shop.
 """
 
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from scrm.demo_orders import order
+from scrm.demo.orders import order
 from scrm.sandbox.sandbox import Sandbox
 
 
