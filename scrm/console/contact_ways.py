@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
+from scrm.console import seen
 from scrm.console.door import MANAGER, for_managers, page
 from scrm.console.library import SAMPLES
 from scrm.contact_ways import ledger, logo, qr, store, ways, week
@@ -209,7 +210,11 @@ async def contact_way(request: web.Request) -> web.StreamResponse:
 
 
 async def _show(
-    request: web.Request, draft: Draft | None = None, *, problem: str = "", status: int = 200
+    request: web.Request,
+    draft: Draft | None = None,
+    form: Mapping[str, Any] | None = None,
+    *,
+    problem: ScrmError | None = None,
 ) -> web.StreamResponse:
     services, state = request.app[SERVICES], request.match_info["state"]
     now, zone = services.clock.now(), services.settings.shop.zone
@@ -230,21 +235,30 @@ async def _show(
     found = await services.db.read(look)
     row = found["row"]
     members, departments = found.pop("offered")
-    draft = draft or Draft(row.title, row.kind, tuple(row.userids), row.skip_verify, plan_of(row.plan))
+    draft = draft or _draft_of(row)
     return await page(
         request,
         "contact_way_form.html",
         active="contact_ways",
-        status=status,
+        status=problem.status if problem else 200,
         draft=draft,
         state=state,
-        problem=problem,
+        problem=problem.text if problem else "",
+        seen=seen.mark_again(form or {}, _mark(row), problem) if problem else _mark(row),
         saved="saved" in request.query,
         most_megabytes=logo.MOST_MEGABYTES,
         most=max((day.adds for day in found["series"]), default=0),
         **_choices(members, departments, draft),
         **found,
     )
+
+
+def _draft_of(row: Any) -> Draft:
+    return Draft(row.title, row.kind, tuple(row.userids), row.skip_verify, plan_of(row.plan))
+
+
+def _mark(row: Any) -> str:
+    return seen.mark(_draft_of(row))
 
 
 def _find(conn: Connection, state: str) -> Any:
@@ -260,10 +274,15 @@ async def change_way(request: web.Request) -> web.StreamResponse:
     services, state, form = request.app[SERVICES], request.match_info["state"], await request.post()
     await services.db.read(_find, state)
     draft = read_draft(form)  # type: ignore[arg-type]
+
+    def change(conn: Connection) -> None:
+        seen.require_unchanged(form, _mark(_find(conn, state)))
+        ways.change(conn, state, **_kept(draft), now=services.clock.now())
+
     try:
-        await services.db.write(lambda conn: ways.change(conn, state, **_kept(draft), now=services.clock.now()))
+        await services.db.write(change)
     except ScrmError as error:
-        return await _show(request, draft, problem=error.text, status=error.status)
+        return await _show(request, draft, form, problem=error)
     raise web.HTTPSeeOther(f"/console/contact-ways/{state}?saved")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from aiohttp import web
 from sqlalchemy import Connection, Row
 
 from scrm.access.modules import APPROVE
+from scrm.console import seen
 from scrm.console.door import MANAGER, for_managers, page
 from scrm.console.library_forms import BLANK, SLOTS, Form, blank_form, form_of, read_form
 from scrm.content.attachments import LinkCard
@@ -160,25 +162,27 @@ def _newest(conn: Connection, script_id: int) -> tuple[Row[Any], Said]:
     return row, said_of(draft if draft is not None else row)
 
 
+def _mark(row: Row[Any]) -> str:
+    return seen.mark(row.version, row.draft, row.changed_at)
+
+
 async def _save(request: web.Request, script_id: int | None) -> web.StreamResponse:
     services, posted = request.app[SERVICES], await request.post()
     form = read_form(posted)
     publish = posted.get("act") == "publish"
+
+    def save(conn: Connection) -> keep.Saved:
+        if script_id is not None:
+            seen.require_unchanged(posted, _mark(_find(conn, script_id)))
+        placed, by = form.placed(services.settings.shop.zone), request[MANAGER].userid
+        return keep.save(conn, script_id, form.said, placed, by, publish=publish, now=services.clock.now())
+
     try:
-        placed = form.placed(services.settings.shop.zone)
-        saved = await services.db.write(
-            keep.save,
-            script_id,
-            form.said,
-            placed,
-            request[MANAGER].userid,
-            publish=publish,
-            now=services.clock.now(),
-        )
+        saved = await services.db.write(save)
     except NotFound:
         raise
     except ScrmError as error:
-        return await _editor(request, script_id, form, problem=error)
+        return await _editor(request, script_id, form, problem=error, posted=posted)
     raise web.HTTPSeeOther(f"{HOME}/{saved.script_id}?done={saved.state}")
 
 
@@ -194,7 +198,12 @@ _DONE = {
 
 
 async def _editor(
-    request: web.Request, script_id: int | None, form: Form, *, problem: ScrmError | None = None
+    request: web.Request,
+    script_id: int | None,
+    form: Form,
+    *,
+    problem: ScrmError | None = None,
+    posted: Mapping[str, Any] | None = None,
 ) -> web.Response:
     services = request.app[SERVICES]
 
@@ -216,13 +225,15 @@ async def _editor(
         }
 
     values = await services.db.read(look)
-    draft = values["draft"]
+    draft, row = values["draft"], values["row"]
+    marked = _mark(row) if row is not None else ""
     is_own = draft is not None and draft.saved_by == request[MANAGER].userid
     return await _page(
         request,
         "library_edit.html",
         status=problem.status if problem else 200,
         problem=problem.text if problem else "",
+        seen=seen.mark_again(posted or {}, marked, problem) if problem else marked,
         done=_DONE.get(request.query.get("done", ""), ""),
         form=form,
         slots=range(SLOTS),

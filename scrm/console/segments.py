@@ -9,6 +9,7 @@ from uuid import uuid4
 from aiohttp import web
 from sqlalchemy import Connection, Row
 
+from scrm.console import seen
 from scrm.console.conditions.forms import OF_SEGMENTS, answer_of, read_posted, shown
 from scrm.console.conditions.texts import read_text
 from scrm.console.door import MANAGER, before_of, for_managers, page
@@ -212,7 +213,7 @@ async def show_edit(request: web.Request) -> web.StreamResponse:
     if row.kind != "dynamic":
         raise NotFound("固定名单没有条件可改")
     said = forms.Written(row.title, row.is_exclusion, row.tells_first)
-    return await _form(request, said, row.condition, key=row.key)
+    return await _form(request, said, row.condition, key=row.key, marked=_mark(row))
 
 
 @routes.post(f"/console/segments/{KEY}/edit")
@@ -256,6 +257,8 @@ async def _save(
             raise tree
         if tree is None:
             raise Invalid("请至少写一个条件")
+        if key:
+            seen.require_unchanged(form, _mark(store.get_segment(conn, key)))
         draft = store.Draft(
             key or _new_key(conn, template),
             said.title,
@@ -271,10 +274,16 @@ async def _save(
         saved = await services.db.write(save)
     except ScrmError as error:
         kept = None if isinstance(tree, Invalid) else tree
-        return await _form(
-            request, said, kept, key=key, template=template, problem=error, text=str(form.get("text", ""))
-        )
+        marked = ""
+        if key:
+            marked = seen.mark_again(form, _mark(await services.db.read(store.get_segment, key)), error)
+        text = str(form.get("text", ""))
+        return await _form(request, said, kept, key=key, template=template, problem=error, text=text, marked=marked)
     raise web.HTTPSeeOther(f"/console/segments/{saved}")
+
+
+def _mark(row: Row[Any]) -> str:
+    return seen.mark(row.title, row.is_exclusion, row.tells_first, row.condition)
 
 
 def _new_key(conn: Connection, template: Template | None) -> str:
@@ -291,8 +300,9 @@ async def _form(
     template: Template | None = None,
     problem: ScrmError | None = None,
     text: str = "",
+    marked: str = "",
 ) -> web.Response:
-    """`text` is what somebody wrote that cannot be read."""
+    """`text` is what somebody wrote that cannot be read; `marked` what the form was filled from."""
     begun = shown(tree)
     missing = await request.app[SERVICES].db.read(list_missing)
     return await page(
@@ -307,4 +317,5 @@ async def _form(
         made_from=template,
         missing=missing,
         base=OF_SEGMENTS,
+        seen=marked,
     )

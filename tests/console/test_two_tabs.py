@@ -1,0 +1,53 @@
+"""Two who have the same form open: the second is told before the first one's work is gone, and loses nothing of his."""
+
+import json
+
+import pytest
+
+from tests.console.conftest import Page, Visitor
+from tests.world import World
+
+TREE = json.dumps({"field": "person.orders", "op": "gte", "value": 1})
+CODE = {"title": "直播间", "kind": "直播", "userid": "lina"}
+SEGMENT = {"title": "买过的", "tree": TREE}
+SCRIPT = {"title": "打招呼", "text": "您好", "act": "draft"}
+ASKED_FOR = "你打开之后，这里又被保存过一次"
+
+
+def seen_in(page: Page, action: str) -> str:
+    """What the form to change the thing was filled from; other forms of the page carry none."""
+    found = [tag["value"] for name, tag in page.tags if name == "input" and tag.get("name") == "seen"]
+    assert len(found) == 1, action
+    return str(found[0])
+
+
+@pytest.mark.parametrize(
+    ("new", "fields", "form", "save"),
+    [
+        ("/console/contact-ways/new", CODE, "", ""),
+        ("/console/segments/new", SEGMENT, "/edit", "/edit"),
+        ("/console/library/new", SCRIPT, "", ""),
+    ],
+)
+async def test_the_second_is_told_keeps_what_he_wrote_and_may_save_it_all_the_same(
+    world: World, manager: Visitor, new: str, fields: dict[str, str], form: str, save: str
+) -> None:
+    made = await manager.send(new, **fields)
+    assert made.status == 303
+    at = made.headers["Location"].partition("?")[0]
+    filled = seen_in(await manager.get(at + form), at)
+    # A slip of his own is not what makes the form newer than it is.
+    slip = await manager.send(at + save, **{**fields, "title": ""}, seen=filled)
+    assert slip.status == 422
+    mine = seen_in(Page(slip.status, await slip.text()), at)
+
+    world.clock.advance(minutes=1)
+    assert (await manager.send(at + save, **{**fields, "title": "先存的"}, seen=filled)).status == 303
+    refused = await manager.send(at + save, **{**fields, "title": "后存的"}, seen=mine)
+    told = Page(refused.status, await refused.text())
+    assert (told.status, ASKED_FOR in told) == (409, True)
+    assert 'value="后存的"' in told.html
+    assert 'value="先存的"' in (await manager.get(at + form)).html
+
+    assert (await manager.send(at + save, **{**fields, "title": "后存的"}, seen=seen_in(told, at))).status == 303
+    assert 'value="后存的"' in (await manager.get(at + form)).html
