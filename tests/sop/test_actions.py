@@ -15,7 +15,7 @@ from scrm.profiles.merge import Act
 from scrm.profiles.models import member, person, person_field
 from scrm.sop.actions import ACTIONS, find_action
 from scrm.sop.models import enrolment, step_run, task
-from tests.sop.shop import Shop, Trigger, playbook_of, step
+from tests.sop.shop import Content, Shop, Trigger, playbook_of, step
 
 # What only runs through statements that other tests run on both.
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -99,6 +99,27 @@ async def test_a_batch_with_a_coupon_for_two_serves_two_and_tells_the_third(shop
     states = [(row.state, row.reason) for row in await shop.rows(step_run)]
     assert states.count(("done", "")) == 2
     assert [reason for state, reason in states if state == "failed"] == ["优惠券“先到先得”已发完"]
+
+
+@on_sqlite
+async def test_all_steps_of_a_run_speak_of_one_coupon_also_after_a_join(shop: Shop) -> None:
+    await shop.services.db.write(
+        lambda conn: coupons.ensure_batch(conn, key="new", kind="generated", title="新人", now=shop.clock.now())
+    )
+    card = Content("{{ nickname }}，您的券", ({"coupon": "new"},))
+    await shop.run(
+        playbook_of(
+            step("give", "T0", "X", act=({"issue_coupon": "new"},)),
+            step("tell", "T0+1h", content=card),
+            step("again", "D+1 10:00-11:00", content=card),
+        )
+    )
+    who, kept = await shop.add(), await shop.meet("同一人")
+    await shop.pass_time(hours=1)
+    await shop.services.db.write(join, kept.person_id, who.person_id, Act("boss", "同一人"), now=shop.clock.now())
+    await shop.pass_time(days=1, hours=1)
+    assert [row.step_id for row in await shop.tasks()] == ["tell", "again"]
+    assert [(row.person_id, row.state) for row in await shop.rows(coupon_issue)] == [(kept.person_id, "issued")]
 
 
 @on_sqlite

@@ -211,7 +211,7 @@ async def test_who_was_greeted_on_whatever_way_is_not_greeted_again_when_his_bir
 
 async def test_days_asleep_are_made_up_for_but_no_season_and_no_pause(shop: Shop) -> None:
     await shop.run(birthday(step("greet", "D+0 09:00-11:00", late="drop")))
-    people = {day: await shop.meet(day) for day in ("03-02", "03-05", "03-20", "04-01")}
+    people = {day: await shop.meet(day) for day in ("03-02", "03-05", "03-20", "03-30", "04-10")}
     for day, who in people.items():
         await set_field(shop, who, f"1990-{day}")
     assert [day for _, day in await told(shop)] == ["2026-03-02"]
@@ -225,6 +225,9 @@ async def test_days_asleep_are_made_up_for_but_no_season_and_no_pause(shop: Shop
     published.current = kept
     assert [day for _, day in await told(shop)] == ["2026-03-02", "2026-03-05"]
     assert len(await shop.rows(date_watch)) == 1
+    # Asleep for three weeks: the last fourteen days are made up for.
+    shop.clock.advance(days=21)
+    assert [day for _, day in await told(shop)] == ["2026-03-02", "2026-03-05", "2026-04-10"]
 
 
 async def test_anniversaries_ends_of_levels_and_own_dates_are_found(shop: Shop) -> None:

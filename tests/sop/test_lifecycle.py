@@ -16,7 +16,7 @@ from scrm.sop.models import task
 from scrm.sop.schema import Arm, Branch, Playbook
 from scrm.sop.shelf import house_of
 from tests.fakes.deaths import Killed, revive
-from tests.sop.shop import Shop, playbook_of, step
+from tests.sop.shop import Goal, Shop, playbook_of, step
 
 BY = By("lina", "console", "为了测试")
 KEY = "new-customer"
@@ -303,9 +303,10 @@ async def test_keeping_leaves_everybody_where_he_is(shop: Shop) -> None:
 
 
 async def test_those_who_are_left_alone_stay_alone(shop: Shop) -> None:
-    await shop.run(playbook_of(step("ask", "T0+1h"), holdout=1.0))
+    goal = Goal("order.paid", timedelta(days=7))
+    await shop.run(playbook_of(step("ask", "T0+1h"), holdout=1.0, goal=goal))
     await shop.add()
-    await shop.run(playbook_of(step("other", "T0+2h"), version=2, holdout=1.0))
+    await shop.run(playbook_of(step("other", "T0+2h"), version=2, holdout=1.0, goal=goal))
     assert await move(shop) == 1
     (run,) = await shop.runs()
     assert (run.version, run.is_holdout, run.state) == (2, True, "active")
@@ -313,7 +314,8 @@ async def test_those_who_are_left_alone_stay_alone(shop: Shop) -> None:
     await shop.pass_time(days=1)
     await act(shop, lifecycle.resume, shift=True)
     await shop.pass_time(days=4)
-    assert await shop.tasks() == []
+    # He is watched for as long as the others have for their goal.
+    assert (await states(shop), await shop.tasks()) == (["active"], [])
 
 
 # Pure -----------------------------------------------------------------------------------------------------------------

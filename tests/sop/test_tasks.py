@@ -216,7 +216,8 @@ async def test_the_lists_show_what_waits_first(shop: Shop, book: object) -> None
     assert await shop.services.db.read(tasks.list_for_member, "zoe", shop.clock.now()) == []
 
 
-async def test_a_task_without_a_playbook_is_sent_like_any_other(shop: Shop) -> None:
+@pytest.mark.parametrize("has_left", [False, True])
+async def test_a_task_without_a_playbook_is_sent_like_any_other(shop: Shop, has_left: bool) -> None:
     who = await shop.meet()
     now = shop.clock.now()
     values = {
@@ -230,6 +231,11 @@ async def test_a_task_without_a_playbook_is_sent_like_any_other(shop: Shop) -> N
     }
     await shop.services.db.write(lambda conn: conn.execute(task.insert().values(**values)) and None)
     (row,) = await shop.tasks()
+    if has_left:
+        await shop.lose(who, handled=False)
+        with pytest.raises(Conflict, match="客户已不是.*的好友，任务已撤回"):
+            await tasks.release(shop.services, "lina", row.id)
+        return
     await tasks.release(shop.services, "lina", row.id)
     assert (await tasks.confirm_sent(shop.services, "lina", row.id, True)).state == "sent"
 

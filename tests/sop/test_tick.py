@@ -237,6 +237,21 @@ async def test_the_end_of_a_friendship_ends_its_runs_and_takes_back_every_task_o
     }
 
 
+async def test_two_workers_do_not_write_to_one_person_at_once(shop: Shop) -> None:
+    """Each has a run of the same persons: the second sees what the first one sends, and waits for the next day."""
+    steps = step("offer", "T0+1h", ttl=timedelta(days=3))
+    kind = {"trigger": Trigger("order.paid"), "run_key": "order", "guards": Guards()}
+    await shop.run(playbook_of(steps, key="one", **kind), playbook_of(steps, key="two", **kind))
+    people = [await shop.meet() for _ in range(8)]
+    for who in people:
+        await shop.happens("order.paid", who, key=who.external_userid)
+    shop.clock.advance(hours=1)
+    rules = ticking.Rules(playbooks_of(shop.services), house_of(shop.services), shop_of(shop.services))
+    now, db = shop.clock.now(), shop.services.db
+    await asyncio.gather(*(db.write(ticking.release_due, rules, now, run.id) for run in await shop.runs()))
+    assert sorted(row.person_id for row in await shop.tasks()) == [who.person_id for who in people]
+
+
 async def test_what_ends_a_run_between_the_decision_and_its_record_keeps_the_step_back(shop: Shop) -> None:
     """On SQLite deciding only reads: the one writer may have ended or moved the run by the time it is written."""
     await shop.run(playbook_of(step("ask", "T0+1h"), exit_if={"event": "order.paid"}))
