@@ -9,6 +9,7 @@ from playwright.async_api import Page
 from scrm.http import COOKIE
 from tests.console.conftest import SignIn, Visitor
 from tests.console.test_door import PAGES
+from tests.console.test_playbook_board_browser import axe
 from tests.fixtures_browser import OpenPage
 from tests.world import World
 
@@ -31,7 +32,7 @@ async def enter(page: Page, base: str, manager: Visitor) -> None:
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-async def test_no_page_is_wider_than_its_screen(
+async def test_no_page_is_wider_than_its_screen_and_axe_finds_nothing(
     base: str, manager: Visitor, open_page: OpenPage, screenshot: Callable[[Page, str], Awaitable[Any]], width: int
 ) -> None:
     page = await open_page(width=width, phone=width < 500)
@@ -40,6 +41,7 @@ async def test_no_page_is_wider_than_its_screen(
         await page.goto(base + path)
         assert await page.evaluate("document.documentElement.scrollWidth") <= width, path
         if "?" not in path:
+            assert width < 500 or await axe(page) == [], path
             name = path.strip("/").replace("/", "-").replace("console-", "") or "console"
             await screenshot(page, f"console-{name}-{width}")
 
