@@ -60,7 +60,11 @@ class FakeJushuitan:
         biz = json.loads(form["biz"])
         self.calls.append((path, biz))
         found = [dict(record) for record in self.records.get(path, [])]
-        if "start_ts" in biz:
+        if "so_ids" in biz:
+            if len(biz["so_ids"]) > 20:
+                return web.json_response({"code": 140, "msg": "so_ids 最多 20 个"})
+            found = [r for r in found if r["so_id"] in biz["so_ids"]]
+        elif "start_ts" in biz:
             found = sorted((r for r in found if r["ts"] > biz["start_ts"]), key=lambda r: r["ts"])
         else:
             begin, end = (datetime.fromisoformat(biz[name]) for name in ("modified_begin", "modified_end"))
@@ -93,6 +97,11 @@ class FakeWangdiantong:
         parts = [f"{len(k):02d}-{k}:{len(form[k]):04d}-{form[k]}" for k in sorted(form)]
         if given != md5(";".join(parts) + self.SECRET):
             return web.json_response({"code": 1001, "message": "签名错误"})
+        if "src_tid" in form:
+            self.pages.append((form["src_tid"], 0))
+            return web.json_response(
+                {"code": 0, "trades": [t for t in self.trades if t["src_tids"] == form["src_tid"]]}
+            )
         begin, end = datetime.fromisoformat(form["start_time"]), datetime.fromisoformat(form["end_time"])
         if end - begin > timedelta(minutes=60):
             return web.json_response({"code": 1002, "message": "时间跨度超过 60 分钟"})

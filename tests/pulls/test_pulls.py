@@ -233,6 +233,31 @@ async def test_fifteen_days_are_read_once_more_at_night_in_turns_and_a_day_each_
     assert (await mill.order("M0")).row["status"] == "paid"
 
 
+async def test_what_stands_open_for_longer_is_asked_for_by_its_number_at_night(
+    mill: Mill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "NIGHTLY", timedelta(hours=2))
+    await mill.pull()
+    at = mill.clock.now()
+    mill.jst.records[ORDERS] = [jst_order(number, at, ts=number, so_id=f"S{number}") for number in (1, 2)]
+    trade = {"src_tids": "T1", "trade_no": "W1", "trade_status": "30", "shop_no": "1", "paid": "66.0000"}
+    mill.wdt.trades = [{**trade, "trade_time": local(at), "pay_time": local(at), "modified": local(at)}]
+    await mill.pull()
+    await mill.pull(hours=12)
+    assert (await mill.order("T1")).row["status"] == "paid"
+    # Both are shipped, and nobody tells of a change.
+    mill.jst.records[ORDERS][0] |= {"status": "Sent", "l_id": "SF1"}
+    mill.wdt.trades[0] |= {"trade_status": "95", "logistics_no": "YT1", "modified": local(at + timedelta(minutes=1))}
+    await mill.pull(hours=6)
+    assert (await mill.order("S1")).row["status"] == "shipped"
+    assert (await mill.order("T1")).row["status"] == "shipped"
+    asked = [biz["so_ids"] for path, biz in mill.jst.calls if path == ORDERS and "so_ids" in biz]
+    assert [sorted(numbers) for numbers in asked] == [["S1", "S2"]]
+    mill.jst.calls.clear()
+    await mill.pull(days=1)
+    assert [biz["so_ids"] for path, biz in mill.jst.calls if path == ORDERS and "so_ids" in biz] == [["S2"]]
+
+
 async def test_a_token_that_another_process_renewed_is_taken(mill: Mill) -> None:
     await mill.pull()
     here = mill.services.memory.pop(run.Callers)

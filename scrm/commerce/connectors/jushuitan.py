@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -117,6 +117,7 @@ class Jushuitan(Pull):
         Stream("refunds", "售后", timedelta(minutes=15), timedelta(days=1)),
     )
     limits = ((5, 1.0), (100, 60.0))
+    by_number = 20
 
     def tokens(self) -> Tokens:
         return Tokens(self.options.access_token.get_secret_value(), self.options.refresh_token.get_secret_value())
@@ -151,6 +152,10 @@ class Jushuitan(Pull):
             if reached <= version:
                 raise PullFailed("聚水潭没有按 start_ts 给出更新的订单，请联系聚水潭核对接口版本")
             version = reached
+
+    async def named(self, caller: Caller, order_nos: Sequence[str]) -> list[Plain]:
+        biz = {"so_ids": list(order_nos), "page_index": 1, "page_size": _PAGE}
+        return _records(await self._ask(caller, _PATHS["orders"], biz))
 
     async def _ask(self, caller: Caller, path: str, biz: Plain) -> Plain:
         expires_at = caller.tokens.expires_at

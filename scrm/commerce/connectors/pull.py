@@ -3,7 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal
@@ -215,6 +215,8 @@ class Pull(ABC):
     streams: ClassVar[tuple[Stream, ...]]
     # Calls per seconds for one path, as the source allows.
     limits: ClassVar[tuple[tuple[int, float], ...]] = ()
+    # How many orders one question of the first stream may name; 0: it is only asked for what changed.
+    by_number: ClassVar[int] = 0
     # Whose word its orders are: see scrm.commerce.merge.AUTHORITY.
     route: ClassVar[Literal["api", "erp"]] = "erp"
 
@@ -236,6 +238,10 @@ class Pull(ABC):
 
     def newer(self, caller: Caller, stream: str, version: int) -> AsyncIterator[Page]:
         """Everything after a row version, in the order of versions."""
+        raise NotImplementedError
+
+    async def named(self, caller: Caller, order_nos: Sequence[str]) -> list[Plain]:
+        """Records of the first stream about these orders, at most `by_number`, whenever they changed."""
         raise NotImplementedError
 
     @abstractmethod

@@ -1,7 +1,7 @@
 """旺店通企业版, an ERP that is asked for trades, outbound notes and after-sale cases (docs/commerce 1.17)."""
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -87,6 +87,7 @@ class Wangdiantong(Pull):
         Stream("refunds", "售后", timedelta(minutes=15), timedelta(minutes=60)),
     )
     limits = ((60, 60.0),)
+    by_number = 1
 
     # -- asking
 
@@ -103,7 +104,20 @@ class Wangdiantong(Pull):
             first, _ = await self._ask(caller, stream, window, 0)
         yield Page(first)
 
+    async def named(self, caller: Caller, order_nos: Sequence[str]) -> list[Plain]:
+        records, _ = await self._post(caller, "trades", {"src_tid": order_nos[0]})
+        return records
+
     async def _ask(self, caller: Caller, stream: str, window: Window, number: int) -> tuple[list[Plain], int]:
+        asked = {
+            "start_time": _told(window.begins_at),
+            "end_time": _told(window.ends_at),
+            "page_no": str(number),
+            "page_size": str(_PAGE),
+        }
+        return await self._post(caller, stream, asked)
+
+    async def _post(self, caller: Caller, stream: str, asked: Mapping[str, str]) -> tuple[list[Plain], int]:
         path, name = _PATHS[stream]
 
         def signed() -> dict[str, str]:
@@ -111,10 +125,7 @@ class Wangdiantong(Pull):
                 "sid": self.options.sid,
                 "appkey": self.options.app_key,
                 "timestamp": str(int(caller.now().timestamp())),
-                "start_time": _told(window.begins_at),
-                "end_time": _told(window.ends_at),
-                "page_no": str(number),
-                "page_size": str(_PAGE),
+                **asked,
             }
             secret = self.options.app_secret.get_secret_value()
             return fields | {"sign": sign(secret, fields, length=self.options.sign_length)}

@@ -33,6 +33,8 @@ TURN = timedelta(minutes=2)
 # each night after three the last fifteen (docs/commerce 2.10).
 HOURLY, NIGHTLY = timedelta(days=1), timedelta(days=15)
 _NIGHT = timedelta(hours=3)
+# What is still open and older than that is asked for by its number, for so long after it was placed, the newest first.
+_OPEN_FOR, _MOST_QUESTIONS = timedelta(days=90), 100
 # A page that moved while we turned it: how often a window is read again before we go on.
 _READINGS = 3
 
@@ -174,6 +176,8 @@ class _Run:
         if until is None:
             return True
         try:
+            if depth is NIGHTLY and self.pull.by_number and self.stream is self.pull.streams[0]:
+                await self._ask_by_number(before=since)
             for window in reversed(list(windows(since, until, self.stream.span, cut_at=cursor.begun_at))):
                 await self._read_window(window, self._route(window, cursor.begun_at))
                 if self._is_turn_over() and window.begins_at > since:
@@ -183,6 +187,13 @@ class _Run:
             log.warning("pull.review_failed", source=self.pull.key, stream=self.stream.key, error=str(error)[:300])
         await self._leave_review(None, None)
         return True
+
+    async def _ask_by_number(self, before: datetime) -> None:
+        size = self.pull.by_number
+        placed = (before - _OPEN_FOR, before)
+        numbers = await self.services.db.read(store.list_open, self.pull.key, placed, limit=size * _MOST_QUESTIONS)
+        for first in range(0, len(numbers), size):
+            await self._save(await self.pull.named(self.caller, numbers[first : first + size]), self.pull.route)
 
     def _review_depth(self, reviewed_at: datetime) -> timedelta | None:
         """How much is due to be read once more; row versions lose nothing within a day."""

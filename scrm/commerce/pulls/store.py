@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, delete, exists, select, update
 
 from scrm.commerce import status_words
 from scrm.commerce import store as order_store
 from scrm.commerce.canonical import Order
 from scrm.commerce.connectors.pull import Part, Tokens
+from scrm.commerce.models import orders
 from scrm.commerce.pulls.models import pull_cursor, pull_part, pull_reject, pull_token
 from scrm.commerce.pulls.parts import assemble, without_private
 from scrm.db import upsert
@@ -121,6 +122,20 @@ def fail(
 
 def make_due(conn: Connection, source: str, stream: str, *, now: datetime) -> None:
     conn.execute(update(pull_cursor).where(*_of(source, stream)).values(due_at=now))
+
+
+_OPEN = ("pending_payment", "paid", "partially_shipped")
+
+
+def list_open(conn: Connection, source: str, placed: tuple[datetime, datetime], *, limit: int) -> list[str]:
+    """Numbers of a source's orders that were placed in this time and are not shipped, the newest first."""
+    is_theirs = exists().where(pull_part.c.source == source, pull_part.c.order_no == orders.c.order_no)
+    query = select(orders.c.order_no).where(
+        orders.c.ordered_at >= placed[0], orders.c.ordered_at < placed[1], orders.c.status.in_(_OPEN), is_theirs
+    )
+    return list(
+        dict.fromkeys(conn.scalars(query.order_by(orders.c.ordered_at.desc(), orders.c.id.desc()).limit(limit)))
+    )
 
 
 # Pages ----------------------------------------------------------------------------------------------------------------
