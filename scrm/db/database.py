@@ -440,7 +440,8 @@ def _postgresql(url: URL, pool_size: int, server: dict[str, str] | None = None, 
         pool_use_lifo=True,
         pool_timeout=60,
         # Compiling a statement takes longer than any of ours runs: half a second of a report's one.
-        connect_args={"server_settings": {"jit": "off", **(server or {})}},
+        # What is seldom used stays alive behind firewalls that forget the silent.
+        connect_args={"server_settings": {"jit": "off", "tcp_keepalives_idle": "60", **(server or {})}},
         **_OPTIONS,
         **options,
     )
