@@ -99,7 +99,7 @@ async def _answer(
     except ScrmError as error:
         if request.headers.get("HX-Request"):
             raise
-        return await page(request, "problem.html", active="", status=error.status, problem=error.text)
+        return await page(request, "problem.html", active="", status=error.status, code=error.code, problem=error.text)
 
 
 async def _refuse(request: web.Request, missing: str) -> web.Response:

@@ -65,13 +65,14 @@ def _shown_text(services: Services, row: Row[Any]) -> str:
 @routes.get("/console/mass-messages/new")
 @for_managers
 async def new_message(request: web.Request) -> web.StreamResponse:
-    """An empty form, or what another message said and to whom."""
+    """An empty form, one for the people of a segment, or what another message said and to whom."""
     origin = request.query.get("from", "")
     row = (
         await request.app[SERVICES].db.read(_find_own, int(origin)) if origin.isdecimal() and len(origin) < 19 else None
     )
     if row is None:
-        return await _form(request, kind="group" if request.query.get("kind") == "group" else "single")
+        meant = Audience(segment=request.query.get("segment", "")[:64])
+        return await _form(request, kind="group" if request.query.get("kind") == "group" else "single", audience=meant)
     return await _form(request, kind=row.kind, **_copied(row))
 
 

@@ -61,7 +61,7 @@ def get_segment(conn: Connection, key: str) -> Row[Any]:
     """By key; raises NotFound."""
     row = conn.execute(select(segment).where(segment.c.key == key, segment.c.deleted_at.is_(None))).one_or_none()
     if row is None:
-        raise NotFound(f"没有人群包“{key}”，`scrm segment list` 列出所有人群包")
+        raise NotFound(f"没有人群包“{key}”，可能已被删除；“人群包”页列出所有的")
     return row
 
 

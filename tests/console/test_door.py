@@ -146,3 +146,8 @@ def check_page(path: str, page: Page) -> None:
     fields = [found for tag, found in page.tags if tag in ("input", "textarea", "select")]
     hidden = [found for found in fields if found.get("type") == "hidden" or "hidden" in found]
     assert len(fields) == tags.count("label") + len(hidden), path
+
+
+async def test_what_is_not_there_is_not_called_unfinished(manager: Visitor) -> None:
+    page = await manager.get("/console/customers/999999")
+    assert (page.status, "没有找到 没有这位客户，可能已被删除" in page) == (404, True)

@@ -80,6 +80,9 @@ async def test_a_segment_is_made_from_a_template_computed_explained_and_changed(
     assert (await post(manager, "/console/segments/new", **said))[0] == 303
     assert await refresh.refresh(world.services, "buyer-no-friend") == (2, 0)
     shown = await manager.get("/console/segments/buyer-no-friend?customer=901")
+    assert "/console/mass-messages/new?segment=buyer-no-friend" in shown.links
+    writing = await manager.get("/console/mass-messages/new?segment=buyer-no-friend")
+    assert '<option value="buyer-no-friend" selected>' in writing.html
     assert "不在里面" in shown
     assert "订单数 不少于 1" in shown
     assert "现为 0" in shown
