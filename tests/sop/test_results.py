@@ -200,6 +200,22 @@ async def test_figures_are_true_at_once_and_the_same_after_they_were_tallied(sho
     assert found.living == 4
 
 
+async def test_who_leaves_more_than_a_day_after_a_message_does_not_leave_because_of_it(shop: Shop) -> None:
+    await shop.run(playbook_of(step("ask", "T0+1h")))
+    soon, late = await shop.add("甲"), await shop.add("乙")
+    await shop.pass_time(hours=1)
+    for task in await shop.tasks():
+        await _send(shop, task)
+    for who, hours in ((soon, 23), (late, 2)):
+        await shop.pass_time(hours=hours)
+        await shop.lose(who)
+    for _ in range(3):
+        await tally.tick(shop.services)
+        await shop.pass_time(minutes=20)
+    figures = (await _load(shop)).steps[0].figures
+    assert (figures["delivered"], figures["lost"]) == (2, 1)
+
+
 async def test_a_goal_is_credited_to_the_last_message_of_three_days_and_to_none_after_that(shop: Shop) -> None:
     await shop.run(
         playbook_of(step("one", "T0+1h"), step("two", "T0+30h"), goal=Goal("order.paid", timedelta(days=20)))
