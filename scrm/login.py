@@ -97,7 +97,7 @@ def _to_wecom(request: web.Request, target: str) -> web.Response:
 
 _FORM = "scrm_login_form"
 _FORM_PURPOSE = "login-form"
-_WRONG = "用户名或密码不对。连续输错会暂停登录，时间越来越长"
+_WRONG = "用户名或密码不对。连续输错会暂停登录，错得越多停得越久。"
 
 
 def _show_ways(

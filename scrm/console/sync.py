@@ -27,18 +27,20 @@ async def sync(request: web.Request) -> web.StreamResponse:
     services = request.app[SERVICES]
     now = services.clock.now()
     rows = await services.db.read(store.list_missed, before=before_of(request), limit=SHOWN + 1)
+    last = await services.db.read(store.last_runs)
+    is_going_on = any(run.state == store.RUNNING for run in last.values()) or await services.db.read(runs.is_waiting)
     missed = [(row, how_late(row.happened_at, row.noticed_at)) for row in rows[:SHOWN]]
     return await page(
         request,
         "sync.html",
         active="sync",
         sources=SOURCES,
-        runs=await services.db.read(store.last_runs),
+        runs=last,
         states=STATES,
         missed=missed,
         before=rows[SHOWN - 1].id if len(rows) > SHOWN else None,
         month=await services.db.read(store.count_missed, since=now - timedelta(days=30)),
-        asked="asked" in request.query,
+        is_going_on=is_going_on,
     )
 
 
@@ -48,7 +50,7 @@ async def ask(request: web.Request) -> web.StreamResponse:
     """Leaves the work to the sync lane; a second press while it waits changes nothing."""
     services = request.app[SERVICES]
     await services.db.write(runs.ask, now=services.clock.now())
-    raise web.HTTPSeeOther("/console/sync?asked")
+    raise web.HTTPSeeOther("/console/sync")
 
 
 def how_late(happened_at: datetime | None, noticed_at: datetime) -> str:

@@ -11,13 +11,14 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from scrm.services import Services
 from scrm.sync import store
 from scrm.sync.sources import Source, choose
 from scrm.wecom.errors import RetryClass, WeComError
 from scrm.work import queue
+from scrm.work.models import DEAD, work_item
 from scrm.work.progress import Progress
 
 log = structlog.get_logger()
@@ -65,6 +66,12 @@ def ask(conn: Connection, keys: Sequence[str] = (), *, full: bool = False, now: 
         dedupe_key=KIND if not keys else f"{KIND}:{','.join(sorted(keys))}",
     )
     return queue.add(conn, item, now=now)
+
+
+def is_waiting(conn: Connection) -> bool:
+    """Whether a sync of everything was asked for and has not been begun."""
+    asked = select(work_item.c.id).where(work_item.c.dedupe_key == KIND, work_item.c.state < DEAD)
+    return conn.execute(asked).first() is not None
 
 
 async def run_asked(services: Services, item: queue.Claimed) -> None:

@@ -62,9 +62,11 @@ async def test_the_page_tells_what_was_compared_and_what_no_callback_told(world:
 async def test_the_button_leaves_one_sync_as_work(world: World, manager: Visitor) -> None:
     for _ in range(2):
         response = await manager.post("/console/sync")
-        assert (response.status, response.headers["Location"]) == (303, "/console/sync?asked")
+        assert (response.status, response.headers["Location"]) == (303, "/console/sync")
     assert [row.kind for row in await world.rows(work_item)] == [runs.KIND]
-    assert "已开始排队同步" in await manager.get("/console/sync?asked")
+    assert "正在同步" in await manager.get("/console/sync")
+    await world.settle()
+    assert "正在同步" not in await manager.get("/console/sync")
 
 
 @pytest.mark.parametrize(
