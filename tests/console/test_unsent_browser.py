@@ -59,6 +59,19 @@ async def test_what_was_written_is_there_again_after_the_login_was_over(
     await expect(page.get_by_label("渠道名称")).to_have_value("")
 
 
+async def test_what_was_written_is_not_shown_to_another_one_at_the_same_screen(
+    base: str, manager: Visitor, sign_in: SignIn, open_page: OpenPage
+) -> None:
+    page = await open_page()
+    await enter(page, base, manager)
+    await write(page, base)
+    await enter(page, base, await sign_in("boss", "周总", "administrator"))
+    await page.get_by_role("button", name="创建").click()
+    await page.get_by_role("link", name="回到刚才的页面").click()
+    await expect(page.get_by_label("渠道名称")).to_have_value("")
+    await expect(page.get_by_text("刚才填的内容已经填回来了")).to_have_count(0)
+
+
 async def test_a_page_of_an_earlier_login_is_filled_in_again_and_sent(
     world: World, base: str, manager: Visitor, sign_in: SignIn, open_page: OpenPage
 ) -> None:

@@ -12,6 +12,8 @@ const address = here.pathname + here.search;
 let sent = new WeakSet();
 
 const forms = () => [...document.forms].filter((form) => form.getAttribute("method") === "post" || form.matches("[hx-post]"));
+// Another one may log in at the same screen: what was written is not his to read.
+const who = () => (document.querySelector(".who b") || {}).textContent;
 const isSecret = (field) => field.name === "csrf" || field.type === "password" || field.type === "file";
 
 // Until the next page: one that is no answer to a lost login forgets it.
@@ -19,7 +21,7 @@ export function keep(form) {
   const fields = [...new FormData(form)].filter(([name, value]) => typeof value === "string" && !isSecret(form.elements[name]));
   if (!fields.length) return;
   try {
-    sessionStorage.setItem(KEY, JSON.stringify({ address, number: forms().indexOf(form), fields }));
+    sessionStorage.setItem(KEY, JSON.stringify({ who: who(), address, number: forms().indexOf(form), fields }));
   } catch (full) {
     // Nothing is lost yet: the page still has it.
   }
@@ -51,7 +53,7 @@ function comeBack() {
   sessionStorage.removeItem(KEY);
   if (!isAsked) return;
   history.replaceState(history.state, "", address);
-  const form = kept && kept.address === address && forms()[kept.number];
+  const form = kept && kept.who === who() && kept.address === address && forms()[kept.number];
   if (!form) return;
   fill(form, kept.fields);
   const told = document.createElement("p");
