@@ -20,6 +20,8 @@ function tell(words, link) {
   close.type = "button";
   close.textContent = "知道了";
   close.addEventListener("click", clear);
+  // The field keeps the focus: leaving it may ask the server once more, and fail once more.
+  close.addEventListener("mousedown", (event) => event.preventDefault());
   bar.append(text, ...(link ? [link] : []), close);
   document.body.append(bar);
 }
