@@ -7,6 +7,7 @@ from aiohttp import web
 from sqlalchemy import Connection, func, or_, select, text
 
 from scrm.access.modules import APPROVE
+from scrm.console import seen
 from scrm.console.door import MANAGER, for_managers, page
 from scrm.db.json_text import json_text
 from scrm.errors import Invalid, NotFound, ScrmError
@@ -34,11 +35,16 @@ async def guards(request: web.Request) -> web.StreamResponse:
 async def save(request: web.Request) -> web.StreamResponse:
     """Every value is in the form; with `reset` the settings hold again."""
     services, form = request.app[SERVICES], await request.post()
-    try:
+
+    def write(conn: Connection) -> None:
         values = {} if "reset" in form else houses.read_form(_texts(form))
-    except Invalid as problem:
-        return await _show(request, problem=problem.text, said=_texts(form), status=422)
-    await services.db.write(houses.save, values, by=request[MANAGER].userid, now=services.clock.now())
+        seen.require_unchanged(form, seen.mark(houses.find_change(conn)))
+        houses.save(conn, values, by=request[MANAGER].userid, now=services.clock.now())
+
+    try:
+        await services.db.write(write)
+    except ScrmError as problem:
+        return await _show(request, problem=problem, said=_texts(form))
     await houses.refresh(services)
     raise web.HTTPSeeOther("/console/guards")
 
@@ -57,7 +63,7 @@ async def stop(request: web.Request) -> web.StreamResponse:
     try:
         await services.db.write(write)
     except ScrmError as problem:
-        return await _show(request, problem=problem.text, status=problem.status)
+        return await _show(request, problem=problem)
     raise web.HTTPSeeOther("/console/guards#stop")
 
 
@@ -88,7 +94,7 @@ def _find_person(conn: Connection, text: str) -> int:
 
 
 async def _show(
-    request: web.Request, *, problem: str = "", said: Mapping[str, str] | None = None, status: int = 200
+    request: web.Request, *, problem: ScrmError | None = None, said: Mapping[str, str] | None = None
 ) -> web.StreamResponse:
     services = request.app[SERVICES]
 
@@ -102,11 +108,14 @@ async def _show(
 
     found = await services.db.read(look)
     house = houses.apply(houses.house_from(services.settings), found.pop("values"))
-    response = await page(
+    mark = seen.mark(found["change"])
+    return await page(
         request,
         "guards.html",
         active="guards",
-        problem=problem,
+        status=problem.status if problem else 200,
+        problem=problem.text if problem else "",
+        seen=seen.mark_again(said, mark, problem) if problem and said else mark,
         form=said or form_of(house),
         kinds=stop_list.KINDS,
         flags=FLAGS,
@@ -114,8 +123,6 @@ async def _show(
         adding=request.query.get("add", "")[:64],
         **found,
     )
-    response.set_status(status)
-    return response
 
 
 def form_of(house: House) -> dict[str, str]:

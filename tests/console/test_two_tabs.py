@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.console.conftest import Page, Visitor
+from tests.console.conftest import Page, SignIn, Visitor
 from tests.world import World
 
 TREE = json.dumps({"field": "person.orders", "op": "gte", "value": 1})
@@ -51,3 +51,17 @@ async def test_the_second_is_told_keeps_what_he_wrote_and_may_save_it_all_the_sa
 
     assert (await manager.send(at + save, **{**fields, "title": "后存的"}, seen=seen_in(told, at))).status == 303
     assert 'value="后存的"' in (await manager.get(at + form)).html
+
+
+async def test_the_rules_of_the_house_are_not_overwritten_unawares(world: World, sign_in: SignIn) -> None:
+    manager = await sign_in("boss", "老板", "administrator")
+    filled = seen_in(await manager.get("/console/guards"), "/console/guards")
+    rules = {"after_sale_days": "7", "talk_hours": "24", "holdout_percent": "0"}
+    assert (await manager.send("/console/guards", **rules, per_week="2", seen=filled)).status == 303
+    world.clock.advance(minutes=1)
+    refused = await manager.send("/console/guards", **rules, per_week="5", seen=filled)
+    told = Page(refused.status, await refused.text())
+    assert (told.status, ASKED_FOR in told) == (409, True)
+    again = seen_in(told, "/console/guards")
+    assert (await manager.send("/console/guards", **rules, per_week="5", seen=again)).status == 303
+    assert 'name="per_week" value="5"' in (await manager.get("/console/guards")).html
