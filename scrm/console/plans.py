@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
+from scrm.console import seen
 from scrm.console.door import MANAGER, for_managers, page
 from scrm.errors import Invalid, NotFound
 from scrm.services import SERVICES
@@ -90,13 +91,23 @@ async def edit(request: web.Request) -> web.StreamResponse:
 
 
 async def _editor(
-    request: web.Request, source: str, *, row: Any = None, problems: list[Problem] | None = None
+    request: web.Request,
+    source: str,
+    *,
+    row: Any = None,
+    problems: list[Problem] | None = None,
+    conflict: seen.Changed | None = None,
 ) -> web.Response:
+    mark = seen.mark(row.source) if row is not None else ""
+    if problems and row is not None:
+        mark = str((await request.post()).get(seen.FIELD, ""))
     return await page(
         request,
         "plan_edit.html",
         active="plans",
-        status=422 if problems else 200,
+        status=conflict.status if conflict else 422 if problems else 200,
+        conflict=conflict.text if conflict else "",
+        seen=mark,
         source=source,
         row=row,
         problems=problems or [],
@@ -119,7 +130,18 @@ async def save(request: web.Request) -> web.StreamResponse:
         return await _editor(request, source, row=row, problems=[Problem(1, words_)])
     if row is None and await services.db.read(store.find_plan, read.key) is not None:
         return await _editor(request, source, problems=[Problem(1, f"已有编号为 {read.key} 的计划，请换一个编号")])
-    await services.db.write(store.publish, read, by=request[MANAGER].userid, now=services.clock.now())
+
+    def publish(conn: Connection) -> None:
+        known = store.find_plan(conn, key) if key else None
+        if known is not None:
+            seen.require_unchanged(form, seen.mark(known.source))
+        store.publish(conn, read, by=request[MANAGER].userid, now=services.clock.now())
+
+    try:
+        await services.db.write(publish)
+    except seen.Changed as error:
+        row = await services.db.read(store.find_plan, key)
+        return await _editor(request, source, row=row, conflict=error)
     raise web.HTTPSeeOther(f"/console/plans/{read.key}")
 
 

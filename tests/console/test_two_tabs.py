@@ -65,3 +65,25 @@ async def test_the_rules_of_the_house_are_not_overwritten_unawares(world: World,
     again = seen_in(told, "/console/guards")
     assert (await manager.send("/console/guards", **rules, per_week="5", seen=again)).status == 303
     assert 'name="per_week" value="5"' in (await manager.get("/console/guards")).html
+
+
+async def test_a_plan_is_not_overwritten_unawares(manager: Visitor) -> None:
+    source = """plan: weekly
+title: 福利群日常
+kind: group
+to: {tags: [福利群]}
+items:
+  - {id: daily, title: 每日一品, on: daily, at: "10:00", ttl: 6h, content: {text: 今天看这一件}}
+"""
+    assert (await manager.send("/console/plans", source=source)).status == 303
+    filled = seen_in(await manager.get("/console/plans/weekly/edit"), "/console/plans")
+    slip = await manager.send("/console/plans", source=source.replace("on: daily, ", ""), key="weekly", seen=filled)
+    assert (slip.status, seen_in(Page(slip.status, await slip.text()), "/console/plans")) == (422, filled)
+    first, second = source.replace("这一件", "这两件"), source.replace("这一件", "这三件")
+    assert (await manager.send("/console/plans", source=first, key="weekly", seen=filled)).status == 303
+    refused = await manager.send("/console/plans", source=second, key="weekly", seen=filled)
+    told = Page(refused.status, await refused.text())
+    assert (told.status, ASKED_FOR in told, "这三件" in told) == (409, True, True)
+    again = seen_in(told, "/console/plans")
+    assert (await manager.send("/console/plans", source=second, key="weekly", seen=again)).status == 303
+    assert "这三件" in await manager.get("/console/plans/weekly/edit")
