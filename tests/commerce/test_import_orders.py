@@ -1,6 +1,7 @@
 """Order files as shops really export them come in whole, once, and what is wrong comes back mended-ready."""
 
 import csv
+import io
 import os
 import zipfile
 from datetime import UTC, datetime
@@ -285,3 +286,63 @@ async def test_the_import_itself_is_on_record(into: Into, tmp_path: Path) -> Non
     row = await into.db.read(lambda conn: conn.execute(select(order_import)).one())
     assert (row.file_name, row.format, row.counts["created"], len(row.file_sha256)) == ("generic.csv", "generic", 2, 64)
     assert row.finished_at is not None
+
+
+PLAIN = "订单号,订单状态,商品总价(元),用户实付金额(元),支付时间,商品id\r\n" + "".join(
+    f"260618-{number:015d},待发货,10.00,10.00,2026-06-18 20:00:00,g1\r\n" for number in range(1, 6)
+)
+
+
+def zipped(*members: tuple[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, body in members:
+            archive.writestr(name, body)
+    return made.getvalue()
+
+
+def damaged(archive: bytes) -> bytes:
+    at = archive.find(b"orders.csv") + len(b"orders.csv")
+    return archive[:at] + b"\xff" * 12 + archive[at + 12 :]
+
+
+def packed_by(method: int, archive: bytes) -> bytes:
+    """The same, said to be packed another way."""
+    central = archive.find(b"PK\1\2")
+    kind = method.to_bytes(2, "little")
+    return archive[:8] + kind + archive[10 : central + 10] + kind + archive[central + 12 :]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (PLAIN.encode("utf-16")[:-41], "UTF-16，内容却不完整"),
+        (PLAIN.encode("utf-16") + b"\x00\xd8A\x00", "UTF-16，内容却不完整"),
+        (damaged(zipped(("orders.csv", PLAIN.encode() * 50))), "压缩文件已损坏"),
+        (packed_by(9, zipped(("orders.csv", PLAIN.encode()))), "压缩方式读不了"),
+        (zipped(("orders.xlsx", b"PK\3\4" + b"x" * 200)), "Excel 文件已损坏"),
+    ],
+    ids=["cut UTF-16", "half a letter", "damaged zip", "strange zip", "no xlsx"],
+)
+async def test_a_file_that_is_broken_is_refused_in_a_line(into: Into, tmp_path: Path, body: bytes, words: str) -> None:
+    (tmp_path / "orders.csv").write_bytes(body)
+    with pytest.raises(Invalid) as refused:
+        await import_orders(into, [tmp_path / "orders.csv"])
+    assert words in refused.value.text
+    assert "\n" not in refused.value.text
+
+
+async def test_a_zip_of_a_mac_is_read_without_what_the_mac_packs_beside(into: Into, tmp_path: Path) -> None:
+    beside = b"\0\5\x16\7\0\2\0\0Mac OS X"
+    (tmp_path / "orders.zip").write_bytes(zipped(("订单.csv", PLAIN.encode()), ("__MACOSX/._订单.csv", beside)))
+    counts = await import_orders(into, [tmp_path / "orders.zip"])
+    assert (counts.created, counts.rejected) == (5, 0)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+async def test_a_quote_without_its_partner_is_told_however_lines_end(into: Into, tmp_path: Path, end: str) -> None:
+    lines = PLAIN.split("\r\n")
+    lines[3] = lines[3].replace(",10.00", ',"10.00', 1)
+    counts = await import_orders(into, written(tmp_path, end.join(lines)))
+    assert (counts.created, counts.rejected) == (2, 1)
+    assert "双引号没有配对" in (tmp_path / "orders.errors.csv").read_text("utf-8-sig")

@@ -44,7 +44,7 @@ def recognise(sheets: Sequence[Sheet]) -> Connector:
     if len(close) > 1:
         raise Invalid(
             f"{sheets[0].name}：看不出是{close[0].title}还是{close[1].title}，"
-            f"请用 --format {close[0].key} 或 --format {close[1].key} 指明"
+            f"请指明格式：{close[0].title}（{close[0].key}）或{close[1].title}（{close[1].key}）"
         )
     connector = close[0] if close else scores[0][2]
     if connector is generic.CONNECTOR:

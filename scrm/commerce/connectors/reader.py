@@ -5,6 +5,7 @@ import io
 import re
 import unicodedata
 import zipfile
+import zlib
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -246,7 +247,7 @@ class Sheet:
         """A download that broke off ends within a row; a quote that is never closed swallows all that follows."""
         if number <= self._first or len(cells) >= len(self.titles) or not self._is_text:
             return None
-        if "\n" in cells[-1]:
+        if "\n" in cells[-1] or "\r" in cells[-1]:
             return number, "有一个双引号没有配对，从这里到文件结尾都读不出来，请重新导出"
         if ends_with_line(self.path):
             return None
@@ -327,7 +328,7 @@ def _unpacked(path: Path, scratch: Scratch) -> Path:
             if file.read(2) != b"PK":
                 return path
         with zipfile.ZipFile(path) as archive:
-            members = [info for info in archive.infolist() if not info.is_dir()]
+            members = [info for info in archive.infolist() if not info.is_dir() and not _is_of_a_mac(info.filename)]
             if any(info.filename == "[Content_Types].xml" for info in members):
                 return path
             tables = [info for info in members if info.filename.lower().endswith((".csv", ".txt", ".xlsx"))]
@@ -345,8 +346,15 @@ def _unpacked(path: Path, scratch: Scratch) -> Path:
         raise Invalid(f"找不到文件 {path}") from None
     except (IsADirectoryError, PermissionError) as error:
         raise Invalid(f"{path}：无法读取（{error.strerror}）") from None
-    except zipfile.BadZipFile:
+    except NotImplementedError:
+        raise Invalid(f"{path.name}：压缩方式读不了，请先解压，再导入里面的表格") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError):
         raise Invalid(f"{path.name}：压缩文件已损坏，请重新下载") from None
+
+
+def _is_of_a_mac(name: str) -> bool:
+    """What a Mac packs beside each file."""
+    return name.startswith("__MACOSX/") or Path(name).name.startswith("._")
 
 
 def _copy(source: IO[bytes], out: IO[bytes]) -> None:
@@ -358,16 +366,19 @@ def _copy(source: IO[bytes], out: IO[bytes]) -> None:
 
 
 def _from_excel(path: Path, name: str, known: frozenset[str], at_least: int) -> Sheet:
-    with zipfile.ZipFile(path) as archive:
-        if sum(info.file_size for info in archive.infolist()) > LARGEST_SHEET:
-            raise Invalid(f"{name}：表格太大，请在 Excel 里另存为“CSV UTF-8”后再导入，或按月份分开导出")
     try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(info.file_size for info in archive.infolist())
+        if size > LARGEST_SHEET:
+            raise Invalid(f"{name}：表格太大，请在 Excel 里另存为“CSV UTF-8”后再导入，或按月份分开导出")
         book = CalamineWorkbook.from_path(str(path))
         best: tuple[int, str, int, list[str]] | None = None
         for title in book.sheet_names:
             found = _find_heading(_excel_rows(path, title)(lambda place: None), known, at_least)
             if found and (best is None or found[0] > best[0]):
                 best = (found[0], title, found[1], found[2])
+    except zipfile.BadZipFile:
+        raise Invalid(f"{name}：Excel 文件已损坏，请重新下载") from None
     except CalamineError as error:
         raise Invalid(f"{name}：Excel 文件打不开（{error}），请另存为 CSV 后再导入") from None
     if best is None:
@@ -432,11 +443,12 @@ def _from_text(path: Path, name: str, magic: bytes, known: frozenset[str], at_le
 
 def _encoding(path: Path, name: str, magic: bytes) -> str:
     """By the byte order mark, else strict UTF-8, else GB18030, each proved on the whole file."""
-    if magic.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    for encoding in ("utf-8-sig", "gb18030"):
+    is_wide = magic.startswith((b"\xff\xfe", b"\xfe\xff"))
+    for encoding in ("utf-16",) if is_wide else ("utf-8-sig", "gb18030"):
         if _decodes(path, encoding):
             return encoding
+    if is_wide:
+        raise Invalid(f"{name}：文件开头说是 UTF-16，内容却不完整，可能没有下载完，请重新导出")
     raise Invalid(f"{name}：文字编码既不是 UTF-8 也不是 GBK/GB18030，文件可能损坏，请重新导出")
 
 
