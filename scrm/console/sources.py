@@ -40,6 +40,7 @@ async def sources(request: web.Request) -> web.StreamResponse:
     ]
     rejects = await services.db.read(store.list_rejects)
     titles = {pull.key: pull.shown for pull in pulls}
+    asked = request.query.get("asked", "") if request.query.get("asked", "") in titles else ""
     return await page(
         request,
         "sources.html",
@@ -49,7 +50,8 @@ async def sources(request: web.Request) -> web.StreamResponse:
         titles=titles,
         streams={(pull.key, stream.key): stream.title for pull in pulls for stream in pull.streams},
         most=store.MOST_SHOWN_REJECTS,
-        asked=request.query.get("asked", "") if request.query.get("asked", "") in titles else "",
+        asked=asked,
+        is_going_on=bool(asked) and await services.db.read(run.is_going_on, asked),
         again="again" in request.query,
         strange=shown(await services.db.read(status_words.list_words, titles.keys()), titles),
         action="/console/sources/status-words",

@@ -255,6 +255,13 @@ def hasten(conn: Connection, lane: str, order_key: str, *, now: datetime) -> Non
     conn.execute(update(work_item).where(*which, waits).values(due_at=now))
 
 
+def is_open(conn: Connection, lane: str, order_key: str) -> bool:
+    """Whether anything waits or runs under this key."""
+    theirs = literal_column("work_item.order_key IS NOT NULL AND work_item.state < 2", Boolean)
+    query = select(work_item.c.id).where(work_item.c.lane == lane, work_item.c.order_key == order_key, theirs)
+    return conn.execute(query.limit(1)).first() is not None
+
+
 def has_expired(conn: Connection, *, now: datetime) -> bool:
     expired = select(work_item.c.id).where(literal_column("work_item.state = 1"), work_item.c.lease_until < now)
     return conn.execute(expired.limit(1)).first() is not None

@@ -40,12 +40,14 @@ async def test_the_page_tells_how_far_each_source_is(world: World, manager: Visi
     page = await manager.get("/console/sources")
     for words in ("官网商城", "出错，稍后重试", "HTTP 502", "3 小时", "M7", "应为整数", "重新解析“官网商城”的记录"):
         assert words in page, words
-    for act, words in (("pull", "已开始排队"), ("replay", "已开始重新解析")):
+    for act, words in (("pull", "正在拉取，结果会自己出现"), ("replay", "已开始重新解析")):
         pressed = await manager.post(f"/console/sources/mall/{act}")
         assert words in await manager.get(pressed.headers["Location"])
     kinds = select(work_item.c.kind).order_by(work_item.c.id)
     asked = await world.services.db.read(lambda conn: list(conn.execute(kinds).scalars()))
     assert asked == [run.KIND, run.REPLAY]
+    await world.services.db.write(lambda conn: conn.execute(work_item.delete()))
+    assert "已拉取完毕" in await manager.get("/console/sources?asked=mall")
     assert (await manager.post("/console/sources/other/pull")).status == 404
 
 

@@ -90,6 +90,11 @@ def ask_now(conn: Connection, pull: Pull, *, now: datetime) -> None:
         _ask(conn, pull.key, stream.key, now)
 
 
+def is_going_on(conn: Connection, source: str) -> bool:
+    """Whether a pull of this source waits or runs."""
+    return queue.is_open(conn, LANE, f"{KIND}:{source}")
+
+
 # One pull -------------------------------------------------------------------------------------------------------------
 
 
