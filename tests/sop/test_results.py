@@ -226,9 +226,9 @@ async def test_a_goal_is_credited_to_the_last_message_of_three_days_and_to_none_
         for task in await shop.tasks():
             if task.state == "open":
                 await _send(shop, task)
-    await shop.pass_time(hours=2)
+    await shop.pass_time(hours=41)  # both were sent thirty hours before
     await _order(shop, soon, "1", 100)
-    await shop.pass_time(days=3)
+    await shop.pass_time(hours=2)
     await _order(shop, late, "2", 100)
     for _ in range(3):
         await tally.tick(shop.services)
