@@ -11,6 +11,7 @@ from scrm import sessions
 from scrm.access import store
 from scrm.access.modules import MODULES, RIGHTS
 from scrm.access.roles import ADMINISTRATOR, BUILT_IN, FIELDS, OWN, REACHES, Role, made_of
+from scrm.console import seen
 from scrm.console.door import MANAGER, for_managers, page
 from scrm.errors import Forbidden, Invalid, NotFound, ScrmError
 from scrm.services import SERVICES
@@ -139,21 +140,31 @@ async def delete_role(request: web.Request) -> web.StreamResponse:
 
 async def _save_role(request: web.Request, key: str) -> web.StreamResponse:
     services, member = request.app[SERVICES], request[MANAGER]
-    role = _read_role(await request.post(), key or f"role-{secrets.token_hex(4)}")
+    form = await request.post()
+    role = _read_role(form, key or f"role-{secrets.token_hex(4)}")
     try:
         if not role.title:
             raise Invalid("请填写角色的名称")
         _require_own(member.allowed, role)
 
         def write(conn: Connection) -> None:
-            if key and store.find_role(conn, key) is None:
+            known = store.find_role(conn, key) if key else None
+            if key and known is None:
                 raise NotFound("没有这个角色，可能已被删除")
+            if known is not None:
+                seen.require_unchanged(form, _mark(known))
             store.save_role(conn, role, by=member.userid, now=services.clock.now())
 
         await services.db.write(write)
     except ScrmError as problem:
-        return await _show_role(request, role, is_new=not key, problem=problem.text, status=problem.status)
+        known = await services.db.read(store.find_role, key) if key else None
+        marked = seen.mark_again(form, _mark(known) if known is not None else "", problem)
+        return await _show_role(request, role, is_new=not key, problem=problem, marked=marked)
     raise web.HTTPSeeOther(_ROLES)
+
+
+def _mark(role: Role) -> str:
+    return seen.mark(role.title, role.note, sorted(role.rights), role.reach, sorted(role.fields))
 
 
 def _read_role(form: MultiMapping[Any], key: str) -> Role:
@@ -171,16 +182,23 @@ def _require_own(giver: Role, role: Role) -> None:
 
 
 async def _show_role(
-    request: web.Request, role: Role, *, is_new: bool | None = None, problem: str = "", status: int = 200
+    request: web.Request,
+    role: Role,
+    *,
+    is_new: bool | None = None,
+    problem: ScrmError | None = None,
+    marked: str | None = None,
 ) -> web.StreamResponse:
     groups: dict[str, list[Any]] = {}
     for module in MODULES:
         if module.url:
             groups.setdefault(module.group, []).append(module)
-    response = await page(
+    return await page(
         request,
         "access_role.html",
         active="access",
+        status=problem.status if problem else 200,
+        seen=_mark(role) if marked is None else marked,
         role=role,
         is_new=not role.key if is_new is None else is_new,
         is_built_in=role.key in BUILT_IN,
@@ -188,7 +206,5 @@ async def _show_role(
         rights=RIGHTS,
         reaches=REACHES,
         fields=FIELDS,
-        problem=problem,
+        problem=problem.text if problem else "",
     )
-    response.set_status(status)
-    return response

@@ -1,6 +1,7 @@
 """Two who have the same form open: the second is told before the first one's work is gone, and loses nothing of his."""
 
 import json
+import re
 
 import pytest
 
@@ -87,3 +88,19 @@ items:
     again = seen_in(told, "/console/plans")
     assert (await manager.send("/console/plans", source=second, key="weekly", seen=again)).status == 303
     assert "这三件" in await manager.get("/console/plans/weekly/edit")
+
+
+async def test_a_role_is_not_overwritten_unawares(sign_in: SignIn) -> None:
+    boss = await sign_in("boss", "老板", "administrator")
+    role = {"title": "门店主管", "reach": "own", "rights": "customers:view"}
+    assert (await boss.send("/console/access/roles/new", **role)).status == 303
+    (at,) = set(re.findall(r"/console/access/roles/role-[0-9a-f]+", (await boss.get("/console/access/roles")).html))
+    filled = seen_in(await boss.get(at), at)
+    slip = await boss.send(at, **{**role, "title": ""}, seen=filled)
+    assert (slip.status, seen_in(Page(slip.status, await slip.text()), at)) == (422, filled)
+    assert (await boss.send(at, **{**role, "title": "店长"}, seen=filled)).status == 303
+    refused = await boss.send(at, **{**role, "title": "督导"}, seen=filled)
+    told = Page(refused.status, await refused.text())
+    assert (told.status, ASKED_FOR in told) == (409, True)
+    assert (await boss.send(at, **{**role, "title": "督导"}, seen=seen_in(told, at))).status == 303
+    assert 'value="督导"' in (await boss.get(at)).html
