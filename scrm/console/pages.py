@@ -2,64 +2,35 @@
 
 from aiohttp import web
 
-from scrm.console import (
-    access,
-    accounts,
-    acquisition,
-    api_keys,
-    api_reference,
-    audit,
-    backups,
-    callbacks,
-    channel_costs,
-    contact_ways,
-    coupons,
-    customers,
-    customers_bulk,
-    doctor,
-    group_chats,
-    group_codes,
-    guards,
-    hooks,
-    imports,
-    library,
-    mass_messages,
-    media,
-    membership,
-    merge,
-    moments,
-    operations,
-    orders,
-    own_fields,
-    plans,
-    pool,
-    privacy,
-    radar,
-    referrals,
-    repairs,
-    report_boards,
-    report_builder,
-    reports,
-    rfm,
-    searching,
-    segments,
-    sends,
-    sources,
-    status_words,
-    sync,
-    tags,
-    today,
-    transfers,
-    webhooks,
-    wechat,
-)
+from scrm.console import today
+from scrm.console.channels import acquisition, channel_costs, contact_ways, group_chats, group_codes, referrals
 from scrm.console.conditions import forms as condition_forms
+from scrm.console.customers import bulk as customers_bulk
+from scrm.console.customers import customers, merge, own_fields, pool, privacy, searching, segments, tags, transfers
 from scrm.console.door import for_managers
+from scrm.console.mall import coupons, hooks, imports, membership, orders, sources, status_words
+from scrm.console.marketing import guards, library, mass_messages, media, moments, plans, radar, sends
+from scrm.console.numbers import report_boards, report_builder, reports, rfm
 from scrm.console.playbooks import board as playbook_board
 from scrm.console.playbooks import pages as playbooks
 from scrm.console.playbooks import rehearsals
 from scrm.console.playbooks import texts as playbook_texts
 from scrm.console.playbooks import waiting as playbook_waiting
+from scrm.console.system import (
+    access,
+    accounts,
+    api_keys,
+    api_reference,
+    audit,
+    backups,
+    callbacks,
+    doctor,
+    operations,
+    repairs,
+    sync,
+    webhooks,
+    wechat,
+)
 from scrm.http import sign_out
 from web.render import render
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scrm.console.group_chats import harmless
+from scrm.console.channels.group_chats import harmless
 from scrm.events import event
 from scrm.group_chats import duplicate_store
 from scrm.group_chats.models import group_join_code, group_join_slot, group_welcome

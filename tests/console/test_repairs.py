@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, String, cast, literal
 
 from scrm.audit import audit_entry
-from scrm.console import repairs
+from scrm.console.system import repairs
 from scrm.errors import Invalid
 from scrm.services import Services
 from scrm.wecom.errors import WeComError

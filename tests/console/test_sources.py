@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 from scrm.commerce.connectors.generic_rest import GenericRest, Options
 from scrm.commerce.pulls import run, store
 from scrm.commerce.pulls.kinds import Pulls
-from scrm.console.sources import in_words
+from scrm.console.mall.sources import in_words
 from scrm.work.models import work_item
 from tests.console.conftest import Visitor
 from tests.world import World

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Connection
 
 from scrm.clock import LATEST
-from scrm.console.sync import how_late
+from scrm.console.system.sync import how_late
 from scrm.profiles.store import ensure_contact
 from scrm.sync import runs, store
 from scrm.sync.store import Missed

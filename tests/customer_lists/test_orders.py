@@ -13,7 +13,7 @@ from scrm.access.roles import made_of
 from scrm.access.scope import EVERYONE
 from scrm.access.store import save_role
 from scrm.commerce.models import orders
-from scrm.console import orders as page_of_orders
+from scrm.console.mall import orders as page_of_orders
 from scrm.customer_lists import order_export, order_store
 from scrm.customer_lists.export import tick
 from scrm.customer_lists.models import bulk_job

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from scrm.console import seen
 from scrm.console.door import MANAGER, for_managers, page
-from scrm.console.library import SAMPLES
+from scrm.console.marketing.library import SAMPLES
 from scrm.contact_ways import ledger, logo, qr, store, ways, week
 from scrm.contact_ways.forms import Draft, read_draft
 from scrm.contact_ways.plan import EVERY_DAY, Period, Plan, plan_of

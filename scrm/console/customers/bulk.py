@@ -8,7 +8,7 @@ from aiohttp import web
 from multidict import MultiMapping
 from sqlalchemy import Connection, Row
 
-from scrm.console.customers import count_words, narrowed_by
+from scrm.console.customers.customers import count_words, narrowed_by
 from scrm.console.door import MANAGER, before_of, for_managers, page
 from scrm.customer_lists import bulk_kinds, bulk_store, columns, export, filters, views
 from scrm.customer_lists import store as lists

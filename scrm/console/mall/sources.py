@@ -10,7 +10,7 @@ from scrm.commerce.connectors.pull import Pull, Stream
 from scrm.commerce.pulls import run, store
 from scrm.commerce.pulls.kinds import pulls_of
 from scrm.console.door import for_managers, page
-from scrm.console.status_words import shown
+from scrm.console.mall.status_words import shown
 from scrm.errors import NotFound
 from scrm.profiles.words import Word
 from scrm.services import SERVICES

@@ -8,7 +8,7 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from scrm.console.door import for_managers, scope_of
-from scrm.console.reports import (
+from scrm.console.numbers.reports import (
     PAGE,
     Chosen,
     board_page,

@@ -15,7 +15,7 @@ from scrm.commerce.connectors.reader import Scratch, clean, open_sheet
 from scrm.commerce.connectors.suggesting import suggest
 from scrm.commerce.own_fields import columns_for, fillable
 from scrm.console.door import MANAGER, for_managers, page
-from scrm.console.status_words import StrangeWord, file_titles, of_import, shown
+from scrm.console.mall.status_words import StrangeWord, file_titles, of_import, shown
 from scrm.db.vault import cover_phones
 from scrm.errors import Invalid, NotFound
 from scrm.imports import jobs, mappings, templates

@@ -16,7 +16,7 @@ from scrm.commerce.pulls import store as pulls
 from scrm.commerce.pulls.kinds import pulls_of
 from scrm.console import store
 from scrm.console.door import MANAGER, for_managers, page
-from scrm.console.sources import in_words
+from scrm.console.mall.sources import in_words
 from scrm.console.words import LANES, Word
 from scrm.services import SERVICES, Services
 from scrm.sync import store as syncs

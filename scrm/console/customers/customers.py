@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 
 from scrm.commerce.coupons.store import list_coupons
 from scrm.commerce.order_views import list_orders
-from scrm.console import own_fields, store, timeline
+from scrm.console import store
+from scrm.console.customers import own_fields, timeline
 from scrm.console.door import MANAGER, for_managers, page
 from scrm.console.playbooks.pages import step_titles
 from scrm.customer_lists import bulk_kinds, columns, filters, views

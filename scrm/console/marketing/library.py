@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row
 from scrm.access.modules import APPROVE
 from scrm.console import seen
 from scrm.console.door import MANAGER, for_managers, page
-from scrm.console.library_forms import BLANK, SLOTS, Form, blank_form, form_of, read_form
+from scrm.console.marketing.library_forms import BLANK, SLOTS, Form, blank_form, form_of, read_form
 from scrm.content.attachments import LinkCard
 from scrm.content.library import keep, lint, said, sheets, store
 from scrm.content.library.keep import said_of

@@ -10,7 +10,7 @@ from scrm.commerce.hooks.inbox import unseal
 from scrm.commerce.hooks.kinds import hooks_of
 from scrm.commerce.hooks.masking import masked
 from scrm.console.door import before_of, for_managers, page
-from scrm.console.status_words import shown
+from scrm.console.mall.status_words import shown
 from scrm.console.words import Word
 from scrm.errors import NotFound
 from scrm.services import SERVICES, Services

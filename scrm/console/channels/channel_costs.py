@@ -5,9 +5,9 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
-from scrm.console.contact_ways import STATE
+from scrm.console.channels.contact_ways import STATE
 from scrm.console.door import MANAGER, for_managers, page, scope_of
-from scrm.console.reports import read_or_usual, show, show_change
+from scrm.console.numbers.reports import read_or_usual, show, show_change
 from scrm.contact_ways.store import find_contact_way
 from scrm.errors import Forbidden, Invalid, NotFound
 from scrm.reports import boards, costs

@@ -9,8 +9,8 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from scrm.access.modules import APPROVE, EDIT, EXPORT
+from scrm.console.channels.group_chats import lines_of_csv
 from scrm.console.door import MANAGER, before_of, for_managers, page
-from scrm.console.group_chats import lines_of_csv
 from scrm.errors import Invalid
 from scrm.profiles.words import Word
 from scrm.referrals import campaigns, codes, ledger, lists, run

@@ -16,8 +16,8 @@ from sqlalchemy import Connection
 from scrm.console.conditions.forms import OF_SEGMENTS, shown
 from scrm.console.conditions.texts import read_tree
 from scrm.console.door import MANAGER, before_of, for_managers, page, scope_of
-from scrm.console.report_boards import grid_sheet
-from scrm.console.reports import BOARDS, PAGE, Chosen, file_response, people_page, show
+from scrm.console.numbers.report_boards import grid_sheet
+from scrm.console.numbers.reports import BOARDS, PAGE, Chosen, file_response, people_page, show
 from scrm.errors import Invalid
 from scrm.reports import saved
 from scrm.reports.boards import list_these

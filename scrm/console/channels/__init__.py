@@ -1,0 +1,1 @@
+"""Where customers come from: codes, links, friends of customers, groups."""

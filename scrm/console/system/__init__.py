@@ -1,0 +1,1 @@
+"""How it runs, and who may do what."""
