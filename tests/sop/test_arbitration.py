@@ -488,6 +488,24 @@ async def test_when_a_member_is_deleted_only_who_spoke_before_goes_on(shop: Shop
     assert (goes_on.state, goes_on.userid) == ("active", colleague.userid)
 
 
+async def test_of_several_colleagues_the_one_who_spoke_last_goes_on(shop: Shop) -> None:
+    await shop.run(playbook_of(step("hi", "T0"), step("later", "D+2 10:00-11:00")))
+    known = await shop.add("熟客")
+    await shop.run(playbook_of(step("once", "T0"), key="talk", trigger=Trigger("order.paid")))
+    for number, userid in enumerate(("wangwu", "amy", "wangwu")):
+        if userid not in {relation.userid for relation in await shop.rows(follow_user)}:
+            await follow_too(shop, known, userid)
+        await shop.services.db.write(owners.set_owner, known.person_id, userid)
+        await shop.happens("order.paid", known, key=f"taobao/shop/{number}")
+        await shop.settle()
+        await shop.pass_time(minutes=40)
+        await send_all(shop)
+    await shop.services.db.write(owners.set_owner, known.person_id, "lina")
+    await shop.lose(known)
+    (goes_on,) = [run for run in await shop.runs() if run.playbook_key != "talk"]
+    assert (goes_on.state, goes_on.userid) == ("active", "wangwu")
+
+
 # Joining and holdout --------------------------------------------------------------------------------------------------
 
 
